@@ -1,0 +1,83 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
+
+let package = Package(
+  name: "leaktrace",
+  products: [
+    .executable(name: "leaktrace", targets: ["leaktrace"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // C: what Swift cannot import or what both halves of the tracer share.
+    .target(name: "CTraceABI", cSettings: strictC),
+    .target(name: "CTraceObjects", exclude: ["objects"], cSettings: strictC),
+    .target(
+      name: "CLibBPF",
+      cSettings: strictC,
+      linkerSettings: [
+        .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
+      ]
+    ),
+    .target(
+      name: "CElfUtils",
+      cSettings: strictC,
+      linkerSettings: [
+        .linkedLibrary(":libdw.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":liblzma.a"),
+        .linkedLibrary(":libbz2.a"), .linkedLibrary(":libz.a"),
+      ]
+    ),
+    .target(
+      name: "CCapstone",
+      cSettings: strictC,
+      linkerSettings: [.linkedLibrary(":libcapstone.a")]
+    ),
+
+    // Swift, from the bottom up.
+    .target(name: "TraceModel", swiftSettings: strict),
+    .target(name: "BPFRuntime", dependencies: ["CLibBPF"], swiftSettings: strict),
+    .target(
+      name: "ProcessImage", dependencies: ["TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
+      swiftSettings: strict),
+    .target(
+      name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
+      swiftSettings: strict),
+    .target(
+      name: "AllocationTracing",
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
+      ],
+      swiftSettings: strict),
+    .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
+    .executableTarget(
+      name: "leaktrace",
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
+        "ReportFormats",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: strict),
+
+    // Tests: one target per module, plus the runs that need root.
+    .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
+    .testTarget(
+      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SymbolizationTests", dependencies: ["Symbolization"], swiftSettings: strict),
+    .testTarget(
+      name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "ReportFormatsTests", dependencies: ["ReportFormats"], swiftSettings: strict),
+    .testTarget(
+      name: "PrivilegedTests",
+      dependencies: ["BPFRuntime", "AllocationTracing", "ReportFormats"],
+      swiftSettings: strict),
+  ],
+  cLanguageStandard: .gnu2x
+)

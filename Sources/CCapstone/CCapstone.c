@@ -1,0 +1,1 @@
+// CCapstone: see include/CCapstone.h.

@@ -1,0 +1,1 @@
+// CElfUtils: see include/CElfUtils.h.

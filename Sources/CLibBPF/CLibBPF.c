@@ -1,0 +1,1 @@
+// CLibBPF: see include/CLibBPF.h.

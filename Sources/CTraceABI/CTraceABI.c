@@ -1,0 +1,1 @@
+// CTraceABI: see include/CTraceABI.h.

@@ -1,0 +1,1 @@
+// CTraceObjects: see include/CTraceObjects.h.

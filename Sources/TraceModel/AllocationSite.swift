@@ -1,0 +1,112 @@
+/// What kind of memory a site holds.
+package enum AllocationClass: String, Hashable, Sendable, CaseIterable {
+  /// Blocks from an allocator (`malloc` and its relatives, or a custom pool).
+  case heap
+  /// Ranges the program itself asked the kernel for (`mmap`, `mremap`, `brk`), not those an allocator took for its arenas.
+  case mapping
+}
+
+/// One outstanding allocation: a block not yet freed.
+package struct OutstandingAllocation: Hashable, Sendable {
+  package var address: UInt64
+  /// The size the program asked for.
+  package var sizeInBytes: UInt64
+  /// Time since it was allocated, at the moment of the snapshot.
+  package var age: Duration
+  /// How sure it is that the block is leaked; nil when no leak check ran.
+  package var verdict: VerdictKind?
+
+  package init(address: UInt64, sizeInBytes: UInt64, age: Duration, verdict: VerdictKind? = nil) {
+    self.address = address
+    self.sizeInBytes = sizeInBytes
+    self.age = age
+    self.verdict = verdict
+  }
+}
+
+/// memcheck's kinds of outstanding block, and `unchecked` where no leak check ran.
+package enum VerdictKind: String, Hashable, Sendable, CaseIterable {
+  case definitelyLost = "definitely_lost"
+  case indirectlyLost = "indirectly_lost"
+  case possiblyLost = "possibly_lost"
+  case stillReachable = "still_reachable"
+  case unchecked = "unchecked"
+}
+
+/// Bytes and blocks, always counted together.
+package struct Tally: Hashable, Sendable {
+  package var bytes: UInt64
+  package var count: UInt64
+  package init(bytes: UInt64 = 0, count: UInt64 = 0) {
+    self.bytes = bytes
+    self.count = count
+  }
+  package static func += (left: inout Tally, right: Tally) {
+    left.bytes &+= right.bytes
+    left.count &+= right.count
+  }
+}
+
+/// The call stack as addresses, before it is named.
+package struct StackTrace: Hashable, Sendable {
+  /// Leaf first.
+  package var addresses: [UInt64]
+  package var completeness: Completeness
+
+  /// How the walk ended.
+  package enum Completeness: String, Hashable, Sendable {
+    /// The outermost frame was reached.
+    case complete
+    /// Cut at the depth limit.
+    case truncated
+    /// The walk could not go on (no unwind row, unreadable stack).
+    case broken
+    /// Walked by frame pointers only: callers that keep none are missing.
+    case framePointersOnly = "frame_pointers_only"
+  }
+
+  package init(addresses: [UInt64], completeness: Completeness) {
+    self.addresses = addresses
+    self.completeness = completeness
+  }
+}
+
+/// Outstanding and total allocations of one call stack in one process.
+package struct AllocationSite: Sendable {
+  package var processID: Int32
+  package var allocationClass: AllocationClass
+  /// The function that handed out the memory, for example `malloc`.
+  package var allocator: String
+  package var outstanding: Tally
+  package var allocated: Tally
+  package var freed: Tally
+  /// One standard error of `outstanding.bytes` when sampled; nil when every block was traced.
+  package var outstandingBytesStandardError: Double?
+  package var oldestAge: Duration?
+  package var stack: StackTrace
+  /// Named frames of `stack`, leaf first; empty until symbolized.
+  package var frames: [Frame]
+  package var verdicts: [VerdictKind: Tally]
+  /// Filled only when single blocks were asked for (`-a`).
+  package var allocations: [OutstandingAllocation]
+
+  package init(
+    processID: Int32, allocationClass: AllocationClass, allocator: String, outstanding: Tally,
+    allocated: Tally, freed: Tally, outstandingBytesStandardError: Double? = nil,
+    oldestAge: Duration? = nil, stack: StackTrace, frames: [Frame] = [],
+    verdicts: [VerdictKind: Tally] = [:], allocations: [OutstandingAllocation] = []
+  ) {
+    self.processID = processID
+    self.allocationClass = allocationClass
+    self.allocator = allocator
+    self.outstanding = outstanding
+    self.allocated = allocated
+    self.freed = freed
+    self.outstandingBytesStandardError = outstandingBytesStandardError
+    self.oldestAge = oldestAge
+    self.stack = stack
+    self.frames = frames
+    self.verdicts = verdicts
+    self.allocations = allocations
+  }
+}

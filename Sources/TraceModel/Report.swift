@@ -1,0 +1,172 @@
+/// Everything one report shows, whatever its format.
+package struct Report: Sendable {
+  package var target: Target
+  package var window: Window
+  package var probes: [Probe]
+  /// nil when every allocation was traced.
+  package var sampling: Sampling?
+  package var totals: Totals
+  /// One entry per process that was traced, followed children included, in order of appearance.
+  package var processes: [ProcessTotals]
+  /// Causes of loss by their stable names; a report always carries every cause, 0 included.
+  package var loss: [LossCounter]
+  /// Largest outstanding bytes first unless sorted otherwise.
+  package var sites: [AllocationSite]
+  /// Sentences for the reader: what could not be done and what follows from it.
+  package var notes: [String]
+
+  package init(
+    target: Target, window: Window, probes: [Probe] = [], sampling: Sampling? = nil,
+    totals: Totals = Totals(), processes: [ProcessTotals] = [], loss: [LossCounter] = [],
+    sites: [AllocationSite] = [], notes: [String] = []
+  ) {
+    self.target = target
+    self.window = window
+    self.probes = probes
+    self.sampling = sampling
+    self.totals = totals
+    self.processes = processes
+    self.loss = loss
+    self.sites = sites
+    self.notes = notes
+  }
+
+  /// What was traced.
+  package struct Target: Hashable, Sendable {
+    package var kind: Kind
+    package var processID: Int32?
+    /// Command line, arguments joined by spaces.
+    package var command: String?
+    package var executable: String?
+    /// Wait status of a command that leaktrace ran itself: its exit code, or 128 + signal.
+    package var exitStatus: Int32?
+
+    package enum Kind: String, Hashable, Sendable { case process, command, system, kernel }
+
+    package init(
+      kind: Kind, processID: Int32? = nil, command: String? = nil, executable: String? = nil,
+      exitStatus: Int32? = nil
+    ) {
+      self.kind = kind
+      self.processID = processID
+      self.command = command
+      self.executable = executable
+      self.exitStatus = exitStatus
+    }
+  }
+
+  /// The stretch of time the counts cover.
+  package struct Window: Hashable, Sendable {
+    /// Seconds since 1970 of the moment the last probe was attached.
+    package var startInUnixSeconds: Double
+    package var duration: Duration
+    package init(startInUnixSeconds: Double, duration: Duration) {
+      self.startInUnixSeconds = startInUnixSeconds
+      self.duration = duration
+    }
+  }
+
+  /// One place in an object file that was probed.
+  package struct Probe: Hashable, Sendable {
+    package var function: String
+    /// Path of the object file as the target sees it.
+    package var object: String
+    /// Bytes from the start of `function` to the probed instruction.
+    package var offset: UInt64
+    /// The probed instruction in Intel syntax.
+    package var instruction: String
+    /// Whether the kernel emulates the instruction instead of single-stepping a copy (about 10 times slower).
+    package var isEmulated: Bool
+    package var kind: Kind
+    package var hits: UInt64
+
+    package enum Kind: String, Hashable, Sendable {
+      case multiSession = "uprobe.session"
+      case multi = "uprobe.multi"
+      case perf = "perf uprobe"
+      case rawTracepoint = "raw tracepoint"
+    }
+
+    package init(
+      function: String, object: String, offset: UInt64, instruction: String, isEmulated: Bool,
+      kind: Kind, hits: UInt64 = 0
+    ) {
+      self.function = function
+      self.object = object
+      self.offset = offset
+      self.instruction = instruction
+      self.isEmulated = isEmulated
+      self.kind = kind
+      self.hits = hits
+    }
+  }
+
+  package struct Sampling: Hashable, Sendable {
+    /// Mean bytes between samples; 0 with `everyNth` for memleak's `-s`.
+    package var meanInBytes: UInt64
+    package var everyNth: UInt64?
+    package init(meanInBytes: UInt64, everyNth: UInt64? = nil) {
+      self.meanInBytes = meanInBytes
+      self.everyNth = everyNth
+    }
+  }
+
+  package struct Totals: Hashable, Sendable {
+    package var outstanding: Tally
+    package var allocated: Tally
+    package var freed: Tally
+    /// Frees of blocks that were not traced: allocated before the attach, filtered or refused.
+    package var unmatchedFrees: UInt64
+    /// One standard error of `outstanding.bytes` when sampled.
+    package var outstandingBytesStandardError: Double?
+
+    package init(
+      outstanding: Tally = Tally(), allocated: Tally = Tally(), freed: Tally = Tally(),
+      unmatchedFrees: UInt64 = 0, outstandingBytesStandardError: Double? = nil
+    ) {
+      self.outstanding = outstanding
+      self.allocated = allocated
+      self.freed = freed
+      self.unmatchedFrees = unmatchedFrees
+      self.outstandingBytesStandardError = outstandingBytesStandardError
+    }
+  }
+
+  package struct ProcessTotals: Hashable, Sendable {
+    package var processID: Int32
+    package var parentProcessID: Int32?
+    package var command: String
+    package var state: State
+    package var totals: Totals
+
+    /// What became of the process by the time of the report.
+    package enum State: String, Hashable, Sendable {
+      case running, exited
+      /// It replaced its program; what it held before is gone and counted apart.
+      case replaced
+    }
+
+    package init(
+      processID: Int32, parentProcessID: Int32? = nil, command: String, state: State,
+      totals: Totals
+    ) {
+      self.processID = processID
+      self.parentProcessID = parentProcessID
+      self.command = command
+      self.state = state
+      self.totals = totals
+    }
+  }
+
+  /// One cause of loss. `name` is stable and machine-readable, `description` is for people.
+  package struct LossCounter: Hashable, Sendable {
+    package var name: String
+    package var description: String
+    package var value: UInt64
+    package init(name: String, description: String, value: UInt64) {
+      self.name = name
+      self.description = description
+      self.value = value
+    }
+  }
+}
