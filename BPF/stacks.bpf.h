@@ -78,3 +78,18 @@ static __always_inline __u32 site_of_stack(const struct lt_stack *stack, __u32 s
   }
   return site;
 }
+
+// Walks the user stack of the running thread, as `context` has it, to its allocation site.
+static __noinline __u32 walk_to_site(void *context, __u32 slot, __u32 generation, __u32 probe) {
+  struct lt_scratch *owner = NULL;
+  __u32 claimed = 0;
+  struct lt_stack *stack = claim_scratch(&owner, &claimed);
+  if (!stack) {
+    count_one(LT_COUNTER_SCRATCH_BUSY);
+    return NO_SITE;
+  }
+  walk_frame_pointers(context, stack);
+  __u32 site = site_of_stack(stack, slot, generation, probe);
+  release_scratch(owner, claimed);
+  return site;
+}
