@@ -63,7 +63,7 @@ package struct MappingLedger {
     for range in last.ranges { restore(range) }
   }
 
-  /// mremap: the bytes that move keep their site and age; growth is charged to `site`, as a realloc's new block is.
+  /// mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to `site`.
   package mutating func remap(
     oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64, site: UInt32?,
     time: UInt64

@@ -175,3 +175,13 @@ package final class TraceTables {
 
   func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
 }
+extension AllocationTracer {
+  package func debugDump() {
+    for s in tables.readSites() {
+      print(s.index, s.site.allocated_bytes, s.site.allocated_count, s.site.freed_bytes, s.site.freed_count, tables.stack(hash: s.site.stack_hash)?.frames.prefix(4) as Any)
+    }
+    print(tables.counterValues(), tables.process(slot: 0))
+    var n = 0; tables.forEachBlock { _ in n += 1 }
+    print("blocks", n)
+  }
+}
