@@ -28,7 +28,7 @@ let package = Package(
       cSettings: strictC,
       linkerSettings: [
         .linkedLibrary(":libdw.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":liblzma.a"),
-        .linkedLibrary(":libbz2.a"), .linkedLibrary(":libz.a"),
+        .linkedLibrary(":libbz2.a"), .linkedLibrary(":libz.a"), .linkedLibrary(":libiberty.a"),
       ]
     ),
     .target(
@@ -63,12 +63,14 @@ let package = Package(
       swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
+    .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
-      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils"],
+      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "SymbolizationTests", dependencies: ["Symbolization"], swiftSettings: strict),
+      name: "SymbolizationTests", dependencies: ["Symbolization", "CElfUtils", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
