@@ -30,7 +30,7 @@ let package = Package(
     .target(
       name: "CElfUtils",
       cSettings: strictC,
-      linkerSettings: [archives("dw", "elf", "lzma", "bz2", "z")]
+      linkerSettings: [archives("dw", "elf", "lzma", "bz2", "z", "iberty")]
     ),
     .target(
       name: "CCapstone",
@@ -66,12 +66,14 @@ let package = Package(
       swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
+    .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
-      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils"],
+      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "SymbolizationTests", dependencies: ["Symbolization"], swiftSettings: strict),
+      name: "SymbolizationTests", dependencies: ["Symbolization", "CElfUtils", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
