@@ -44,7 +44,9 @@ static __always_inline void release_scratch(struct lt_scratch *owner, __u32 clai
   __sync_fetch_and_and(&owner->claims, ~(1ull << (claimed & (SCRATCH_SLOTS - 1))));
 }
 
-static __always_inline __u64 hash_stack(const struct lt_stack *stack) {
+__noinline __u64 hash_stack(const struct lt_stack *stack) {
+  if (!stack)
+    return 0;
   __u64 hash = stack->outcome;
   __u32 depth = stack->depth;
   for (__u32 i = 0; i < LT_MAX_STACK_DEPTH; i++) {
@@ -64,7 +66,9 @@ static __always_inline void walk_frame_pointers(void *context, struct lt_stack *
 }
 
 // Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted.
-static __always_inline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe) {
+__noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe) {
+  if (!stack)
+    return NO_SITE;
   struct lt_site_identity identity = {
       .stack_hash = hash_stack(stack), .process_slot = slot, .process_generation = generation, .probe = probe};
   bool is_new;
@@ -76,5 +80,20 @@ static __always_inline __u32 site_of_stack(const struct lt_stack *stack, __u32 s
     if (error && error != -17 /* EEXIST: another process has the same stack */)
       count_one(LT_COUNTER_STACKS_REFUSED);
   }
+  return site;
+}
+
+// Walks the user stack of the running thread, as `context` has it, to its allocation site.
+static __noinline __u32 walk_to_site(void *context, __u32 slot, __u32 generation, __u32 probe) {
+  struct lt_scratch *owner = NULL;
+  __u32 claimed = 0;
+  struct lt_stack *stack = claim_scratch(&owner, &claimed);
+  if (!stack) {
+    count_one(LT_COUNTER_SCRATCH_BUSY);
+    return NO_SITE;
+  }
+  walk_frame_pointers(context, stack);
+  __u32 site = site_of_stack(stack, slot, generation, probe);
+  release_scratch(owner, claimed);
   return site;
 }

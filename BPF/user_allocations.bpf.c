@@ -8,30 +8,11 @@
 #include "processes.bpf.h"
 #include "sampling.bpf.h"
 #include "stacks.bpf.h"
+#include "thread_state.bpf.h"
 
 const volatile struct lt_configuration configuration SEC(".rodata");
 
 extern bool bpf_session_is_return(void) __ksym __weak;
-
-// What a thread is in the middle of. Task storage goes with the task, so a thread that exits inside malloc leaves nothing.
-struct lt_thread_state {
-  __u64 stack_pointer;  // at entry of the outermost allocator call: address of its return address; 0 when in none
-  __u64 size;
-  __u64 pointer;        // realloc: the old block; posix_memalign: where the new pointer goes
-  struct lt_block_payload old_block;
-  __u32 kind;
-  __u32 probe;
-  __u8 records_block;   // chosen by filters and sampling
-  __u8 has_old_block;
-  __u8 counted_unmatched;  // realloc of a block that was not recorded
-};
-
-struct {
-  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __type(key, int);
-  __type(value, struct lt_thread_state);
-} thread_states SEC(".maps");
 
 struct lt_probe_hits {
   __u64 count;
@@ -109,22 +90,6 @@ static __always_inline void emit_block_event(__u32 kind, __u32 slot, __u64 addre
   emit_event(&event);
 }
 
-// Whether the outermost call that the state names is still on the stack. A deeper stack pointer alone does not tell:
-// the call may have been left by longjmp or an exception and the stack grown again. Its return address was replaced
-// by the kernel's trampoline when it was entered; when that is no longer there, the call is over.
-static __always_inline bool is_inside_call(const struct lt_thread_state *state, const struct lt_process *process,
-                                           __u64 stack_pointer) {
-  if (!state->stack_pointer || stack_pointer >= state->stack_pointer)
-    return false;
-  __u64 trampoline = process->uprobes_trampoline;
-  __u64 word = 0;
-  if (!trampoline)
-    return true;
-  if (bpf_probe_read_user(&word, sizeof(word), (void *)state->stack_pointer))
-    return false;
-  return word == trampoline;
-}
-
 // Returns whether the return of this call must be seen.
 static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie) {
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
@@ -198,20 +163,6 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->has_old_block = has_old_block;
   state->counted_unmatched = counted_unmatched;
   return true;
-}
-
-static __noinline __u32 walk_to_site(struct pt_regs *regs, __u32 slot, __u32 generation, __u32 probe) {
-  struct lt_scratch *owner = NULL;
-  __u32 claimed = 0;
-  struct lt_stack *stack = claim_scratch(&owner, &claimed);
-  if (!stack) {
-    count_one(LT_COUNTER_SCRATCH_BUSY);
-    return NO_SITE;
-  }
-  walk_frame_pointers(regs, stack);
-  __u32 site = site_of_stack(stack, slot, generation, probe);
-  release_scratch(owner, claimed);
-  return site;
 }
 
 // Records the block at the outermost call's return.

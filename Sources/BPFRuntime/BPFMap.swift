@@ -71,7 +71,7 @@ package final class MappedArray {
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let stride = (map.valueSize + 7) / 8 * 8
     let size = (stride * map.maxEntries + page - 1) / page * page
-    let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map.descriptor, 0)
+    let memory = mmap(nil, size, Int32(PROT_READ | PROT_WRITE), MAP_SHARED, map.descriptor, 0)
     guard let memory, memory != MAP_FAILED else {
       throw BPFError(operation: "map \(map.name) into memory", code: errno)
     }

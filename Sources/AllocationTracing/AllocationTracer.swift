@@ -1,0 +1,411 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// One trace of user-space allocations: owns the programs, the probes of every process, and what they recorded.
+///
+/// Not safe for use from several threads. Releasing it takes every probe off.
+package final class AllocationTracer {
+  package let configuration: TraceConfiguration
+  let programs: ProbePrograms
+  package let tables: TraceTables
+  private let ring: RingBuffer
+  private var lifecycleLinks: [Link] = []
+
+  /// Every process of the trace in order of appearance, ended ones included.
+  package private(set) var processes: [TracedProcess] = []
+  private var processOfSlot: [UInt32: TracedProcess] = [:]
+  private var running: [Int32: TracedProcess] = [:]
+  private var nextSlot: UInt32 = 0
+
+  /// Every probed place by its index, which the programs know it by.
+  package private(set) var probes: [PlannedProbe] = []
+  private var probeKinds: [Report.Probe.Kind] = []
+  private var probeIndex: [ProbeKey: UInt32] = [:]
+  private var objects: [String: OpenObject] = [:]
+
+  /// Sentences for the report.
+  package private(set) var notes: [String] = []
+  /// Called for every allocation and free when `configuration.emitsEvents` is set.
+  package var onEvent: ((lt_event) -> Void)?
+  /// Called when the address space of a process was read anew.
+  package var onMappings: ((TracedProcess) -> Void)?
+  /// Called when a process image is about to be forgotten, while its totals can still be read.
+  package var onImageEnd: ((TracedProcess) -> Void)?
+
+  private let planner: ProbePlanner
+  /// CLOCK_MONOTONIC nanoseconds of the first attach.
+  package private(set) var startTime: UInt64 = 0
+
+  private struct ProbeKey: Hashable {
+    var object: String
+    var fileOffset: UInt64
+    var action: PlannedProbe.Action
+  }
+
+  package init(configuration: TraceConfiguration, planner: ProbePlanner) throws(BPFError) {
+    self.configuration = configuration
+    self.planner = planner
+    programs = try ProbePrograms.load(configuration)
+    let sizes = ProbePrograms.sizes(for: configuration)
+    tables = try TraceTables(
+      object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
+    ring = try RingBuffer(map: programs.object.map("events"))
+    lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
+    lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))
+    if configuration.followsForks {
+      lifecycleLinks.append(try tracepoint("on_fork", "sched_process_fork"))
+    }
+    if configuration.tracesMappings {
+      lifecycleLinks.append(try tracepoint("on_syscall_exit", "sys_exit"))
+      lifecycleLinks.append(try tracepoint("on_syscall_enter", "sys_enter"))
+    }
+  }
+
+  private func tracepoint(_ program: String, _ name: String) throws(BPFError) -> Link {
+    try Link.rawTracepoint(programs.lifecycle.program(program), name: name)
+  }
+
+  /// Readable when events wait.
+  package var pollDescriptor: Int32 { ring.pollDescriptor }
+
+  /// Whether any process that the user named still runs.
+  package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
+
+  package func runningProcess(_ processID: Int32) -> TracedProcess? { running[processID] }
+  func process(slot: UInt32) -> TracedProcess? { processOfSlot[slot] }
+
+  // MARK: Attaching
+
+  /// Starts to trace a process. Throws when it cannot be read or nothing in it can be probed.
+  @discardableResult
+  package func attach(processID: Int32) throws -> TracedProcess {
+    let process = try enter(processID: processID, parent: nil)
+    do {
+      let plan = try refresh(process)
+      if process.probes.isEmpty {
+        throw TraceError(
+          "process \(processID) (\(process.command)): "
+            + (plan.reasons.first ?? "no allocator found; name one with -O or --alloc and --free"))
+      }
+    } catch {
+      abandon(process)
+      throw error
+    }
+    if startTime == 0 { startTime = monotonicNanoseconds() }
+    return process
+  }
+
+  /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
+  package func attach(stopped processID: Int32) throws -> TracedProcess {
+    let process = try enter(processID: processID, parent: nil)
+    _ = try refresh(process)
+    if startTime == 0 { startTime = monotonicNanoseconds() }
+    return process
+  }
+
+  private func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
+    guard let slot = takeSlot() else {
+      throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
+    }
+    let info = try planner.describe(processID)
+    // A reused slot's new owner must not be taken for the old one.
+    let generation = tables.process(slot: slot).generation &+ 1
+    let process = TracedProcess(
+      processID: processID, slot: slot, generation: generation,
+      parentProcessID: parent?.processID, isTarget: parent == nil, command: info.command,
+      executable: info.executable)
+    try tables.enter(processID: processID, slot: slot, generation: generation)
+    processOfSlot[slot] = process
+    running[processID] = process
+    processes.append(process)
+    return process
+  }
+
+  /// The next slot that no running process has; one of an ended process only when all are taken.
+  private func takeSlot() -> UInt32? {
+    for _ in 0..<UInt32(LT_MAX_PROCESS_SLOTS) {
+      let slot = nextSlot
+      nextSlot = (nextSlot + 1) % UInt32(LT_MAX_PROCESS_SLOTS)
+      guard let owner = processOfSlot[slot] else { return slot }
+      if owner.state == .exited {
+        forget(owner)
+        return slot
+      }
+    }
+    return nil
+  }
+
+  private func abandon(_ process: TracedProcess) {
+    process.links = []
+    tables.leave(processID: process.processID)
+    running[process.processID] = nil
+    processOfSlot[process.slot] = nil
+    processes.removeAll { $0 === process }
+  }
+
+  /// Looks at the objects that the process has mapped since the last look and probes the allocators in them.
+  @discardableResult
+  private func refresh(_ process: TracedProcess) throws -> ProbePlan {
+    let mappings = try planner.mappings(of: process.processID)
+    process.mappings = mappings
+    var plan = ProbePlan()
+    let fresh = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
+      .filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
+    if !fresh.isEmpty {
+      plan = try planner.plan(process.processID, mappings, fresh)
+      for note in plan.notes where !notes.contains(note) { notes.append(note) }
+      // After an exec the same objects are met again, and their probes are still on.
+      let attached = Set(process.probes)
+      try attach(plan.probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
+    }
+    onMappings?(process)
+    return plan
+  }
+
+  private func index(of probe: PlannedProbe) -> UInt32 {
+    let key = ProbeKey(
+      object: probe.identity, fileOffset: probe.functionFileOffset, action: probe.action)
+    if let known = probeIndex[key] { return known }
+    let index = UInt32(probes.count)
+    probes.append(probe)
+    probeKinds.append(.perf)
+    probeIndex[key] = index
+    return index
+  }
+
+  /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed.
+  private func attach(_ indices: [UInt32], to process: TracedProcess) throws {
+    guard probes.count <= Int(LT_MAX_PROBES) else {
+      throw TraceError("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
+    }
+    let frees = indices.filter { probes[Int($0)].action == .free }
+    let allocations = indices.filter { probes[Int($0)].action != .free }
+    var links: [Link] = []
+    for (isFree, group) in [(true, frees), (false, allocations)] {
+      for (path, members) in Dictionary(grouping: group, by: { probes[Int($0)].openPath }) {
+        let object = try open(path, name: probes[Int(members[0])].object)
+        let places = members.map { index in
+          let probe = probes[Int(index)]
+          return Link.Place(
+            fileOffset: probe.functionFileOffset + siteOffset(probe),
+            cookie: probe.cookie(index: index, slot: process.slot))
+        }
+        object.readIntoPageCache(places.map(\.fileOffset))
+        do {
+          links += try link(
+            places, isFree: isFree, path: object.path, processID: process.processID)
+        } catch {
+          if error.code == ESRCH {
+            throw TraceError("process \(process.processID) ended while it was being attached")
+          }
+          throw error
+        }
+        for index in members { probeKinds[Int(index)] = kind(isFree: isFree) }
+      }
+    }
+    // Taken off in the opposite order.
+    process.links = links.reversed() + process.links
+    process.probes += indices
+  }
+
+  private func siteOffset(_ probe: PlannedProbe) -> UInt64 {
+    configuration.probesFunctionEntries ? 0 : probe.site.offset
+  }
+
+  private func kind(isFree: Bool) -> Report.Probe.Kind {
+    switch programs.method {
+    case .session: isFree ? .multi : .multiSession
+    case .perf: .perf
+    }
+  }
+
+  private func link(
+    _ places: [Link.Place], isFree: Bool, path: String, processID: Int32
+  ) throws(BPFError) -> [Link] {
+    switch programs.method {
+    case .session:
+      let program = try programs.object.program(isFree ? "free_enter" : "allocate_session")
+      return [
+        try Link.uprobes(
+          program, kind: isFree ? .entry : .session, path: path, places: places,
+          processID: processID)
+      ]
+    case .perf:
+      var links: [Link] = []
+      // The return first: an entry without it would leave its thread marked as inside the call.
+      if !isFree {
+        let program = try programs.object.program("allocate_exit")
+        for place in places {
+          links.append(
+            try Link.perfUprobe(
+              program, isReturn: true, path: path, place: place, processID: processID))
+        }
+      }
+      let program = try programs.object.program(isFree ? "free_enter" : "allocate_enter")
+      for place in places {
+        links.append(
+          try Link.perfUprobe(
+            program, isReturn: false, path: path, place: place, processID: processID))
+      }
+      return links
+    }
+  }
+
+  private func open(_ path: String, name: String) throws(TraceError) -> OpenObject {
+    if let known = objects[path] { return known }
+    let object = try OpenObject(path: path, name: name)
+    objects[path] = object
+    return object
+  }
+
+  // MARK: Events
+
+  /// Handles every event that waits. Returns whether the set of processes changed.
+  package func handleEvents() {
+    var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
+    ring.consume { record in
+      guard record.count >= MemoryLayout<lt_event>.size else { return }
+      let event = record.loadUnaligned(as: lt_event.self)
+      switch event.kind {
+      case UInt32(LT_EVENT_ALLOCATED.rawValue), UInt32(LT_EVENT_FREED.rawValue):
+        onEvent?(event)
+      case UInt32(LT_EVENT_FORK.rawValue):
+        follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
+      case UInt32(LT_EVENT_EXEC.rawValue):
+        if let process = running[Int32(event.process_id)] {
+          replaceImage(of: process, generation: UInt32(truncatingIfNeeded: event.address))
+          toRefresh[ObjectIdentifier(process)] = process
+        }
+      case UInt32(LT_EVENT_EXIT.rawValue):
+        if let process = running[Int32(event.process_id)] { end(process) }
+      default:
+        guard let process = processOfSlot[event.process_slot],
+          process.processID == Int32(event.process_id)
+        else { return }
+        if apply(event, to: process) { toRefresh[ObjectIdentifier(process)] = process }
+      }
+    }
+    for process in toRefresh.values where process.state == .running {
+      do { try refresh(process) } catch let error as TraceError {
+        notes.append(error.description)
+      } catch {
+        // It ended meanwhile: its exit event follows.
+      }
+    }
+    for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
+  }
+
+  /// Applies a change of the address space. Returns whether new code may have come with it.
+  private func apply(_ event: lt_event, to process: TracedProcess) -> Bool {
+    let site = event.site == UInt32.max ? nil : event.site
+    switch event.kind {
+    case UInt32(LT_EVENT_MAP.rawValue):
+      process.ledger.map(start: event.address, size: event.size, site: site, time: event.time)
+      return event.flags >> 32 & UInt64(PROT_EXEC) != 0
+    case UInt32(LT_EVENT_UNMAP.rawValue):
+      process.ledger.unmap(start: event.address, size: event.size, thread: event.thread_id)
+    case UInt32(LT_EVENT_UNMAP_FAILED.rawValue):
+      process.ledger.unmapFailed(start: event.address, size: event.size, thread: event.thread_id)
+    case UInt32(LT_EVENT_REMAP.rawValue):
+      process.ledger.remap(
+        oldStart: event.other_address, oldSize: event.other_size, newStart: event.address,
+        newSize: event.size, site: site, time: event.time)
+    case UInt32(LT_EVENT_BREAK.rawValue):
+      let previous = process.programBreak
+      process.programBreak = event.address
+      if previous != 0, event.address > previous {
+        process.ledger.map(
+          start: previous, size: event.address - previous, site: site, time: event.time)
+      } else if event.address < previous {
+        process.ledger.unmap(
+          start: event.address, size: previous - event.address, thread: event.thread_id)
+      }
+    default: break
+    }
+    return false
+  }
+
+  private func follow(child: Int32, parentSlot: UInt32) {
+    guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
+    do {
+      let process = try enter(processID: child, parent: parent)
+      process.examinedObjects = parent.examinedObjects
+      process.programBreak = parent.programBreak
+      do { try attach(parent.probes, to: process) } catch {
+        abandon(process)
+        throw error
+      }
+      process.mappings = parent.mappings
+      onMappings?(process)
+    } catch {
+      notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
+    }
+  }
+
+  private func replaceImage(of process: TracedProcess, generation: UInt32) {
+    onImageEnd?(process)
+    tables.removeSites(slot: process.slot, olderThan: generation)
+    tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
+    process.generation = generation
+    process.ledger = MappingLedger()
+    process.programBreak = 0
+    process.knowsTrampoline = false
+    process.examinedObjects = []
+    if let info = try? planner.describe(process.processID) {
+      process.command = info.command
+      process.executable = info.executable
+    }
+  }
+
+  private func end(_ process: TracedProcess) {
+    process.state = .exited
+    process.links = []
+    running[process.processID] = nil
+    tables.leave(processID: process.processID)
+  }
+
+  /// Gives back everything that the kernel tables hold of an ended process.
+  private func forget(_ process: TracedProcess) {
+    onImageEnd?(process)
+    tables.removeSites(slot: process.slot, olderThan: UInt32.max)
+    tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
+    processOfSlot[process.slot] = nil
+    processes.removeAll { $0 === process }
+  }
+
+  private func findTrampoline(of process: TracedProcess) {
+    guard let mappings = try? planner.mappings(of: process.processID),
+      let area = mappings.first(where: { $0.path == "[uprobes]" })
+    else { return }
+    tables.setTrampoline(area.start, slot: process.slot)
+    process.knowsTrampoline = true
+  }
+
+  // MARK: Probes for the report
+
+  package func reportProbes() -> [Report.Probe] {
+    probes.enumerated().map { index, probe in
+      Report.Probe(
+        function: probe.function, object: probe.object, offset: siteOffset(probe),
+        instruction: probe.site.instruction,
+        isEmulated: probe.site.isEmulated && !configuration.probesFunctionEntries,
+        kind: probeKinds[index], hits: tables.hits(ofProbe: UInt32(index)))
+    }
+  }
+
+  /// Takes every probe off; what was recorded stays readable.
+  package func stop() {
+    for process in processes { process.links = [] }
+    lifecycleLinks = []
+  }
+}
+
+/// CLOCK_MONOTONIC, the clock of the programs.
+package func monotonicNanoseconds() -> UInt64 {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}
