@@ -162,19 +162,24 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->records_block = records;
   state->has_old_block = has_old_block;
   state->counted_unmatched = counted_unmatched;
-  return true;
+  state->return_address = 0;
+  if (!(cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_RETURNS_BY_SITE))
+    return true;
+  if (bpf_probe_read_user(&state->return_address, sizeof(__u64), (void *)stack_pointer))
+    state->stack_pointer = 0;
+  return false;
 }
 
 // Records the block at the outermost call's return.
-static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie) {
+static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction) {
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   struct task_struct *task = bpf_get_current_task_btf();
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, task, 0, 0);
   if (!process || !state || !state->stack_pointer)
     return;
-  // The return instruction has popped the address that the entry's stack pointer named.
-  __u64 returned_to = regs->sp - 8;
+  // The return instruction pops the address that the entry's stack pointer named.
+  __u64 returned_to = is_at_return_instruction ? regs->sp : regs->sp - 8;
   if (returned_to != state->stack_pointer) {
     if (returned_to > state->stack_pointer) {
       count_one(LT_COUNTER_ABANDONED_CALLS);
@@ -272,7 +277,7 @@ SEC("uprobe")
 int allocate_session(struct pt_regs *regs) {
   __u64 cookie = bpf_get_attach_cookie(regs);
   if (bpf_session_is_return && bpf_session_is_return()) {
-    leave_allocation(regs, cookie);
+    leave_allocation(regs, cookie, false);
     return 0;
   }
   return !enter_allocation(regs, cookie);
@@ -286,7 +291,14 @@ int allocate_enter(struct pt_regs *regs) {
 
 SEC("uretprobe")
 int allocate_exit(struct pt_regs *regs) {
-  leave_allocation(regs, bpf_get_attach_cookie(regs));
+  leave_allocation(regs, bpf_get_attach_cookie(regs), false);
+  return 0;
+}
+
+// At the return instructions of functions that may throw: an exception cannot pass a replaced return address.
+SEC("uprobe")
+int allocate_return_site(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), true);
   return 0;
 }
 

@@ -21,10 +21,10 @@ package final class AllocationTracer {
   private var nextSlot: UInt32 = 0
 
   /// Every probed place by its index, which the programs know it by.
-  package private(set) var probes: [PlannedProbe] = []
+  package private(set) var probes: [AllocatorProbe] = []
   private var probeKinds: [Report.Probe.Kind] = []
   private var probeIndex: [ProbeKey: UInt32] = [:]
-  private var objects: [String: OpenObject] = [:]
+  private var objects: [ObjectIdentity: OpenObject] = [:]
 
   /// Sentences for the report.
   package private(set) var notes: [String] = []
@@ -32,22 +32,27 @@ package final class AllocationTracer {
   package var onEvent: ((lt_event) -> Void)?
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
-  /// Called when a process image is about to be forgotten, while its totals can still be read.
-  package var onImageEnd: ((TracedProcess) -> Void)?
+  /// Totals of images that exec replaced.
+  var replacedImages: [Report.ProcessTotals] = []
+  /// Outstanding bytes of each site at the last report, for sorting by growth.
+  var previousOutstanding: [SiteKey: UInt64] = [:]
 
-  private let planner: ProbePlanner
+  private let reader: ProcessReader
+  private let files = ElfFileCache()
   /// CLOCK_MONOTONIC nanoseconds of the first attach.
   package private(set) var startTime: UInt64 = 0
+  /// The same moment on the wall clock.
+  package private(set) var startInUnixSeconds = 0.0
 
   private struct ProbeKey: Hashable {
-    var object: String
+    var device: UInt64
+    var inode: UInt64
     var fileOffset: UInt64
-    var action: PlannedProbe.Action
   }
 
-  package init(configuration: TraceConfiguration, planner: ProbePlanner) throws(BPFError) {
+  package init(configuration: TraceConfiguration, discovery: AllocatorDiscovery.Options) throws(BPFError) {
     self.configuration = configuration
-    self.planner = planner
+    reader = ProcessReader(options: discovery)
     programs = try ProbePrograms.load(configuration)
     let sizes = ProbePrograms.sizes(for: configuration)
     tables = try TraceTables(
@@ -82,19 +87,19 @@ package final class AllocationTracer {
   /// Starts to trace a process. Throws when it cannot be read or nothing in it can be probed.
   @discardableResult
   package func attach(processID: Int32) throws -> TracedProcess {
+    try reader.check(processID)
     let process = try enter(processID: processID, parent: nil)
     do {
       let plan = try refresh(process)
       if process.probes.isEmpty {
         throw TraceError(
-          "process \(processID) (\(process.command)): "
-            + (plan.reasons.first ?? "no allocator found; name one with -O or --alloc and --free"))
+          "process \(processID) (\(process.command)): \(plan?.failure ?? "no allocator found")")
       }
     } catch {
       abandon(process)
       throw error
     }
-    if startTime == 0 { startTime = monotonicNanoseconds() }
+    noteStart()
     return process
   }
 
@@ -102,15 +107,23 @@ package final class AllocationTracer {
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
     _ = try refresh(process)
-    if startTime == 0 { startTime = monotonicNanoseconds() }
+    noteStart()
     return process
+  }
+
+  private func noteStart() {
+    guard startTime == 0 else { return }
+    startTime = monotonicNanoseconds()
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
   }
 
   private func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
     guard let slot = takeSlot() else {
       throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
     }
-    let info = try planner.describe(processID)
+    let info = reader.describe(processID)
     // A reused slot's new owner must not be taken for the old one.
     let generation = tables.process(slot: slot).generation &+ 1
     let process = TracedProcess(
@@ -148,26 +161,28 @@ package final class AllocationTracer {
 
   /// Looks at the objects that the process has mapped since the last look and probes the allocators in them.
   @discardableResult
-  private func refresh(_ process: TracedProcess) throws -> ProbePlan {
-    let mappings = try planner.mappings(of: process.processID)
+  private func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
+    let mappings = try reader.mappings(of: process.processID)
     process.mappings = mappings
-    var plan = ProbePlan()
-    let fresh = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
-      .filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
+    var plan: AllocatorPlan?
+    let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
+    // All are inserted: which functions are wrappers depends on every object of the process.
+    let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
     if !fresh.isEmpty {
-      plan = try planner.plan(process.processID, mappings, fresh)
-      for note in plan.notes where !notes.contains(note) { notes.append(note) }
+      let made = reader.plan(process.processID, mappings: mappings, files: files)
+      for note in made.notes where !notes.contains(note) { notes.append(note) }
       // After an exec the same objects are met again, and their probes are still on.
       let attached = Set(process.probes)
-      try attach(plan.probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
+      try attach(made.probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
+      plan = made
     }
     onMappings?(process)
     return plan
   }
 
-  private func index(of probe: PlannedProbe) -> UInt32 {
+  private func index(of probe: AllocatorProbe) -> UInt32 {
     let key = ProbeKey(
-      object: probe.identity, fileOffset: probe.functionFileOffset, action: probe.action)
+      device: probe.object.device, inode: probe.object.inode, fileOffset: probe.fileOffset)
     if let known = probeIndex[key] { return known }
     let index = UInt32(probes.count)
     probes.append(probe)
@@ -176,34 +191,41 @@ package final class AllocationTracer {
     return index
   }
 
-  /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed.
+  /// Which program a place gets.
+  private enum Role { case free, allocation, returnInstruction }
+
+  /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed,
+  /// and what sees a return before what expects it.
   private func attach(_ indices: [UInt32], to process: TracedProcess) throws {
     guard probes.count <= Int(LT_MAX_PROBES) else {
       throw TraceError("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
     }
-    let frees = indices.filter { probes[Int($0)].action == .free }
-    let allocations = indices.filter { probes[Int($0)].action != .free }
     var links: [Link] = []
-    for (isFree, group) in [(true, frees), (false, allocations)] {
-      for (path, members) in Dictionary(grouping: group, by: { probes[Int($0)].openPath }) {
-        let object = try open(path, name: probes[Int(members[0])].object)
-        let places = members.map { index in
-          let probe = probes[Int(index)]
-          return Link.Place(
-            fileOffset: probe.functionFileOffset + siteOffset(probe),
-            cookie: probe.cookie(index: index, slot: process.slot))
+    for role in [Role.free, .returnInstruction, .allocation] {
+      var placesByObject: [ObjectIdentity: [Link.Place]] = [:]
+      for index in indices {
+        let probe = probes[Int(index)]
+        let identity = ObjectIdentity(device: probe.object.device, inode: probe.object.inode)
+        let cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
+        let offsets = fileOffsets(of: probe, role: role)
+        if offsets.isEmpty { continue }
+        probeKinds[Int(index)] = kind(role)
+        objects[identity] = try objects[identity] ?? OpenObject(probe.object)
+        placesByObject[identity, default: []] += offsets.map {
+          Link.Place(fileOffset: $0, cookie: cookie)
         }
+      }
+      for (identity, places) in placesByObject {
+        guard let object = objects[identity] else { continue }
         object.readIntoPageCache(places.map(\.fileOffset))
         do {
-          links += try link(
-            places, isFree: isFree, path: object.path, processID: process.processID)
+          links += try link(places, role: role, path: object.path, processID: process.processID)
         } catch {
           if error.code == ESRCH {
             throw TraceError("process \(process.processID) ended while it was being attached")
           }
           throw error
         }
-        for index in members { probeKinds[Int(index)] = kind(isFree: isFree) }
       }
     }
     // Taken off in the opposite order.
@@ -211,55 +233,67 @@ package final class AllocationTracer {
     process.probes += indices
   }
 
-  private func siteOffset(_ probe: PlannedProbe) -> UInt64 {
+  /// Where in the probe's file the places of one role are.
+  private func fileOffsets(of probe: AllocatorProbe, role: Role) -> [UInt64] {
+    switch role {
+    case .free: return probe.function.isFree ? [probe.fileOffset + siteOffset(probe)] : []
+    case .allocation: return probe.function.isFree ? [] : [probe.fileOffset + siteOffset(probe)]
+    case .returnInstruction:
+      guard case .returnInstructions(let offsets) = probe.returns else { return [] }
+      return offsets
+    }
+  }
+
+  private func siteOffset(_ probe: AllocatorProbe) -> UInt64 {
     configuration.probesFunctionEntries ? 0 : probe.site.offset
   }
 
-  private func kind(isFree: Bool) -> Report.Probe.Kind {
+  private func kind(_ role: Role) -> Report.Probe.Kind {
     switch programs.method {
-    case .session: isFree ? .multi : .multiSession
+    case .session: role == .allocation ? .multiSession : .multi
     case .perf: .perf
     }
   }
 
   private func link(
-    _ places: [Link.Place], isFree: Bool, path: String, processID: Int32
+    _ places: [Link.Place], role: Role, path: String, processID: Int32
   ) throws(BPFError) -> [Link] {
+    let program =
+      switch role {
+      case .free: "free_enter"
+      case .returnInstruction: "allocate_return_site"
+      case .allocation: programs.method == .session ? "allocate_session" : "allocate_enter"
+      }
     switch programs.method {
     case .session:
-      let program = try programs.object.program(isFree ? "free_enter" : "allocate_session")
       return [
         try Link.uprobes(
-          program, kind: isFree ? .entry : .session, path: path, places: places,
-          processID: processID)
+          programs.object.program(program), kind: role == .allocation ? .session : .entry,
+          path: path, places: places, processID: processID)
       ]
     case .perf:
       var links: [Link] = []
       // The return first: an entry without it would leave its thread marked as inside the call.
-      if !isFree {
-        let program = try programs.object.program("allocate_exit")
-        for place in places {
+      if role == .allocation {
+        let exit = try programs.object.program("allocate_exit")
+        for place in places where place.cookie & Self.returnsBySite == 0 {
           links.append(
             try Link.perfUprobe(
-              program, isReturn: true, path: path, place: place, processID: processID))
+              exit, isReturn: true, path: path, place: place, processID: processID))
         }
       }
-      let program = try programs.object.program(isFree ? "free_enter" : "allocate_enter")
+      let entry = try programs.object.program(program)
       for place in places {
         links.append(
           try Link.perfUprobe(
-            program, isReturn: false, path: path, place: place, processID: processID))
+            entry, isReturn: false, path: path, place: place, processID: processID))
       }
       return links
     }
   }
 
-  private func open(_ path: String, name: String) throws(TraceError) -> OpenObject {
-    if let known = objects[path] { return known }
-    let object = try OpenObject(path: path, name: name)
-    objects[path] = object
-    return object
-  }
+  private static let returnsBySite =
+    UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
 
   // MARK: Events
 
@@ -346,7 +380,7 @@ package final class AllocationTracer {
   }
 
   private func replaceImage(of process: TracedProcess, generation: UInt32) {
-    onImageEnd?(process)
+    recordReplacedImage(of: process)
     tables.removeSites(slot: process.slot, olderThan: generation)
     tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
@@ -354,10 +388,9 @@ package final class AllocationTracer {
     process.programBreak = 0
     process.knowsTrampoline = false
     process.examinedObjects = []
-    if let info = try? planner.describe(process.processID) {
-      process.command = info.command
-      process.executable = info.executable
-    }
+    let info = reader.describe(process.processID)
+    process.command = info.command
+    process.executable = info.executable
   }
 
   private func end(_ process: TracedProcess) {
@@ -369,7 +402,6 @@ package final class AllocationTracer {
 
   /// Gives back everything that the kernel tables hold of an ended process.
   private func forget(_ process: TracedProcess) {
-    onImageEnd?(process)
     tables.removeSites(slot: process.slot, olderThan: UInt32.max)
     tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
@@ -377,7 +409,7 @@ package final class AllocationTracer {
   }
 
   private func findTrampoline(of process: TracedProcess) {
-    guard let mappings = try? planner.mappings(of: process.processID),
+    guard let mappings = try? reader.mappings(of: process.processID),
       let area = mappings.first(where: { $0.path == "[uprobes]" })
     else { return }
     tables.setTrampoline(area.start, slot: process.slot)
@@ -389,7 +421,7 @@ package final class AllocationTracer {
   package func reportProbes() -> [Report.Probe] {
     probes.enumerated().map { index, probe in
       Report.Probe(
-        function: probe.function, object: probe.object, offset: siteOffset(probe),
+        function: probe.function.name, object: probe.object.path, offset: siteOffset(probe),
         instruction: probe.site.instruction,
         isEmulated: probe.site.isEmulated && !configuration.probesFunctionEntries,
         kind: probeKinds[index], hits: tables.hits(ofProbe: UInt32(index)))

@@ -6,12 +6,16 @@ final class OpenObject {
   /// A path that always leads to this file.
   let path: String
 
-  init(path: String, name: String) throws(TraceError) {
-    descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw TraceError("\(name) cannot be opened: \(String(cString: strerror(errno)))")
+  init(_ object: ProbedObject) throws(TraceError) {
+    var descriptor = Glibc.open(object.kernelPath, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0, let path = object.pathBelowRoot {
+      descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     }
-    self.path = "/proc/self/fd/\(descriptor)"
+    guard descriptor >= 0 else {
+      throw TraceError("\(object.path) cannot be opened: \(String(cString: strerror(errno)))")
+    }
+    self.descriptor = descriptor
+    path = "/proc/self/fd/\(descriptor)"
   }
 
   deinit { close(descriptor) }

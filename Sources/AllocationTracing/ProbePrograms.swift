@@ -69,6 +69,7 @@ final class ProbePrograms {
       try open.setAttachType(
         UInt32(CLIBBPF_TRACE_UPROBE_SESSION), program: "allocate_session")
       try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "free_enter")
+      try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "allocate_return_site")
     }
     let object = try open.load()
 

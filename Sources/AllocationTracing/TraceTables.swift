@@ -12,7 +12,7 @@ package final class TraceTables {
   private let hits: BPFMap
   private let slots: BPFMap
   private let bucketCount: Int
-  private let siteCount: Int
+  let siteCount: Int
   /// Stacks do not change once stored; one system call each, once.
   private var knownStacks: [UInt64: lt_stack_summary] = [:]
 
@@ -174,14 +174,4 @@ package final class TraceTables {
   func counterValues() -> [UInt64] { counters.sumOverCPUs() }
 
   func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
-}
-extension AllocationTracer {
-  package func debugDump() {
-    for s in tables.readSites() {
-      print(s.index, s.site.allocated_bytes, s.site.allocated_count, s.site.freed_bytes, s.site.freed_count, tables.stack(hash: s.site.stack_hash)?.frames.prefix(4) as Any)
-    }
-    print(tables.counterValues(), tables.process(slot: 0))
-    var n = 0; tables.forEachBlock { _ in n += 1 }
-    print("blocks", n)
-  }
 }

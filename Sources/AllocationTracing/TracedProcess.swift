@@ -46,8 +46,10 @@ struct ObjectIdentity: Hashable, Sendable {
   var device: UInt64
   var inode: UInt64
 
-  init(_ mapping: Mapping) {
-    device = mapping.device
-    inode = mapping.inode
+  init(device: UInt64, inode: UInt64) {
+    self.device = device
+    self.inode = inode
   }
+
+  init(_ mapping: Mapping) { self.init(device: mapping.device, inode: mapping.inode) }
 }

@@ -20,6 +20,8 @@
 
 // The function may call another probed function: its return must be seen even when its block is not recorded.
 #define LT_COOKIE_MAY_NEST 0x01
+// The function's return instructions are probed instead of its return address, because it may throw.
+#define LT_COOKIE_RETURNS_BY_SITE 0x02
 
 enum lt_function_kind {
   LT_ALLOCATE = 1,             // first: size
