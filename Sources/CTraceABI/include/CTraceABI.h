@@ -4,3 +4,4 @@
 
 #include "allocation_abi.h"
 #include "unwind_abi.h"
+#include "unwind_probe_abi.h"
