@@ -4,6 +4,12 @@ import PackageDescription
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
+/// Static archives that may refer to each other, whatever order the targets are linked in.
+func archives(_ names: String...) -> LinkerSetting {
+  .unsafeFlags(
+    ["-Xlinker", "--start-group"] + names.map { "-l:lib\($0).a" } + ["-Xlinker", "--end-group"])
+}
+
 let package = Package(
   name: "leaktrace",
   products: [
@@ -19,22 +25,17 @@ let package = Package(
     .target(
       name: "CLibBPF",
       cSettings: strictC,
-      linkerSettings: [
-        .linkedLibrary(":libbpf.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":libz.a"),
-      ]
+      linkerSettings: [archives("bpf", "elf", "z")]
     ),
     .target(
       name: "CElfUtils",
       cSettings: strictC,
-      linkerSettings: [
-        .linkedLibrary(":libdw.a"), .linkedLibrary(":libelf.a"), .linkedLibrary(":liblzma.a"),
-        .linkedLibrary(":libbz2.a"), .linkedLibrary(":libz.a"),
-      ]
+      linkerSettings: [archives("dw", "elf", "lzma", "bz2", "z")]
     ),
     .target(
       name: "CCapstone",
       cSettings: strictC,
-      linkerSettings: [.linkedLibrary(":libcapstone.a")]
+      linkerSettings: [archives("capstone")]
     ),
 
     // Swift, from the bottom up.

@@ -5,7 +5,7 @@
 //   struct lt_unwind_scratch *scratch = lt_unwind_claim();
 //   if (!scratch) return 0;                    // all scratch areas of this CPU are busy; counted
 //   lt_unwind(scratch, slot, generation, pc, sp, bp, LT_UNWIND_PC_EXACT or _RETURN);
-//   … scratch->frames[0 … scratch->depth − 1], scratch->outcome …
+//   … scratch->stack.frames[0 … scratch->stack.depth − 1], scratch->stack.outcome …
 //   lt_unwind_release(scratch);
 //
 // and, where the process's mappings change:
@@ -55,11 +55,11 @@ enum lt_unwind_step {
   })
 
 static __always_inline int lt_unwind_finish(
-    struct lt_unwind_scratch *scratch, enum lt_unwind_status status, enum lt_unwind_counter reason) {
-  scratch->outcome |= status | (__u32)reason << 8;
+    struct lt_unwind_scratch *scratch, enum lt_unwind_outcome status, enum lt_unwind_counter reason) {
+  scratch->stack.outcome |= status | (__u32)reason << 8;
   if (reason)
     lt_unwind_count(reason);
-  if (status == LT_UNWIND_TRUNCATED)
+  if (status == LT_OUTCOME_TRUNCATED)
     lt_unwind_count(LT_UNWIND_TRUNCATED_STACK);
   return LT_UNWIND_STEP_DONE;
 }
@@ -67,16 +67,16 @@ static __always_inline int lt_unwind_finish(
 // Appends a frame and makes it the current one. A return address of 0 ends the stack.
 static __always_inline int lt_unwind_push(
     struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 bp, __u64 lookup_distance) {
-  __u32 depth = scratch->depth;
+  __u32 depth = scratch->stack.depth;
 
   if (!pc)
-    return lt_unwind_finish(scratch, LT_UNWIND_COMPLETE, 0);
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (pc < LT_UNWIND_PAGE_BYTES || pc >> LT_UNWIND_ADDRESS_BITS)
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_INVALID_ADDRESS);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
   if (depth >= LT_MAX_STACK_DEPTH)
-    return lt_unwind_finish(scratch, LT_UNWIND_TRUNCATED, 0);
-  scratch->frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
-  scratch->depth = depth + 1;
+    return lt_unwind_finish(scratch, LT_OUTCOME_TRUNCATED, 0);
+  scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
+  scratch->stack.depth = depth + 1;
   scratch->lookup = pc - lookup_distance;
   scratch->sp = sp;
   scratch->bp = bp;
@@ -99,7 +99,7 @@ __noinline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
   __u64 address_space = scratch->address_space, lookup = scratch->lookup;
   __u64 sp = scratch->sp, bp = scratch->bp, window_start = scratch->window_start;
   __u64 limit = (__u64)scratch->window_size - 8;
-  __u64 depth = scratch->depth;
+  __u64 depth = scratch->stack.depth;
   int step = LT_UNWIND_STEP_AGAIN;
 
   for (int i = 0; i < LT_UNWIND_FRAMES_PER_ROUND; i++) {
@@ -124,7 +124,7 @@ __noinline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
     __s64 bp_distance = (__s64)(rule << 32) >> 48;
     __u64 offset = cfa - 8 - window_start, bp_offset = offset + 8 + bp_distance;
     if (cfa <= sp || (cfa & 7)) {
-      step = lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_INVALID_FRAME);
+      step = lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
       break;
     }
     if (offset > limit || (bp_distance && bp_offset > limit)) {
@@ -138,14 +138,14 @@ __noinline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
       bp = scratch->window[bp_offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
     sp = cfa;
     if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS || depth >= LT_MAX_STACK_DEPTH) {
-      scratch->depth = depth;
+      scratch->stack.depth = depth;
       return lt_unwind_push(scratch, pc, sp, bp, 1);
     }
-    scratch->frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
+    scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
     depth++;
     lookup = pc - 1;
   }
-  scratch->depth = depth;
+  scratch->stack.depth = depth;
   scratch->lookup = lookup;
   scratch->sp = sp;
   scratch->bp = bp;
@@ -170,27 +170,27 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
   if (!scratch)
     return 0;
   if (!lt_unwind_open(scratch)) {
-    lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_NO_TABLES);
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_TABLES);
     lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
-    return scratch->depth;
+    return scratch->stack.depth;
   }
   scratch->wanted_start = scratch->sp;
   scratch->wanted_end = scratch->sp + 8;
   if (lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
-    return scratch->depth;
+    return scratch->stack.depth;
   // The callback says when it is done; a loop that never does has run out of steps.
   if (bpf_loop(LT_UNWIND_MAX_ROUNDS, lt_unwind_round, &scratch, 0) == LT_UNWIND_MAX_ROUNDS)
-    lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_TOO_MANY_STEPS);
-  return scratch->depth;
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_TOO_MANY_STEPS);
+  return scratch->stack.depth;
 }
 
 // Walks the current task's user stack. `pc_kind` says what `pc` is. Returns the number of frames, at least 1: frames[0]
 // is `pc`. The stack and its outcome are in `scratch`.
 static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 slot, __u32 generation,
                                      __u64 pc, __u64 sp, __u64 bp, __u32 pc_kind) {
-  scratch->frames[0] = pc;
-  scratch->depth = 1;
-  scratch->outcome = 0;
+  scratch->stack.frames[0] = pc;
+  scratch->stack.depth = 1;
+  scratch->stack.outcome = 0;
   scratch->process_slot = slot;
   scratch->generation = generation;
   scratch->lookup = pc - (pc_kind == LT_UNWIND_PC_RETURN);

@@ -120,9 +120,9 @@ static __always_inline bool lt_unwind_restore_return(struct lt_unwind_scratch *s
       bpf_core_read(&original, sizeof(original), &instance->orig_ret_vaddr);
       if (original == scratch->lookup + 1 || original >> LT_UNWIND_ADDRESS_BITS || !original)
         return false;
-      scratch->frames[(scratch->depth - 1) & LT_MAX_STACK_DEPTH] = original;
+      scratch->stack.frames[(scratch->stack.depth - 1) & LT_MAX_STACK_DEPTH] = original;
       scratch->lookup = original - 1;
-      scratch->outcome |= LT_UNWIND_FLAG_UPROBE;
+      scratch->stack.outcome |= LT_UNWIND_FLAG_UPROBE;
       lt_unwind_count(LT_UNWIND_RESTORED_RETURN);
       return true;
     }
@@ -171,9 +171,9 @@ __noinline int lt_unwind_find(struct lt_unwind_scratch *scratch) {
     if (lt_unwind_restore_return(scratch))
       return LT_UNWIND_STEP_AGAIN;
     if (lt_unwind_is_uprobe_page(lookup + 1))
-      return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UPROBE_TRAMPOLINE);
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UPROBE_TRAMPOLINE);
     lt_unwind_ask(scratch->process_slot, scratch->generation, lookup);
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNKNOWN_MAPPING);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNKNOWN_MAPPING);
   }
   scratch->rule = rules->rules[identifier & (LT_UNWIND_MAX_RULES - 1)];
   if (!scratch->address_space)

@@ -52,8 +52,8 @@ static __always_inline void probe_sample(
     return;
   sample->process_id = bpf_get_current_pid_tgid() >> 32;
   sample->pc_kind = pc_kind;
-  sample->depth = scratch->depth;
-  sample->outcome = scratch->outcome;
+  sample->depth = scratch->stack.depth;
+  sample->outcome = scratch->stack.outcome;
   sample->pc = pc;
   sample->sp = sp;
   sample->bp = bp;
@@ -62,7 +62,7 @@ static __always_inline void probe_sample(
   sample->r13 = context->r13;
   sample->r14 = context->r14;
   sample->r15 = context->r15;
-  bpf_probe_read_kernel(sample->frames, sizeof(sample->frames), scratch->frames);
+  bpf_probe_read_kernel(sample->frames, sizeof(sample->frames), scratch->stack.frames);
   sample->stack_pages = 0;
   // Page by page, so that the copy ends where the stack does.
   __u64 start = sp & ~4095ULL;
@@ -89,7 +89,7 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     struct lt_unwind_scratch *scratch = lt_unwind_claim();
     if (!scratch)
       return 0;
-    __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, bp, pc_kind), outcome = scratch->outcome;
+    __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, bp, pc_kind), outcome = scratch->stack.outcome;
     __u64 elapsed = bpf_ktime_get_ns() - start;
 
     if (probe_sample_period && bpf_get_prandom_u32() % probe_sample_period == 0)
@@ -101,7 +101,7 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     if (outcome & LT_UNWIND_FLAG_FRAME_POINTERS)
       totals->with_frame_pointers++;
     probe_add(totals->histogram, elapsed);
-    if (LT_UNWIND_STATUS(outcome) == LT_UNWIND_COMPLETE)
+    if (LT_UNWIND_STATUS(outcome) == LT_OUTCOME_COMPLETE)
       totals->depths[depth & LT_MAX_STACK_DEPTH]++;
     if (probe_stops && (LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
                         LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING)) {

@@ -24,7 +24,7 @@ __noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
     size = boundary - start;
     if (boundary <= start || end > boundary || size > LT_UNWIND_WINDOW_BYTES ||
         bpf_probe_read_user(scratch->window, size, (void *)start))
-      return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
     *unreadable = page;
   }
   scratch->window_start = start;
@@ -37,11 +37,11 @@ static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch
   __u64 record[2], sp = scratch->sp, bp = scratch->bp;
 
   if (bp < sp || bp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (bp & 7))
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_NO_ROW);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
   if (bpf_probe_read_user(record, sizeof(record), (void *)bp))
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   lt_unwind_count(LT_UNWIND_FRAME_POINTER_STEP);
-  scratch->outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
+  scratch->stack.outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
   return lt_unwind_push(scratch, record[1], bp + 16, record[0], 1);
 }
 
@@ -55,8 +55,8 @@ static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scrat
   struct lt_unwind_signal_registers registers;
 
   if (bpf_probe_read_user(&registers, sizeof(registers), (void *)(frame + LT_UNWIND_SIGNAL_RBP_OFFSET)))
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
-  scratch->outcome |= LT_UNWIND_FLAG_SIGNAL;
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  scratch->stack.outcome |= LT_UNWIND_FLAG_SIGNAL;
   return lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
 }
 
@@ -71,7 +71,7 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   __u32 aux = rule >> 8 & 0xff, kind = rule & 0xff;
 
   if (kind == LT_UNWIND_RULE_END)
-    return lt_unwind_finish(scratch, LT_UNWIND_COMPLETE, 0);
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (kind == LT_UNWIND_RULE_NO_ROW)
     return lt_unwind_frame_pointer_step(scratch);
   if (kind == LT_UNWIND_RULE_SIGNAL)
@@ -85,23 +85,23 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   } else if (kind == LT_UNWIND_RULE_RSP_DEREFERENCED || kind == LT_UNWIND_RULE_RBP_DEREFERENCED) {
     __u64 place = (kind == LT_UNWIND_RULE_RSP_DEREFERENCED ? sp : bp) + offset;
     if (bpf_probe_read_user(&cfa, sizeof(cfa), (void *)place))
-      return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
     cfa += aux & 0x7f;
   } else {
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNSUPPORTED_RULE);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNSUPPORTED_RULE);
   }
   if (cfa <= sp || (cfa & 7))
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_INVALID_FRAME);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
 
   if (kind >= LT_UNWIND_RULE_RSP_DEREFERENCED && kind <= LT_UNWIND_RULE_RBP_DEREFERENCED &&
       (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE)) {
     if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(bp + bp_distance)))
-      return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   } else if (bp_distance) {
     if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(cfa + bp_distance)))
-      return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   }
   if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(cfa - 8)))
-    return lt_unwind_finish(scratch, LT_UNWIND_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   return lt_unwind_push(scratch, pc, cfa, bp, 1);
 }

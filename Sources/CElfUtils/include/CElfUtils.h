@@ -1,1 +1,24 @@
+// CElfUtils: ELF and DWARF as C sees them, for Swift.
+//
+// <elf.h> gives the structures, libelf and libdw (elfutils) the DWARF readers, libiberty and the C++ runtime the
+// demanglers. What Swift cannot import (variadics, macros, signal handlers) has a small function here.
+// Every function returns 0 or -errno unless its comment says otherwise.
 #pragma once
+
+#include <elf.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// Maps `size` bytes of a file read-only, followed by at least one zero byte. The mapping survives truncation of the file
+/// by somebody else: bytes that are gone read as 0 instead of raising SIGBUS. Release with `celf_unmap`.
+int celf_map_file(int descriptor, size_t size, const void *_Nullable *_Nonnull out);
+
+/// Copies `size` bytes into memory of the same shape as `celf_map_file` gives: read-only, followed by a zero byte.
+int celf_map_copy(const void *_Nonnull source, size_t size, const void *_Nullable *_Nonnull out);
+
+/// Releases what `celf_map_file` or `celf_map_copy` gave; `size` as it was asked for.
+void celf_unmap(const void *_Nonnull base, size_t size);
+
+/// Tells the kernel that the resident pages of a mapping are not needed now; they are read again on the next touch.
+/// Only for `celf_map_file` mappings (the content of a copy would be lost).
+void celf_release_pages(const void *_Nonnull base, size_t size);

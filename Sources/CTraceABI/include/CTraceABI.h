@@ -5,3 +5,42 @@
 #include "allocation_abi.h"
 #include "unwind_abi.h"
 #include "unwind_probe_abi.h"
+
+#ifndef __bpf__
+#include <stdbool.h>
+
+// Atomic changes of words that the BPF programs change at the same time; Swift's atomics do not take foreign memory.
+static inline bool ctrace_compare_exchange(__u64 *word, __u64 expected, __u64 desired) {
+  return __atomic_compare_exchange_n(word, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static inline void ctrace_subtract(__u64 *word, __u64 amount) { __atomic_fetch_sub(word, amount, __ATOMIC_SEQ_CST); }
+
+// Name and meaning of a counter, and whether it tells of a loss.
+static inline const char *ctrace_counter_name(int counter) {
+  static const char *const names[] = {
+#define X(name, text, loss, meaning) text,
+      LT_COUNTERS(X)
+#undef X
+  };
+  return names[counter];
+}
+
+static inline const char *ctrace_counter_meaning(int counter) {
+  static const char *const meanings[] = {
+#define X(name, text, loss, meaning) meaning,
+      LT_COUNTERS(X)
+#undef X
+  };
+  return meanings[counter];
+}
+
+static inline bool ctrace_counter_is_loss(int counter) {
+  static const bool losses[] = {
+#define X(name, text, loss, meaning) loss,
+      LT_COUNTERS(X)
+#undef X
+  };
+  return losses[counter];
+}
+#endif

@@ -140,13 +140,15 @@ struct lt_unwind_request {
 _Static_assert(sizeof(struct lt_unwind_request) == 24, "struct lt_unwind_request");
 
 // The outcome of a walk: a status, the reason why it ended early, and flags.
-enum lt_unwind_status {
+enum lt_unwind_outcome {
   // The walk reached the outermost frame.
-  LT_UNWIND_COMPLETE = 0,
+  LT_OUTCOME_COMPLETE = 0,
   // The stack has more than LT_MAX_STACK_DEPTH frames.
-  LT_UNWIND_TRUNCATED = 1,
-  // The walk stopped for `reason`; the frames so far are right.
-  LT_UNWIND_BROKEN = 2,
+  LT_OUTCOME_TRUNCATED = 1,
+  // The walk stopped for LT_UNWIND_REASON; the frames so far are right.
+  LT_OUTCOME_BROKEN = 2,
+  // The kernel's walk by frame pointers: callers without one are missing.
+  LT_OUTCOME_FRAME_POINTERS = 3,
 };
 #define LT_UNWIND_STATUS(outcome) ((outcome) & 0xff)
 #define LT_UNWIND_REASON(outcome) (((outcome) >> 8) & 0xff)
@@ -191,13 +193,10 @@ enum lt_unwind_counter {
 // The stack is read in windows of at most this size.
 #define LT_UNWIND_WINDOW_BYTES 4096
 #define LT_UNWIND_WINDOW_WORDS 512
-// One walk's memory. Everything but `frames`, `depth` and `outcome` is the walker's own.
+// One walk's memory. Everything but `stack` is the walker's own.
 struct lt_unwind_scratch {
-  // The stack found, leaf first; `depth` frames.
-  __u64 frames[LT_MAX_STACK_DEPTH + 1];
-  __u32 depth;
-  // See LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
-  __u32 outcome;
+  // The stack found, leaf first. For its outcome see LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
+  struct lt_stack stack;
   // 1 while a walk or its caller uses this memory.
   __u32 busy;
   __u32 process_slot;
@@ -218,6 +217,6 @@ struct lt_unwind_scratch {
   __u64 wanted_end;
   __u64 window[LT_UNWIND_WINDOW_WORDS];
 };
-_Static_assert(sizeof(struct lt_unwind_scratch) == 5216, "struct lt_unwind_scratch");
+_Static_assert(sizeof(struct lt_unwind_scratch) == 5208, "struct lt_unwind_scratch");
 // How many walks can be under way on one CPU: tasks that preempted each other.
 #define LT_UNWIND_SCRATCHES 4

@@ -1,0 +1,93 @@
+import CElfUtils
+
+extension ElfFile {
+  /// The entries of the dynamic segment as (tag, value), without the terminating `DT_NULL`.
+  package var dynamicEntries: [(tag: Int64, value: UInt64)] {
+    guard let header = programHeaders.first(where: { $0.type == UInt32(PT_DYNAMIC) }),
+      let table = bytes.slice(at: header.fileOffset, size: header.fileSize)
+    else { return [] }
+    var entries: [(tag: Int64, value: UInt64)] = []
+    var offset: UInt64 = 0
+    while let tag = table.value(at: offset, as: Int64.self), tag != Int64(DT_NULL),
+      let value = table.value(at: offset &+ 8, as: UInt64.self), entries.count < 4096
+    {
+      entries.append((tag, value))
+      offset &+= UInt64(MemoryLayout<Elf64_Dyn>.size)
+    }
+    return entries
+  }
+
+  /// The shared objects this one asks for (`DT_NEEDED`), in order.
+  package var neededLibraries: [String] {
+    let entries = dynamicEntries
+    guard let strings = dynamicStrings(entries) else { return [] }
+    return entries.compactMap { $0.tag == Int64(DT_NEEDED) ? strings.string(at: $0.value) : nil }
+  }
+
+  /// The name other objects ask for this one by (`DT_SONAME`).
+  package var sharedObjectName: String? {
+    let entries = dynamicEntries
+    guard let strings = dynamicStrings(entries),
+      let value = entries.first(where: { $0.tag == Int64(DT_SONAME) })?.value
+    else { return nil }
+    return strings.string(at: value)
+  }
+
+  /// The dynamic symbol table by way of `PT_DYNAMIC` alone, for files without section headers.
+  func dynamicSymbolTable() -> SymbolTableView? {
+    let entries = dynamicEntries
+    func value(_ tag: some BinaryInteger) -> UInt64? {
+      entries.first { $0.tag == Int64(tag) }?.value
+    }
+    guard let strings = dynamicStrings(entries), let symbols = value(DT_SYMTAB),
+      let start = fileOffset(ofVirtualAddress: symbols)
+    else { return nil }
+    // Only the hash tables know how many symbols there are.
+    let count =
+      value(DT_HASH).flatMap(symbolCount(ofHashTableAt:))
+      ?? value(DT_GNU_HASH).flatMap(symbolCount(ofGNUHashTableAt:))
+    guard let count else { return nil }
+    let width = UInt64(MemoryLayout<Elf64_Sym>.size)
+    let available = (UInt64(size) &- min(start, UInt64(size))) / width
+    return bytes.slice(at: start, size: min(count, available) &* width)
+      .map { SymbolTableView(entries: $0, strings: strings) }
+  }
+
+  private func dynamicStrings(
+    _ entries: [(tag: Int64, value: UInt64)]
+  ) -> UnsafeRawBufferPointer? {
+    guard let table = entries.first(where: { $0.tag == Int64(DT_STRTAB) })?.value,
+      let length = entries.first(where: { $0.tag == Int64(DT_STRSZ) })?.value,
+      let start = fileOffset(ofVirtualAddress: table), start <= UInt64(size)
+    else { return nil }
+    return bytes.slice(at: start, size: min(length, UInt64(size) &- start))
+  }
+
+  private func symbolCount(ofHashTableAt address: UInt64) -> UInt64? {
+    // nbucket, nchain: the chain has one entry per symbol.
+    fileOffset(ofVirtualAddress: address)
+      .flatMap { bytes.value(at: $0 &+ 4, as: UInt32.self) }.map(UInt64.init)
+  }
+
+  private func symbolCount(ofGNUHashTableAt address: UInt64) -> UInt64? {
+    guard let table = fileOffset(ofVirtualAddress: address),
+      let bucketCount = bytes.value(at: table, as: UInt32.self),
+      let firstHashed = bytes.value(at: table &+ 4, as: UInt32.self),
+      let filterWords = bytes.value(at: table &+ 8, as: UInt32.self)
+    else { return nil }
+    let buckets = table &+ 16 &+ UInt64(filterWords) &* 8
+    let chains = buckets &+ UInt64(bucketCount) &* 4
+    var last: UInt32 = 0
+    for index in 0..<UInt64(bucketCount) {
+      guard let first = bytes.value(at: buckets &+ index &* 4, as: UInt32.self) else { return nil }
+      last = max(last, first)
+    }
+    guard last >= firstHashed else { return UInt64(firstHashed) }
+    // The chain of the last bucket ends with a set low bit; that entry is the last symbol.
+    while let hash = bytes.value(at: chains &+ UInt64(last &- firstHashed) &* 4, as: UInt32.self) {
+      last &+= 1
+      if hash & 1 != 0 || last == .max { return UInt64(last) }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,149 @@
+import CElfUtils
+import Glibc
+
+/// An ELF object, mapped read-only and parsed as far as its headers.
+///
+/// The file may be hostile: every offset and size in it is checked before use, nothing traps, and a file that shrinks
+/// while it is mapped reads as zeros. Symbol and section contents are views of the mapping, valid as long as the object.
+package final class ElfFile: @unchecked Sendable {
+  /// How the file is called in messages: the path it was opened by.
+  package let name: String
+  /// Size of the file in bytes.
+  package let size: Int
+  /// ELF's `e_machine`; always `EM_X86_64`.
+  package let machine: UInt16
+  /// ELF's `e_type`: `ET_EXEC`, `ET_DYN`, `ET_REL`.
+  package let type: UInt16
+  /// Always true: other files are refused.
+  package let is64Bit: Bool
+  /// Virtual address of the entry point.
+  package let entry: UInt64
+  package let programHeaders: [ProgramHeader]
+  /// The `PT_LOAD` program headers, in file order (which ELF wants to be ascending by address).
+  package let loadSegments: [LoadSegment]
+  /// Empty when the section headers were stripped.
+  package let sections: [Section]
+  /// GNU build id in lower-case hexadecimal.
+  package let buildID: String?
+  /// Path of the program interpreter (`PT_INTERP`).
+  package let interpreter: String?
+
+  private let base: UnsafeRawPointer
+  private let isFileMapping: Bool
+
+  /// The whole file.
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: size) }
+
+  /// Opens and maps a file.
+  package convenience init(path: String) throws(ElfError) {
+    // O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else {
+      throw .unreadable(name: path, operation: "open", code: errno)
+    }
+    defer { close(descriptor) }
+    try self.init(descriptor: descriptor, name: path)
+  }
+
+  /// Maps an open file, which stays the caller's to close and may be closed at once. `name` is for messages.
+  package convenience init(descriptor: Int32, name: String) throws(ElfError) {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      throw .unreadable(name: name, operation: "fstat", code: errno)
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegularFile(name: name) }
+    let size = Int(status.st_size)
+    guard size >= MemoryLayout<Elf64_Ehdr>.size else { throw .truncated(name: name, size: size) }
+    var base: UnsafeRawPointer?
+    let code = celf_map_file(descriptor, size, &base)
+    guard code == 0, let base else { throw .unreadable(name: name, operation: "mmap", code: -code) }
+    try self.init(mapping: base, size: size, name: name, isFileMapping: true)
+  }
+
+  /// Takes a copy of an ELF image that is in memory already: a vDSO, a decompressed section.
+  package convenience init(copying image: UnsafeRawBufferPointer, name: String) throws(ElfError) {
+    guard image.count >= MemoryLayout<Elf64_Ehdr>.size, let source = image.baseAddress else {
+      throw .truncated(name: name, size: image.count)
+    }
+    var base: UnsafeRawPointer?
+    let code = celf_map_copy(source, image.count, &base)
+    guard code == 0, let base else { throw .unreadable(name: name, operation: "mmap", code: -code) }
+    try self.init(mapping: base, size: image.count, name: name, isFileMapping: false)
+  }
+
+  /// Takes ownership of the mapping, also when it throws.
+  private init(
+    mapping base: UnsafeRawPointer, size: Int, name: String, isFileMapping: Bool
+  ) throws(ElfError) {
+    let bytes = UnsafeRawBufferPointer(start: base, count: size)
+    let headers: ElfHeaders
+    do {
+      headers = try ElfHeaders(bytes, name: name)
+    } catch {
+      celf_unmap(base, size)
+      throw error
+    }
+    self.base = base
+    self.size = size
+    self.name = name
+    self.isFileMapping = isFileMapping
+    machine = headers.machine
+    type = headers.type
+    is64Bit = true
+    entry = headers.entry
+    programHeaders = headers.programHeaders
+    loadSegments = headers.programHeaders.compactMap(LoadSegment.init)
+    sections = headers.sections
+    buildID = headers.buildID(in: bytes)
+    interpreter = headers.programHeaders.first { $0.type == UInt32(PT_INTERP) }
+      .flatMap { bytes.slice(at: $0.fileOffset, size: $0.fileSize)?.string(at: 0) }
+  }
+
+  deinit { celf_unmap(base, size) }
+
+  /// Gives resident pages back to the page cache after a pass over the file. They are read again when touched.
+  package func releasePages() {
+    if isFileMapping { celf_release_pages(base, size) }
+  }
+
+  /// The first section with that name.
+  package func section(named name: String) -> Section? { sections.first { $0.name == name } }
+
+  /// The bytes of a section as the file stores them (possibly compressed).
+  /// nil if the section occupies no space in the file or lies outside of it.
+  package func contents(of section: Section) -> UnsafeRawBufferPointer? {
+    guard section.type != UInt32(SHT_NOBITS) else { return nil }
+    return bytes.slice(at: section.offset, size: section.size)
+  }
+
+  /// Where in the file the byte lives that is loaded at a virtual address; nil if none is (also for `.bss`).
+  package func fileOffset(ofVirtualAddress address: UInt64) -> UInt64? {
+    for segment in loadSegments where address >= segment.virtualAddress {
+      let distance = address &- segment.virtualAddress
+      guard distance < segment.fileSize else { continue }
+      let (offset, overflow) = segment.fileOffset.addingReportingOverflow(distance)
+      return overflow ? nil : offset
+    }
+    return nil
+  }
+
+  /// The virtual address at which a byte of the file is loaded; nil if it is not. Executable segments come first where
+  /// segments overlap in the file.
+  package func virtualAddress(ofFileOffset offset: UInt64) -> UInt64? {
+    var found: UInt64?
+    for segment in loadSegments where offset >= segment.fileOffset {
+      let distance = offset &- segment.fileOffset
+      guard distance < segment.fileSize else { continue }
+      let address = segment.virtualAddress &+ distance
+      if segment.isExecutable { return address }
+      if found == nil { found = address }
+    }
+    return found
+  }
+
+  /// The bytes loaded at a range of virtual addresses, if the file holds all of them.
+  package func contents(atVirtualAddress address: UInt64, size: UInt64) -> UnsafeRawBufferPointer? {
+    guard let offset = fileOffset(ofVirtualAddress: address) else { return nil }
+    return bytes.slice(at: offset, size: size)
+  }
+}
