@@ -63,6 +63,10 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // Measures the stack walker; used by Scripts/bench.
+    .executableTarget(
+      name: "unwind-bench", dependencies: ["ProcessImage"], swiftSettings: strict),
+
     // Tests: one target per module, plus the runs that need root.
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
