@@ -30,7 +30,7 @@ let package = Package(
     .target(
       name: "CElfUtils",
       cSettings: strictC,
-      linkerSettings: [archives("dw", "elf", "lzma", "bz2", "z")]
+      linkerSettings: [archives("dw", "elf", "lzma", "bz2", "z", "iberty")]
     ),
     .target(
       name: "CCapstone",
@@ -68,12 +68,14 @@ let package = Package(
       name: "unwind-bench", dependencies: ["ProcessImage"], swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
+    .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
-      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils"],
+      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "SymbolizationTests", dependencies: ["Symbolization"], swiftSettings: strict),
+      name: "SymbolizationTests", dependencies: ["Symbolization", "CElfUtils", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),

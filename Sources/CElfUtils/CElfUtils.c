@@ -3,18 +3,25 @@
 #include "CElfUtils.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 // A target may truncate a file that we have mapped; touching a page that is gone raises SIGBUS. The handler puts a zero
 // page there if the address belongs to one of our mappings and leaves every other SIGBUS to whoever handled it before.
 // The slots are written under a lock and read by the handler without one, so `end` goes from 0 to its value last and
 // back to 0 first.
-enum { CELF_MAX_MAPPINGS = 4096 };
+enum { CELF_MAX_MAPPINGS = 16384 };
 
 struct celf_range {
   _Atomic uintptr_t start;
@@ -129,4 +136,48 @@ void celf_unmap(const void *base, size_t size) {
 
 void celf_release_pages(const void *base, size_t size) {
   madvise((void *)base, size, MADV_DONTNEED);
+}
+
+int celf_open_in_root(const char *root, const char *path, int *out) {
+  *out = -1;
+  int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return -errno;
+  struct open_how how;
+  memset(&how, 0, sizeof how);
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  int place = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+  int failure = errno;
+  close(directory);
+  if (place < 0) return -failure;
+  // O_PATH has no side effect, so the kind of file is known before anything is opened for real.
+  struct stat status;
+  if (fstat(place, &status) != 0) {
+    int code = errno;
+    close(place);
+    return -code;
+  }
+  if (!S_ISREG(status.st_mode)) {
+    close(place);
+    return -EINVAL;
+  }
+  char link[40];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", place);
+  int descriptor = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  int code = errno;
+  close(place);
+  if (descriptor < 0) return -code;
+  *out = descriptor;
+  return 0;
+}
+
+long celf_read_process(int process, uint64_t address, void *destination, size_t size) {
+  struct iovec local = {destination, size};
+  struct iovec remote = {(void *)(uintptr_t)address, size};
+  ssize_t count = process_vm_readv(process, &local, 1, &remote, 1, 0);
+  return count < 0 ? -errno : count;
+}
+
+uint64_t celf_device_number(uint64_t device) {
+  return (uint64_t)major(device) << 32 | minor(device);
 }

@@ -22,3 +22,14 @@ void celf_unmap(const void *_Nonnull base, size_t size);
 /// Tells the kernel that the resident pages of a mapping are not needed now; they are read again on the next touch.
 /// Only for `celf_map_file` mappings (the content of a copy would be lost).
 void celf_release_pages(const void *_Nonnull base, size_t size);
+
+/// Opens `path` for reading as if the directory `root` were the root directory: neither `..` nor symbolic links
+/// lead out of it. Opens nothing but regular files and never blocks on a FIFO. Gives a close-on-exec descriptor.
+int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, int *_Nonnull out);
+
+/// Copies memory of another process. Returns the number of bytes copied, which is smaller than `size` when an unreadable
+/// page comes in between, or -errno.
+long celf_read_process(int process, uint64_t address, void *_Nonnull destination, size_t size);
+
+/// A `dev_t` as the kernel prints it in `/proc/PID/maps`: `major << 32 | minor`.
+uint64_t celf_device_number(uint64_t device);

@@ -1,0 +1,79 @@
+import CElfUtils
+import Glibc
+import TraceModel
+
+/// Opens files as a target process sees them, without being led astray by what the target does to its file system.
+package enum RootedFile {
+  /// Opens the file behind a mapping of a process.
+  ///
+  /// First through `/proc/PID/map_files`, which reaches deleted files and other mount namespaces (needs CAP_SYS_ADMIN or
+  /// CAP_CHECKPOINT_RESTORE), then by the mapping's path beneath the process's root, then by that path beneath ours. What was
+  /// opened is compared with the mapping's device and inode; another file that has taken the path is refused.
+  /// Throws `ENOENT` when the mapping has no file.
+  package static func open(
+    mapping: Mapping, processID: Int32
+  ) throws(ProcessError) -> OpenFile {
+    guard mapping.inode != 0 else {
+      throw ProcessError(operation: "open", path: mapping.path, code: ENOENT)
+    }
+    var firstError: ProcessError?
+    do {
+      let file = try OpenFile(path: mapFilesPath(of: mapping, processID: processID))
+      if isFile(file.descriptor, backing: mapping) { return file }
+    } catch {
+      firstError = error
+    }
+    if !mapping.isDeleted, mapping.path.utf8.first == UInt8(ascii: "/") {
+      for root in ["/proc/\(processID)/root", "/"] {
+        guard let file = try? open(path: mapping.path, beneath: root),
+          isFile(file.descriptor, backing: mapping)
+        else { continue }
+        return file
+      }
+    }
+    throw firstError ?? ProcessError(operation: "open", path: mapping.path, code: ESTALE)
+  }
+
+  /// Opens a regular file by its absolute path in the file system of a process (its root and mount namespace).
+  package static func open(
+    path: String, inRootOf processID: Int32
+  ) throws(ProcessError) -> OpenFile {
+    try open(path: path, beneath: "/proc/\(processID)/root")
+  }
+
+  /// Opens a regular file as if `root` were the root directory: neither `..` nor symbolic links lead out of it.
+  package static func open(path: String, beneath root: String) throws(ProcessError) -> OpenFile {
+    var descriptor: Int32 = -1
+    let code = celf_open_in_root(root, path, &descriptor)
+    guard code == 0 else {
+      throw ProcessError(operation: "openat2 beneath \(root)", path: path, code: -code)
+    }
+    return OpenFile(owning: descriptor)
+  }
+
+  /// The kernel's own link to the file of a mapping.
+  package static func mapFilesPath(of mapping: Mapping, processID: Int32) -> String {
+    "/proc/\(processID)/map_files/\(String(mapping.start, radix: 16))-\(String(mapping.end, radix: 16))"
+  }
+
+  /// Whether an open file is the one a mapping shows by device and inode.
+  package static func isFile(_ descriptor: Int32, backing mapping: Mapping) -> Bool {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
+    let device = celf_device_number(UInt64(status.st_dev))
+    if device == mapping.device, UInt64(status.st_ino) == mapping.inode { return true }
+    // btrfs and overlayfs answer stat with other numbers than they print in maps. How they print this file is seen by
+    // mapping it ourselves.
+    guard let own = identityWhenMapped(descriptor) else { return false }
+    return own.device == mapping.device && own.inode == mapping.inode
+  }
+
+  private static func identityWhenMapped(_ descriptor: Int32) -> (device: UInt64, inode: UInt64)? {
+    let page = mmap(nil, 1, PROT_READ, MAP_PRIVATE, descriptor, 0)
+    guard let page, page != MAP_FAILED else { return nil }
+    defer { munmap(page, 1) }
+    let address = UInt64(UInt(bitPattern: page))
+    guard let maps = try? ProcessMaps.read(processID: getpid()) else { return nil }
+    return maps.first { $0.contains(address) }.map { ($0.device, $0.inode) }
+  }
+}
