@@ -65,10 +65,15 @@ let package = Package(
 
     // Measures the stack walker; used by Scripts/bench.
     .executableTarget(
-      name: "unwind-bench", dependencies: ["ProcessImage"], swiftSettings: strict),
+      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI"],
+      swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
+    .target(
+      name: "UnwindHarness",
+      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI"],
+      path: "Tests/UnwindHarness", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],

@@ -164,8 +164,12 @@ __noinline int lt_unwind_find(struct lt_unwind_scratch *scratch) {
   if (index >= 0) {
     __u32 key = first + index;
     struct lt_unwind_mapping *mapping = bpf_map_lookup_elem(&lt_unwind_mappings, &key);
-    if (mapping && lookup - mapping->start < mapping->length && mapping->chunk != LT_UNWIND_CHUNK_GONE)
-      identifier = lt_unwind_table_rule(mapping, lookup);
+    if (mapping && lookup - mapping->start < mapping->length) {
+      if (mapping->chunk == LT_UNWIND_CHUNK_REFUSED)
+        return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_REFUSED_TABLE);
+      if (mapping->chunk != LT_UNWIND_CHUNK_GONE)
+        identifier = lt_unwind_table_rule(mapping, lookup);
+    }
   }
   if (identifier == LT_UNWIND_RULE_ID_EMPTY) {
     if (lt_unwind_restore_return(scratch))

@@ -11,6 +11,14 @@ struct {
   __type(value, __u32);
 } probe_slots SEC(".maps");
 
+// The slot that the next forked child gets.
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} probe_next_slot SEC(".maps");
+
 struct {
   __uint(type, BPF_MAP_TYPE_STACK_TRACE);
   __uint(max_entries, 16384);
@@ -30,13 +38,7 @@ struct {
   __uint(max_entries, 1 << 24);
 } probe_samples SEC(".maps");
 
-// Which parts run; set before loading.
-const volatile bool probe_walks = true;
-const volatile bool probe_kernel_walks = false;
-// 1 of this many events is sent as a sample with a copy of the stack; 0: none.
-const volatile __u32 probe_sample_period = 0;
-// Stop the process when a walk lacks a table, so that the next ones do not.
-const volatile bool probe_stops = false;
+const volatile struct lt_probe_configuration configuration SEC(".rodata");
 
 static __always_inline void probe_add(__u32 *histogram, __u64 value) {
   __u64 bucket = value / LT_PROBE_BUCKET_NANOSECONDS;
@@ -82,7 +84,7 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     return 0;
 
   totals->events++;
-  if (probe_walks) {
+  if (configuration.walks) {
     __u64 pc = context->ip, sp = context->sp,
           bp = context->bp;
     __u64 start = bpf_ktime_get_ns();
@@ -92,7 +94,7 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, bp, pc_kind), outcome = scratch->stack.outcome;
     __u64 elapsed = bpf_ktime_get_ns() - start;
 
-    if (probe_sample_period && bpf_get_prandom_u32() % probe_sample_period == 0)
+    if (configuration.sample_period && bpf_get_prandom_u32() % configuration.sample_period == 0)
       probe_sample(scratch, pc, sp, bp, pc_kind, context);
     lt_unwind_release(scratch);
     totals->frames += depth;
@@ -103,13 +105,13 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     probe_add(totals->histogram, elapsed);
     if (LT_UNWIND_STATUS(outcome) == LT_OUTCOME_COMPLETE)
       totals->depths[depth & LT_MAX_STACK_DEPTH]++;
-    if (probe_stops && (LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
+    if (configuration.stops && (LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
                         LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING)) {
       totals->stops++;
       bpf_send_signal(19 /* SIGSTOP */);
     }
   }
-  if (probe_kernel_walks) {
+  if (configuration.kernel_walks) {
     __u64 start = bpf_ktime_get_ns();
     bpf_get_stackid(context, &probe_kernel_stacks, BPF_F_USER_STACK | BPF_F_FAST_STACK_CMP);
     __u64 elapsed = bpf_ktime_get_ns() - start;
@@ -124,5 +126,60 @@ int probe_enter(struct pt_regs *context) { return probe_event(context, LT_UNWIND
 
 SEC("uretprobe")
 int probe_exit(struct pt_regs *context) { return probe_event(context, LT_UNWIND_PC_RETURN); }
+
+// Children are traced from their first instruction on, in slots that are counted up.
+SEC("raw_tp/sched_process_fork")
+int probe_fork(struct bpf_raw_tracepoint_args *context) {
+  struct task_struct *parent = (void *)context->args[0], *child = (void *)context->args[1];
+  __u32 parent_id = BPF_CORE_READ(parent, tgid), child_id = BPF_CORE_READ(child, tgid), zero = 0;
+  __u32 *parent_slot = bpf_map_lookup_elem(&probe_slots, &parent_id);
+  __u32 *next_slot = bpf_map_lookup_elem(&probe_next_slot, &zero);
+  if (!parent_slot || !next_slot || parent_id == child_id)
+    return 0;
+  __u32 slot = __sync_fetch_and_add(next_slot, 1);
+  if (slot >= LT_MAX_PROCESS_SLOTS)
+    return 0;
+  lt_unwind_inherit(*parent_slot, 1, slot, 1);
+  bpf_map_update_elem(&probe_slots, &child_id, &slot, BPF_ANY);
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int probe_exec([[maybe_unused]] struct bpf_raw_tracepoint_args *context) {
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
+  __u32 *slot = bpf_map_lookup_elem(&probe_slots, &process_id);
+  if (slot)
+    lt_unwind_forget(*slot);
+  return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int probe_syscall_enter(struct bpf_raw_tracepoint_args *context) {
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
+  __u32 *slot = bpf_map_lookup_elem(&probe_slots, &process_id);
+  if (!slot)
+    return 0;
+  struct pt_regs *regs = (void *)context->args[0];
+  if (context->args[1] == 11 /* munmap */)
+    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
+  else if (context->args[1] == 9 /* mmap */ && BPF_CORE_READ(regs, r10) & 0x10 /* MAP_FIXED */)
+    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
+  return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int probe_syscall_exit(struct bpf_raw_tracepoint_args *context) {
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
+  __u32 *slot = bpf_map_lookup_elem(&probe_slots, &process_id);
+  struct pt_regs *regs = (void *)context->args[0];
+  if (!slot)
+    return 0;
+  __u64 number = BPF_CORE_READ(regs, orig_ax);
+  if (number == 11 /* munmap */)
+    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
+  else if (number == 9 /* mmap */ && BPF_CORE_READ(regs, dx) & 4 /* PROT_EXEC */)
+    lt_unwind_mapped(*slot, 1);
+  return 0;
+}
 
 char LICENSE[] SEC("license") = "GPL";

@@ -24,6 +24,9 @@ package struct CFITable: Sendable {
   package var rules: [UInt64] = CFIRule.fixed
   package var statistics = Statistics()
 
+  /// A table of no text.
+  package init() {}
+
   package var blockCount: Int { max(0, blockStarts.count - 1) }
   /// First address after the last block.
   package var textEnd: UInt64 { textStart + UInt64(blockCount) << UInt64(LT_UNWIND_BLOCK_SHIFT) }

@@ -98,6 +98,8 @@ _Static_assert(sizeof(struct lt_unwind_session) == 8, "struct lt_unwind_session"
 #define LT_UNWIND_CHUNK_NONE 0xffffffffu
 // Unmapped or replaced since user space published it.
 #define LT_UNWIND_CHUNK_GONE 0xfffffffeu
+// A file whose table did not fit. Its code may have no frame pointers, so walks end here.
+#define LT_UNWIND_CHUNK_REFUSED 0xfffffffdu
 
 // An executable mapping. The mappings of a process are a run of these, ascending by start, in `lt_unwind_mappings`.
 struct lt_unwind_mapping {
@@ -164,6 +166,7 @@ enum lt_unwind_outcome {
 #define LT_UNWIND_REASONS(X)                                                                      \
   X(NO_TABLES, no_tables, "nothing is known of the process yet")                                  \
   X(UNKNOWN_MAPPING, unknown_mapping, "the pc is in no known executable mapping")                  \
+  X(REFUSED_TABLE, refused_table, "the file's table did not fit into memory")                      \
   X(NO_ROW, no_row, "no call-frame information and no frame pointer")                             \
   X(UNREADABLE_STACK, unreadable_stack, "the stack could not be read")                            \
   X(UNSUPPORTED_RULE, unsupported_rule, "the call-frame information cannot be expressed")         \

@@ -6,6 +6,17 @@
 #define LT_PROBE_BUCKET_NANOSECONDS 4
 #define LT_PROBE_STACK_PAGES 8
 
+// What the programs do; set before loading.
+struct lt_probe_configuration {
+  __u32 walks;
+  // The kernel's own walk, too.
+  __u32 kernel_walks;
+  // 1 of this many events, by chance, is sent as a sample with a copy of the stack; 0: none.
+  __u32 sample_period;
+  // Stop the process when a walk lacks a table, so that the next ones do not.
+  __u32 stops;
+};
+
 struct lt_probe_totals {
   __u64 events;
   __u64 frames;
