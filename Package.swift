@@ -65,8 +65,17 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // Measures the stack walker; used by Scripts/bench.
+    .executableTarget(
+      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI"],
+      swiftSettings: strict),
+
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
+    .target(
+      name: "UnwindHarness",
+      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI"],
+      path: "Tests/UnwindHarness", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],

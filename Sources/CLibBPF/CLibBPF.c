@@ -1,6 +1,7 @@
 #include "CLibBPF.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -119,4 +120,8 @@ int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {
   if (!error)
     error = bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
   return error;
+}
+
+int clibbpf_synchronize_rcu(void) {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0;
 }

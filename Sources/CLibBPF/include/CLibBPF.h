@@ -33,4 +33,7 @@ int clibbpf_link_perf(int program, int perf_event, uint64_t cookie);
 // Lets the program be loaded with an attach type that libbpf does not know by section name.
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 
+// Waits for an RCU grace period: every non-sleepable program that ran at the call has ended. Returns 0 or −errno.
+int clibbpf_synchronize_rcu(void);
+
 #pragma clang assume_nonnull end
