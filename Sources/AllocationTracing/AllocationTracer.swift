@@ -29,7 +29,7 @@ package final class AllocationTracer {
   /// Sentences for the report.
   package private(set) var notes: [String] = []
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
-  package var onEvent: ((lt_event) -> Void)?
+  package var onEvent: ((AllocationEvent) -> Void)?
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
@@ -110,6 +110,9 @@ package final class AllocationTracer {
     noteStart()
     return process
   }
+
+  /// Looks for allocators in what the process has mapped since the last look.
+  package func update(_ process: TracedProcess) throws { try refresh(process) }
 
   private func noteStart() {
     guard startTime == 0 else { return }
@@ -305,7 +308,7 @@ package final class AllocationTracer {
       let event = record.loadUnaligned(as: lt_event.self)
       switch event.kind {
       case UInt32(LT_EVENT_ALLOCATED.rawValue), UInt32(LT_EVENT_FREED.rawValue):
-        onEvent?(event)
+        onEvent?(allocationEvent(event))
       case UInt32(LT_EVENT_FORK.rawValue):
         follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
       case UInt32(LT_EVENT_EXEC.rawValue):
@@ -330,6 +333,14 @@ package final class AllocationTracer {
       }
     }
     for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
+  }
+
+  private func allocationEvent(_ event: lt_event) -> AllocationEvent {
+    AllocationEvent(
+      isFree: event.kind == UInt32(LT_EVENT_FREED.rawValue), processID: Int32(event.process_id),
+      threadID: Int32(event.thread_id), time: event.time, address: event.address,
+      sizeInBytes: event.size,
+      function: Int(event.probe) < probes.count ? probes[Int(event.probe)].function.name : "?")
   }
 
   /// Applies a change of the address space. Returns whether new code may have come with it.
