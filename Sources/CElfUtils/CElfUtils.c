@@ -134,6 +134,12 @@ void celf_unmap(const void *base, size_t size) {
   pthread_mutex_unlock(&celf_ranges_lock);
 }
 
+int celf_make_writable(const void *start, size_t size) {
+  uintptr_t first = (uintptr_t)start & ~(celf_page_size - 1);
+  uintptr_t end = ((uintptr_t)start + size + celf_page_size - 1) & ~(celf_page_size - 1);
+  return mprotect((void *)first, end - first, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
+}
+
 void celf_release_pages(const void *base, size_t size) {
   madvise((void *)base, size, MADV_DONTNEED);
 }
