@@ -87,7 +87,8 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats"], swiftSettings: strict),
+      name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
+      swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: ["BPFRuntime", "AllocationTracing", "ReportFormats"],

@@ -1,5 +1,3 @@
-import CTraceABI
-
 /// One function that hands out or takes back memory, as the tracer sees it: its meaning and where its arguments are.
 package struct AllocatorFunction: Hashable, Sendable {
   /// Symbol name, mangled for C++.
@@ -54,18 +52,6 @@ package struct AllocatorFunction: Hashable, Sendable {
     case .reallocateCounted(let pointer, let count, let size): [pointer, count, size]
     case .allocateToPointer(let out, let size): [out, size]
     case .free(let pointer): [pointer]
-    }
-  }
-
-  /// `enum lt_function_kind`.
-  package var kindCode: UInt8 {
-    switch kind {
-    case .allocate: UInt8(LT_ALLOCATE.rawValue)
-    case .allocateCounted: UInt8(LT_ALLOCATE_COUNTED.rawValue)
-    case .reallocate: UInt8(LT_REALLOCATE.rawValue)
-    case .reallocateCounted: UInt8(LT_REALLOCATE_COUNTED.rawValue)
-    case .allocateToPointer: UInt8(LT_ALLOCATE_TO_POINTER.rawValue)
-    case .free: UInt8(LT_FREE.rawValue)
     }
   }
 

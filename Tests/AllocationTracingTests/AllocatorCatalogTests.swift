@@ -23,23 +23,32 @@ import Testing
     }
   }
 
-  @Test func cookie() {
+  @Test func plannedProbe() {
     let object = ProbedObject(
       path: "/lib/x", kernelPath: "/proc/1/map_files/0-1", pathBelowRoot: nil, device: 1, inode: 2,
       buildID: nil)
-    let probe = AllocatorProbe(
-      function: AllocatorFunction("realloc", .reallocate(pointer: 0, size: 1), .mayNest),
-      aliases: [], object: object, address: 0, fileOffset: 0,
-      site: ProbeSite(
-        offset: 20, instruction: "jmp", isEmulated: true, argumentRegisters: [0: .rsi, 1: .rdx]),
-      returns: .returnProbe)
-    let cookie = probe.attachCookie(probeIndex: 0x123, processSlot: 0x45)
+    let planned = PlannedProbe(
+      AllocatorProbe(
+        function: AllocatorFunction("realloc", .reallocate(pointer: 0, size: 1), .mayNest),
+        aliases: [], object: object, address: 0x1000, fileOffset: 0x800,
+        site: ProbeSite(
+          offset: 20, instruction: "jmp", isEmulated: true, argumentRegisters: [0: .rsi]),
+        returns: .returnProbe))
+    #expect(planned.registers == [.rsi, .rsi])
+    #expect(planned.functionFileOffset == 0x800)
+    let cookie = planned.cookie(index: 0x123, slot: 0x45)
     #expect(cookie & 0xff == UInt64(LT_REALLOCATE.rawValue))
     #expect(cookie >> 8 & 0xff == UInt64(LT_COOKIE_MAY_NEST))
     #expect(cookie >> 16 & 0xf == UInt64(LT_REG_SI.rawValue))
-    #expect(cookie >> 20 & 0xf == UInt64(LT_REG_DX.rawValue))
     #expect(cookie >> 32 & 0xffff == 0x123)
     #expect(cookie >> 48 == 0x45)
+  }
+
+  @Test func registersAreNumberedAsInTheCookie() {
+    #expect(ArgumentRegister.rdi.rawValue == UInt8(LT_REG_DI.rawValue))
+    #expect(ArgumentRegister.rax.rawValue == UInt8(LT_REG_AX.rawValue))
+    #expect(ArgumentRegister.r8.rawValue == UInt8(LT_REG_R8.rawValue))
+    #expect(ArgumentRegister.r15.rawValue == UInt8(LT_REG_R15.rawValue))
   }
 
   @Test func wrappersServeTheSameBlock() throws {
