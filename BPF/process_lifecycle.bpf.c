@@ -16,6 +16,8 @@ const volatile struct lt_configuration configuration SEC(".rodata");
 #define SYSCALL_MUNMAP 11
 #define SYSCALL_BRK 12
 #define SYSCALL_MREMAP 25
+#define PROTECTION_EXECUTE 4
+#define MMAP_FIXED 0x10
 #define MINUS_ERRNO_MAX 4095
 
 static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *slot) {
@@ -53,6 +55,7 @@ int on_exec(struct bpf_raw_tracepoint_args *context) {
   // Here, before the new image runs, so that none of its blocks can be taken for one of the old image.
   __sync_fetch_and_add(&process->generation, 1);
   process->uprobes_trampoline = 0;
+  lt_unwind_forget(slot);
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
   if (state)
     state->stack_pointer = 0;
@@ -73,19 +76,28 @@ int on_exit(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
+// What takes address space away is seen on entry: by the time the call returns, another thread can have been given the
+// same range, and a stack walked in between must not use a rule of what was there.
 SEC("raw_tp/sys_enter")
 int on_syscall_enter(struct bpf_raw_tracepoint_args *context) {
-  if (context->args[1] != SYSCALL_MUNMAP)
+  __u64 number = context->args[1];
+  if (number != SYSCALL_MUNMAP && number != SYSCALL_MMAP && number != SYSCALL_MREMAP)
     return 0;
   __u64 pid_tgid = bpf_get_current_pid_tgid();
   __u32 slot = 0;
-  if (!process_of(pid_tgid >> 32, &slot))
+  struct lt_process *process = process_of(pid_tgid >> 32, &slot);
+  if (!process)
     return 0;
-  // On entry: by the time the call returns, another thread can have been given the same range.
   struct pt_regs *regs = (void *)context->args[0];
+  __u64 address = BPF_CORE_READ(regs, di), size = BPF_CORE_READ(regs, si);
+  if (number == SYSCALL_MMAP && !(BPF_CORE_READ(regs, r10) & MMAP_FIXED))
+    return 0;
+  lt_unwind_unmapped(slot, process->generation, address, size);
+  if (number != SYSCALL_MUNMAP)
+    return 0;
   struct lt_event event = {.kind = LT_EVENT_UNMAP, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
-                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = BPF_CORE_READ(regs, di),
-                           .size = BPF_CORE_READ(regs, si), .site = NO_SITE};
+                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .size = size,
+                           .site = NO_SITE};
   emit_event(&event);
   return 0;
 }
@@ -126,10 +138,19 @@ int on_syscall_exit(struct bpf_raw_tracepoint_args *context) {
   } else {
     event.kind = LT_EVENT_BREAK;
   }
+  if (!configuration.trace_mappings) {
+    if (number == SYSCALL_MMAP && event.flags >> 32 & PROTECTION_EXECUTE)
+      emit_event(&event);
+    return 0;
+  }
   // Memory that an allocator takes for its arenas is counted as the blocks it hands out, not twice.
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
   if (!(state && is_inside_call(state, process, BPF_CORE_READ(regs, sp))))
-    event.site = walk_to_site(context, slot, process->generation, LT_MAX_PROBES);
+  {
+    struct lt_walk_start start = {.pc = BPF_CORE_READ(regs, ip), .sp = BPF_CORE_READ(regs, sp),
+                                  .bp = BPF_CORE_READ(regs, bp), .kind = LT_UNWIND_PC_EXACT};
+    event.site = walk_to_site(context, &start, slot, process->generation, LT_MAX_PROBES);
+  }
   emit_event(&event);
   return 0;
 }

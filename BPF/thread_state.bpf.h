@@ -31,7 +31,8 @@ struct {
 // by the kernel's trampoline when it was entered; when that is no longer there, the call is over.
 static __always_inline bool is_inside_call(const struct lt_thread_state *state, const struct lt_process *process,
                                            __u64 stack_pointer) {
-  if (!state->stack_pointer || stack_pointer >= state->stack_pointer)
+  // Equal: a tail call, as glibc's realloc(NULL, n) makes to malloc.
+  if (!state->stack_pointer || stack_pointer > state->stack_pointer)
     return false;
   __u64 expected = state->return_address ? state->return_address : process->uprobes_trampoline;
   __u64 word = 0;

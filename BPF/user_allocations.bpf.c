@@ -235,7 +235,13 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
     count_one(LT_COUNTER_MISSED_FREES);
     site_subtract(stale.size_and_site & (LT_MAX_SITES - 1), stale.size_and_site >> LT_SITE_BITS);
   }
-  __u32 site = walk_to_site(regs, slot, generation, probe);
+  // From the caller's point of view in both cases: pc is the address that the call returns to.
+  struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
+  if (is_at_return_instruction) {
+    start.pc = state->return_address;
+    start.sp += 8;
+  }
+  __u32 site = walk_to_site(regs, &start, slot, generation, probe);
   struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
   if (site == NO_SITE || size >> (64 - LT_SITE_BITS) || !block_insert(key, &payload)) {
     count_one(LT_COUNTER_BLOCKS_REFUSED);

@@ -4,11 +4,7 @@ import TraceModel
 
 extension AllocationTracer {
   /// Everything recorded so far, as one report.
-  ///
-  /// - Parameter symbolize: names the frames of a stack of a process; called for the shown sites only.
-  package func report(
-    _ request: ReportRequest, symbolize: (StackTrace, TracedProcess) -> [Frame]
-  ) -> Report {
+  package func report(_ request: ReportRequest) -> Report {
     handleEvents()
     let now = monotonicNanoseconds()
     var gathering = SiteGathering(
@@ -32,7 +28,7 @@ extension AllocationTracer {
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
     for draft in shown {
       if let limit = request.limit, report.sites.count >= limit { break }
-      if let site = site(from: draft, now: now, symbolize: symbolize) { report.sites.append(site) }
+      report.sites.append(site(from: draft, now: now))
     }
     report.probes = reportProbes()
     report.loss = lossCounters()
@@ -128,15 +124,9 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  private func site(
-    from draft: SiteDraft, now: UInt64, symbolize: (StackTrace, TracedProcess) -> [Frame]
-  ) -> AllocationSite? {
-    let summary = tables.stack(hash: draft.key.stackHash)
-    let stack = StackTrace(
-      addresses: summary?.frames ?? [],
-      completeness: summary.map { completeness(ofOutcome: $0.outcome) } ?? .broken)
+  private func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
+    let stack = stackTrace(hash: draft.key.stackHash)
     let frames = symbolize(stack, draft.process)
-    if draft.key.allocationClass == .mapping, isAllocatorsOwn(frames) { return nil }
     let name =
       draft.key.allocationClass == .mapping
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
@@ -150,6 +140,13 @@ extension AllocationTracer {
     return site
   }
 
+  private func stackTrace(hash: UInt64) -> StackTrace {
+    let summary = tables.stack(hash: hash)
+    return StackTrace(
+      addresses: summary?.frames ?? [],
+      completeness: summary.map { completeness(ofOutcome: $0.outcome) } ?? .broken)
+  }
+
   private func completeness(ofOutcome outcome: UInt32) -> StackTrace.Completeness {
     switch outcome & 0xff {
     case UInt32(LT_OUTCOME_COMPLETE.rawValue): .complete
@@ -159,15 +156,19 @@ extension AllocationTracer {
     }
   }
 
-  /// Whether a mapping was made by the dynamic loader or inside a probed allocator. The programs leave most of the
-  /// latter out already, but not where a call was not followed because sampling skipped it.
-  private func isAllocatorsOwn(_ frames: [Frame]) -> Bool {
-    let names = Set(probes.map(\.function.name))
-    return frames.contains { frame in
+  /// Whether what a site maps is not the program's own: made by the dynamic loader, or inside a probed allocator.
+  /// The programs leave most of the latter out already, but not where a call was not followed because of sampling.
+  func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
+    if let known = process.ownershipOfSite[site] { return known }
+    let frames = symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
+    let names = Set(process.probes.map { probes[Int($0)].function.name })
+    let isOwn = frames.contains { frame in
       if let name = frame.function, names.contains(name) { return true }
       guard let module = frame.module?.split(separator: "/").last else { return false }
       return module.hasPrefix("ld-linux") || module.hasPrefix("ld-musl")
     }
+    process.ownershipOfSite[site] = isOwn
+    return isOwn
   }
 
   // MARK: Counters

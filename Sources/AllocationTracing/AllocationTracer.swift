@@ -12,6 +12,10 @@ package final class AllocationTracer {
   let programs: ProbePrograms
   package let tables: TraceTables
   private let ring: RingBuffer
+  /// What the stack walker needs of each process; nil when stacks are walked by frame pointers.
+  package let unwindTables: UnwindTables?
+  private let unwindRequests: RingBuffer?
+  private var lastRearm: UInt64 = 0
   private var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
@@ -30,6 +34,10 @@ package final class AllocationTracer {
   package private(set) var notes: [String] = []
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
   package var onEvent: ((AllocationEvent) -> Void)?
+  /// Names the frames of a stack of a process.
+  package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
+    stack.addresses.map { Frame(address: $0) }
+  }
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
@@ -58,12 +66,19 @@ package final class AllocationTracer {
     tables = try TraceTables(
       object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
     ring = try RingBuffer(map: programs.object.map("events"))
+    if configuration.usesFramePointers {
+      unwindTables = nil
+      unwindRequests = nil
+    } else {
+      unwindTables = try UnwindTables(object: programs.object)
+      unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
+    }
     lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
     lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))
     if configuration.followsForks {
       lifecycleLinks.append(try tracepoint("on_fork", "sched_process_fork"))
     }
-    if configuration.tracesMappings {
+    if configuration.tracesMappings || unwindTables != nil {
       lifecycleLinks.append(try tracepoint("on_syscall_exit", "sys_exit"))
       lifecycleLinks.append(try tracepoint("on_syscall_enter", "sys_enter"))
     }
@@ -73,8 +88,10 @@ package final class AllocationTracer {
     try Link.rawTracepoint(programs.lifecycle.program(program), name: name)
   }
 
-  /// Readable when events wait.
-  package var pollDescriptor: Int32 { ring.pollDescriptor }
+  /// Each readable when there is something for `handleEvents`.
+  package var pollDescriptors: [Int32] {
+    [ring.pollDescriptor] + (unwindRequests.map { [$0.pollDescriptor] } ?? [])
+  }
 
   /// Whether any process that the user named still runs.
   package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
@@ -156,6 +173,7 @@ package final class AllocationTracer {
 
   private func abandon(_ process: TracedProcess) {
     process.links = []
+    unwindTables?.release(slot: process.slot)
     tables.leave(processID: process.processID)
     running[process.processID] = nil
     processOfSlot[process.slot] = nil
@@ -166,7 +184,7 @@ package final class AllocationTracer {
   @discardableResult
   private func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
     let mappings = try reader.mappings(of: process.processID)
-    process.mappings = mappings
+    take(mappings, of: process)
     var plan: AllocatorPlan?
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
     // All are inserted: which functions are wrappers depends on every object of the process.
@@ -179,8 +197,47 @@ package final class AllocationTracer {
       try attach(made.probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
       plan = made
     }
-    onMappings?(process)
     return plan
+  }
+
+  /// Makes the mappings known to everyone who names or walks stacks of the process: before its first probe is on.
+  private func take(_ mappings: [Mapping], of process: TracedProcess) {
+    process.mappings = mappings
+    do {
+      try unwindTables?.update(
+        slot: process.slot, generation: process.generation, processID: process.processID,
+        mappings: mappings)
+    } catch {
+      let note = "stacks of process \(process.processID) may be cut short: \(error)"
+      if !notes.contains(note) { notes.append(note) }
+    }
+    onMappings?(process)
+  }
+
+  /// Answers the stack walker's questions about code that it did not know.
+  private func answerUnwindRequests() {
+    guard let unwindTables, let unwindRequests else { return }
+    var asked: [UInt32: TracedProcess] = [:]
+    unwindRequests.consume { record in
+      guard record.count >= MemoryLayout<lt_unwind_request>.size else { return }
+      let request = record.loadUnaligned(as: lt_unwind_request.self)
+      if let process = processOfSlot[request.process_slot], process.state == .running {
+        asked[request.process_slot] = process
+      }
+    }
+    for process in asked.values {
+      let changed = try? unwindTables.refresh(
+        slot: process.slot, generation: process.generation, processID: process.processID)
+      if changed == true, let mappings = try? reader.mappings(of: process.processID) {
+        process.mappings = mappings
+        onMappings?(process)
+      }
+    }
+    let now = monotonicNanoseconds()
+    if now - lastRearm > 1_000_000_000 {
+      lastRearm = now
+      unwindTables.rearmRequests()
+    }
   }
 
   private func index(of probe: AllocatorProbe) -> UInt32 {
@@ -332,6 +389,7 @@ package final class AllocationTracer {
         // It ended meanwhile: its exit event follows.
       }
     }
+    answerUnwindRequests()
     for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
   }
 
@@ -345,7 +403,8 @@ package final class AllocationTracer {
 
   /// Applies a change of the address space. Returns whether new code may have come with it.
   private func apply(_ event: lt_event, to process: TracedProcess) -> Bool {
-    let site = event.site == UInt32.max ? nil : event.site
+    var site = event.site == UInt32.max ? nil : event.site
+    if let known = site, isAllocatorsOwn(site: known, of: process) { site = nil }
     switch event.kind {
     case UInt32(LT_EVENT_MAP.rawValue):
       process.ledger.map(start: event.address, size: event.size, site: site, time: event.time)
@@ -379,12 +438,11 @@ package final class AllocationTracer {
       let process = try enter(processID: child, parent: parent)
       process.examinedObjects = parent.examinedObjects
       process.programBreak = parent.programBreak
+      take((try? reader.mappings(of: child)) ?? parent.mappings, of: process)
       do { try attach(parent.probes, to: process) } catch {
         abandon(process)
         throw error
       }
-      process.mappings = parent.mappings
-      onMappings?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
     }
@@ -396,6 +454,7 @@ package final class AllocationTracer {
     tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.ledger = MappingLedger()
+    process.ownershipOfSite = [:]
     process.programBreak = 0
     process.knowsTrampoline = false
     process.examinedObjects = []
@@ -407,6 +466,7 @@ package final class AllocationTracer {
   private func end(_ process: TracedProcess) {
     process.state = .exited
     process.links = []
+    unwindTables?.release(slot: process.slot)
     running[process.processID] = nil
     tables.leave(processID: process.processID)
   }

@@ -20,3 +20,19 @@ extension AllocatorProbe {
     return cookie
   }
 }
+
+extension AllocatorFunction {
+  /// `enum lt_function_kind`.
+  var kindCode: UInt32 {
+    let code: lt_function_kind =
+      switch kind {
+      case .allocate: LT_ALLOCATE
+      case .allocateCounted: LT_ALLOCATE_COUNTED
+      case .reallocate: LT_REALLOCATE
+      case .reallocateCounted: LT_REALLOCATE_COUNTED
+      case .allocateToPointer: LT_ALLOCATE_TO_POINTER
+      case .free: LT_FREE
+      }
+    return code.rawValue
+  }
+}

@@ -79,7 +79,9 @@ final class ProbePrograms {
       bytes: UnsafeRawBufferPointer(start: lifecycleImage.bytes, count: lifecycleImage.size))
     for map in [
       "blocks", "sites", "globals", "stacks", "counters", "processes", "process_slots", "events",
-      "scratch_buffers", "thread_states", "sampling_states",
+      "thread_states", "sampling_states", "lt_unwind_cache", "lt_unwind_rules",
+      "lt_unwind_sessions", "lt_unwind_processes", "lt_unwind_mappings", "lt_unwind_chunks",
+      "lt_unwind_scratches", "lt_unwind_counters", "lt_unwind_requests",
     ] {
       try openLifecycle.reuse(object.map(map), as: map)
     }
@@ -103,7 +105,7 @@ final class ProbePrograms {
     values.emit_events = configuration.emitsEvents ? 1 : 0
     values.follow_forks = configuration.followsForks ? 1 : 0
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
-    values.leaktrace_process_id = UInt32(getpid())
+    values.trace_mappings = configuration.tracesMappings ? 1 : 0
     withUnsafeMutableBytes(of: &values.log2_table) { bytes in
       let table = bytes.bindMemory(to: UInt32.self)
       for step in 0...Int(LT_LOG_STEPS) {

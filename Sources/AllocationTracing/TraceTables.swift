@@ -14,10 +14,10 @@ package final class TraceTables {
   private let bucketCount: Int
   let siteCount: Int
   /// Stacks do not change once stored; one system call each, once.
-  private var knownStacks: [UInt64: lt_stack_summary] = [:]
+  private var knownStacks: [UInt64: StoredStack] = [:]
 
   /// A stored stack, its frames leaf first.
-  struct lt_stack_summary {
+  struct StoredStack {
     var frames: [UInt64]
     var outcome: UInt32
   }
@@ -58,13 +58,18 @@ package final class TraceTables {
     return result
   }
 
+  func stackHash(ofSite index: UInt32) -> UInt64 {
+    guard Int(index) < siteCount else { return 0 }
+    return sites.bytes.bindMemory(to: lt_site.self)[Int(index)].stack_hash
+  }
+
   /// The frames of a stack, or nil when they could not be stored.
-  func stack(hash: UInt64) -> lt_stack_summary? {
+  func stack(hash: UInt64) -> StoredStack? {
     if let known = knownStacks[hash] { return known }
     guard let stack = stacks.value(lt_stack.self, for: hash) else { return nil }
     let depth = min(Int(stack.depth), Int(LT_MAX_STACK_DEPTH))
     let frames = withUnsafeBytes(of: stack.frames) { Array($0.bindMemory(to: UInt64.self).prefix(depth)) }
-    let summary = lt_stack_summary(frames: frames, outcome: stack.outcome)
+    let summary = StoredStack(frames: frames, outcome: stack.outcome)
     knownStacks[hash] = summary
     return summary
   }

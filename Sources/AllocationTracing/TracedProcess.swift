@@ -19,13 +19,13 @@ package final class TracedProcess {
   var links: [Link] = []
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
-  var mappings: [Mapping] = []
+  package var mappings: [Mapping] = []
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0
   var knowsTrampoline = false
-  /// Totals of what was freed again and whose sites were given back.
-  var retired = MappingLedger.SiteTotals()
+  /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.
+  var ownershipOfSite: [UInt32: Bool] = [:]
 
   init(
     processID: Int32, slot: UInt32, generation: UInt32, parentProcessID: Int32?, isTarget: Bool,

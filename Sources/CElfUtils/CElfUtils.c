@@ -97,7 +97,7 @@ int celf_map_file(int descriptor, size_t size, const void **out) {
     munmap(base, reserved);
     return -EMFILE;
   }
-  if (mmap(base, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
+  if (mmap(base, size, PROT_READ, MAP_SHARED | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
     int code = errno;
     celf_unmap(base, size);
     return -code;

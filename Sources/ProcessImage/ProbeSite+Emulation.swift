@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the kernel does when a uprobe sits on an instruction.
 package enum UprobeExecution: Hashable, Sendable {
   /// Carried out by the trap handler itself.
@@ -83,5 +85,19 @@ package struct UprobeEmulation: Hashable, Sendable {
       return .refused
     default: return .singleStepped
     }
+  }
+}
+
+extension UprobeEmulation {
+  /// What the running kernel emulates, by its release number.
+  package static var runningKernel: UprobeEmulation {
+    var names = utsname()
+    guard uname(&names) == 0 else { return .baseline }
+    let release = withUnsafeBytes(of: &names.release) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+    guard numbers.count == 2 else { return .baseline }
+    return UprobeEmulation(kernelMajor: numbers[0], minor: numbers[1])
   }
 }

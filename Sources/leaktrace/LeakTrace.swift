@@ -15,15 +15,15 @@ struct LeakTrace: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
     } catch let error as ExitCode {
-      exit(error.rawValue)
+      Glibc.exit(error.rawValue)
     } catch {
       let code = exitCode(for: error)
       if code == .success {
         print(fullMessage(for: error))
-        exit(0)
+        Glibc.exit(0)
       }
       complain(message(for: error))
-      exit(Failure.usageOrEnvironment)
+      Glibc.exit(Failure.usageOrEnvironment)
     }
   }
 

@@ -200,6 +200,7 @@ struct TraceCommand: ParsableCommand {
     var options = AllocatorDiscovery.Options()
     options.symbolPrefix = symbolPrefix
     options.objectPath = objectPath
+    options.emulation = .runningKernel
     do {
       for text in allocators {
         options.customFunctions.append(try CustomAllocatorSpec(parsingAllocate: text))

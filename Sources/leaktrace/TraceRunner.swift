@@ -55,6 +55,11 @@ final class TraceRunner {
       symbolizer.record(
         processID: process.processID, generation: process.generation, mappings: process.mappings)
     }
+    tracer.symbolize = { stack, process in
+      symbolizer.frames(
+        for: stack, processID: process.processID, generation: process.generation,
+        leafIsExact: false)
+    }
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 
     var own: TargetCommand?
@@ -151,11 +156,10 @@ final class TraceRunner {
   }
 
   private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
-    var descriptors = [
-      pollfd(fd: tracer.pollDescriptor, events: Int16(POLLIN), revents: 0),
-      pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
-    ]
-    poll(&descriptors, 2, Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+    var descriptors = (tracer.pollDescriptors + [signals]).map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
+    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
   }
 
   // MARK: Reports
@@ -171,7 +175,6 @@ final class TraceRunner {
       options.text.showAllocations = command.showsBlocks
       options.text.showProbes = command.verbose
       options.text.fullNames = command.fullNames
-      options.text.shorten = { FunctionNameShortener.shorten($0) }
       try destination.write(report, options: options)
     }
   }
@@ -180,12 +183,7 @@ final class TraceRunner {
     var request = request
     request.limit = limit
     request.includesEnded = own != nil
-    let symbolizer = symbolizer
-    var report = tracer.report(request) { stack, process in
-      symbolizer.frames(
-        for: stack, processID: process.processID, generation: process.generation,
-        leafIsExact: false)
-    }
+    var report = tracer.report(request)
     symbolizer.trim()
     let target = tracer.processes.first { $0.isTarget }
     report.target = Report.Target(

@@ -23,20 +23,17 @@ import Testing
     }
   }
 
-  @Test func plannedProbe() {
+  @Test func attachCookie() {
     let object = ProbedObject(
       path: "/lib/x", kernelPath: "/proc/1/map_files/0-1", pathBelowRoot: nil, device: 1, inode: 2,
       buildID: nil)
-    let planned = PlannedProbe(
-      AllocatorProbe(
-        function: AllocatorFunction("realloc", .reallocate(pointer: 0, size: 1), .mayNest),
-        aliases: [], object: object, address: 0x1000, fileOffset: 0x800,
-        site: ProbeSite(
-          offset: 20, instruction: "jmp", isEmulated: true, argumentRegisters: [0: .rsi]),
-        returns: .returnProbe))
-    #expect(planned.registers == [.rsi, .rsi])
-    #expect(planned.functionFileOffset == 0x800)
-    let cookie = planned.cookie(index: 0x123, slot: 0x45)
+    let probe = AllocatorProbe(
+      function: AllocatorFunction("realloc", .reallocate(pointer: 0, size: 1), .mayNest),
+      aliases: [], object: object, address: 0x1000, fileOffset: 0x800,
+      site: ProbeSite(
+        offset: 20, instruction: "jmp", isEmulated: true, argumentRegisters: [0: .rsi]),
+      returns: .returnProbe)
+    let cookie = probe.attachCookie(probeIndex: 0x123, processSlot: 0x45)
     #expect(cookie & 0xff == UInt64(LT_REALLOCATE.rawValue))
     #expect(cookie >> 8 & 0xff == UInt64(LT_COOKIE_MAY_NEST))
     #expect(cookie >> 16 & 0xf == UInt64(LT_REG_SI.rawValue))

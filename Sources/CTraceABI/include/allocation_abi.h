@@ -156,7 +156,7 @@ struct lt_configuration {
   __u32 emit_events;          // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 leaktrace_process_id;
+  __u32 trace_mappings;       // record ranges that the program maps itself
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
 };
