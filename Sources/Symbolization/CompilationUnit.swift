@@ -199,8 +199,26 @@ final class CompilationUnit {
     var number: Int32 = 0
     dwarf_lineno(found, &number)
     let name = dwarf_linesrc(found, nil, nil)
-    return Place(file: name.map(SourcePath.readable), line: number > 0 ? Int(number) : nil)
+    return Place(file: name.map(path), line: number > 0 ? Int(number) : nil)
   }
+
+  /// A file name as an absolute path where that can be known. A relative directory of compilation is left out: it is what
+  /// remains of reproducible builds, whose file names are relative to the source tree already.
+  private func path(_ name: UnsafePointer<CChar>) -> String {
+    let name = String(cString: name)
+    guard name.utf8.first != UInt8(ascii: "/"), let directory = compilationDirectory else {
+      return SourcePath.readable(name)
+    }
+    return SourcePath.readable("\(directory)/\(name)")
+  }
+
+  private lazy var compilationDirectory: String? = {
+    var attribute = Dwarf_Attribute()
+    guard dwarf_attr(&entry, UInt32(DW_AT_comp_dir), &attribute) != nil,
+      let text = dwarf_formstring(&attribute), text[0] == CChar(UInt8(ascii: "/"))
+    else { return nil }
+    return String(cString: text)
+  }()
 
   private func callPlace(of call: inout Dwarf_Die) -> Place {
     var place = Place()
@@ -215,7 +233,7 @@ final class CompilationUnit {
       dwarf_getsrcfiles(&entry, &files, &count) == 0, let files, file < UInt64(count),
       let name = dwarf_filesrc(files, Int(file), nil, nil)
     {
-      place.file = SourcePath.readable(name)
+      place.file = path(name)
     }
     return place
   }
@@ -224,8 +242,6 @@ final class CompilationUnit {
 /// Makes file names of debug information readable.
 enum SourcePath {
   /// The path without `.`, empty and `NAME/..` parts: `/build/../lib/./a.c` is `/lib/a.c`.
-  static func readable(_ path: UnsafePointer<CChar>) -> String { readable(String(cString: path)) }
-
   static func readable(_ path: String) -> String {
     let utf8 = path.utf8
     guard utf8.contains(UInt8(ascii: ".")) || path.contains("//") else { return path }

@@ -140,4 +140,50 @@ private let inliningProgram = """
     let inlined = try compare(build(directory, options), in: directory)
     #expect(inlined > 50)
   }
+
+  /// Names relative to the directory of the compilation, as most build systems give them.
+  @Test(arguments: ["-gdwarf-4", "-gdwarf-5"])
+  func joinsDirectories(version: String) throws {
+    let directory = try TemporaryDirectory()
+    try run(["mkdir", "-p", directory.file("sub/include"), directory.file("build")])
+    let inline = "static inline int half(int value) { return value / 2 + getchar(); }\n"
+    try directory.write("sub/include/half.h", inline)
+    try directory.write(
+      "sub/main.c",
+      """
+      #include <stdio.h>
+      #include "half.h"
+      int main(int count, char **arguments) {
+        puts("ready");
+        fflush(stdout);
+        return half(count) + half(arguments[0][0]);
+      }
+
+      """)
+    try run([
+      "sh", "-c",
+      "cd \(directory.path)/build && gcc -O2 -g \(version) -I../sub/include -o ../program ../sub/main.c",
+    ])
+    let path = directory.file("program")
+    let program = try ProgramUnderTest(path, in: directory)
+    var files: Set<String> = []
+    let start = try #require(symbols(of: path)["main"])
+    for address in start..<(start + 16) {
+      for frame in program.frames(atVirtualAddress: address) { files.insert(frame.file ?? "?") }
+    }
+    #expect(files.contains("\(directory.path)/sub/main.c"))
+    #expect(!files.contains { !$0.hasPrefix("/") })
+    let all = try instructions(of: path).flatMap { program.frames(atVirtualAddress: $0) }
+    #expect(all.contains { $0.function == "half" && $0.isInlined })
+    #expect(all.contains { $0.file == "\(directory.path)/sub/include/half.h" && $0.line == 1 })
+  }
+
+  @Test(arguments: [
+    ("/a/b/c.c", "/a/b/c.c"), ("/a/./b//c.c", "/a/b/c.c"), ("/a/b/../c.c", "/a/c.c"),
+    ("/../../c.c", "/c.c"), ("../../c.c", "../../c.c"), ("./a/../../c.c", "../c.c"), ("", ""),
+    ("<built-in>", "<built-in>"), ("/a/..b/c...c", "/a/..b/c...c"),
+  ])
+  func makesPathsReadable(path: String, expected: String) {
+    #expect(SourcePath.readable(path) == expected)
+  }
 }
