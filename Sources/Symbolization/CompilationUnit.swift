@@ -8,6 +8,8 @@ final class CompilationUnit {
   /// Calls inlined into a function, by the offset of the function's entry.
   private var inlinedCalls: [UInt64: [InlinedCall]] = [:]
   private var inlinedCallCount = 0
+  /// Whether functions defined inside functions have been looked for, which takes a walk over everything.
+  private var includesNestedFunctions = false
 
   private struct FunctionRange {
     var low: UInt64
@@ -31,9 +33,7 @@ final class CompilationUnit {
 
   init(_ entry: Dwarf_Die) {
     self.entry = entry
-    var remaining = Self.maximumEntryCount
-    collectFunctions(below: &self.entry, depth: 0, remaining: &remaining)
-    functionRanges.sort { ($0.low, $1.high) < ($1.low, $0.high) }
+    collectFunctions()
   }
 
   /// See `DebugInformation.functions`.
@@ -73,6 +73,16 @@ final class CompilationUnit {
   // MARK: Functions
 
   private func functionEntry(at address: UInt64) -> UInt64? {
+    if let found = knownFunctionEntry(at: address) { return found }
+    guard !includesNestedFunctions else { return nil }
+    // Lambdas and members of local classes may stand inside the function that they were written in.
+    includesNestedFunctions = true
+    functionRanges = []
+    collectFunctions()
+    return knownFunctionEntry(at: address)
+  }
+
+  private func knownFunctionEntry(at address: UInt64) -> UInt64? {
     var low = 0
     var high = functionRanges.count
     while low < high {
@@ -87,6 +97,12 @@ final class CompilationUnit {
     return nil
   }
 
+  private func collectFunctions() {
+    var remaining = Self.maximumEntryCount
+    collectFunctions(below: &entry, depth: 0, remaining: &remaining)
+    functionRanges.sort { ($0.low, $1.high) < ($1.low, $0.high) }
+  }
+
   private func collectFunctions(below parent: inout Dwarf_Die, depth: Int, remaining: inout Int) {
     guard depth < Self.maximumDepth else { return }
     DebugEntry.forEachChild(of: &parent) { child in
@@ -98,6 +114,11 @@ final class CompilationUnit {
         DebugEntry.forEachRange(of: &child) { low, high in
           functionRanges.append(FunctionRange(low: low, high: high, entry: offset))
         }
+        if includesNestedFunctions {
+          collectFunctions(below: &child, depth: depth + 1, remaining: &remaining)
+        }
+      case UInt32(DW_TAG_lexical_block), UInt32(DW_TAG_inlined_subroutine):
+        collectFunctions(below: &child, depth: depth + 1, remaining: &remaining)
       case UInt32(DW_TAG_namespace), UInt32(DW_TAG_module), UInt32(DW_TAG_class_type),
         UInt32(DW_TAG_structure_type), UInt32(DW_TAG_union_type),
         UInt32(DW_TAG_enumeration_type):
@@ -178,8 +199,26 @@ final class CompilationUnit {
     var number: Int32 = 0
     dwarf_lineno(found, &number)
     let name = dwarf_linesrc(found, nil, nil)
-    return Place(file: name.map(SourcePath.readable), line: number > 0 ? Int(number) : nil)
+    return Place(file: name.map(path), line: number > 0 ? Int(number) : nil)
   }
+
+  /// A file name as an absolute path where that can be known. A relative directory of compilation is left out: it is what
+  /// remains of reproducible builds, whose file names are relative to the source tree already.
+  private func path(_ name: UnsafePointer<CChar>) -> String {
+    let name = String(cString: name)
+    guard name.utf8.first != UInt8(ascii: "/"), let directory = compilationDirectory else {
+      return SourcePath.readable(name)
+    }
+    return SourcePath.readable("\(directory)/\(name)")
+  }
+
+  private lazy var compilationDirectory: String? = {
+    var attribute = Dwarf_Attribute()
+    guard dwarf_attr(&entry, UInt32(DW_AT_comp_dir), &attribute) != nil,
+      let text = dwarf_formstring(&attribute), text[0] == CChar(UInt8(ascii: "/"))
+    else { return nil }
+    return String(cString: text)
+  }()
 
   private func callPlace(of call: inout Dwarf_Die) -> Place {
     var place = Place()
@@ -194,7 +233,7 @@ final class CompilationUnit {
       dwarf_getsrcfiles(&entry, &files, &count) == 0, let files, file < UInt64(count),
       let name = dwarf_filesrc(files, Int(file), nil, nil)
     {
-      place.file = SourcePath.readable(name)
+      place.file = path(name)
     }
     return place
   }
@@ -203,8 +242,6 @@ final class CompilationUnit {
 /// Makes file names of debug information readable.
 enum SourcePath {
   /// The path without `.`, empty and `NAME/..` parts: `/build/../lib/./a.c` is `/lib/a.c`.
-  static func readable(_ path: UnsafePointer<CChar>) -> String { readable(String(cString: path)) }
-
   static func readable(_ path: String) -> String {
     let utf8 = path.utf8
     guard utf8.contains(UInt8(ascii: ".")) || path.contains("//") else { return path }
