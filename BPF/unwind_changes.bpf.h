@@ -55,7 +55,7 @@ static __always_inline void lt_unwind_forget(__u32 slot) {
   if (!process)
     return;
   process->view = 0;
-  process->requested = 0;
+  process->requested = LT_UNWIND_REQUEST_NONE;
 }
 
 // A forked child starts with its parent's mappings, until user space publishes its own.
@@ -69,7 +69,7 @@ static __always_inline void lt_unwind_inherit(__u32 parent_slot, __u32 parent_ge
   __u64 view = *(volatile __u64 *)&parent->view;
   *(volatile __u64 *)&child->view = 0;
   *(volatile __u32 *)&child->generation = child_generation;
-  child->requested = 0;
+  child->requested = LT_UNWIND_REQUEST_NONE;
   if (view)
     *(volatile __u64 *)&child->view =
         (view & 0xffffffffffffULL) | lt_unwind_new_address_space() << 48;

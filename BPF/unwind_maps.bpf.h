@@ -105,16 +105,19 @@ static __always_inline void lt_unwind_release(struct lt_unwind_scratch *scratch)
   scratch->busy = 0;
 }
 
-// Asks user space to look at the process's mappings, once until it has.
+// Asks user space to look at the process's mappings, once until it has. After an address that it could not make sense
+// of, it wants to hear of new mappings only (address 0).
 static __always_inline void lt_unwind_ask(__u32 slot, __u32 generation, __u64 address) {
   struct lt_unwind_process *process = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
   struct lt_unwind_request *request;
 
-  if (!process || process->requested || __sync_val_compare_and_swap(&process->requested, 0, 1))
+  __u32 state = process ? process->requested : LT_UNWIND_REQUEST_PENDING;
+  if (state == LT_UNWIND_REQUEST_PENDING || (state == LT_UNWIND_REQUEST_MUTED && address) ||
+      __sync_val_compare_and_swap(&process->requested, state, LT_UNWIND_REQUEST_PENDING) != state)
     return;
   request = bpf_ringbuf_reserve(&lt_unwind_requests, sizeof(*request), 0);
   if (!request) {
-    process->requested = 0;
+    process->requested = LT_UNWIND_REQUEST_NONE;
     lt_unwind_count(LT_UNWIND_REQUEST_LOST);
     return;
   }

@@ -16,6 +16,10 @@ extension UnwindTables {
     sessionMemory.bytes.baseAddress!.assumingMemoryBound(to: UInt64.self)
   }
 
+  func setRequestState(_ state: lt_unwind_request_state, slot: UInt32) {
+    ctrace_store_32(&process(slot).pointee.requested, state.rawValue)
+  }
+
   /// Writes the entries of a publication, which nothing refers to yet.
   func write(_ publication: UnwindPublication) {
     for (index, entry) in publication.entries.enumerated() {

@@ -59,7 +59,7 @@ package final class UnwindTables {
   /// Replaced publications whose memory programs may still read.
   var retired: [UnwindPublication] = []
   var mappingExtents: ExtentAllocator
-  /// Slots whose requests brought nothing new: they are deaf until `rearmRequests`.
+  /// Slots whose last request named an address that is not mapped: they ask again after `rearmRequests`.
   var mutedSlots: [UInt32: ContinuousClock.Instant] = [:]
   package internal(set) var refusals: Set<Refusal> = []
   var counts = Statistics()
@@ -98,10 +98,14 @@ package final class UnwindTables {
 
   /// Reads the mappings of a process and publishes them, until they stay the same meanwhile. Nothing happens when the
   /// process is gone. Returns whether anything changed.
+  ///
+  /// - Parameter address: the address that the walker asked about; 0 if it did not.
   @discardableResult
-  package func refresh(slot: UInt32, generation: UInt32, processID: Int32) throws(BPFError) -> Bool {
+  package func refresh(
+    slot: UInt32, generation: UInt32, processID: Int32, address: UInt64 = 0
+  ) throws(BPFError) -> Bool {
     // Before reading, so that a change after it asks again.
-    ctrace_store_32(&process(slot).pointee.requested, 0)
+    setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
     var isChanged = false
     var mappings = (try? ProcessMaps.read(processID: processID)) ?? []
     for _ in 0..<4 where !mappings.isEmpty {
@@ -122,9 +126,9 @@ package final class UnwindTables {
         mappings = current
       }
     }
-    if !isChanged {
+    if address != 0, !mappings.contains(where: { $0.contains(address) && Self.isRelevant($0) }) {
       mutedSlots[slot] = .now
-      ctrace_store_32(&process(slot).pointee.requested, 1)
+      setRequestState(LT_UNWIND_REQUEST_MUTED, slot: slot)
     }
     return isChanged
   }
@@ -166,17 +170,18 @@ package final class UnwindTables {
   /// Takes back what was published for a slot: the process has ended.
   package func release(slot: UInt32) {
     ctrace_store(&process(slot).pointee.view, 0)
-    ctrace_store_32(&process(slot).pointee.requested, 0)
+    setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
     mutedSlots[slot] = nil
     if let old = publications.removeValue(forKey: slot) { retired.append(old) }
   }
 
-  /// Lets processes ask again whose last request brought nothing new (a damaged stack, say) and is a second old.
+  /// Lets processes ask again whose last request was for an address that is not mapped (a damaged stack, say) and is a
+  /// second old.
   package func rearmRequests() {
     let now = ContinuousClock.now
     for (slot, time) in mutedSlots where now - time >= .seconds(1) {
       mutedSlots[slot] = nil
-      ctrace_store_32(&process(slot).pointee.requested, 0)
+      setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
     }
   }
 }

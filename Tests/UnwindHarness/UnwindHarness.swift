@@ -87,9 +87,10 @@ package final class UnwindHarness {
     try object.map("probe_slots").value(UInt32.self, for: UInt32(processID))
   }
 
-  private func refresh(slot: UInt32, processID: Int32) throws {
+  private func refresh(slot: UInt32, processID: Int32, address: UInt64 = 0) throws {
     let time = try ContinuousClock().measure {
-      _ = try tables.refresh(slot: slot, generation: 1, processID: processID)
+      _ = try tables.refresh(
+        slot: slot, generation: 1, processID: processID, address: address)
     }
     refreshTime += time
     refreshCount += 1
@@ -99,13 +100,16 @@ package final class UnwindHarness {
 
   /// Answers the walker's requests, and lets go on what was stopped for them.
   package func serveRequests() throws {
-    var pending: [(slot: UInt32, processID: Int32)] = []
+    var pending: [lt_unwind_request] = []
     requests.consume { record in
       guard record.count >= MemoryLayout<lt_unwind_request>.size else { return }
-      let request = record.loadUnaligned(as: lt_unwind_request.self)
-      pending.append((request.process_slot, Int32(bitPattern: request.process_id)))
+      pending.append(record.loadUnaligned(as: lt_unwind_request.self))
     }
-    for (slot, processID) in pending { try refresh(slot: slot, processID: processID) }
+    for request in pending {
+      try refresh(
+        slot: request.process_slot, processID: Int32(bitPattern: request.process_id),
+        address: request.address)
+    }
     tables.rearmRequests()
   }
 

@@ -125,10 +125,18 @@ struct lt_unwind_process {
   __u64 view;
   // The slot's generation that `view` belongs to.
   __u32 generation;
-  // 1 while a request for this process is on its way to user space.
+  // enum lt_unwind_request_state.
   __u32 requested;
 };
 _Static_assert(sizeof(struct lt_unwind_process) == 16, "struct lt_unwind_process");
+
+enum lt_unwind_request_state {
+  LT_UNWIND_REQUEST_NONE = 0,
+  // A request for this process is on its way to user space.
+  LT_UNWIND_REQUEST_PENDING = 1,
+  // The last request named an address that is not mapped: only new mappings are worth another one for a while.
+  LT_UNWIND_REQUEST_MUTED = 2,
+};
 
 // Asks user space to read a process's mappings again; sent through the ring buffer `lt_unwind_requests`.
 struct lt_unwind_request {
