@@ -6,6 +6,7 @@
 
 #include "allocation_abi.h"
 #include "counters.bpf.h"
+#include "processes.bpf.h"
 #include "sampling.bpf.h"
 
 struct {
@@ -40,8 +41,6 @@ struct {
   __type(key, __u64);
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
-
-#define NO_SITE 0xffffffffu
 
 static __always_inline struct lt_block_bucket *bucket_for(__u64 half_hash) {
   __u32 index = (half_hash & 0xffffffff) * configuration.block_buckets >> 32;

@@ -314,4 +314,44 @@ int free_enter(struct pt_regs *regs) {
   return 0;
 }
 
+#define MINUS_ERRNO_MAX 4095
+
+// Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
+SEC("uprobe")
+int mapping_site(struct pt_regs *regs) {
+  __u64 cookie = bpf_get_attach_cookie(regs), pid_tgid = bpf_get_current_pid_tgid();
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return 0;
+  count_hit(cookie);
+  struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
+                           .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
+                           .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
+  if (kind == LT_UNMAP) {
+    event.kind = LT_EVENT_UNMAP;
+    event.address = regs->di;
+    emit_event(&event);
+    return 0;
+  }
+  if (event.address >= -(__u64)MINUS_ERRNO_MAX)
+    return 0;
+  event.kind = LT_EVENT_MAP;
+  if (kind == LT_REMAP) {
+    event.kind = LT_EVENT_REMAP;
+    event.other_address = regs->di;
+    event.other_size = event.size;
+    event.size = regs->dx;
+  } else if (kind == LT_BREAK) {
+    event.kind = LT_EVENT_BREAK;
+  }
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (!(state && is_inside_call(state, process, regs->sp))) {
+    struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
+    event.site = walk_to_site(regs, &start, slot, process->generation, event.probe);
+  }
+  emit_event(&event);
+  return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

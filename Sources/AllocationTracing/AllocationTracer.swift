@@ -11,27 +11,30 @@ package final class AllocationTracer {
   package let configuration: TraceConfiguration
   let programs: ProbePrograms
   package let tables: TraceTables
-  private let ring: RingBuffer
+  let ring: RingBuffer
   /// What the stack walker needs of each process; nil when stacks are walked by frame pointers.
   package let unwindTables: UnwindTables?
-  private let unwindRequests: RingBuffer?
-  private var lastRearm: UInt64 = 0
-  private var lifecycleLinks: [Link] = []
+  let unwindRequests: RingBuffer?
+  let pendingChildren: BPFMap?
+  var lastRearm: UInt64 = 0
+  var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
-  package private(set) var processes: [TracedProcess] = []
-  private var processOfSlot: [UInt32: TracedProcess] = [:]
-  private var running: [Int32: TracedProcess] = [:]
-  private var nextSlot: UInt32 = 0
+  package internal(set) var processes: [TracedProcess] = []
+  var processOfSlot: [UInt32: TracedProcess] = [:]
+  var running: [Int32: TracedProcess] = [:]
+  var nextSlot: UInt32 = 0
 
   /// Every probed place by its index, which the programs know it by.
-  package private(set) var probes: [AllocatorProbe] = []
-  private var probeKinds: [Report.Probe.Kind] = []
-  private var probeIndex: [ProbeKey: UInt32] = [:]
-  private var objects: [ObjectIdentity: OpenObject] = [:]
+  package internal(set) var probes: [AllocatorProbe] = []
+  var probeKinds: [Report.Probe.Kind] = []
+  var probeIndex: [ProbeKey: UInt32] = [:]
+  var objects: [ObjectIdentity: OpenObject] = [:]
+  /// Where processes wait for us in C libraries and loaders, by object; one link each for all processes.
+  var holdLinks: [ObjectIdentity: [Link]] = [:]
 
   /// Sentences for the report.
-  package private(set) var notes: [String] = []
+  package internal(set) var notes: [String] = []
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
   package var onEvent: ((AllocationEvent) -> Void)?
   /// Names the frames of a stack of a process.
@@ -45,14 +48,14 @@ package final class AllocationTracer {
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
 
-  private let reader: ProcessReader
-  private let files = ElfFileCache()
+  let reader: ProcessReader
+  let files = ElfFileCache()
   /// CLOCK_MONOTONIC nanoseconds of the first attach.
-  package private(set) var startTime: UInt64 = 0
+  package internal(set) var startTime: UInt64 = 0
   /// The same moment on the wall clock.
-  package private(set) var startInUnixSeconds = 0.0
+  package internal(set) var startInUnixSeconds = 0.0
 
-  private struct ProbeKey: Hashable {
+  struct ProbeKey: Hashable {
     var device: UInt64
     var inode: UInt64
     var fileOffset: UInt64
@@ -73,18 +76,15 @@ package final class AllocationTracer {
       unwindTables = try UnwindTables(object: programs.object)
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
     }
+    pendingChildren = try programs.lifecycle.map("pending_children")
     lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
     lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))
     if configuration.followsForks {
       lifecycleLinks.append(try tracepoint("on_fork", "sched_process_fork"))
     }
-    if configuration.tracesMappings || unwindTables != nil {
-      lifecycleLinks.append(try tracepoint("on_syscall_exit", "sys_exit"))
-      lifecycleLinks.append(try tracepoint("on_syscall_enter", "sys_enter"))
-    }
   }
 
-  private func tracepoint(_ program: String, _ name: String) throws(BPFError) -> Link {
+  func tracepoint(_ program: String, _ name: String) throws(BPFError) -> Link {
     try Link.rawTracepoint(programs.lifecycle.program(program), name: name)
   }
 
@@ -108,7 +108,7 @@ package final class AllocationTracer {
     let process = try enter(processID: processID, parent: nil)
     do {
       let plan = try refresh(process)
-      if process.probes.isEmpty {
+      if !process.hasAllocator {
         throw TraceError(
           "process \(processID) (\(process.command)): \(plan?.failure ?? "no allocator found")")
       }
@@ -123,15 +123,19 @@ package final class AllocationTracer {
   /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
+    tables.setHeld(true, slot: process.slot)
     _ = try refresh(process)
     noteStart()
     return process
   }
 
+  /// The program that was stopped runs on its own from here.
+  package func release(_ process: TracedProcess) { tables.setHeld(false, slot: process.slot) }
+
   /// Looks for allocators in what the process has mapped since the last look.
   package func update(_ process: TracedProcess) throws { try refresh(process) }
 
-  private func noteStart() {
+  func noteStart() {
     guard startTime == 0 else { return }
     startTime = monotonicNanoseconds()
     var now = timespec()
@@ -139,7 +143,7 @@ package final class AllocationTracer {
     startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
   }
 
-  private func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
+  func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
     guard let slot = takeSlot() else {
       throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
     }
@@ -158,7 +162,7 @@ package final class AllocationTracer {
   }
 
   /// The next slot that no running process has; one of an ended process only when all are taken.
-  private func takeSlot() -> UInt32? {
+  func takeSlot() -> UInt32? {
     for _ in 0..<UInt32(LT_MAX_PROCESS_SLOTS) {
       let slot = nextSlot
       nextSlot = (nextSlot + 1) % UInt32(LT_MAX_PROCESS_SLOTS)
@@ -171,7 +175,7 @@ package final class AllocationTracer {
     return nil
   }
 
-  private func abandon(_ process: TracedProcess) {
+  func abandon(_ process: TracedProcess) {
     process.links = []
     unwindTables?.release(slot: process.slot)
     tables.leave(processID: process.processID)
@@ -180,28 +184,36 @@ package final class AllocationTracer {
     processes.removeAll { $0 === process }
   }
 
-  /// Looks at the objects that the process has mapped since the last look and probes the allocators in them.
+  /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
   @discardableResult
-  private func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
+  func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
     let mappings = try reader.mappings(of: process.processID)
     take(mappings, of: process)
-    var plan: AllocatorPlan?
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
-    // All are inserted: which functions are wrappers depends on every object of the process.
     let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
-    if !fresh.isEmpty {
-      let made = reader.plan(process.processID, mappings: mappings, files: files)
-      for note in made.notes where !notes.contains(note) { notes.append(note) }
-      // After an exec the same objects are met again, and their probes are still on.
-      let attached = Set(process.probes)
-      try attach(made.probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
-      plan = made
+    if fresh.isEmpty { return nil }
+    var probes: [AllocatorProbe] = []
+    for mapping in fresh {
+      guard let file = files.file(behind: mapping, of: process.processID) else { continue }
+      let object = reader.describe(mapping, file, of: process.processID)
+      let calls = SystemCallProbes(
+        file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
+      try hold(at: calls, in: object, of: process)
+      if configuration.tracesMappings { probes += calls.mappings }
     }
+    // Planned anew as a whole: which functions are wrappers depends on every object of the process.
+    let plan = reader.plan(process.processID, mappings: mappings, files: files)
+    for note in plan.notes where !notes.contains(note) { notes.append(note) }
+    // Where nothing allocates, mappings alone are not worth a trace.
+    if !plan.probes.isEmpty || !process.probes.isEmpty { probes += plan.probes }
+    // After an exec the same objects are met again, and their probes are still on.
+    let attached = Set(process.probes)
+    try attach(probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
     return plan
   }
 
   /// Makes the mappings known to everyone who names or walks stacks of the process: before its first probe is on.
-  private func take(_ mappings: [Mapping], of process: TracedProcess) {
+  func take(_ mappings: [Mapping], of process: TracedProcess) {
     process.mappings = mappings
     do {
       try unwindTables?.update(
@@ -214,295 +226,11 @@ package final class AllocationTracer {
     onMappings?(process)
   }
 
-  /// Answers the stack walker's questions about code that it did not know.
-  private func answerUnwindRequests() {
-    guard let unwindTables, let unwindRequests else { return }
-    var asked: [UInt32: TracedProcess] = [:]
-    unwindRequests.consume { record in
-      guard record.count >= MemoryLayout<lt_unwind_request>.size else { return }
-      let request = record.loadUnaligned(as: lt_unwind_request.self)
-      if let process = processOfSlot[request.process_slot], process.state == .running {
-        asked[request.process_slot] = process
-      }
-    }
-    for process in asked.values {
-      let changed = try? unwindTables.refresh(
-        slot: process.slot, generation: process.generation, processID: process.processID)
-      if changed == true, let mappings = try? reader.mappings(of: process.processID) {
-        process.mappings = mappings
-        onMappings?(process)
-      }
-    }
-    let now = monotonicNanoseconds()
-    if now - lastRearm > 1_000_000_000 {
-      lastRearm = now
-      unwindTables.rearmRequests()
-    }
-  }
-
-  private func index(of probe: AllocatorProbe) -> UInt32 {
-    let key = ProbeKey(
-      device: probe.object.device, inode: probe.object.inode, fileOffset: probe.fileOffset)
-    if let known = probeIndex[key] { return known }
-    let index = UInt32(probes.count)
-    probes.append(probe)
-    probeKinds.append(.perf)
-    probeIndex[key] = index
-    return index
-  }
-
-  /// Which program a place gets.
-  private enum Role { case free, allocation, returnInstruction }
-
-  /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed,
-  /// and what sees a return before what expects it.
-  private func attach(_ indices: [UInt32], to process: TracedProcess) throws {
-    guard probes.count <= Int(LT_MAX_PROBES) else {
-      throw TraceError("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
-    }
-    var links: [Link] = []
-    for role in [Role.free, .returnInstruction, .allocation] {
-      var placesByObject: [ObjectIdentity: [Link.Place]] = [:]
-      for index in indices {
-        let probe = probes[Int(index)]
-        let identity = ObjectIdentity(device: probe.object.device, inode: probe.object.inode)
-        let cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
-        let offsets = fileOffsets(of: probe, role: role)
-        if offsets.isEmpty { continue }
-        probeKinds[Int(index)] = kind(role)
-        objects[identity] = try objects[identity] ?? OpenObject(probe.object)
-        placesByObject[identity, default: []] += offsets.map {
-          Link.Place(fileOffset: $0, cookie: cookie)
-        }
-      }
-      for (identity, places) in placesByObject {
-        guard let object = objects[identity] else { continue }
-        object.readIntoPageCache(places.map(\.fileOffset))
-        do {
-          links += try link(places, role: role, path: object.path, processID: process.processID)
-        } catch {
-          if error.code == ESRCH {
-            throw TraceError("process \(process.processID) ended while it was being attached")
-          }
-          throw error
-        }
-      }
-    }
-    // Taken off in the opposite order.
-    process.links = links.reversed() + process.links
-    process.probes += indices
-  }
-
-  /// Where in the probe's file the places of one role are.
-  private func fileOffsets(of probe: AllocatorProbe, role: Role) -> [UInt64] {
-    switch role {
-    case .free: return probe.function.isFree ? [probe.fileOffset + siteOffset(probe)] : []
-    case .allocation: return probe.function.isFree ? [] : [probe.fileOffset + siteOffset(probe)]
-    case .returnInstruction:
-      guard case .returnInstructions(let offsets) = probe.returns else { return [] }
-      return offsets
-    }
-  }
-
-  private func siteOffset(_ probe: AllocatorProbe) -> UInt64 {
-    configuration.probesFunctionEntries ? 0 : probe.site.offset
-  }
-
-  private func kind(_ role: Role) -> Report.Probe.Kind {
-    switch programs.method {
-    case .session: role == .allocation ? .multiSession : .multi
-    case .perf: .perf
-    }
-  }
-
-  private func link(
-    _ places: [Link.Place], role: Role, path: String, processID: Int32
-  ) throws(BPFError) -> [Link] {
-    let program =
-      switch role {
-      case .free: "free_enter"
-      case .returnInstruction: "allocate_return_site"
-      case .allocation: programs.method == .session ? "allocate_session" : "allocate_enter"
-      }
-    switch programs.method {
-    case .session:
-      return [
-        try Link.uprobes(
-          programs.object.program(program), kind: role == .allocation ? .session : .entry,
-          path: path, places: places, processID: processID)
-      ]
-    case .perf:
-      var links: [Link] = []
-      // The return first: an entry without it would leave its thread marked as inside the call.
-      if role == .allocation {
-        let exit = try programs.object.program("allocate_exit")
-        for place in places where place.cookie & Self.returnsBySite == 0 {
-          links.append(
-            try Link.perfUprobe(
-              exit, isReturn: true, path: path, place: place, processID: processID))
-        }
-      }
-      let entry = try programs.object.program(program)
-      for place in places {
-        links.append(
-          try Link.perfUprobe(
-            entry, isReturn: false, path: path, place: place, processID: processID))
-      }
-      return links
-    }
-  }
-
-  private static let returnsBySite =
-    UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
-
-  // MARK: Events
-
-  /// Handles every event that waits. Returns whether the set of processes changed.
-  package func handleEvents() {
-    var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
-    ring.consume { record in
-      guard record.count >= MemoryLayout<lt_event>.size else { return }
-      let event = record.loadUnaligned(as: lt_event.self)
-      switch event.kind {
-      case UInt32(LT_EVENT_ALLOCATED.rawValue), UInt32(LT_EVENT_FREED.rawValue):
-        onEvent?(allocationEvent(event))
-      case UInt32(LT_EVENT_FORK.rawValue):
-        follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
-      case UInt32(LT_EVENT_EXEC.rawValue):
-        if let process = running[Int32(event.process_id)] {
-          replaceImage(of: process, generation: UInt32(truncatingIfNeeded: event.address))
-          toRefresh[ObjectIdentifier(process)] = process
-        }
-      case UInt32(LT_EVENT_EXIT.rawValue):
-        if let process = running[Int32(event.process_id)] { end(process) }
-      default:
-        guard let process = processOfSlot[event.process_slot],
-          process.processID == Int32(event.process_id)
-        else { return }
-        if apply(event, to: process) { toRefresh[ObjectIdentifier(process)] = process }
-      }
-    }
-    for process in toRefresh.values where process.state == .running {
-      do { try refresh(process) } catch let error as TraceError {
-        notes.append(error.description)
-      } catch {
-        // It ended meanwhile: its exit event follows.
-      }
-    }
-    answerUnwindRequests()
-    for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
-  }
-
-  private func allocationEvent(_ event: lt_event) -> AllocationEvent {
-    AllocationEvent(
-      isFree: event.kind == UInt32(LT_EVENT_FREED.rawValue), processID: Int32(event.process_id),
-      threadID: Int32(event.thread_id), time: event.time, address: event.address,
-      sizeInBytes: event.size,
-      function: Int(event.probe) < probes.count ? probes[Int(event.probe)].function.name : "?")
-  }
-
-  /// Applies a change of the address space. Returns whether new code may have come with it.
-  private func apply(_ event: lt_event, to process: TracedProcess) -> Bool {
-    var site = event.site == UInt32.max ? nil : event.site
-    if let known = site, isAllocatorsOwn(site: known, of: process) { site = nil }
-    switch event.kind {
-    case UInt32(LT_EVENT_MAP.rawValue):
-      process.ledger.map(start: event.address, size: event.size, site: site, time: event.time)
-      return event.flags >> 32 & UInt64(PROT_EXEC) != 0
-    case UInt32(LT_EVENT_UNMAP.rawValue):
-      process.ledger.unmap(start: event.address, size: event.size, thread: event.thread_id)
-    case UInt32(LT_EVENT_UNMAP_FAILED.rawValue):
-      process.ledger.unmapFailed(start: event.address, size: event.size, thread: event.thread_id)
-    case UInt32(LT_EVENT_REMAP.rawValue):
-      process.ledger.remap(
-        oldStart: event.other_address, oldSize: event.other_size, newStart: event.address,
-        newSize: event.size, site: site, time: event.time)
-    case UInt32(LT_EVENT_BREAK.rawValue):
-      let previous = process.programBreak
-      process.programBreak = event.address
-      if previous != 0, event.address > previous {
-        process.ledger.map(
-          start: previous, size: event.address - previous, site: site, time: event.time)
-      } else if event.address < previous {
-        process.ledger.unmap(
-          start: event.address, size: previous - event.address, thread: event.thread_id)
-      }
-    default: break
-    }
-    return false
-  }
-
-  private func follow(child: Int32, parentSlot: UInt32) {
-    guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
-    do {
-      let process = try enter(processID: child, parent: parent)
-      process.examinedObjects = parent.examinedObjects
-      process.programBreak = parent.programBreak
-      take((try? reader.mappings(of: child)) ?? parent.mappings, of: process)
-      do { try attach(parent.probes, to: process) } catch {
-        abandon(process)
-        throw error
-      }
-    } catch {
-      notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
-    }
-  }
-
-  private func replaceImage(of process: TracedProcess, generation: UInt32) {
-    recordReplacedImage(of: process)
-    tables.removeSites(slot: process.slot, olderThan: generation)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
-    process.generation = generation
-    process.ledger = MappingLedger()
-    process.ownershipOfSite = [:]
-    process.programBreak = 0
-    process.knowsTrampoline = false
-    process.examinedObjects = []
-    let info = reader.describe(process.processID)
-    process.command = info.command
-    process.executable = info.executable
-  }
-
-  private func end(_ process: TracedProcess) {
-    process.state = .exited
-    process.links = []
-    unwindTables?.release(slot: process.slot)
-    running[process.processID] = nil
-    tables.leave(processID: process.processID)
-  }
-
-  /// Gives back everything that the kernel tables hold of an ended process.
-  private func forget(_ process: TracedProcess) {
-    tables.removeSites(slot: process.slot, olderThan: UInt32.max)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
-    processOfSlot[process.slot] = nil
-    processes.removeAll { $0 === process }
-  }
-
-  private func findTrampoline(of process: TracedProcess) {
-    guard let mappings = try? reader.mappings(of: process.processID),
-      let area = mappings.first(where: { $0.path == "[uprobes]" })
-    else { return }
-    tables.setTrampoline(area.start, slot: process.slot)
-    process.knowsTrampoline = true
-  }
-
-  // MARK: Probes for the report
-
-  package func reportProbes() -> [Report.Probe] {
-    probes.enumerated().map { index, probe in
-      Report.Probe(
-        function: probe.function.name, object: probe.object.path, offset: siteOffset(probe),
-        instruction: probe.site.instruction,
-        isEmulated: probe.site.isEmulated && !configuration.probesFunctionEntries,
-        kind: probeKinds[index], hits: tables.hits(ofProbe: UInt32(index)))
-    }
-  }
-
   /// Takes every probe off; what was recorded stays readable.
   package func stop() {
     for process in processes { process.links = [] }
     lifecycleLinks = []
+    holdLinks = [:]
   }
 }
 

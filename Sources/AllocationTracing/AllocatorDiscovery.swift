@@ -120,7 +120,7 @@ package struct AllocatorDiscovery {
     return objects
   }
 
-  private func describe(_ mapping: Mapping, _ file: ElfFile) -> ProbedObject {
+  func describe(_ mapping: Mapping, _ file: ElfFile) -> ProbedObject {
     let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
     return ProbedObject(
       path: mapping.path, kernelPath: "/proc/\(processID)/map_files/\(range)",

@@ -21,6 +21,8 @@ package struct AllocatorFunction: Hashable, Sendable {
     /// Stores the pointer where `out` points and returns 0 on success.
     case allocateToPointer(out: Int, size: Int)
     case free(pointer: Int)
+    /// The C library's own system calls: probed behind them, `unmap` at its entry.
+    case map, remap, unmap, programBreak
   }
 
   package struct Traits: OptionSet, Hashable, Sendable {
@@ -43,6 +45,14 @@ package struct AllocatorFunction: Hashable, Sendable {
     return false
   }
 
+  /// Whether it changes the address space and is no allocator function.
+  package var isSystemCall: Bool {
+    switch kind {
+    case .map, .remap, .unmap, .programBreak: true
+    default: false
+    }
+  }
+
   /// The arguments in the order in which the BPF program takes them.
   package var arguments: [Int] {
     switch kind {
@@ -52,6 +62,7 @@ package struct AllocatorFunction: Hashable, Sendable {
     case .reallocateCounted(let pointer, let count, let size): [pointer, count, size]
     case .allocateToPointer(let out, let size): [out, size]
     case .free(let pointer): [pointer]
+    case .map, .remap, .unmap, .programBreak: []
     }
   }
 
@@ -60,6 +71,7 @@ package struct AllocatorFunction: Hashable, Sendable {
   func isServed(by inner: AllocatorFunction) -> Bool {
     switch kind {
     case .free: return inner.isFree
+    case .map, .remap, .unmap, .programBreak: return false
     case .reallocate, .reallocateCounted:
       switch inner.kind {
       case .reallocate, .reallocateCounted: return true

@@ -32,6 +32,10 @@ extension AllocatorFunction {
       case .reallocateCounted: LT_REALLOCATE_COUNTED
       case .allocateToPointer: LT_ALLOCATE_TO_POINTER
       case .free: LT_FREE
+      case .map: LT_MAP
+      case .remap: LT_REMAP
+      case .unmap: LT_UNMAP
+      case .programBreak: LT_BREAK
       }
     return code.rawValue
   }

@@ -69,7 +69,9 @@ final class ProbePrograms {
       try open.setAttachType(
         UInt32(CLIBBPF_TRACE_UPROBE_SESSION), program: "allocate_session")
       try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "free_enter")
-      try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "allocate_return_site")
+      for program in ["allocate_return_site", "mapping_site"] {
+        try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
+      }
     }
     let object = try open.load()
 
@@ -78,14 +80,20 @@ final class ProbePrograms {
       name: "process_lifecycle",
       bytes: UnsafeRawBufferPointer(start: lifecycleImage.bytes, count: lifecycleImage.size))
     for map in [
-      "blocks", "sites", "globals", "stacks", "counters", "processes", "process_slots", "events",
-      "thread_states", "sampling_states", "lt_unwind_cache", "lt_unwind_rules",
-      "lt_unwind_sessions", "lt_unwind_processes", "lt_unwind_mappings", "lt_unwind_chunks",
-      "lt_unwind_scratches", "lt_unwind_counters", "lt_unwind_requests",
+      "counters", "processes", "process_slots", "events", "thread_states", "lt_unwind_processes",
+      "lt_unwind_counters",
     ] {
       try openLifecycle.reuse(object.map(map), as: map)
     }
     try openLifecycle.configure(values)
+    for program in ["hold_child", "hold_loader"] {
+      try openLifecycle.setLoaded(isSession, program: program)
+      if isSession {
+        try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
+        try openLifecycle.setSleepable(program: program)
+      }
+    }
+    try openLifecycle.setLoaded(!isSession, program: "loader_changed")
     let lifecycle = try openLifecycle.load()
     return ProbePrograms(
       object: object, lifecycle: lifecycle, method: method, usesMultiForFree: isSession)
@@ -105,7 +113,6 @@ final class ProbePrograms {
     values.emit_events = configuration.emitsEvents ? 1 : 0
     values.follow_forks = configuration.followsForks ? 1 : 0
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
-    values.trace_mappings = configuration.tracesMappings ? 1 : 0
     withUnsafeMutableBytes(of: &values.log2_table) { bytes in
       let table = bytes.bindMemory(to: UInt32.self)
       for step in 0...Int(LT_LOG_STEPS) {

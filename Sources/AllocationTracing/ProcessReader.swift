@@ -53,6 +53,11 @@ struct ProcessReader {
     }
   }
 
+  /// What is said of the file behind a mapping in reports, and how the kernel finds it.
+  func describe(_ mapping: Mapping, _ file: ElfFile, of processID: Int32) -> ProbedObject {
+    AllocatorDiscovery(processID: processID, mappings: []) { _ in nil }.describe(mapping, file)
+  }
+
   /// Where probes go in the process, given all its mappings.
   func plan(_ processID: Int32, mappings: [Mapping], files: ElfFileCache) -> AllocatorPlan {
     AllocatorDiscovery(processID: processID, mappings: mappings, options: options) { mapping in

@@ -164,7 +164,7 @@ package final class TraceTables {
   func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
-      unmatched_frees: 0, failed_allocations: 0)
+      unmatched_frees: 0, failed_allocations: 0, loader_changes: 0, loader_answers: 0, is_held: 0)
     try slots.set(slot, for: UInt32(processID))
   }
 
@@ -172,6 +172,16 @@ package final class TraceTables {
 
   func setTrampoline(_ address: UInt64, slot: UInt32) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
+  }
+
+  /// Lets a process go on that waits for its loader's change number `change` to be looked at.
+  func answerLoader(change: UInt64, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].loader_answers = change
+  }
+
+  /// While held, the process does not wait at changes of its loader: user space steps it itself.
+  func setHeld(_ isHeld: Bool, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].is_held = isHeld ? 1 : 0
   }
 
   // MARK: Counters

@@ -17,6 +17,8 @@ package final class TracedProcess {
   /// Places probed in this process, by probe index; kept for children, which have the same code.
   var probes: [UInt32] = []
   var links: [Link] = []
+  /// Whether a function that allocates or frees is probed.
+  var hasAllocator = false
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
   package var mappings: [Mapping] = []
