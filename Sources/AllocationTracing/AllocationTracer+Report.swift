@@ -160,12 +160,10 @@ extension AllocationTracer {
   /// The programs leave most of the latter out already, but not where a call was not followed because of sampling.
   func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
     if let known = process.ownershipOfSite[site] { return known }
-    let frames = symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
-    let names = Set(process.probes.map { probes[Int($0)].function.name })
-    let isOwn = frames.contains { frame in
-      if let name = frame.function, names.contains(name) { return true }
-      guard let module = frame.module?.split(separator: "/").last else { return false }
-      return module.hasPrefix("ld-linux") || module.hasPrefix("ld-musl")
+    // By addresses, not by names: this runs while processes wait for us.
+    let stack = stackTrace(hash: tables.stackHash(ofSite: site))
+    let isOwn = stack.addresses.contains { address in
+      process.allocatorCode.contains { $0.contains(address) }
     }
     process.ownershipOfSite[site] = isOwn
     return isOwn

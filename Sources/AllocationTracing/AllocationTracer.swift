@@ -231,6 +231,7 @@ package final class AllocationTracer {
     for process in processes { process.links = [] }
     lifecycleLinks = []
     holdLinks = [:]
+    Link.finishDetaching()
   }
 }
 
