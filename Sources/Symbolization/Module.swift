@@ -31,6 +31,9 @@ final class Module {
   /// Functions by the virtual address they were looked up at, innermost first.
   private var cache: [UInt64: [Function]] = [:]
   private static let maximumCacheCount = 32768
+  private var resolvedCount = 0
+  /// Addresses resolved before file pages are given back. Each may bring in 64 KiB around a name.
+  private static let maximumResolvedCount = 128
 
   init(elf: ElfFile, path: String, options: SymbolizerOptions, processID: Int32?) {
     self.elf = elf
@@ -46,6 +49,8 @@ final class Module {
     if cache.count >= Self.maximumCacheCount { cache.removeAll(keepingCapacity: true) }
     let functions = resolve(address)
     cache[address] = functions
+    resolvedCount += 1
+    if resolvedCount % Self.maximumResolvedCount == 0 { releasePages() }
     return functions
   }
 
@@ -92,11 +97,18 @@ final class Module {
   }
 
   private var debugInformation: DebugInformation? {
+    if let debug = loadedDebugInformation ?? nil, debug.isLarge { loadedDebugInformation = nil }
     if let loadedDebugInformation { return loadedDebugInformation }
     let source = DebugInformation.isIn(elf) ? elf : separateDebugFile
     let loaded = source.flatMap { DebugInformation(file: $0, debugFiles: debugFiles) }
     loadedDebugInformation = .some(loaded)
     return loaded
+  }
+
+  private func releasePages() {
+    elf.releasePages()
+    (separateFile ?? nil)?.releasePages()
+    (loadedDebugInformation ?? nil)?.file.releasePages()
   }
 
   /// Drops what can be read again.

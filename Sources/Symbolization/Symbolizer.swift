@@ -1,3 +1,4 @@
+import CElfUtils
 import ProcessImage
 import TraceModel
 
@@ -52,7 +53,11 @@ package final class Symbolizer {
   }
 
   /// Gives back the memory of symbol tables and debug information; they are read again when needed.
-  package func trim() { modules.trim() }
+  package func trim() {
+    modules.trim()
+    // The allocator would keep it otherwise.
+    celf_return_freed_memory()
+  }
 
   /// The frames of a stack, leaf first. Inlined functions come as frames of their own before the function they were inlined
   /// into.
