@@ -85,8 +85,10 @@ final class DebugInformation {
       let middle = (low + high) / 2
       if unitRanges[middle].low <= address { low = middle + 1 } else { high = middle }
     }
-    guard low > 0, address < unitRanges[low - 1].high else { return nil }
-    let offset = unitRanges[low - 1].entry
+    // Ranges overlap where the linker has left remains of dropped functions.
+    let candidates = stride(from: low - 1, through: max(0, low - 16), by: -1)
+    guard let index = candidates.first(where: { address < unitRanges[$0].high }) else { return nil }
+    let offset = unitRanges[index].entry
     if let known = units[offset] { return known }
     var entry = Dwarf_Die()
     guard dwarf_offdie(dwarf, offset, &entry) != nil else { return nil }

@@ -71,6 +71,7 @@ package final class Symbolizer {
     var frames: [Frame] = []
     frames.reserveCapacity(stack.addresses.count)
     var isExact = leafIsExact
+    process?.beginStack()
     for address in stack.addresses {
       guard let process else {
         frames.append(Frame(address: address, unresolved: .processGone))
