@@ -104,7 +104,7 @@ package final class Symbolizer {
         return false
       }
       let virtualAddress = address &- base
-      let isTrampoline = Self.isSignalTrampoline(module.elf, at: virtualAddress)
+      let isTrampoline = module.isSignalTrampoline(at: virtualAddress)
       lookup = isTrampoline ? virtualAddress : lookup &- base
       frame.moduleOffset = virtualAddress
       frame.buildID = module.elf.buildID
@@ -172,12 +172,5 @@ package final class Symbolizer {
       return mapping.start &- (module.elf.loadSegments.first?.virtualAddress ?? 0)
     }
     return module.elf.virtualAddress(ofMappingAt: mapping.fileOffset).map { mapping.start &- $0 }
-  }
-
-  /// Whether the code at an address is `mov $15, %rax; syscall`, which leaves a signal handler (`__restore_rt`). No call leads
-  /// there, so it is not to be looked up one byte earlier.
-  private static func isSignalTrampoline(_ elf: ElfFile, at address: UInt64) -> Bool {
-    guard let code = elf.contents(atVirtualAddress: address, size: 9) else { return false }
-    return code.elementsEqual([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05])
   }
 }
