@@ -27,3 +27,15 @@ struct task_struct {
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
+
+typedef struct {
+  int counter;
+} atomic_t;
+
+struct signal_struct {
+  atomic_t live;
+} __attribute__((preserve_access_index));
+
+struct task_struct___signal {
+  struct signal_struct *signal;
+} __attribute__((preserve_access_index));

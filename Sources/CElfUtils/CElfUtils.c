@@ -98,7 +98,9 @@ int celf_map_file(int descriptor, size_t size, const void **out) {
     munmap(base, reserved);
     return -EMFILE;
   }
-  if (mmap(base, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
+  // Writable, though nothing is written but libelf's notes: the kernel puts breakpoints into every private mapping of a
+  // probed file that is not, and we would read them as its code.
+  if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
     int code = errno;
     celf_unmap(base, size);
     return -code;

@@ -1,1 +1,127 @@
-// CLibBPF: see include/CLibBPF.h.
+#include "CLibBPF.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <linux/perf_event.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LOG_CAPACITY = 1 << 16, BPF_LINK_CREATE_COMMAND = 28, PERF_EVENT_ATTACH_TYPE = 41 };
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_text[LOG_CAPACITY];
+static size_t log_length;
+
+static int capture(enum libbpf_print_level level, const char *format, va_list arguments) {
+  if (level == LIBBPF_DEBUG)
+    return 0;
+  pthread_mutex_lock(&log_lock);
+  int written = vsnprintf(log_text + log_length, LOG_CAPACITY - log_length, format, arguments);
+  if (written > 0) {
+    log_length += (size_t)written;
+    if (log_length >= LOG_CAPACITY)
+      log_length = LOG_CAPACITY - 1;
+  }
+  pthread_mutex_unlock(&log_lock);
+  return written;
+}
+
+void clibbpf_capture_log(void) { libbpf_set_print(capture); }
+
+size_t clibbpf_take_log(char *out, size_t capacity) {
+  if (capacity == 0)
+    return 0;
+  pthread_mutex_lock(&log_lock);
+  size_t length = log_length < capacity - 1 ? log_length : capacity - 1;
+  memcpy(out, log_text, length);
+  out[length] = 0;
+  log_length = 0;
+  pthread_mutex_unlock(&log_lock);
+  return length;
+}
+
+// The kernel's union bpf_attr for link creation, with the fields that the installed headers may not have.
+struct link_create_multi {
+  uint32_t program, target, attach_type, flags;
+  uint64_t path, offsets, reference_counters, cookies;
+  uint32_t count, multi_flags, process_id, path_descriptor;
+};
+
+struct link_create_perf {
+  uint32_t program, target, attach_type, flags;
+  uint64_t cookie;
+};
+
+int clibbpf_link_uprobes(int program, uint32_t attach_type, const char *path, const uint64_t *offsets,
+                         const uint64_t *cookies, uint32_t count, uint32_t flags, uint32_t process_id) {
+  struct link_create_multi attributes = {
+      .program = (uint32_t)program,
+      .attach_type = attach_type,
+      .path = (uint64_t)(uintptr_t)path,
+      .offsets = (uint64_t)(uintptr_t)offsets,
+      .cookies = (uint64_t)(uintptr_t)cookies,
+      .count = count,
+      .multi_flags = flags,
+      .process_id = process_id,
+  };
+  long result = syscall(SYS_bpf, BPF_LINK_CREATE_COMMAND, &attributes, sizeof(attributes));
+  return result < 0 ? -errno : (int)result;
+}
+
+int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool is_return) {
+  // The number of the perf "uprobe" source and the bit that asks for the return are the kernel's to choose.
+  static int source = -1, return_bit = -1;
+  if (source < 0) {
+    FILE *file = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
+    if (!file)
+      return -errno;
+    if (fscanf(file, "%d", &source) != 1)
+      source = -1;
+    fclose(file);
+    file = fopen("/sys/bus/event_source/devices/uprobe/format/retprobe", "re");
+    if (!file)
+      return -errno;
+    if (fscanf(file, "config:%d", &return_bit) != 1)
+      return_bit = -1;
+    fclose(file);
+  }
+  if (source < 0 || return_bit < 0)
+    return -ENODEV;
+  struct perf_event_attr attributes = {
+      .type = (uint32_t)source,
+      .size = sizeof(attributes),
+      .config = is_return ? 1ull << return_bit : 0,
+      .uprobe_path = (uint64_t)(uintptr_t)path,
+      .probe_offset = offset,
+  };
+  int cpu = process_id < 0 ? 0 : -1;
+  long result = syscall(SYS_perf_event_open, &attributes, process_id, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+  return result < 0 ? -errno : (int)result;
+}
+
+int clibbpf_link_perf(int program, int perf_event, uint64_t cookie) {
+  struct link_create_perf attributes = {
+      .program = (uint32_t)program,
+      .target = (uint32_t)perf_event,
+      .attach_type = PERF_EVENT_ATTACH_TYPE,
+      .cookie = cookie,
+  };
+  long result = syscall(SYS_bpf, BPF_LINK_CREATE_COMMAND, &attributes, sizeof(attributes));
+  return result < 0 ? -errno : (int)result;
+}
+
+int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {
+  int error = bpf_program__set_type(program, BPF_PROG_TYPE_KPROBE);
+  if (!error)
+    error = bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
+  return error;
+}
+
+int clibbpf_synchronize_rcu(void) {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0;
+}

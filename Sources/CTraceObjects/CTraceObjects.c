@@ -1,1 +1,19 @@
-// CTraceObjects: see include/CTraceObjects.h.
+#include "CTraceObjects.h"
+
+// Aligned, because libbpf reads 64-bit fields in place.
+
+_Alignas(16) static const unsigned char user_allocations_bytes[] = {
+#embed "objects/user_allocations.bpf.o"
+};
+
+ctrace_object ctrace_user_allocations(void) {
+  return (ctrace_object){user_allocations_bytes, sizeof(user_allocations_bytes)};
+}
+
+_Alignas(16) static const unsigned char process_lifecycle_bytes[] = {
+#embed "objects/process_lifecycle.bpf.o"
+};
+
+ctrace_object ctrace_process_lifecycle(void) {
+  return (ctrace_object){process_lifecycle_bytes, sizeof(process_lifecycle_bytes)};
+}

@@ -1,1 +1,39 @@
+// libbpf, and the few calls that libbpf 1.1.2 or Swift's importer lack.
 #pragma once
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/bpf.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#pragma clang assume_nonnull begin
+
+// Attach types newer than Debian 12's headers.
+enum {
+  CLIBBPF_TRACE_UPROBE_MULTI = 48,
+  CLIBBPF_TRACE_UPROBE_SESSION = 57,
+};
+
+// Keeps libbpf's messages in a buffer instead of writing them to standard error.
+void clibbpf_capture_log(void);
+// Copies what was captured since the last call into `out` (always terminated) and empties the buffer.
+size_t clibbpf_take_log(char *out, size_t capacity);
+
+// Links one program to many places of one file. `process_id` 0 means every process. Returns a link descriptor or −errno.
+int clibbpf_link_uprobes(int program, uint32_t attach_type, const char *path, const uint64_t *offsets,
+                         const uint64_t *cookies, uint32_t count, uint32_t flags, uint32_t process_id);
+
+// Opens a perf event on one place of one file, in one process (−1: every process). Returns a descriptor or −errno.
+int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool is_return);
+
+// Links a program to a perf event, with a cookie. Returns a link descriptor or −errno.
+int clibbpf_link_perf(int program, int perf_event, uint64_t cookie);
+
+// Lets the program be loaded with an attach type that libbpf does not know by section name.
+int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
+
+// Waits for an RCU grace period: every non-sleepable program that ran at the call has ended. Returns 0 or −errno.
+int clibbpf_synchronize_rcu(void);
+
+#pragma clang assume_nonnull end

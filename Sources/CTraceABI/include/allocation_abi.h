@@ -1,5 +1,205 @@
+// What BPF/user_allocations.bpf.c, BPF/process_lifecycle.bpf.c and the AllocationTracing module exchange.
 #pragma once
+
 #include <linux/types.h>
 
 // How many processes one session can trace at once; a process slot is an index below this.
 #define LT_MAX_PROCESS_SLOTS 1024
+// How many probed places one session can have; a probe index is below this.
+#define LT_MAX_PROBES 4096
+
+// ---- Attach cookie ------------------------------------------------------------------------------------------------
+// One 64-bit word per probed place says what the program must do there:
+//   bits 0–7   enum lt_function_kind        bits 8–15  LT_COOKIE_* flags
+//   bits 16–19 register of the first argument   20–23 of the second   24–27 of the third
+//   bits 32–47 probe index                  bits 48–63 process slot
+#define LT_COOKIE_FLAGS_SHIFT 8
+#define LT_COOKIE_REGISTERS_SHIFT 16
+#define LT_COOKIE_PROBE_SHIFT 32
+#define LT_COOKIE_SLOT_SHIFT 48
+
+// The function may call another probed function: its return must be seen even when its block is not recorded.
+#define LT_COOKIE_MAY_NEST 0x01
+// The function's return instructions are probed instead of its return address, because it may throw.
+#define LT_COOKIE_RETURNS_BY_SITE 0x02
+
+enum lt_function_kind {
+  LT_ALLOCATE = 1,             // first: size
+  LT_ALLOCATE_COUNTED = 2,     // first: count, second: size of one
+  LT_REALLOCATE = 3,           // first: pointer, second: size
+  LT_REALLOCATE_COUNTED = 4,   // first: pointer, second: count, third: size of one
+  LT_ALLOCATE_TO_POINTER = 5,  // first: where the pointer goes, second: size; returns 0 on success
+  LT_FREE = 6,                 // first: pointer
+  // At the instruction after the system call of a C library function, its arguments and result in their registers:
+  LT_MAP = 7,
+  LT_REMAP = 8,
+  LT_BREAK = 9,
+  LT_UNMAP = 10,               // at the function's entry
+};
+
+// Where an argument is at the probed instruction, as 4 bits of the cookie: the number that x86-64 gives the register.
+enum lt_argument_register {
+  LT_REG_AX, LT_REG_CX, LT_REG_DX, LT_REG_BX, LT_REG_SP, LT_REG_BP, LT_REG_SI, LT_REG_DI,
+  LT_REG_R8, LT_REG_R9, LT_REG_R10, LT_REG_R11, LT_REG_R12, LT_REG_R13, LT_REG_R14, LT_REG_R15,
+};
+
+// ---- Outstanding blocks -------------------------------------------------------------------------------------------
+// A bucketed hash table in one mmap-able array: a block lives in one of two buckets of eight. A key word is
+//   bits 0–46 address   47–56 process slot   57–63 low bits of the process generation
+// 0 marks an empty place, LT_BLOCK_BUSY one that is being filled (no allocator hands out address 1).
+#define LT_BUCKET_ENTRIES 8
+#define LT_BLOCK_BUSY 1ull
+#define LT_KEY_ADDRESS_BITS 47
+#define LT_KEY_SLOT_BITS 10
+#define LT_KEY_GENERATION_BITS 7
+_Static_assert(LT_MAX_PROCESS_SLOTS == 1 << LT_KEY_SLOT_BITS, "a slot fits its bits");
+
+// Mixes every bit of a word into every other (the finalizer of splitmix64).
+static inline __attribute__((always_inline)) __u64 lt_mix(__u64 word) {
+  word ^= word >> 30;
+  word *= 0xbf58476d1ce4e5b9ull;
+  word ^= word >> 27;
+  word *= 0x94d049bb133111ebull;
+  return word ^ word >> 31;
+}
+
+static inline __attribute__((always_inline)) __u64 lt_block_key(__u64 address, __u32 slot, __u32 generation) {
+  return (address & ((1ull << LT_KEY_ADDRESS_BITS) - 1)) | (__u64)slot << LT_KEY_ADDRESS_BITS |
+         (__u64)generation << (LT_KEY_ADDRESS_BITS + LT_KEY_SLOT_BITS);
+}
+#define LT_SITE_BITS 20
+#define LT_MAX_SITES (1u << LT_SITE_BITS)
+
+struct lt_block_payload {
+  __u64 size_and_site;  // size << LT_SITE_BITS | index into sites
+  __u64 time;           // CLOCK_MONOTONIC nanoseconds of the allocation
+};
+
+struct lt_block_bucket {
+  __u64 keys[LT_BUCKET_ENTRIES];
+  struct lt_block_payload payloads[LT_BUCKET_ENTRIES];
+};
+_Static_assert(sizeof(struct lt_block_bucket) == 192, "three cache lines");
+
+// ---- Allocation sites ---------------------------------------------------------------------------------------------
+// Totals of one call stack of one process; found by a bounded linear probe from the hash.
+#define LT_SITE_PROBES 16
+
+struct lt_site {
+  __u64 key;         // mixed from everything that identifies the site; 0 is free
+  __u64 stack_hash;  // key in the stacks map
+  __u64 allocated_bytes;
+  __u64 allocated_count;
+  __u64 freed_bytes;
+  __u64 freed_count;
+  __u32 process_slot;
+  __u32 process_generation;
+  __u32 probe;       // index of the probed place that handed out the first block
+  __u32 is_ready;    // the identifying fields above are complete
+};
+_Static_assert(sizeof(struct lt_site) == 64, "one cache line");
+
+struct lt_stack {
+  __u32 depth;
+  __u32 outcome;  // enum lt_unwind_outcome
+  __u64 frames[127];
+};
+_Static_assert(sizeof(struct lt_stack) == 1024, "wire layout");
+
+// ---- Processes ----------------------------------------------------------------------------------------------------
+struct lt_process {
+  __u32 process_id;
+  __u32 generation;          // raised by exec, so that blocks of the old image cannot be confused with new ones
+  __u64 uprobes_trampoline;  // start of the process's [uprobes] area, 0 while unknown
+  __u64 unmatched_frees;
+  __u64 failed_allocations;
+  __u64 loader_changes;      // how often the process waited for user space to look at what its loader mapped
+  __u64 loader_answers;      // how many of these user space has answered
+  __u64 is_held;             // user space controls the process's start itself: do not wait for it
+};
+_Static_assert(sizeof(struct lt_process) == 56, "wire layout");
+
+// ---- Counters -----------------------------------------------------------------------------------------------------
+// One line per counter: enum name, stable name in reports, 1 when it is a loss, meaning.
+#define LT_COUNTERS(X)                                                                                                \
+  X(BLOCKS_REFUSED, "blocks_refused", 1, "blocks not recorded because the table of outstanding blocks was full")     \
+  X(BYTES_REFUSED, "bytes_refused", 1, "bytes in blocks not recorded because the table was full")                    \
+  X(SITES_REFUSED, "sites_refused", 1, "blocks not recorded because the table of call stacks was full")              \
+  X(STACKS_REFUSED, "stacks_refused", 1, "call stacks whose frames could not be stored")                             \
+  X(MISSED_FREES, "missed_frees", 1, "blocks whose address was handed out again without a free being seen")          \
+  X(THREAD_STATE_REFUSED, "thread_state_refused", 1, "calls not followed because a thread's state had no memory")    \
+  X(SCRATCH_BUSY, "scratch_busy", 1, "blocks not recorded because every scratch buffer of the CPU was in use")       \
+  X(ABANDONED_CALLS, "abandoned_calls", 1, "calls into an allocator that never returned (longjmp, exception)")       \
+  X(UNREADABLE_RESULT, "unreadable_results", 1, "blocks whose address could not be read back from the caller")       \
+  X(EVENTS_LOST, "events_lost", 1, "events for user space dropped because the ring buffer was full")                 \
+  X(LATE_FORKS, "late_forks", 1, "forked processes that ran before their probes were attached")                      \
+  X(LATE_LOADS, "late_loads", 1, "times that libraries ran before they were looked at for allocators")                         \
+  X(NESTED_CALLS, "nested_calls", 0, "allocator calls made inside another one and therefore not counted")            \
+  X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the size filters")                                    \
+  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")
+
+enum lt_counter {
+#define X(name, text, loss, meaning) LT_COUNTER_##name,
+  LT_COUNTERS(X)
+#undef X
+      LT_COUNTER_MAX
+};
+
+// ---- Load-time configuration --------------------------------------------------------------------------------------
+// Steps of the two tables that sampling needs; see sampling.bpf.h.
+#define LT_LOG_STEPS 256
+#define LT_WEIGHT_STEPS 1024
+#define LT_WEIGHT_STEPS_PER_MEAN 64
+// While sampling, counts are kept in units of 1/1024 block, so that weights need no rounding to whole blocks.
+#define LT_COUNT_UNIT_SHIFT 10
+
+struct lt_configuration {
+  __u64 minimum_size;         // blocks smaller than this are not recorded
+  __u64 maximum_size;         // blocks larger than this are not recorded
+  __u64 sample_mean;          // mean bytes between samples; 0: every block
+  __u32 sample_every_nth;     // 0 or 1: every block
+  __u32 block_buckets;        // number of buckets in the blocks map
+  __u32 site_count;           // number of entries in the sites map
+  __u32 maximum_blocks;       // blocks recorded at once
+  __u32 emit_events;          // write every allocation and free to the ring buffer
+  __u32 follow_forks;
+  __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
+  __u32 reserved;
+  __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
+  __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
+};
+_Static_assert(sizeof(struct lt_configuration) == 56 + 4 * 257 + 4 * 1025, "wire layout");
+
+// Shared words that both halves change atomically.
+struct lt_globals {
+  __u64 live_blocks;
+};
+
+// ---- Events -------------------------------------------------------------------------------------------------------
+enum lt_event_kind {
+  LT_EVENT_ALLOCATED = 1,
+  LT_EVENT_FREED,
+  LT_EVENT_FORK,      // process_id: parent, address: child
+  LT_EVENT_EXEC,
+  LT_EVENT_EXIT,      // the last thread of the process is gone
+  LT_EVENT_LOADED,    // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
+  LT_EVENT_MAP,       // address, size
+  LT_EVENT_UNMAP,
+  LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
+  LT_EVENT_BREAK,     // address: the new program break
+};
+
+struct lt_event {
+  __u32 kind;
+  __u32 process_id;
+  __u32 thread_id;
+  __u32 process_slot;
+  __u64 time;
+  __u64 address;
+  __u64 size;
+  __u64 other_address;
+  __u64 other_size;
+  __u32 site;         // index into sites, 0xffffffff when there is none
+  __u32 probe;
+};
+_Static_assert(sizeof(struct lt_event) == 64, "wire layout");

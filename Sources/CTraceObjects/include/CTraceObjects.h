@@ -1,1 +1,16 @@
+// The compiled BPF objects, part of the executable.
 #pragma once
+
+#include <stddef.h>
+
+#pragma clang assume_nonnull begin
+
+typedef struct {
+  const void *bytes;
+  size_t size;
+} ctrace_object;
+
+ctrace_object ctrace_user_allocations(void);
+ctrace_object ctrace_process_lifecycle(void);
+
+#pragma clang assume_nonnull end

@@ -1,0 +1,35 @@
+// Which processes are traced, and the ring buffer that tells user space what happens to them.
+#pragma once
+
+#include "core.bpf.h"
+
+#include "allocation_abi.h"
+#include "counters.bpf.h"
+
+#define NO_SITE 0xffffffffu
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, LT_MAX_PROCESS_SLOTS);
+  __type(key, __u32);
+  __type(value, struct lt_process);
+} processes SEC(".maps");
+
+// Slot by process id.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LT_MAX_PROCESS_SLOTS);
+  __type(key, __u32);
+  __type(value, __u32);
+} process_slots SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+static __always_inline void emit_event(struct lt_event *event) {
+  if (bpf_ringbuf_output(&events, event, sizeof(*event), 0))
+    count_one(LT_COUNTER_EVENTS_LOST);
+}

@@ -1,0 +1,74 @@
+// From a call stack to an allocation site: walk, hash, enter.
+#pragma once
+
+#include "core.bpf.h"
+
+#include "allocation_abi.h"
+#include "counters.bpf.h"
+#include "outstanding.bpf.h"
+#include "unwind.bpf.h"
+
+__noinline __u64 hash_stack(const struct lt_stack *stack) {
+  if (!stack)
+    return 0;
+  __u64 hash = stack->outcome;
+  __u32 depth = stack->depth;
+  for (__u32 i = 0; i < LT_MAX_STACK_DEPTH; i++) {
+    if (i >= depth)
+      break;
+    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ull;
+    hash ^= hash >> 29;
+  }
+  return lt_mix(hash ^ depth) | 1;
+}
+
+// Where a walk begins.
+struct lt_walk_start {
+  __u64 pc;
+  __u64 sp;
+  __u64 bp;
+  __u32 kind;  // LT_UNWIND_PC_EXACT or LT_UNWIND_PC_RETURN
+};
+
+// Follows saved frame pointers, as the kernel does: callers without one are missing.
+static __always_inline void walk_frame_pointers(void *context, struct lt_stack *stack) {
+  long bytes = bpf_get_stack(context, stack->frames, sizeof(stack->frames), BPF_F_USER_STACK);
+  stack->depth = bytes > 0 ? (__u32)bytes / 8 : 0;
+  stack->outcome = LT_OUTCOME_FRAME_POINTERS;
+}
+
+// Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted.
+__noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe) {
+  if (!stack)
+    return NO_SITE;
+  struct lt_site_identity identity = {
+      .stack_hash = hash_stack(stack), .process_slot = slot, .process_generation = generation, .probe = probe};
+  bool is_new;
+  __u32 site = site_find_or_create(&identity, &is_new);
+  if (site == NO_SITE) {
+    count_one(LT_COUNTER_SITES_REFUSED);
+  } else if (is_new) {
+    long error = bpf_map_update_elem(&stacks, &identity.stack_hash, stack, BPF_NOEXIST);
+    if (error && error != -17 /* EEXIST: another process has the same stack */)
+      count_one(LT_COUNTER_STACKS_REFUSED);
+  }
+  return site;
+}
+
+// Walks the user stack of the running thread from `registers` to its allocation site. `context` is the program's own,
+// for the kernel's walker.
+static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *start, __u32 slot, __u32 generation,
+                                     __u32 probe) {
+  struct lt_unwind_scratch *scratch = lt_unwind_claim();
+  if (!scratch) {
+    count_one(LT_COUNTER_SCRATCH_BUSY);
+    return NO_SITE;
+  }
+  if (configuration.walk_with_tables)
+    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->bp, start->kind);
+  else
+    walk_frame_pointers(context, &scratch->stack);
+  __u32 site = site_of_stack(&scratch->stack, slot, generation, probe);
+  lt_unwind_release(scratch);
+  return site;
+}

@@ -1,0 +1,44 @@
+// What a thread is in the middle of. Task storage goes with the task, so a thread that exits inside malloc leaves
+// nothing behind.
+#pragma once
+
+#include "core.bpf.h"
+
+#include "allocation_abi.h"
+
+struct lt_thread_state {
+  __u64 stack_pointer;  // at entry of the outermost allocator call: address of its return address; 0 when in none
+  __u64 size;
+  __u64 pointer;        // realloc: the old block; posix_memalign: where the new pointer goes
+  __u64 return_address;  // the word at stack_pointer while the call lasts; 0: the kernel's trampoline
+  struct lt_block_payload old_block;
+  __u32 kind;
+  __u32 probe;
+  __u8 records_block;      // chosen by filters and sampling
+  __u8 has_old_block;
+  __u8 counted_unmatched;  // realloc of a block that was not recorded
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct lt_thread_state);
+} thread_states SEC(".maps");
+
+// Whether the outermost call that the state names is still on the stack. A deeper stack pointer alone does not tell:
+// the call may have been left by longjmp or an exception and the stack grown again. Its return address was replaced
+// by the kernel's trampoline when it was entered; when that is no longer there, the call is over.
+static __always_inline bool is_inside_call(const struct lt_thread_state *state, const struct lt_process *process,
+                                           __u64 stack_pointer) {
+  // Equal: a tail call, as glibc's realloc(NULL, n) makes to malloc.
+  if (!state->stack_pointer || stack_pointer > state->stack_pointer)
+    return false;
+  __u64 expected = state->return_address ? state->return_address : process->uprobes_trampoline;
+  __u64 word = 0;
+  if (!expected)
+    return true;
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)state->stack_pointer))
+    return false;
+  return word == expected;
+}

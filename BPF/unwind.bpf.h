@@ -1,0 +1,201 @@
+// Complete user stacks without frame pointers: walks call-frame information that user space converted to tables.
+//
+// Use, in any program that runs in the context of the traced task:
+//
+//   struct lt_unwind_scratch *scratch = lt_unwind_claim();
+//   if (!scratch) return 0;                    // all scratch areas of this CPU are busy; counted
+//   lt_unwind(scratch, slot, generation, pc, sp, bp, LT_UNWIND_PC_EXACT or _RETURN);
+//   … scratch->stack.frames[0 … scratch->stack.depth − 1], scratch->stack.outcome …
+//   lt_unwind_release(scratch);
+//
+// and, where the process's mappings change:
+//
+//   lt_unwind_unmapped(slot, generation, start, length)   before munmap, mremap, mmap with MAP_FIXED
+//   lt_unwind_mapped(slot, generation)                    after mmap or mprotect with PROT_EXEC
+//   lt_unwind_forget(slot)                                exec, exit, a slot given to another process
+//   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork
+//
+// The walker needs Linux 5.17 (bpf_loop). It costs the verifier a few thousand instructions per program.
+#pragma once
+
+#include "core.bpf.h"
+#include "unwind_abi.h"
+
+// The pc is where the task stands (a probe at an instruction, a system call).
+#define LT_UNWIND_PC_EXACT 0
+// The pc is the address that a function is about to return to, and sp is above it (a uretprobe).
+#define LT_UNWIND_PC_RETURN 1
+
+#include "unwind_maps.bpf.h"
+
+#define LT_UNWIND_FRAMES_PER_ROUND 32
+// Rounds end at a cache miss, at the end of a window and at a special rule: each frame can cause all three.
+#define LT_UNWIND_MAX_ROUNDS 400
+// The first window is small because most stacks are; each further one is twice as large.
+#define LT_UNWIND_FIRST_WINDOW_BYTES 2048
+#define LT_UNWIND_MAX_FRAME_POINTER_DISTANCE (1ULL << 20)
+#define LT_UNWIND_MAX_RETURN_INSTANCES 32
+
+// How a round ended.
+enum lt_unwind_step {
+  LT_UNWIND_STEP_AGAIN,
+  LT_UNWIND_STEP_MISS,
+  LT_UNWIND_STEP_REFILL,
+  LT_UNWIND_STEP_SPECIAL,
+  LT_UNWIND_STEP_DONE,
+};
+
+// `value & mask`, opaque to the compiler: it must not turn a bounded index into a running pointer, whose bound the
+// verifier cannot see.
+#define lt_unwind_bound(value, mask)                            \
+  ({                                                            \
+    __u64 bounded_ = (value);                                   \
+    asm volatile("%0 &= %1" : "+r"(bounded_) : "i"(mask)); \
+    bounded_;                                                   \
+  })
+
+static __always_inline int lt_unwind_finish(
+    struct lt_unwind_scratch *scratch, enum lt_unwind_outcome status, enum lt_unwind_counter reason) {
+  scratch->stack.outcome |= status | (__u32)reason << 8;
+  if (reason)
+    lt_unwind_count(reason);
+  if (status == LT_OUTCOME_TRUNCATED)
+    lt_unwind_count(LT_UNWIND_TRUNCATED_STACK);
+  return LT_UNWIND_STEP_DONE;
+}
+
+// Appends a frame and makes it the current one. A return address of 0 ends the stack.
+static __always_inline int lt_unwind_push(
+    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 bp, __u64 lookup_distance) {
+  __u32 depth = scratch->stack.depth;
+
+  if (!pc)
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
+  if (pc < LT_UNWIND_PAGE_BYTES || pc >> LT_UNWIND_ADDRESS_BITS)
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
+  if (depth >= LT_MAX_STACK_DEPTH)
+    return lt_unwind_finish(scratch, LT_OUTCOME_TRUNCATED, 0);
+  scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
+  scratch->stack.depth = depth + 1;
+  scratch->lookup = pc - lookup_distance;
+  scratch->sp = sp;
+  scratch->bp = bp;
+  return LT_UNWIND_STEP_AGAIN;
+}
+
+#include "unwind_lookup.bpf.h"
+#include "unwind_steps.bpf.h"
+#include "unwind_changes.bpf.h"
+
+// The fast path: frames whose rule is cached, plain, and whose stack is in the window. No calls, so that its variables
+// stay in registers.
+__noinline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
+  __u32 zero = 0;
+  struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
+  struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
+  if (!scratch || !cache || !rules)
+    return LT_UNWIND_STEP_DONE;
+
+  __u64 address_space = scratch->address_space, lookup = scratch->lookup;
+  __u64 sp = scratch->sp, bp = scratch->bp, window_start = scratch->window_start;
+  __u64 limit = (__u64)scratch->window_size - 8;
+  __u64 depth = scratch->stack.depth;
+  int step = LT_UNWIND_STEP_AGAIN;
+
+  for (int i = 0; i < LT_UNWIND_FRAMES_PER_ROUND; i++) {
+    __u64 hash = (lookup | address_space) * LT_UNWIND_CACHE_MULTIPLIER;
+    __u64 set = hash >> 47 & (LT_UNWIND_CACHE_WORDS - 2), tag = hash << 16;
+    __u64 identifier = cache->words[set] ^ tag;
+    if (identifier - 1 >= 0xffff) {
+      identifier = cache->words[set | 1] ^ tag;
+      if (identifier - 1 >= 0xffff) {
+        step = LT_UNWIND_STEP_MISS;
+        break;
+      }
+    }
+    __u64 rule = rules->rules[identifier & (LT_UNWIND_MAX_RULES - 1)];
+    if ((rule & 0xff) > LT_UNWIND_RULE_RBP) {
+      scratch->rule = rule;
+      step = LT_UNWIND_STEP_SPECIAL;
+      break;
+    }
+
+    __u64 cfa = ((rule & 1) ? bp : sp) + ((__s64)rule >> 32);
+    __s64 bp_distance = (__s64)(rule << 32) >> 48;
+    __u64 offset = cfa - 8 - window_start, bp_offset = offset + 8 + bp_distance;
+    if (cfa <= sp || (cfa & 7)) {
+      step = lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
+      break;
+    }
+    if (offset > limit || (bp_distance && bp_offset > limit)) {
+      scratch->wanted_start = bp_distance < -8 ? cfa + bp_distance : cfa - 8;
+      scratch->wanted_end = cfa;
+      step = LT_UNWIND_STEP_REFILL;
+      break;
+    }
+    __u64 pc = scratch->window[offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+    if (bp_distance)
+      bp = scratch->window[bp_offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+    sp = cfa;
+    if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS || depth >= LT_MAX_STACK_DEPTH) {
+      scratch->stack.depth = depth;
+      return lt_unwind_push(scratch, pc, sp, bp, 1);
+    }
+    scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
+    depth++;
+    lookup = pc - 1;
+  }
+  scratch->stack.depth = depth;
+  scratch->lookup = lookup;
+  scratch->sp = sp;
+  scratch->bp = bp;
+  return step;
+}
+
+static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
+  struct lt_unwind_scratch *scratch = *(struct lt_unwind_scratch **)context;
+  int step = lt_unwind_fast(scratch);
+
+  if (step == LT_UNWIND_STEP_MISS)
+    step = lt_unwind_find(scratch);
+  else if (step == LT_UNWIND_STEP_REFILL)
+    step = lt_unwind_refill(scratch);
+  if (step == LT_UNWIND_STEP_SPECIAL)
+    step = lt_unwind_special(scratch);
+  return step == LT_UNWIND_STEP_DONE;
+}
+
+// Walks from the registers in `scratch`. Use lt_unwind.
+__noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
+  if (!scratch)
+    return 0;
+  if (!lt_unwind_open(scratch)) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_TABLES);
+    lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
+    return scratch->stack.depth;
+  }
+  scratch->wanted_start = scratch->sp;
+  scratch->wanted_end = scratch->sp + 8;
+  if (lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
+    return scratch->stack.depth;
+  // The callback says when it is done; a loop that never does has run out of steps.
+  if (bpf_loop(LT_UNWIND_MAX_ROUNDS, lt_unwind_round, &scratch, 0) == LT_UNWIND_MAX_ROUNDS)
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_TOO_MANY_STEPS);
+  return scratch->stack.depth;
+}
+
+// Walks the current task's user stack. `pc_kind` says what `pc` is. Returns the number of frames, at least 1: frames[0]
+// is `pc`. The stack and its outcome are in `scratch`.
+static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 slot, __u32 generation,
+                                     __u64 pc, __u64 sp, __u64 bp, __u32 pc_kind) {
+  scratch->stack.frames[0] = pc;
+  scratch->stack.depth = 1;
+  scratch->stack.outcome = 0;
+  scratch->process_slot = slot;
+  scratch->generation = generation;
+  scratch->lookup = pc - (pc_kind == LT_UNWIND_PC_RETURN);
+  scratch->sp = sp;
+  scratch->bp = bp;
+  scratch->window_size = 0;
+  return lt_unwind_run(scratch);
+}

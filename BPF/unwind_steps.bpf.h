@@ -1,0 +1,107 @@
+// The walker's slow steps: reading the stack, rules other than a plain CFA. Part of unwind.bpf.h.
+#pragma once
+
+// Reads a window of the stack at scratch->wanted_start that holds at least all up to scratch->wanted_end.
+__noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
+  __u32 zero = 0;
+  struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
+  if (!scratch || !cache)
+    return LT_UNWIND_STEP_DONE;
+
+  __u64 start = scratch->wanted_start & ~7ULL, end = scratch->wanted_end;
+  __u64 size = scratch->window_size ? LT_UNWIND_WINDOW_BYTES : LT_UNWIND_FIRST_WINDOW_BYTES;
+  __u64 boundary = (start + size - 1) & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1);
+  // A window that runs into memory above the stack cannot be read at all: stop before it, and remember it.
+  __u64 page = boundary << 4 | scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
+  __u64 *unreadable =
+      &cache->unreadable_pages[(page * LT_UNWIND_CACHE_MULTIPLIER) >> 56 & (LT_UNWIND_UNREADABLE_PAGES - 1)];
+
+  if (boundary > start && end <= boundary && *unreadable == page)
+    size = boundary - start;
+  if (size > LT_UNWIND_WINDOW_BYTES)
+    size = LT_UNWIND_WINDOW_BYTES;
+  if (bpf_probe_read_user(scratch->window, size, (void *)start)) {
+    size = boundary - start;
+    if (boundary <= start || end > boundary || size > LT_UNWIND_WINDOW_BYTES ||
+        bpf_probe_read_user(scratch->window, size, (void *)start))
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+    *unreadable = page;
+  }
+  scratch->window_start = start;
+  scratch->window_size = size;
+  return LT_UNWIND_STEP_AGAIN;
+}
+
+// Takes the two words of a frame record at `address`, if one can be there.
+static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {
+  __u64 record[2], sp = scratch->sp, bp = scratch->bp;
+
+  if (bp < sp || bp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (bp & 7))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
+  if (bpf_probe_read_user(record, sizeof(record), (void *)bp))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  lt_unwind_count(LT_UNWIND_FRAME_POINTER_STEP);
+  scratch->stack.outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
+  return lt_unwind_push(scratch, record[1], bp + 16, record[0], 1);
+}
+
+// What the kernel leaves of the interrupted registers, from rbp on, in struct rt_sigframe (sigcontext's order).
+struct lt_unwind_signal_registers {
+  __u64 bp, bx, dx, ax, cx, sp, pc;
+};
+#define LT_UNWIND_SIGNAL_RBP_OFFSET 120
+
+static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scratch, __u64 frame) {
+  struct lt_unwind_signal_registers registers;
+
+  if (bpf_probe_read_user(&registers, sizeof(registers), (void *)(frame + LT_UNWIND_SIGNAL_RBP_OFFSET)))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  scratch->stack.outcome |= LT_UNWIND_FLAG_SIGNAL;
+  return lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
+}
+
+// One frame by scratch->rule, whatever its kind, without the window.
+__noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
+  if (!scratch)
+    return LT_UNWIND_STEP_DONE;
+
+  __u64 rule = scratch->rule, sp = scratch->sp, bp = scratch->bp;
+  __u64 offset = (__s64)rule >> 32, cfa = 0, pc = 0;
+  __s64 bp_distance = (__s64)(rule << 32) >> 48;
+  __u32 aux = rule >> 8 & 0xff, kind = rule & 0xff;
+
+  if (kind == LT_UNWIND_RULE_END)
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
+  if (kind == LT_UNWIND_RULE_NO_ROW)
+    return lt_unwind_frame_pointer_step(scratch);
+  if (kind == LT_UNWIND_RULE_SIGNAL)
+    return lt_unwind_signal_step(scratch, sp + offset);
+  if (kind == LT_UNWIND_RULE_RSP) {
+    cfa = sp + offset;
+  } else if (kind == LT_UNWIND_RULE_RBP) {
+    cfa = bp + offset;
+  } else if (kind == LT_UNWIND_RULE_PLT) {
+    cfa = sp + offset + ((scratch->lookup & 15) >= aux ? 8 : 0);
+  } else if (kind == LT_UNWIND_RULE_RSP_DEREFERENCED || kind == LT_UNWIND_RULE_RBP_DEREFERENCED) {
+    __u64 place = (kind == LT_UNWIND_RULE_RSP_DEREFERENCED ? sp : bp) + offset;
+    if (bpf_probe_read_user(&cfa, sizeof(cfa), (void *)place))
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+    cfa += aux & 0x7f;
+  } else {
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNSUPPORTED_RULE);
+  }
+  if (cfa <= sp || (cfa & 7))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
+
+  if (kind >= LT_UNWIND_RULE_RSP_DEREFERENCED && kind <= LT_UNWIND_RULE_RBP_DEREFERENCED &&
+      (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE)) {
+    if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(bp + bp_distance)))
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  } else if (bp_distance) {
+    if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(cfa + bp_distance)))
+      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  }
+  if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(cfa - 8)))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  return lt_unwind_push(scratch, pc, cfa, bp, 1);
+}

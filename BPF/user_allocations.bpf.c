@@ -1,0 +1,357 @@
+// Probes on a process's allocator functions: every block is recorded at the outermost call's return and removed at
+// the entry of the call that frees it.
+#include "core.bpf.h"
+
+#include "allocation_abi.h"
+#include "counters.bpf.h"
+#include "outstanding.bpf.h"
+#include "processes.bpf.h"
+#include "sampling.bpf.h"
+#include "stacks.bpf.h"
+#include "thread_state.bpf.h"
+
+const volatile struct lt_configuration configuration SEC(".rodata");
+
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+struct lt_probe_hits {
+  __u64 count;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, LT_MAX_PROBES);
+  __type(key, __u32);
+  __type(value, struct lt_probe_hits);
+} probe_hits SEC(".maps");
+
+// The register numbered `which` in the cookie's code. The registers are read first: the verifier does not allow an
+// offset into the context that it cannot know.
+static __always_inline __u64 register_value(const struct pt_regs *regs, __u32 which) {
+  __u64 di = regs->di, si = regs->si, dx = regs->dx, cx = regs->cx, r8 = regs->r8, r9 = regs->r9, ax = regs->ax,
+        bx = regs->bx, bp = regs->bp, r10 = regs->r10, r11 = regs->r11, r12 = regs->r12, r13 = regs->r13,
+        r14 = regs->r14, r15 = regs->r15;
+  if (which == LT_REG_DI)
+    return di;
+  if (which == LT_REG_SI)
+    return si;
+  if (which == LT_REG_DX)
+    return dx;
+  asm volatile("" : "+r"(cx), "+r"(r8), "+r"(r9), "+r"(ax));
+  asm volatile("" : "+r"(bx), "+r"(bp), "+r"(r10), "+r"(r11));
+  asm volatile("" : "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15));
+  switch (which) {
+    case LT_REG_CX: return cx;
+    case LT_REG_R8: return r8;
+    case LT_REG_R9: return r9;
+    case LT_REG_AX: return ax;
+    case LT_REG_BX: return bx;
+    case LT_REG_BP: return bp;
+    case LT_REG_R10: return r10;
+    case LT_REG_R11: return r11;
+    case LT_REG_R12: return r12;
+    case LT_REG_R13: return r13;
+    case LT_REG_R14: return r14;
+    default: return r15;
+  }
+}
+
+static __always_inline __u64 argument(const struct pt_regs *regs, __u64 cookie, __u32 number) {
+  return register_value(regs, cookie >> (LT_COOKIE_REGISTERS_SHIFT + 4 * number) & 0xf);
+}
+
+static __always_inline void count_hit(__u64 cookie) {
+  __u32 probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
+  struct lt_probe_hits *hits = bpf_map_lookup_elem(&probe_hits, &probe);
+  if (hits)
+    __sync_fetch_and_add(&hits->count, 1);
+}
+
+// count × size as calloc sees it; false when it overflows and the call is going to fail.
+static __always_inline bool multiply(__u64 count, __u64 size, __u64 *product) {
+  __u64 most = size ? ~0ull / size : ~0ull;
+  barrier_var(most);  // or the compiler makes a 128-bit product of it, which BPF does not have
+  *product = count * size;
+  return count <= most;
+}
+
+static __always_inline bool is_filtered(__u64 size) {
+  return size < configuration.minimum_size || size > configuration.maximum_size;
+}
+
+static __always_inline void emit_block_event(__u32 kind, __u32 slot, __u64 address, __u64 size, __u32 site,
+                                             __u32 probe) {
+  if (!configuration.emit_events)
+    return;
+  __u64 pid_tgid = bpf_get_current_pid_tgid();
+  struct lt_event event = {.kind = kind, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
+                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .size = size,
+                           .site = site, .probe = probe};
+  emit_event(&event);
+}
+
+// Returns whether the return of this call must be seen.
+static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie) {
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return false;
+  count_hit(cookie);
+
+  __u32 kind = cookie & 0xff;
+  __u64 first = argument(regs, cookie, 0);
+  __u64 size = first, pointer = 0;
+  bool can_succeed = true;
+  if (kind == LT_ALLOCATE_COUNTED) {
+    can_succeed = multiply(first, argument(regs, cookie, 1), &size);
+  } else if (kind == LT_REALLOCATE || kind == LT_ALLOCATE_TO_POINTER) {
+    pointer = first;
+    size = argument(regs, cookie, 1);
+  } else if (kind == LT_REALLOCATE_COUNTED) {
+    pointer = first;
+    can_succeed = multiply(argument(regs, cookie, 1), argument(regs, cookie, 2), &size);
+  }
+
+  __u64 stack_pointer = regs->sp;
+  bool may_nest = cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_MAY_NEST;
+  bool is_reallocation = (kind == LT_REALLOCATE || kind == LT_REALLOCATE_COUNTED) && pointer;
+  struct task_struct *task = bpf_get_current_task_btf();
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, task, 0, 0);
+  if (state && state->stack_pointer) {
+    if (is_inside_call(state, process, stack_pointer)) {
+      count_one(LT_COUNTER_NESTED_CALLS);
+      return false;
+    }
+    count_one(LT_COUNTER_ABANDONED_CALLS);
+    state->stack_pointer = 0;
+  }
+
+  bool records = can_succeed && !is_filtered(size);
+  if (can_succeed && !records)
+    count_one(LT_COUNTER_FILTERED_BLOCKS);
+  if (records && !should_sample(size)) {
+    count_one(LT_COUNTER_UNSAMPLED_BLOCKS);
+    records = false;
+  }
+
+  // The old block of a realloc goes out of the table now, before another thread can be given its address;
+  // should the call fail, the return puts it back.
+  struct lt_block_payload old_block = {};
+  bool has_old_block = false, counted_unmatched = false;
+  if (is_reallocation) {
+    has_old_block = block_take(lt_block_key(pointer, slot, process->generation), &old_block);
+    counted_unmatched = !has_old_block && !is_sampling();
+    if (counted_unmatched)
+      __sync_fetch_and_add(&process->unmatched_frees, 1);
+  }
+
+  if (!records && !has_old_block && !counted_unmatched && !may_nest)
+    return false;
+  if (!state)
+    state = bpf_task_storage_get(&thread_states, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+  if (!state) {
+    count_one(LT_COUNTER_THREAD_STATE_REFUSED);
+    return false;
+  }
+  state->stack_pointer = stack_pointer;
+  state->size = size;
+  state->pointer = pointer;
+  state->old_block = old_block;
+  state->kind = kind;
+  state->probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
+  state->records_block = records;
+  state->has_old_block = has_old_block;
+  state->counted_unmatched = counted_unmatched;
+  state->return_address = 0;
+  if (!(cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_RETURNS_BY_SITE))
+    return true;
+  if (bpf_probe_read_user(&state->return_address, sizeof(__u64), (void *)stack_pointer))
+    state->stack_pointer = 0;
+  return false;
+}
+
+// Records the block at the outermost call's return.
+static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction) {
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  struct task_struct *task = bpf_get_current_task_btf();
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, task, 0, 0);
+  if (!process || !state || !state->stack_pointer)
+    return;
+  // The return instruction pops the address that the entry's stack pointer named.
+  __u64 returned_to = is_at_return_instruction ? regs->sp : regs->sp - 8;
+  if (returned_to != state->stack_pointer) {
+    if (returned_to > state->stack_pointer) {
+      count_one(LT_COUNTER_ABANDONED_CALLS);
+      state->stack_pointer = 0;
+    }
+    return;  // a nested call's return
+  }
+  state->stack_pointer = 0;
+
+  __u32 kind = state->kind;
+  __u64 size = state->size;
+  __u64 address = regs->ax;
+  if (kind == LT_ALLOCATE_TO_POINTER) {
+    if ((__u32)address != 0)
+      address = 0;
+    else if (bpf_probe_read_user(&address, sizeof(address), (void *)state->pointer)) {
+      count_one(LT_COUNTER_UNREADABLE_RESULT);
+      return;
+    }
+  }
+  if (address >> LT_KEY_ADDRESS_BITS)
+    address = 0;  // MAP_FAILED and other error values
+  __u32 generation = process->generation;
+
+  if (state->has_old_block) {
+    struct lt_block_payload old_block = state->old_block;
+    // realloc(p, 0) that returns NULL has freed p; any other NULL left it alone.
+    if (!address && size != 0) {
+      if (!block_insert(lt_block_key(state->pointer, slot, generation), &old_block)) {
+        site_subtract(old_block.size_and_site & (LT_MAX_SITES - 1), old_block.size_and_site >> LT_SITE_BITS);
+        count_one(LT_COUNTER_BLOCKS_REFUSED);
+        count_many(LT_COUNTER_BYTES_REFUSED, old_block.size_and_site >> LT_SITE_BITS);
+      }
+    } else {
+      site_subtract(old_block.size_and_site & (LT_MAX_SITES - 1), old_block.size_and_site >> LT_SITE_BITS);
+      emit_block_event(LT_EVENT_FREED, slot, state->pointer, old_block.size_and_site >> LT_SITE_BITS,
+                       old_block.size_and_site & (LT_MAX_SITES - 1), state->probe);
+    }
+  }
+  if (!address) {
+    if (state->counted_unmatched && size != 0)
+      __sync_fetch_and_add(&process->unmatched_frees, -1);
+    __sync_fetch_and_add(&process->failed_allocations, 1);
+    return;
+  }
+  if (!state->records_block)
+    return;
+
+  __u32 probe = state->probe;
+  __u64 key = lt_block_key(address, slot, generation);
+  struct lt_block_payload stale;
+  if (block_take(key, &stale)) {
+    count_one(LT_COUNTER_MISSED_FREES);
+    site_subtract(stale.size_and_site & (LT_MAX_SITES - 1), stale.size_and_site >> LT_SITE_BITS);
+  }
+  // From the caller's point of view in both cases: pc is the address that the call returns to.
+  struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
+  if (is_at_return_instruction) {
+    start.pc = state->return_address;
+    start.sp += 8;
+  }
+  __u32 site = walk_to_site(regs, &start, slot, generation, probe);
+  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
+  if (site == NO_SITE || size >> (64 - LT_SITE_BITS) || !block_insert(key, &payload)) {
+    count_one(LT_COUNTER_BLOCKS_REFUSED);
+    count_many(LT_COUNTER_BYTES_REFUSED, size);
+    return;
+  }
+  site_add(site, size);
+  emit_block_event(LT_EVENT_ALLOCATED, slot, address, size, site, probe);
+}
+
+static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
+  __u64 address = argument(regs, cookie, 0);
+  count_hit(cookie);
+  if (!address)
+    return;
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return;
+  struct lt_block_payload block;
+  if (block_take(lt_block_key(address, slot, process->generation), &block)) {
+    __u64 size = block.size_and_site >> LT_SITE_BITS;
+    __u32 site = block.size_and_site & (LT_MAX_SITES - 1);
+    site_subtract(site, size);
+    emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
+    return;
+  }
+  if (is_sampling())
+    return;
+  // A realloc that frees its old block through the probed function: the entry of realloc took it already.
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (state && state->stack_pointer && state->has_old_block && state->pointer == address)
+    return;
+  __sync_fetch_and_add(&process->unmatched_frees, 1);
+}
+
+// One program for entry and return, on kernels with uprobe sessions. Returning 1 from the entry skips the return.
+SEC("uprobe")
+int allocate_session(struct pt_regs *regs) {
+  __u64 cookie = bpf_get_attach_cookie(regs);
+  if (bpf_session_is_return && bpf_session_is_return()) {
+    leave_allocation(regs, cookie, false);
+    return 0;
+  }
+  return !enter_allocation(regs, cookie);
+}
+
+SEC("uprobe")
+int allocate_enter(struct pt_regs *regs) {
+  enter_allocation(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+SEC("uretprobe")
+int allocate_exit(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), false);
+  return 0;
+}
+
+// At the return instructions of functions that may throw: an exception cannot pass a replaced return address.
+SEC("uprobe")
+int allocate_return_site(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), true);
+  return 0;
+}
+
+SEC("uprobe")
+int free_enter(struct pt_regs *regs) {
+  enter_free(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+#define MINUS_ERRNO_MAX 4095
+
+// Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
+SEC("uprobe")
+int mapping_site(struct pt_regs *regs) {
+  __u64 cookie = bpf_get_attach_cookie(regs), pid_tgid = bpf_get_current_pid_tgid();
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return 0;
+  count_hit(cookie);
+  struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
+                           .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
+                           .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
+  if (kind == LT_UNMAP) {
+    event.kind = LT_EVENT_UNMAP;
+    event.address = regs->di;
+    emit_event(&event);
+    return 0;
+  }
+  if (event.address >= -(__u64)MINUS_ERRNO_MAX)
+    return 0;
+  event.kind = LT_EVENT_MAP;
+  if (kind == LT_REMAP) {
+    event.kind = LT_EVENT_REMAP;
+    event.other_address = regs->di;
+    event.other_size = event.size;
+    event.size = regs->dx;
+  } else if (kind == LT_BREAK) {
+    event.kind = LT_EVENT_BREAK;
+  }
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (!(state && is_inside_call(state, process, regs->sp))) {
+    struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
+    event.site = walk_to_site(regs, &start, slot, process->generation, event.probe);
+  }
+  emit_event(&event);
+  return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

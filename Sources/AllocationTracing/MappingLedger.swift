@@ -1,0 +1,129 @@
+import TraceModel
+
+/// Which ranges of one process's address space it mapped itself while traced, and from where: exact under partial
+/// unmapping, remapping and mapping over what is there.
+package struct MappingLedger {
+  /// Bytes still mapped by one call, and the call's site. A call counts as outstanding while any part of it is mapped.
+  package struct Range: Equatable, Sendable {
+    package var start: UInt64
+    package var end: UInt64
+    package var site: UInt32
+    /// CLOCK_MONOTONIC nanoseconds.
+    package var time: UInt64
+    /// Tells the parts of one call from those of another.
+    package var call: UInt64
+  }
+
+  /// Totals of one site.
+  package struct SiteTotals: Equatable, Sendable {
+    package var allocated = Tally()
+    package var freed = Tally()
+  }
+
+  /// Sorted by start, not overlapping.
+  package private(set) var ranges: [Range] = []
+  package private(set) var totals: [UInt32: SiteTotals] = [:]
+  private var partsOfCall: [UInt64: Int] = [:]
+  private var nextCall: UInt64 = 1
+
+  package init() {}
+
+  private static let pageSize: UInt64 = 4096
+
+  private func roundedUp(_ size: UInt64) -> UInt64 {
+    (size &+ Self.pageSize - 1) & ~(Self.pageSize - 1)
+  }
+
+  /// A new mapping; what it lies over is unmapped by it. `site` nil: not the program's own (an allocator's arena).
+  package mutating func map(start: UInt64, size: UInt64, site: UInt32?, time: UInt64) {
+    let end = start &+ roundedUp(size)
+    guard end > start else { return }
+    _ = remove(start: start, end: end)
+    guard let site else { return }
+    let call = nextCall
+    nextCall += 1
+    insert(Range(start: start, end: end, site: site, time: time, call: call))
+    partsOfCall[call] = 1
+    totals[site, default: SiteTotals()].allocated += Tally(bytes: end - start, count: 1)
+  }
+
+  package mutating func unmap(start: UInt64, size: UInt64) {
+    // The kernel refuses these; what it accepts succeeds.
+    guard start % Self.pageSize == 0, size != 0 else { return }
+    let end = start &+ roundedUp(size)
+    guard end > start else { return }
+    _ = remove(start: start, end: end)
+  }
+
+  /// mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to `site`.
+  package mutating func remap(
+    oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64, site: UInt32?,
+    time: UInt64
+  ) {
+    let oldEnd = oldStart &+ roundedUp(oldSize)
+    guard oldEnd >= oldStart else { return }
+    let wasTracked = remove(start: oldStart, end: oldEnd).contains {
+      $0.start < oldEnd && $0.end > oldStart
+    }
+    // Growth of what was mapped before the trace, or by an allocator, is not a new mapping of the program's.
+    map(start: newStart, size: newSize, site: wasTracked || oldSize == 0 ? site : nil, time: time)
+  }
+
+  /// Outstanding bytes and calls of a site.
+  package func outstanding(of site: UInt32) -> Tally {
+    let total = totals[site] ?? SiteTotals()
+    return Tally(
+      bytes: total.allocated.bytes - total.freed.bytes,
+      count: total.allocated.count - total.freed.count)
+  }
+
+  // MARK: Ranges
+
+  private func firstIndex(endingAfter address: UInt64) -> Int {
+    var low = 0
+    var high = ranges.count
+    while low < high {
+      let middle = (low + high) / 2
+      if ranges[middle].end > address { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  private mutating func insert(_ range: Range) {
+    ranges.insert(range, at: firstIndex(endingAfter: range.start))
+  }
+
+  /// Cuts [start, end) out of what is recorded and returns the cut parts.
+  private mutating func remove(start: UInt64, end: UInt64) -> [Range] {
+    let first = firstIndex(endingAfter: start)
+    var last = first
+    while last < ranges.count, ranges[last].start < end { last += 1 }
+    guard first < last else { return [] }
+    var cut: [Range] = []
+    var kept: [Range] = []
+    for range in ranges[first..<last] {
+      var part = range
+      part.start = max(range.start, start)
+      part.end = min(range.end, end)
+      cut.append(part)
+      if range.start < start {
+        var left = range
+        left.end = start
+        kept.append(left)
+      }
+      if range.end > end {
+        var right = range
+        right.start = end
+        kept.append(right)
+      }
+      let partsLeft =
+        partsOfCall[range.call, default: 1] - 1 + (range.start < start ? 1 : 0)
+        + (range.end > end ? 1 : 0)
+      partsOfCall[range.call] = partsLeft == 0 ? nil : partsLeft
+      totals[range.site]?.freed += Tally(
+        bytes: part.end - part.start, count: partsLeft == 0 ? 1 : 0)
+    }
+    ranges.replaceSubrange(first..<last, with: kept)
+    return cut
+  }
+}

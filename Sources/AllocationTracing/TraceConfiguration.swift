@@ -1,0 +1,43 @@
+import Glibc
+
+/// What a trace records, fixed when its programs are loaded.
+package struct TraceConfiguration: Sendable {
+  /// Blocks outside this range are not recorded (`-z`, `-Z`).
+  package var sizes: ClosedRange<UInt64> = 0...UInt64.max
+  /// Mean bytes between Poisson samples; nil records every block.
+  package var sampleMeanInBytes: UInt64?
+  /// memleak's `-s N`: one block in N, at random; nil records every block.
+  package var sampleEveryNth: UInt32?
+  /// Blocks that can be outstanding at once before further ones are refused and counted.
+  package var maximumAllocations: Int
+  /// Distinct call stacks before further ones are refused and counted.
+  package var maximumSites: Int = 16384
+  /// Trace children of the traced processes too.
+  package var followsForks = true
+  /// Record ranges that the program maps itself.
+  package var tracesMappings = true
+  /// Report every allocation and free as it happens (`-t`).
+  package var emitsEvents = false
+  /// Trap also where the kernel has to single-step: `free` at its first byte. For measuring what probe sites save.
+  package var probesFunctionEntries = false
+  /// Use per-probe perf events even where the kernel has multi links. For tests of the fallback.
+  package var avoidsMultiLinks = false
+  /// Unwind by saved frame pointers only.
+  package var usesFramePointers = false
+
+  package init(maximumAllocations: Int = TraceConfiguration.defaultMaximumAllocations()) {
+    self.maximumAllocations = maximumAllocations
+  }
+
+  package var isSampling: Bool { sampleMeanInBytes != nil || (sampleEveryNth ?? 1) > 1 }
+
+  /// A million blocks, less on hosts with under 1 GiB, so that the table stays below 1/32 of memory.
+  package static func defaultMaximumAllocations() -> Int {
+    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
+    let affordable = memory / 32 / bytesPerAllocation
+    return max(10_000, min(1_000_000, affordable))
+  }
+
+  /// Kernel memory per recordable block: 24 bytes in a table that is three quarters full at the limit.
+  static let bytesPerAllocation = 32
+}

@@ -1,0 +1,192 @@
+import BPFRuntime
+import CTraceABI
+
+/// The tables that the programs keep in the kernel, read through shared memory.
+package final class TraceTables {
+  private let blocks: MappedArray
+  private let sites: MappedArray
+  private let processes: MappedArray
+  private let globals: MappedArray
+  private let stacks: BPFMap
+  private let counters: BPFMap
+  private let hits: BPFMap
+  private let slots: BPFMap
+  private let bucketCount: Int
+  let siteCount: Int
+  /// Stacks do not change once stored; one system call each, once.
+  private var knownStacks: [UInt64: StoredStack] = [:]
+
+  /// A stored stack, its frames leaf first.
+  struct StoredStack {
+    var frames: [UInt64]
+    var outcome: UInt32
+  }
+
+  init(object: BPFObject, bucketCount: Int, siteCount: Int) throws(BPFError) {
+    blocks = try object.map("blocks").memoryMapped()
+    sites = try object.map("sites").memoryMapped()
+    processes = try object.map("processes").memoryMapped()
+    globals = try object.map("globals").memoryMapped()
+    stacks = try object.map("stacks")
+    counters = try object.map("counters")
+    hits = try object.map("probe_hits")
+    slots = try object.map("process_slots")
+    self.bucketCount = bucketCount
+    self.siteCount = siteCount
+  }
+
+  // MARK: Sites
+
+  /// A site's totals as the kernel has them at this moment.
+  struct SiteRecord {
+    var index: Int
+    var site: lt_site
+  }
+
+  /// Every site in use. Frees are read before allocations, so a site never seems to have freed more than it allocated.
+  func readSites() -> [SiteRecord] {
+    let table = sites.bytes.bindMemory(to: lt_site.self)
+    var result: [SiteRecord] = []
+    for index in 0..<siteCount where table[index].key != 0 && table[index].is_ready != 0 {
+      var site = table[index]
+      site.freed_bytes = table[index].freed_bytes
+      site.freed_count = table[index].freed_count
+      site.allocated_bytes = max(table[index].allocated_bytes, site.freed_bytes)
+      site.allocated_count = max(table[index].allocated_count, site.freed_count)
+      result.append(SiteRecord(index: index, site: site))
+    }
+    return result
+  }
+
+  func stackHash(ofSite index: UInt32) -> UInt64 {
+    guard Int(index) < siteCount else { return 0 }
+    return sites.bytes.bindMemory(to: lt_site.self)[Int(index)].stack_hash
+  }
+
+  /// The frames of a stack, or nil when they could not be stored.
+  func stack(hash: UInt64) -> StoredStack? {
+    if let known = knownStacks[hash] { return known }
+    guard let stack = stacks.value(lt_stack.self, for: hash) else { return nil }
+    let depth = min(Int(stack.depth), Int(LT_MAX_STACK_DEPTH))
+    let frames = withUnsafeBytes(of: stack.frames) { Array($0.bindMemory(to: UInt64.self).prefix(depth)) }
+    let summary = StoredStack(frames: frames, outcome: stack.outcome)
+    knownStacks[hash] = summary
+    return summary
+  }
+
+  /// Gives back what belongs to a process image that is gone: its sites, and stacks that no other site names.
+  func removeSites(slot: UInt32, olderThan generation: UInt32) {
+    let table = sites.bytes.bindMemory(to: lt_site.self)
+    var freedStacks: Set<UInt64> = []
+    for index in 0..<siteCount
+    where table[index].key != 0 && table[index].process_slot == slot
+      && table[index].process_generation < generation
+    {
+      freedStacks.insert(table[index].stack_hash)
+      table[index] = lt_site()
+    }
+    for index in 0..<siteCount where table[index].key != 0 {
+      freedStacks.remove(table[index].stack_hash)
+    }
+    for hash in freedStacks {
+      stacks.remove(hash)
+      knownStacks[hash] = nil
+    }
+  }
+
+  // MARK: Blocks
+
+  struct BlockRecord {
+    var address: UInt64
+    var sizeInBytes: UInt64
+    var site: Int
+    /// CLOCK_MONOTONIC nanoseconds.
+    var time: UInt64
+    var slot: UInt32
+    /// Low bits of the process generation.
+    var generation: UInt32
+  }
+
+  /// Calls `body` for every outstanding block. Blocks come and go meanwhile; each is read whole or not at all.
+  func forEachBlock(_ body: (BlockRecord) -> Void) {
+    let buckets = blocks.bytes.bindMemory(to: lt_block_bucket.self)
+    let addressMask = (UInt64(1) << UInt64(LT_KEY_ADDRESS_BITS)) - 1
+    let slotMask = UInt64(LT_MAX_PROCESS_SLOTS) - 1
+    for index in 0..<bucketCount {
+      let bucket = UnsafeRawPointer(buckets.baseAddress! + index)
+      let keys = bucket.assumingMemoryBound(to: UInt64.self)
+      let payloads = (bucket + 8 * Int(LT_BUCKET_ENTRIES)).assumingMemoryBound(
+        to: lt_block_payload.self)
+      for entry in 0..<Int(LT_BUCKET_ENTRIES) {
+        let key = keys[entry]
+        guard key > LT_BLOCK_BUSY else { continue }
+        let payload = payloads[entry]
+        guard keys[entry] == key else { continue }
+        body(
+          BlockRecord(
+            address: key & addressMask, sizeInBytes: payload.size_and_site >> UInt64(LT_SITE_BITS),
+            site: Int(payload.size_and_site & (UInt64(LT_MAX_SITES) - 1)), time: payload.time,
+            slot: UInt32(key >> UInt64(LT_KEY_ADDRESS_BITS) & slotMask),
+            generation: UInt32(key >> UInt64(LT_KEY_ADDRESS_BITS + LT_KEY_SLOT_BITS))))
+      }
+    }
+  }
+
+  /// Takes out the blocks of a process image that is gone; its programs can no longer change them.
+  func removeBlocks(slot: UInt32, keepingGeneration kept: UInt32?) {
+    let buckets = blocks.bytes.bindMemory(to: UInt64.self)
+    let wordsPerBucket = MemoryLayout<lt_block_bucket>.size / 8
+    let slotShift = UInt64(LT_KEY_ADDRESS_BITS)
+    let generationShift = UInt64(LT_KEY_ADDRESS_BITS + LT_KEY_SLOT_BITS)
+    let generationMask = UInt32(1 << LT_KEY_GENERATION_BITS) - 1
+    var removed: UInt64 = 0
+    for index in 0..<bucketCount {
+      for entry in 0..<Int(LT_BUCKET_ENTRIES) {
+        let word = buckets.baseAddress! + index * wordsPerBucket + entry
+        let key = word.pointee
+        guard key > LT_BLOCK_BUSY,
+          UInt32(key >> slotShift & (UInt64(LT_MAX_PROCESS_SLOTS) - 1)) == slot
+        else { continue }
+        if let kept, UInt32(key >> generationShift) == kept & generationMask { continue }
+        if ctrace_compare_exchange(word, key, 0) { removed += 1 }
+      }
+    }
+    ctrace_subtract(globals.bytes.bindMemory(to: UInt64.self).baseAddress!, removed)
+  }
+
+  // MARK: Processes
+
+  func process(slot: UInt32) -> lt_process {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)]
+  }
+
+  /// Makes a slot stand for a process, before its first probe is attached.
+  func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
+      process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
+      unmatched_frees: 0, failed_allocations: 0, loader_changes: 0, loader_answers: 0, is_held: 0)
+    try slots.set(slot, for: UInt32(processID))
+  }
+
+  func leave(processID: Int32) { slots.remove(UInt32(processID)) }
+
+  func setTrampoline(_ address: UInt64, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
+  }
+
+  /// Lets a process go on that waits for its loader's change number `change` to be looked at.
+  func answerLoader(change: UInt64, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].loader_answers = change
+  }
+
+  /// While held, the process does not wait at changes of its loader: user space steps it itself.
+  func setHeld(_ isHeld: Bool, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].is_held = isHeld ? 1 : 0
+  }
+
+  // MARK: Counters
+
+  func counterValues() -> [UInt64] { counters.sumOverCPUs() }
+
+  func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
+}

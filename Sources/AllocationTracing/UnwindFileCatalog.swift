@@ -1,0 +1,76 @@
+import CElfUtils
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// Which table belongs to which file, and how the file's addresses relate to those of a mapping.
+struct UnwindFileCatalog {
+  /// A file's content as far as it can be told without reading it.
+  struct Key: Hashable {
+    let device: UInt64
+    let inode: UInt64
+    let size: Int64
+    let changeSeconds: Int
+    let changeNanoseconds: Int
+
+    /// Stands for the vDSO, which is no file.
+    static let virtualObject = Key()
+
+    private init() {
+      (device, inode, size, changeSeconds, changeNanoseconds) = (0, 0, 0, 0, 0)
+    }
+
+    /// The key of an open file.
+    init?(descriptor: Int32) {
+      var status = stat()
+      guard fstat(descriptor, &status) == 0 else { return nil }
+      device = UInt64(status.st_dev)
+      inode = UInt64(status.st_ino)
+      size = Int64(status.st_size)
+      changeSeconds = status.st_ctim.tv_sec
+      changeNanoseconds = status.st_ctim.tv_nsec
+    }
+  }
+
+  struct File {
+    var source: UnwindPublication.Source
+    /// Address in the file of the table's block 0.
+    var textStart: UInt64
+    let segments: [ElfFile.LoadSegment]
+
+    /// Where an address of the file is loaded, given the mapping of a part of it.
+    func loadedAddress(of address: UInt64, in mapping: Mapping) -> UInt64? {
+      for segment in segments {
+        // Mappings begin at a page, segments anywhere in one.
+        let firstOffset = segment.fileOffset & ~0xfff
+        guard mapping.fileOffset >= firstOffset,
+          mapping.fileOffset - firstOffset < segment.fileSize &+ 0xfff
+        else { continue }
+        let mapped = segment.virtualAddress &+ mapping.fileOffset &- segment.fileOffset
+        return address &+ mapping.start &- mapped
+      }
+      return nil
+    }
+  }
+
+  private var files: [Key: File] = [:]
+
+  subscript(key: Key) -> File? {
+    get { files[key] }
+    set { files[key] = newValue }
+  }
+
+  /// Tables that are gone must be loaded again.
+  mutating func forget(tables: Set<UnwindTableStore.Identifier>) {
+    guard !tables.isEmpty else { return }
+    files = files.filter {
+      if case .table(let identifier) = $0.value.source { return !tables.contains(identifier) }
+      return true
+    }
+  }
+
+  /// Files that did not fit may fit now.
+  mutating func forgetRefused() {
+    files = files.filter { $0.value.source != .refused }
+  }
+}

@@ -1,0 +1,41 @@
+import BPFRuntime
+import CTraceABI
+import ProcessImage
+
+/// The session-wide dictionary of unwind rules, in the map `lt_unwind_rules`. Rules are only added: a program that reads
+/// an identifier always finds the rule that it was given out for.
+struct UnwindRuleDictionary {
+  private let memory: MappedArray
+  private var identifiers: [UInt64: UInt16] = [:]
+  private var next = Int(LT_UNWIND_FIRST_FREE_RULE_ID.rawValue)
+  /// Rules that did not fit and became "unsupported".
+  private(set) var refusedCount = 0
+
+  init(map: BPFMap) throws(BPFError) {
+    memory = try map.memoryMapped()
+    for (identifier, rule) in CFIRule.fixed.enumerated() {
+      memory.bytes.storeBytes(of: rule, toByteOffset: identifier * 8, as: UInt64.self)
+      if identifier != Int(LT_UNWIND_RULE_ID_EMPTY.rawValue) {
+        identifiers[rule] = UInt16(identifier)
+      }
+    }
+  }
+
+  var count: Int { next }
+
+  /// The identifiers of a table's rules, entering those that are new.
+  mutating func identifiers(of rules: [UInt64]) -> [UInt16] {
+    rules.map { rule in
+      if let known = identifiers[rule] { return known }
+      guard next < Int(LT_UNWIND_MAX_RULES) else {
+        refusedCount += 1
+        return UInt16(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
+      }
+      let identifier = UInt16(next)
+      memory.bytes.storeBytes(of: rule, toByteOffset: next * 8, as: UInt64.self)
+      identifiers[rule] = identifier
+      next += 1
+      return identifier
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import ProcessImage
+import TraceModel
+
+// MARK: - From mappings to tables
+
+extension UnwindTables {
+  /// Whether the walker should know a mapping. The page that the kernel puts into a process for uprobes must stay
+  /// unknown: return addresses in it are put back by other means.
+  static func isRelevant(_ mapping: Mapping) -> Bool {
+    mapping.permissions.contains(.execute) && mapping.path != "[uprobes]"
+      && mapping.end <= 1 << UInt64(LT_UNWIND_ADDRESS_BITS)
+  }
+
+  /// Finds or loads the tables of executable mappings, each with one more reference: ``releaseTables(of:)``.
+  func loadTables(
+    slot: UInt32, generation: UInt32, processID: Int32, mappings: [Mapping]
+  ) throws(BPFError) -> [UnwindPublication.Entry] {
+    var entries: [UnwindPublication.Entry] = []
+    entries.reserveCapacity(mappings.count)
+    let old = publications[slot].flatMap { $0.generation == generation ? $0 : nil }
+    var oldIndex = 0
+    for mapping in mappings {
+      // Both lists ascend.
+      while let old, oldIndex < old.mappings.count, old.mappings[oldIndex].start < mapping.start {
+        oldIndex += 1
+      }
+      let entry: UnwindPublication.Entry
+      if let old, oldIndex < old.mappings.count, old.mappings[oldIndex] == mapping,
+        old.entries[oldIndex].source != .refused, isPublished(oldIndex, of: old, slot: slot)
+      {
+        entry = old.entries[oldIndex]
+      } else {
+        entry = try load(mapping, processID: processID)
+      }
+      // At once, so that a collection for the next one's sake leaves this one alone.
+      if case .table(let identifier) = entry.source { store.retain(identifier) }
+      entries.append(entry)
+    }
+    return entries
+  }
+
+  func releaseTables(of entries: [UnwindPublication.Entry]) {
+    for entry in entries {
+      if case .table(let identifier) = entry.source { store.release(identifier) }
+    }
+  }
+
+  private func load(
+    _ mapping: Mapping, processID: Int32
+  ) throws(BPFError) -> UnwindPublication.Entry {
+    var entry = UnwindPublication.Entry(
+      start: mapping.start, end: mapping.end, source: .none, tableStart: mapping.start)
+    let file: UnwindFileCatalog.File?
+    if mapping.path == "[vdso]" {
+      file = try loadVirtualObject()
+    } else if mapping.isFileBacked {
+      file = try loadFile(mapping, processID: processID)
+    } else {
+      file = nil
+    }
+    guard let file else { return entry }
+    if file.source == .refused {
+      entry.source = .refused
+    } else if let tableStart = file.loadedAddress(of: file.textStart, in: mapping) {
+      entry.source = file.source
+      entry.tableStart = tableStart
+    }
+    return entry
+  }
+
+  private func loadFile(
+    _ mapping: Mapping, processID: Int32
+  ) throws(BPFError) -> UnwindFileCatalog.File? {
+    do {
+      let descriptor = try RootedFile.open(mapping: mapping, processID: processID)
+      guard let key = UnwindFileCatalog.Key(descriptor: descriptor.descriptor) else { return nil }
+      if let known = files[key] { return known }
+      let file = try ElfFile(descriptor: descriptor.descriptor, name: mapping.path)
+      let loaded = try load(file)
+      file.releasePages()
+      files[key] = loaded
+      return loaded
+    } catch let error as BPFError {
+      throw error
+    } catch {
+      refusals.insert(Refusal(path: mapping.path, reason: .unreadable("\(error)")))
+      return nil
+    }
+  }
+
+  /// The vDSO is the same in all processes: ours is read.
+  private func loadVirtualObject() throws(BPFError) -> UnwindFileCatalog.File? {
+    if let known = files[.virtualObject] { return known }
+    guard let file = VirtualObject.copy() else { return nil }
+    let loaded = try load(file)
+    files[.virtualObject] = loaded
+    return loaded
+  }
+
+  private func load(_ file: ElfFile) throws(BPFError) -> UnwindFileCatalog.File {
+    var loaded = UnwindFileCatalog.File(
+      source: .none, textStart: 0, segments: file.loadSegments.filter(\.isExecutable))
+    let conversion = Result { () throws(CFIError) in
+      try CFITable(file: file, limits: .init(words: limits.tableBytesPerFile / 4))
+    }
+    switch conversion {
+    case .success(let table):
+      loaded.textStart = table.textStart
+      if let identifier = try add(table) {
+        loaded.source = .table(identifier)
+      } else {
+        loaded.source = .refused
+        refusals.insert(Refusal(path: file.name, reason: .tooLarge))
+      }
+    case .failure(.empty): break
+    case .failure(.tooLarge):
+      loaded.source = .refused
+      refusals.insert(Refusal(path: file.name, reason: .tooLarge))
+    }
+    return loaded
+  }
+
+  /// Stores a table, giving up unused ones if there is no room otherwise.
+  private func add(_ table: CFITable) throws(BPFError) -> UnwindTableStore.Identifier? {
+    if let identifier = try store.add(table) { return identifier }
+    collect()
+    return try store.add(table)
+  }
+}

@@ -1,0 +1,33 @@
+import CLibBPF
+import Glibc
+
+/// A refused BPF operation: what was tried, the error number, and what libbpf and the verifier said.
+package struct BPFError: Error, CustomStringConvertible, Sendable {
+  /// What was tried, for example `load allocate_session`.
+  package var operation: String
+  /// errno of the refusal, positive.
+  package var code: Int32
+  /// libbpf's messages and the verifier's log, empty when there were none.
+  package var log: String
+
+  package init(operation: String, code: Int32, log: String = "") {
+    self.operation = operation
+    self.code = code
+    self.log = log
+  }
+
+  package var description: String {
+    let reason = String(cString: strerror(code))
+    // The verifier's reason is in the last lines; the rest is for --verbose.
+    let detail = log.split(separator: "\n").last { !$0.contains("failed to load") } ?? ""
+    return detail.isEmpty ? "\(operation): \(reason)" : "\(operation): \(reason) (\(detail))"
+  }
+
+  /// Takes what libbpf logged since the last call.
+  static func takeLog() -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1 << 16) { buffer in
+      _ = clibbpf_take_log(buffer.baseAddress!, buffer.count)
+      return String(cString: buffer.baseAddress!)
+    }
+  }
+}

@@ -1,0 +1,49 @@
+// What BPF/unwind_probe.bpf.c, the harness of the stack walker, shares with the tests and the benchmark.
+#pragma once
+#include "unwind_abi.h"
+
+#define LT_PROBE_BUCKETS 2048
+#define LT_PROBE_BUCKET_NANOSECONDS 4
+#define LT_PROBE_STACK_PAGES 8
+
+// What the programs do; set before loading.
+struct lt_probe_configuration {
+  __u32 walks;
+  // The kernel's own walk, too.
+  __u32 kernel_walks;
+  // 1 of this many events, by chance, is sent as a sample with a copy of the stack; 0: none.
+  __u32 sample_period;
+  // Stop the process when a walk lacks a table, so that the next ones do not.
+  __u32 stops;
+};
+
+struct lt_probe_totals {
+  __u64 events;
+  __u64 frames;
+  __u64 nanoseconds;
+  __u64 kernel_nanoseconds;
+  // Indexed by enum lt_unwind_status.
+  __u64 statuses[4];
+  __u64 with_frame_pointers;
+  __u64 stops;
+  // Complete stacks by their depth.
+  __u64 depths[LT_MAX_STACK_DEPTH + 1];
+  // Durations of the walks and of the kernel's own; the last bucket holds all longer ones.
+  __u32 histogram[LT_PROBE_BUCKETS];
+  __u32 kernel_histogram[LT_PROBE_BUCKETS];
+};
+_Static_assert(sizeof(struct lt_probe_totals) == 17488, "struct lt_probe_totals");
+
+// One event: the registers, the stack that was found, and a copy of the stack memory for an independent unwinder.
+struct lt_probe_sample {
+  __u32 process_id;
+  __u32 pc_kind;
+  __u32 depth;
+  __u32 outcome;
+  __u64 pc, sp, bp, bx, r12, r13, r14, r15;
+  __u64 frames[LT_MAX_STACK_DEPTH + 1];
+  // Pages copied, from the page that sp is in.
+  __u64 stack_pages;
+  __u8 stack[LT_PROBE_STACK_PAGES][4096];
+};
+_Static_assert(sizeof(struct lt_probe_sample) == 33880, "struct lt_probe_sample");

@@ -1,0 +1,223 @@
+import CTraceABI
+
+/// Converts `.eh_frame` to a ``CFITable``.
+///
+/// The section may come from a hostile file: every read is checked, malformed records are counted and left out, and both
+/// time and memory are linear in the section's size. The format is that of the Linux Standard Base 5.0, chapter 10.6,
+/// and of DWARF 5, section 6.4.
+package struct CFIConverter {
+  /// What bounds a conversion.
+  package struct Limits: Sendable {
+    /// The largest table, in 32-bit words.
+    package var words: Int
+    /// The largest distance between the first and the last function, in bytes.
+    package var textSpan: UInt64
+
+    package init(words: Int = 6 << 20, textSpan: UInt64 = 1 << 30) {
+      self.words = words
+      self.textSpan = textSpan
+    }
+  }
+
+  /// A function (FDE) found by the first pass.
+  struct Function {
+    var start: UInt64
+    var size: UInt64
+    /// Where its program is in the section.
+    var program: Range<Int>
+    var common: Int
+  }
+
+  let section: UnsafeRawBufferPointer
+  let sectionAddress: UInt64
+  let executableRange: Range<UInt64>
+  let limits: Limits
+
+  var commons: [CFICommonInformation] = []
+  var functions: [Function] = []
+  var output = CFITableBuilder()
+
+  // The state of the program that runs.
+  var state = CFIState()
+  var remembered: [CFIState] = []
+  var address: UInt64 = 0
+
+  /// Converts a section.
+  ///
+  /// - Parameters:
+  ///   - section: the contents of `.eh_frame`; must stay valid and unchanged during the call.
+  ///   - sectionAddress: the section's virtual address in the file.
+  ///   - executableRange: the virtual addresses that executable segments span; functions outside are left out.
+  /// - Throws: ``CFIError``.
+  package static func convert(
+    ehFrame section: UnsafeRawBufferPointer, sectionAddress: UInt64,
+    executableRange: Range<UInt64>, limits: Limits = Limits()
+  ) throws(CFIError) -> CFITable {
+    var converter = CFIConverter(
+      section: section, sectionAddress: sectionAddress, executableRange: executableRange,
+      limits: limits)
+    return try converter.convert()
+  }
+
+  private init(
+    section: UnsafeRawBufferPointer, sectionAddress: UInt64, executableRange: Range<UInt64>,
+    limits: Limits
+  ) {
+    self.section = section
+    self.sectionAddress = sectionAddress
+    self.executableRange = executableRange
+    self.limits = limits
+  }
+
+  private mutating func convert() throws(CFIError) -> CFITable {
+    readRecords()
+    let order = CFIFunctionOrder.ascending(functions)
+    guard let first = order.first else { throw .empty }
+    let start = functions[Int(first)].start
+    output.begin(at: start)
+    for index in order {
+      let function = functions[Int(index)]
+      guard function.start - start < limits.textSpan else {
+        output.statistics.malformedRecords += 1
+        continue
+      }
+      run(function)
+      guard output.wordCount <= limits.words else { throw .tooLarge(words: output.wordCount) }
+    }
+    return output.finish()
+  }
+}
+
+// MARK: - Records
+
+extension CFIConverter {
+  /// Finds all functions and the common parts that they refer to.
+  private mutating func readRecords() {
+    guard let base = section.baseAddress else { return }
+    functions.reserveCapacity(section.count / 64)
+    var indexOfCommon: [Int: Int] = [:]
+    var lastCommon = (offset: -1, index: -1)
+    var reader = CFIReader(base: base, position: 0, end: section.count)
+
+    while reader.end - reader.position >= 4 {
+      let shortLength = reader.read(UInt32.self)
+      // A zero length ends the section; linkers leave some inside, too.
+      if shortLength == 0 { continue }
+      let is64Bit = shortLength == 0xffff_ffff
+      let length = is64Bit ? reader.read(UInt64.self) : UInt64(shortLength)
+      let start = reader.position
+      reader.skip(length)
+      if reader.failed {
+        output.statistics.malformedRecords += 1
+        return
+      }
+      var record = CFIReader(base: base, position: start, end: reader.position)
+      let identifier =
+        is64Bit ? Int(truncatingIfNeeded: record.read(UInt64.self)) : Int(record.read(UInt32.self))
+      // Common parts are read when a function refers to one.
+      if identifier == 0 { continue }
+      let (offset, overflow) = start.subtractingReportingOverflow(identifier)
+      if overflow || offset < 0 || record.failed {
+        output.statistics.malformedRecords += 1
+        continue
+      }
+      if offset != lastCommon.offset {
+        let index = indexOfCommon[offset] ?? readCommonInformation(at: offset)
+        indexOfCommon[offset] = index
+        lastCommon = (offset, index)
+      }
+      if lastCommon.index < 0 || !readFunction(&record, common: lastCommon.index) {
+        output.statistics.malformedRecords += 1
+      }
+    }
+  }
+
+  /// Reads the common part whose length field is at `offset`. Returns its index, or −1 if it is malformed.
+  private mutating func readCommonInformation(at offset: Int) -> Int {
+    guard let base = section.baseAddress, section.count - offset >= 4 else { return -1 }
+    var reader = CFIReader(base: base, position: offset, end: section.count)
+    let shortLength = reader.read(UInt32.self)
+    let is64Bit = shortLength == 0xffff_ffff
+    let length = is64Bit ? reader.read(UInt64.self) : UInt64(shortLength)
+    let start = reader.position
+    reader.skip(length)
+    guard !reader.failed else { return -1 }
+    reader = CFIReader(base: base, position: start, end: reader.position)
+    guard (is64Bit ? reader.read(UInt64.self) : UInt64(reader.read(UInt32.self))) == 0 else {
+      return -1
+    }
+
+    var common = CFICommonInformation()
+    let version = reader.readByte()
+    guard version == 1 || version == 3 else { return -1 }
+    var augmentation: [UInt8] = []
+    while case let byte = reader.readByte(), byte != 0 {
+      guard augmentation.count < 16 else { return -1 }
+      augmentation.append(byte)
+    }
+    common.codeAlignment = reader.readULEB128()
+    common.dataAlignment = reader.readSLEB128()
+    common.returnAddressRegister = version == 1 ? UInt64(reader.readByte()) : reader.readULEB128()
+    if augmentation.first == UInt8(ascii: "z") {
+      common.hasAugmentationData = true
+      let size = reader.readULEB128()
+      let dataStart = reader.position
+      reader.skip(size)
+      guard !reader.failed else { return -1 }
+      var data = CFIReader(base: base, position: dataStart, end: reader.position)
+      guard readAugmentation(augmentation.dropFirst(), data: &data, into: &common) else {
+        return -1
+      }
+    } else if !augmentation.isEmpty {
+      return -1
+    }
+    guard !reader.failed, common.returnAddressRegister == CFIState.returnAddressColumn else {
+      return -1
+    }
+
+    state = CFIState()
+    address = 0
+    remembered.removeAll(keepingCapacity: true)
+    execute(&reader, common: common, end: 0)
+    guard !reader.failed else { return -1 }
+    common.initialState = state
+    commons.append(common)
+    return commons.count - 1
+  }
+
+  private func readAugmentation(
+    _ letters: ArraySlice<UInt8>, data: inout CFIReader, into common: inout CFICommonInformation
+  ) -> Bool {
+    for letter in letters {
+      switch letter {
+      case UInt8(ascii: "R"): common.pointerEncoding = data.readByte()
+      case UInt8(ascii: "L"): _ = data.readByte()
+      case UInt8(ascii: "P"):
+        // Only its size matters here: the pointer may be indirect.
+        let encoding = data.readByte() & 0x0f
+        guard data.readPointer(encoding: encoding, sectionAddress: sectionAddress) != nil else {
+          return false
+        }
+      case UInt8(ascii: "S"): common.isSignalFrame = true
+      default: return false
+      }
+    }
+    return !data.failed
+  }
+
+  private mutating func readFunction(_ record: inout CFIReader, common index: Int) -> Bool {
+    let encoding = commons[index].pointerEncoding
+    guard let start = record.readPointer(encoding: encoding, sectionAddress: sectionAddress),
+      let size = record.readPointer(encoding: encoding & 0x0f, sectionAddress: sectionAddress)
+    else { return false }
+    if commons[index].hasAugmentationData { record.skip(record.readULEB128()) }
+    guard !record.failed else { return false }
+    // Linkers leave empty functions, and functions at 0, where they discarded code.
+    guard size != 0, executableRange.contains(start) else { return true }
+    functions.append(
+      Function(
+        start: start, size: min(size, executableRange.upperBound - start),
+        program: record.position..<record.end, common: index))
+    return functions.count <= Int(UInt32.max)
+  }
+}

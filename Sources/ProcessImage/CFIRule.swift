@@ -1,0 +1,124 @@
+import CTraceABI
+
+/// The walker's 64-bit rules; the layout is in `unwind_abi.h`.
+package enum CFIRule {
+  package static let end = UInt64(LT_UNWIND_RULE_END.rawValue)
+  package static let unsupported = UInt64(LT_UNWIND_RULE_UNSUPPORTED.rawValue)
+  package static let noRow = UInt64(LT_UNWIND_RULE_NO_ROW.rawValue)
+
+  /// The rules with a fixed identifier, at their identifiers.
+  package static let fixed: [UInt64] = [unsupported, noRow, end, unsupported]
+
+  @inline(__always)
+  static func encode(
+    _ kind: lt_unwind_rule_kind, cfaOffset: Int64, rbpOffset: Int64 = 0, auxiliary: UInt64 = 0
+  ) -> UInt64 {
+    guard cfaOffset == Int64(Int32(truncatingIfNeeded: cfaOffset)),
+      rbpOffset == Int64(Int16(truncatingIfNeeded: rbpOffset)), auxiliary <= 0xff
+    else { return unsupported }
+    return UInt64(UInt32(truncatingIfNeeded: cfaOffset)) << 32
+      | UInt64(UInt16(truncatingIfNeeded: rbpOffset)) << 16
+      | auxiliary << 8 | UInt64(kind.rawValue)
+  }
+}
+
+/// The state that a call-frame program computes, for the registers that the walker follows.
+struct CFIState: Equatable {
+  /// Where the CFA is.
+  enum CFA: Equatable {
+    case register(UInt64)
+    /// `*(register + offset) + addend`.
+    case dereferenced(UInt64, addend: UInt64)
+    /// The standard expression of a procedure linkage table: CFA = rsp + offset + (pc & 15 >= threshold) << 3.
+    case linkageTable(threshold: UInt64)
+    case unsupported
+  }
+
+  /// Where a register of the caller is.
+  enum Location: Equatable {
+    /// Nothing said, or in the register itself.
+    case same
+    case undefined
+    /// In memory at CFA + offset.
+    case offset(Int64)
+    /// In memory at register + offset.
+    case relative(UInt64, Int64)
+    case unsupported
+  }
+
+  static let rbp: UInt64 = 6
+  static let rsp: UInt64 = 7
+  static let returnAddressColumn: UInt64 = 16
+
+  var cfa = CFA.unsupported
+  var cfaOffset: Int64 = 0
+  var rbp = Location.same
+  var rsp = Location.same
+  var returnAddress = Location.same
+
+  /// The walker's rule for this state.
+  func rule(isSignalFrame: Bool) -> UInt64 {
+    switch returnAddress {
+    case .undefined: return CFIRule.end
+    case .offset(-8): break
+    case .relative(Self.rsp, let offset) where isSignalFrame: return signalRule(pcOffset: offset)
+    default: return CFIRule.unsupported
+    }
+    guard rsp == .same else { return CFIRule.unsupported }
+    switch cfa {
+    case .register(Self.rsp): return plainRule(LT_UNWIND_RULE_RSP, register: Self.rsp)
+    case .register(Self.rbp): return plainRule(LT_UNWIND_RULE_RBP, register: Self.rbp)
+    case .dereferenced(Self.rsp, let addend):
+      return dereferencedRule(LT_UNWIND_RULE_RSP_DEREFERENCED, addend: addend)
+    case .dereferenced(Self.rbp, let addend):
+      return dereferencedRule(LT_UNWIND_RULE_RBP_DEREFERENCED, addend: addend)
+    case .linkageTable(let threshold):
+      guard rbp == .same else { return CFIRule.unsupported }
+      return CFIRule.encode(LT_UNWIND_RULE_PLT, cfaOffset: cfaOffset, auxiliary: threshold)
+    default: return CFIRule.unsupported
+    }
+  }
+
+  private func plainRule(_ kind: lt_unwind_rule_kind, register: UInt64) -> UInt64 {
+    switch rbp {
+    case .same, .undefined: return CFIRule.encode(kind, cfaOffset: cfaOffset)
+    case .offset(let offset): return plainRule(kind, rbpOffset: offset)
+    case .relative(register, let offset):
+      return plainRule(kind, rbpOffset: offset &- cfaOffset)
+    default: return CFIRule.unsupported
+    }
+  }
+
+  /// The walker looks for rbp in the same window as for the return address, just below it.
+  @inline(__always)
+  private func plainRule(_ kind: lt_unwind_rule_kind, rbpOffset: Int64) -> UInt64 {
+    guard rbpOffset <= -16, rbpOffset >= -Int64(LT_UNWIND_MAX_RBP_DEPTH), rbpOffset & 7 == 0 else {
+      return CFIRule.unsupported
+    }
+    return CFIRule.encode(kind, cfaOffset: cfaOffset, rbpOffset: rbpOffset)
+  }
+
+  private func dereferencedRule(_ kind: lt_unwind_rule_kind, addend: UInt64) -> UInt64 {
+    guard addend < UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE) else { return CFIRule.unsupported }
+    switch rbp {
+    case .same, .undefined:
+      return CFIRule.encode(kind, cfaOffset: cfaOffset, auxiliary: addend)
+    case .offset(let offset) where offset != 0:
+      return CFIRule.encode(kind, cfaOffset: cfaOffset, rbpOffset: offset, auxiliary: addend)
+    case .relative(Self.rbp, let offset):
+      return CFIRule.encode(
+        kind, cfaOffset: cfaOffset, rbpOffset: offset,
+        auxiliary: addend | UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE))
+    default: return CFIRule.unsupported
+    }
+  }
+
+  /// A signal frame counts only if it says what the kernel's `struct rt_sigframe` looks like: the CFA is the
+  /// interrupted rsp, and rbp, rsp and pc are where `struct sigcontext` has them.
+  private func signalRule(pcOffset: Int64) -> UInt64 {
+    guard cfa == .dereferenced(Self.rsp, addend: 0), cfaOffset == pcOffset &- 8,
+      rbp == .relative(Self.rsp, pcOffset &- 48)
+    else { return CFIRule.unsupported }
+    return CFIRule.encode(LT_UNWIND_RULE_SIGNAL, cfaOffset: pcOffset &- 168)
+  }
+}

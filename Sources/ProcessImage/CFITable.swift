@@ -1,0 +1,68 @@
+import CTraceABI
+
+/// The call-frame information of one file, in the rows that the walker in `BPF/unwind.bpf.h` uses.
+package struct CFITable: Sendable {
+  /// What the conversion met.
+  package struct Statistics: Equatable, Sendable {
+    /// Functions (FDEs) converted.
+    package var functions = 0
+    /// FDEs and CIEs that could not be read, and rows dropped with them.
+    package var malformedRecords = 0
+    /// Rows with a rule that the walker cannot express.
+    package var unsupportedRows = 0
+    /// Functions that begin inside another one; only what lies outside is kept.
+    package var overlappingFunctions = 0
+  }
+
+  /// Virtual address in the file of block 0; a multiple of the block size.
+  package var textStart: UInt64 = 0
+  /// For each block of text the index of its first row, and at the end the number of rows.
+  package var blockStarts: [UInt32] = []
+  /// The rows, ascending: bits 31–24 the offset in the block, the rest an index into ``rules``.
+  package var rows: [UInt32] = []
+  /// The rules used, the fixed ones first.
+  package var rules: [UInt64] = CFIRule.fixed
+  package var statistics = Statistics()
+
+  /// A table of no text.
+  package init() {}
+
+  package var blockCount: Int { max(0, blockStarts.count - 1) }
+  /// First address after the last block.
+  package var textEnd: UInt64 { textStart + UInt64(blockCount) << UInt64(LT_UNWIND_BLOCK_SHIFT) }
+  /// The size of the table as the walker stores it, in 32-bit words.
+  package var wordCount: Int { blockStarts.count + rows.count }
+
+  /// The rule for `address`, looked up as the walker does.
+  package func rule(at address: UInt64) -> UInt64 {
+    guard address >= textStart, address < textEnd else { return CFIRule.noRow }
+    let offset = address - textStart
+    let block = Int(offset >> UInt64(LT_UNWIND_BLOCK_SHIFT))
+    var low = Int(blockStarts[block])
+    var high = Int(blockStarts[block + 1])
+    let key = UInt32(offset & 0xff) << 24 | 0xff_ffff
+    while low < high {
+      let middle = (low + high) / 2
+      if rows[middle] <= key { low = middle + 1 } else { high = middle }
+    }
+    return low == 0 ? CFIRule.noRow : rules[Int(rows[low - 1] & 0xffff)]
+  }
+
+  /// Calls `body` with the first address and the rule of each row, ascending.
+  package func forEachRow(_ body: (_ address: UInt64, _ rule: UInt64) throws -> Void) rethrows {
+    for block in 0..<blockCount {
+      let start = textStart + UInt64(block) << UInt64(LT_UNWIND_BLOCK_SHIFT)
+      for index in Int(blockStarts[block])..<Int(blockStarts[block + 1]) {
+        try body(start + UInt64(rows[index] >> 24), rules[Int(rows[index] & 0xffff)])
+      }
+    }
+  }
+}
+
+/// Why a file has no table.
+package enum CFIError: Error, Equatable {
+  /// The section holds no usable function.
+  case empty
+  /// The table would exceed the limit; the size in 32-bit words at which the conversion stopped.
+  case tooLarge(words: Int)
+}

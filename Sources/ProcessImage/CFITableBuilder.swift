@@ -1,0 +1,122 @@
+import CTraceABI
+
+/// Appends rows to a ``CFITable`` in ascending order.
+struct CFITableBuilder {
+  /// Space between functions up to this size that ends at a function's alignment is padding, not code without
+  /// call-frame information: it gets no row of its own.
+  private static let functionAlignment: UInt64 = 16
+
+  private var table = CFITable()
+  private var identifiers = CFIRuleIdentifiers()
+  private var textStart: UInt64 = 0
+  /// Rows below this address exist already.
+  private var floor: UInt64 = 0
+  private var lastIdentifier: UInt32 = .max
+  private var lastAddress: UInt64 = .max
+
+  var statistics: CFITable.Statistics {
+    get { table.statistics }
+    set { table.statistics = newValue }
+  }
+
+  var wordCount: Int { table.wordCount }
+
+  /// Starts the table at the block of `address`.
+  mutating func begin(at address: UInt64) {
+    textStart = address & ~(1 << UInt64(LT_UNWIND_BLOCK_SHIFT) - 1)
+    table.textStart = textStart
+    floor = address
+  }
+
+  mutating func beginFunction(start: UInt64, end: UInt64) {
+    table.statistics.functions += 1
+    if start < floor {
+      table.statistics.overlappingFunctions += 1
+    } else if start > floor {
+      let isPadding =
+        start - floor < Self.functionAlignment && start % Self.functionAlignment == 0
+      if !isPadding { put(floor, UInt32(LT_UNWIND_RULE_ID_NO_ROW.rawValue)) }
+    }
+  }
+
+  /// Nothing is known from `end` on, until the next function begins.
+  mutating func endFunction(end: UInt64) {
+    if end > floor { floor = end }
+  }
+
+  @inline(__always)
+  mutating func append(address: UInt64, rule: UInt64) {
+    let identifier = identifiers.identifier(of: rule)
+    if identifier == UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue) {
+      table.statistics.unsupportedRows += 1
+    }
+    put(max(address, floor), identifier)
+  }
+
+  @inline(__always)
+  private mutating func put(_ address: UInt64, _ identifier: UInt32) {
+    if identifier == lastIdentifier { return }
+    let offset = address &- textStart
+    let row = UInt32(truncatingIfNeeded: offset) << 24 | identifier
+    lastIdentifier = identifier
+    if address == lastAddress {
+      table.rows[table.rows.count - 1] = row
+      return
+    }
+    lastAddress = address
+    let block = Int(offset >> UInt64(LT_UNWIND_BLOCK_SHIFT))
+    let count = UInt32(table.rows.count)
+    while table.blockStarts.count <= block { table.blockStarts.append(count) }
+    table.rows.append(row)
+  }
+
+  /// Ends the table and returns it.
+  mutating func finish() -> CFITable {
+    put(floor, UInt32(LT_UNWIND_RULE_ID_NO_ROW.rawValue))
+    table.blockStarts.append(UInt32(table.rows.count))
+    table.rules = identifiers.rules
+    return table
+  }
+}
+
+/// Numbers the distinct rules of a table.
+struct CFIRuleIdentifiers {
+  private(set) var rules = CFIRule.fixed
+  private static let slotCount = 8192
+  /// Open addressing; index into `rules`, 0 for free.
+  private var slots = [UInt16](repeating: 0, count: slotCount)
+  private var lastRule = CFIRule.unsupported
+  private var lastIdentifier = UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
+
+  /// Distinct rules in one file; a compiler's largest output has about a tenth. More become "unsupported".
+  static let maximum = 4096
+
+  @inline(__always)
+  mutating func identifier(of rule: UInt64) -> UInt32 {
+    if rule != lastRule {
+      lastRule = rule
+      lastIdentifier = search(rule)
+    }
+    return lastIdentifier
+  }
+
+  private mutating func search(_ rule: UInt64) -> UInt32 {
+    switch rule {
+    case CFIRule.noRow: return UInt32(LT_UNWIND_RULE_ID_NO_ROW.rawValue)
+    case CFIRule.end: return UInt32(LT_UNWIND_RULE_ID_END.rawValue)
+    case CFIRule.unsupported: return UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
+    default: break
+    }
+    var slot = Int((rule &* 0x9e37_79b9_7f4a_7c15) >> 51)
+    while slots[slot] != 0 {
+      if rules[Int(slots[slot])] == rule { return UInt32(slots[slot]) }
+      slot = (slot + 1) & (Self.slotCount - 1)
+    }
+    guard rules.count < Self.maximum else {
+      return UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
+    }
+    slots[slot] = UInt16(rules.count)
+    rules.append(rule)
+    return UInt32(rules.count - 1)
+  }
+}
