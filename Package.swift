@@ -37,6 +37,7 @@ let package = Package(
       cSettings: strictC,
       linkerSettings: [archives("capstone")]
     ),
+    .target(name: "CProcessControl", cSettings: strictC),
 
     // Swift, from the bottom up.
     .target(name: "TraceModel", swiftSettings: strict),
@@ -51,6 +52,7 @@ let package = Package(
       name: "AllocationTracing",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
+        "CProcessControl",
       ],
       swiftSettings: strict),
     .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
@@ -58,7 +60,7 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "ReportFormats",
+        "ReportFormats", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -89,7 +91,8 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats"], swiftSettings: strict),
+      name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
+      swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [

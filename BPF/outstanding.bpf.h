@@ -6,6 +6,7 @@
 
 #include "allocation_abi.h"
 #include "counters.bpf.h"
+#include "processes.bpf.h"
 #include "sampling.bpf.h"
 
 struct {
@@ -40,8 +41,6 @@ struct {
   __type(key, __u64);
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
-
-#define NO_SITE 0xffffffffu
 
 static __always_inline struct lt_block_bucket *bucket_for(__u64 half_hash) {
   __u32 index = (half_hash & 0xffffffff) * configuration.block_buckets >> 32;
@@ -89,7 +88,10 @@ static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key,
 }
 
 // Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
-static __always_inline bool block_take(__u64 key, struct lt_block_payload *out) {
+// A function of its own for the verifier, which then checks it once and not on every path to it.
+__noinline int block_take(__u64 key, struct lt_block_payload *out) {
+  if (!out)
+    return false;
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *bucket = bucket_for(hash);
   bool found = bucket && take_from(bucket, key, out);
@@ -123,14 +125,20 @@ static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key, 
 static __always_inline __u32 empty_places(struct lt_block_bucket *bucket) {
   __u32 count = 0;
 #pragma unroll
-  for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++)
-    count += bucket->keys[i] == 0;
+  for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
+    // Without a branch: the verifier would follow every combination of full and empty places.
+    __u64 key = bucket->keys[i], used = (key | -key) >> 32;
+    barrier_var(used);
+    count += 1 - (used >> 31);
+  }
   return count;
 }
 
 // Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
-static __always_inline bool block_insert(__u64 key, const struct lt_block_payload *payload) {
+__noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
   __u32 zero = 0;
+  if (!payload)
+    return false;
   struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *first = bucket_for(hash);

@@ -1,22 +1,14 @@
-// What happens to traced processes besides allocating: fork, exec, exit, and changes of their address space.
+// What happens to traced processes besides allocating: fork, exec, exit, and what their loaders map.
 // Shares its maps with user_allocations.bpf.c.
 #include "core.bpf.h"
 
 #include "allocation_abi.h"
 #include "counters.bpf.h"
-#include "outstanding.bpf.h"
 #include "processes.bpf.h"
-#include "sampling.bpf.h"
-#include "stacks.bpf.h"
 #include "thread_state.bpf.h"
+#include "unwind.bpf.h"
 
 const volatile struct lt_configuration configuration SEC(".rodata");
-
-#define SYSCALL_MMAP 9
-#define SYSCALL_MUNMAP 11
-#define SYSCALL_BRK 12
-#define SYSCALL_MREMAP 25
-#define MINUS_ERRNO_MAX 4095
 
 static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *slot) {
   __u32 *found = bpf_map_lookup_elem(&process_slots, &process_id);
@@ -25,6 +17,14 @@ static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *sl
   *slot = *found;
   return bpf_map_lookup_elem(&processes, slot);
 }
+
+// Children of traced processes from their birth until user space has attached to them.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LT_MAX_PROCESS_SLOTS);
+  __type(key, __u32);
+  __type(value, __u64);
+} pending_children SEC(".maps");
 
 static __always_inline void emit_process_event(__u32 kind, __u32 process_id, __u32 slot, __u64 address) {
   struct lt_event event = {.kind = kind, .process_id = process_id, .thread_id = (__u32)bpf_get_current_pid_tgid(),
@@ -38,6 +38,9 @@ int on_fork(struct bpf_raw_tracepoint_args *context) {
   __u32 parent_id = BPF_CORE_READ(parent, tgid), child_id = BPF_CORE_READ(child, tgid), slot = 0;
   if (!configuration.follow_forks || child_id == parent_id /* a thread */ || !process_of(parent_id, &slot))
     return 0;
+  __u64 now = bpf_ktime_get_ns();
+  if (bpf_map_update_elem(&pending_children, &child_id, &now, BPF_ANY))
+    count_one(LT_COUNTER_LATE_FORKS);
   emit_process_event(LT_EVENT_FORK, parent_id, slot, child_id);
   return 0;
 }
@@ -53,6 +56,7 @@ int on_exec(struct bpf_raw_tracepoint_args *context) {
   // Here, before the new image runs, so that none of its blocks can be taken for one of the old image.
   __sync_fetch_and_add(&process->generation, 1);
   process->uprobes_trampoline = 0;
+  lt_unwind_forget(slot);
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
   if (state)
     state->stack_pointer = 0;
@@ -73,64 +77,86 @@ int on_exit(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
-SEC("raw_tp/sys_enter")
-int on_syscall_enter(struct bpf_raw_tracepoint_args *context) {
-  if (context->args[1] != SYSCALL_MUNMAP)
-    return 0;
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
-  __u32 slot = 0;
-  if (!process_of(pid_tgid >> 32, &slot))
-    return 0;
-  // On entry: by the time the call returns, another thread can have been given the same range.
-  struct pt_regs *regs = (void *)context->args[0];
-  struct lt_event event = {.kind = LT_EVENT_UNMAP, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
-                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = BPF_CORE_READ(regs, di),
-                           .size = BPF_CORE_READ(regs, si), .site = NO_SITE};
-  emit_event(&event);
+// ---- Holding ------------------------------------------------------------------------------------------------------
+// Attaching takes user space milliseconds. So that nothing runs unseen meanwhile, a forked child waits where the C
+// library's fork returns in it, and a process waits where its dynamic loader announces what it has mapped. The programs
+// are sleepable, which here means that they can be preempted and delay no grace period. Should leaktrace be gone, the
+// wait ends by itself.
+#define HOLD_NANOSECONDS 250000000ull
+#define HOLD_ROUNDS (1 << 23)
+
+struct hold {
+  __u32 process_id;
+  __u32 slot;
+  __u32 is_over;
+  __u64 deadline;
+  __u64 awaited_answer;
+};
+
+static long wait_for_attach(__u32 round, void *context) {
+  struct hold *hold = context;
+  (void)round;
+  hold->is_over = !bpf_map_lookup_elem(&pending_children, &hold->process_id);
+  return hold->is_over || bpf_ktime_get_ns() > hold->deadline;
+}
+
+static __always_inline void hold_until_attached(__u32 process_id) {
+  struct hold hold = {.process_id = process_id, .deadline = bpf_ktime_get_ns() + HOLD_NANOSECONDS};
+  bpf_loop(HOLD_ROUNDS, wait_for_attach, &hold, 0);
+  if (!hold.is_over) {
+    bpf_map_delete_elem(&pending_children, &process_id);
+    count_one(LT_COUNTER_LATE_FORKS);
+  }
+}
+
+static long wait_for_answer(__u32 round, void *context) {
+  struct hold *hold = context;
+  __u32 slot = hold->slot;
+  (void)round;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process || *(volatile __u64 *)&process->loader_answers >= hold->awaited_answer)
+    return 1;
+  return bpf_ktime_get_ns() > hold->deadline;
+}
+
+// After the system call of the C library's fork.
+SEC("uprobe")
+int hold_child(struct pt_regs *regs) {
+  if (regs->ax != 0)
+    return 0;  // the parent
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
+  if (bpf_map_lookup_elem(&pending_children, &process_id))
+    hold_until_attached(process_id);
   return 0;
 }
 
-SEC("raw_tp/sys_exit")
-int on_syscall_exit(struct bpf_raw_tracepoint_args *context) {
-  struct pt_regs *regs = (void *)context->args[0];
-  __u64 result = context->args[1];
-  __u64 number = BPF_CORE_READ(regs, orig_ax);
-  if (number != SYSCALL_MMAP && number != SYSCALL_MUNMAP && number != SYSCALL_MREMAP && number != SYSCALL_BRK)
+// At the function that the dynamic loader calls for debuggers whenever its list of objects changes.
+SEC("uprobe")
+int hold_loader(struct pt_regs *regs) {
+  (void)regs;
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32, slot = 0;
+  if (bpf_map_lookup_elem(&pending_children, &process_id))
+    hold_until_attached(process_id);
+  struct lt_process *process = process_of(process_id, &slot);
+  if (!process || process->is_held)
     return 0;
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
-  __u32 slot = 0;
-  struct lt_process *process = process_of(pid_tgid >> 32, &slot);
-  if (!process)
-    return 0;
-  bool failed = result >= -(__u64)MINUS_ERRNO_MAX;
-  if (failed != (number == SYSCALL_MUNMAP))
-    return 0;  // munmap is of interest here only when it failed
+  struct hold hold = {.slot = slot, .deadline = bpf_ktime_get_ns() + HOLD_NANOSECONDS};
+  hold.awaited_answer = __sync_fetch_and_add(&process->loader_changes, 1) + 1;
+  emit_process_event(LT_EVENT_LOADED, process_id, slot, hold.awaited_answer);
+  bpf_loop(HOLD_ROUNDS, wait_for_answer, &hold, 0);
+  if (*(volatile __u64 *)&process->loader_answers < hold.awaited_answer)
+    count_one(LT_COUNTER_LATE_LOADS);
+  return 0;
+}
 
-  struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
-                           .time = bpf_ktime_get_ns(), .address = result, .size = BPF_CORE_READ(regs, si),
-                           .site = NO_SITE};
-  if (number == SYSCALL_MUNMAP) {
-    event.kind = LT_EVENT_UNMAP_FAILED;
-    event.address = BPF_CORE_READ(regs, di);
-    emit_event(&event);
-    return 0;
-  }
-  if (number == SYSCALL_MMAP) {
-    event.kind = LT_EVENT_MAP;
-    event.flags = BPF_CORE_READ(regs, dx) << 32 | (__u32)BPF_CORE_READ(regs, r10);
-  } else if (number == SYSCALL_MREMAP) {
-    event.kind = LT_EVENT_REMAP;
-    event.other_address = BPF_CORE_READ(regs, di);
-    event.other_size = event.size;
-    event.size = BPF_CORE_READ(regs, dx);
-  } else {
-    event.kind = LT_EVENT_BREAK;
-  }
-  // Memory that an allocator takes for its arenas is counted as the blocks it hands out, not twice.
-  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
-  if (!(state && is_inside_call(state, process, BPF_CORE_READ(regs, sp))))
-    event.site = walk_to_site(context, slot, process->generation, LT_MAX_PROBES);
-  emit_event(&event);
+// The same without the wait, for kernels that cannot attach sleepable programs to many places.
+SEC("uprobe")
+int loader_changed(struct pt_regs *regs) {
+  (void)regs;
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32, slot = 0;
+  struct lt_process *process = process_of(process_id, &slot);
+  if (process && !process->is_held)
+    emit_process_event(LT_EVENT_LOADED, process_id, slot, 0);
   return 0;
 }
 

@@ -6,6 +6,8 @@
 #include "allocation_abi.h"
 #include "counters.bpf.h"
 
+#define NO_SITE 0xffffffffu
+
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);

@@ -10,6 +10,7 @@ struct lt_thread_state {
   __u64 stack_pointer;  // at entry of the outermost allocator call: address of its return address; 0 when in none
   __u64 size;
   __u64 pointer;        // realloc: the old block; posix_memalign: where the new pointer goes
+  __u64 return_address;  // the word at stack_pointer while the call lasts; 0: the kernel's trampoline
   struct lt_block_payload old_block;
   __u32 kind;
   __u32 probe;
@@ -30,13 +31,14 @@ struct {
 // by the kernel's trampoline when it was entered; when that is no longer there, the call is over.
 static __always_inline bool is_inside_call(const struct lt_thread_state *state, const struct lt_process *process,
                                            __u64 stack_pointer) {
-  if (!state->stack_pointer || stack_pointer >= state->stack_pointer)
+  // Equal: a tail call, as glibc's realloc(NULL, n) makes to malloc.
+  if (!state->stack_pointer || stack_pointer > state->stack_pointer)
     return false;
-  __u64 trampoline = process->uprobes_trampoline;
+  __u64 expected = state->return_address ? state->return_address : process->uprobes_trampoline;
   __u64 word = 0;
-  if (!trampoline)
+  if (!expected)
     return true;
   if (bpf_probe_read_user(&word, sizeof(word), (void *)state->stack_pointer))
     return false;
-  return word == trampoline;
+  return word == expected;
 }

@@ -162,19 +162,24 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->records_block = records;
   state->has_old_block = has_old_block;
   state->counted_unmatched = counted_unmatched;
-  return true;
+  state->return_address = 0;
+  if (!(cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_RETURNS_BY_SITE))
+    return true;
+  if (bpf_probe_read_user(&state->return_address, sizeof(__u64), (void *)stack_pointer))
+    state->stack_pointer = 0;
+  return false;
 }
 
 // Records the block at the outermost call's return.
-static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie) {
+static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction) {
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   struct task_struct *task = bpf_get_current_task_btf();
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, task, 0, 0);
   if (!process || !state || !state->stack_pointer)
     return;
-  // The return instruction has popped the address that the entry's stack pointer named.
-  __u64 returned_to = regs->sp - 8;
+  // The return instruction pops the address that the entry's stack pointer named.
+  __u64 returned_to = is_at_return_instruction ? regs->sp : regs->sp - 8;
   if (returned_to != state->stack_pointer) {
     if (returned_to > state->stack_pointer) {
       count_one(LT_COUNTER_ABANDONED_CALLS);
@@ -230,7 +235,13 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie)
     count_one(LT_COUNTER_MISSED_FREES);
     site_subtract(stale.size_and_site & (LT_MAX_SITES - 1), stale.size_and_site >> LT_SITE_BITS);
   }
-  __u32 site = walk_to_site(regs, slot, generation, probe);
+  // From the caller's point of view in both cases: pc is the address that the call returns to.
+  struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
+  if (is_at_return_instruction) {
+    start.pc = state->return_address;
+    start.sp += 8;
+  }
+  __u32 site = walk_to_site(regs, &start, slot, generation, probe);
   struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
   if (site == NO_SITE || size >> (64 - LT_SITE_BITS) || !block_insert(key, &payload)) {
     count_one(LT_COUNTER_BLOCKS_REFUSED);
@@ -272,7 +283,7 @@ SEC("uprobe")
 int allocate_session(struct pt_regs *regs) {
   __u64 cookie = bpf_get_attach_cookie(regs);
   if (bpf_session_is_return && bpf_session_is_return()) {
-    leave_allocation(regs, cookie);
+    leave_allocation(regs, cookie, false);
     return 0;
   }
   return !enter_allocation(regs, cookie);
@@ -286,13 +297,60 @@ int allocate_enter(struct pt_regs *regs) {
 
 SEC("uretprobe")
 int allocate_exit(struct pt_regs *regs) {
-  leave_allocation(regs, bpf_get_attach_cookie(regs));
+  leave_allocation(regs, bpf_get_attach_cookie(regs), false);
+  return 0;
+}
+
+// At the return instructions of functions that may throw: an exception cannot pass a replaced return address.
+SEC("uprobe")
+int allocate_return_site(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), true);
   return 0;
 }
 
 SEC("uprobe")
 int free_enter(struct pt_regs *regs) {
   enter_free(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+#define MINUS_ERRNO_MAX 4095
+
+// Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
+SEC("uprobe")
+int mapping_site(struct pt_regs *regs) {
+  __u64 cookie = bpf_get_attach_cookie(regs), pid_tgid = bpf_get_current_pid_tgid();
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return 0;
+  count_hit(cookie);
+  struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
+                           .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
+                           .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
+  if (kind == LT_UNMAP) {
+    event.kind = LT_EVENT_UNMAP;
+    event.address = regs->di;
+    emit_event(&event);
+    return 0;
+  }
+  if (event.address >= -(__u64)MINUS_ERRNO_MAX)
+    return 0;
+  event.kind = LT_EVENT_MAP;
+  if (kind == LT_REMAP) {
+    event.kind = LT_EVENT_REMAP;
+    event.other_address = regs->di;
+    event.other_size = event.size;
+    event.size = regs->dx;
+  } else if (kind == LT_BREAK) {
+    event.kind = LT_EVENT_BREAK;
+  }
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (!(state && is_inside_call(state, process, regs->sp))) {
+    struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
+    event.site = walk_to_site(regs, &start, slot, process->generation, event.probe);
+  }
+  emit_event(&event);
   return 0;
 }
 

@@ -25,8 +25,6 @@ package struct MappingLedger {
   package private(set) var totals: [UInt32: SiteTotals] = [:]
   private var partsOfCall: [UInt64: Int] = [:]
   private var nextCall: UInt64 = 1
-  /// What each thread's last unmap took away, to give back should the kernel refuse it.
-  private var lastRemoval: [UInt32: (start: UInt64, end: UInt64, ranges: [Range])] = [:]
 
   package init() {}
 
@@ -49,21 +47,15 @@ package struct MappingLedger {
     totals[site, default: SiteTotals()].allocated += Tally(bytes: end - start, count: 1)
   }
 
-  package mutating func unmap(start: UInt64, size: UInt64, thread: UInt32) {
+  package mutating func unmap(start: UInt64, size: UInt64) {
+    // The kernel refuses these; what it accepts succeeds.
     guard start % Self.pageSize == 0, size != 0 else { return }
     let end = start &+ roundedUp(size)
     guard end > start else { return }
-    let removed = remove(start: start, end: end)
-    lastRemoval[thread] = (start, end, removed)
+    _ = remove(start: start, end: end)
   }
 
-  /// The kernel refused the thread's last unmap: what it had taken away is back.
-  package mutating func unmapFailed(start: UInt64, size: UInt64, thread: UInt32) {
-    guard let last = lastRemoval.removeValue(forKey: thread), last.start == start else { return }
-    for range in last.ranges { restore(range) }
-  }
-
-  /// mremap: the bytes that move keep their site and age; growth is charged to `site`, as a realloc's new block is.
+  /// mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to `site`.
   package mutating func remap(
     oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64, site: UInt32?,
     time: UInt64
@@ -99,14 +91,6 @@ package struct MappingLedger {
 
   private mutating func insert(_ range: Range) {
     ranges.insert(range, at: firstIndex(endingAfter: range.start))
-  }
-
-  private mutating func restore(_ range: Range) {
-    insert(range)
-    totals[range.site]?.freed.bytes -= range.end - range.start
-    let parts = partsOfCall[range.call, default: 0]
-    if parts == 0 { totals[range.site]?.freed.count -= 1 }
-    partsOfCall[range.call] = parts + 1
   }
 
   /// Cuts [start, end) out of what is recorded and returns the cut parts.

@@ -12,12 +12,12 @@ package final class TraceTables {
   private let hits: BPFMap
   private let slots: BPFMap
   private let bucketCount: Int
-  private let siteCount: Int
+  let siteCount: Int
   /// Stacks do not change once stored; one system call each, once.
-  private var knownStacks: [UInt64: lt_stack_summary] = [:]
+  private var knownStacks: [UInt64: StoredStack] = [:]
 
   /// A stored stack, its frames leaf first.
-  struct lt_stack_summary {
+  struct StoredStack {
     var frames: [UInt64]
     var outcome: UInt32
   }
@@ -58,13 +58,18 @@ package final class TraceTables {
     return result
   }
 
+  func stackHash(ofSite index: UInt32) -> UInt64 {
+    guard Int(index) < siteCount else { return 0 }
+    return sites.bytes.bindMemory(to: lt_site.self)[Int(index)].stack_hash
+  }
+
   /// The frames of a stack, or nil when they could not be stored.
-  func stack(hash: UInt64) -> lt_stack_summary? {
+  func stack(hash: UInt64) -> StoredStack? {
     if let known = knownStacks[hash] { return known }
     guard let stack = stacks.value(lt_stack.self, for: hash) else { return nil }
     let depth = min(Int(stack.depth), Int(LT_MAX_STACK_DEPTH))
     let frames = withUnsafeBytes(of: stack.frames) { Array($0.bindMemory(to: UInt64.self).prefix(depth)) }
-    let summary = lt_stack_summary(frames: frames, outcome: stack.outcome)
+    let summary = StoredStack(frames: frames, outcome: stack.outcome)
     knownStacks[hash] = summary
     return summary
   }
@@ -159,7 +164,7 @@ package final class TraceTables {
   func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
-      unmatched_frees: 0, failed_allocations: 0)
+      unmatched_frees: 0, failed_allocations: 0, loader_changes: 0, loader_answers: 0, is_held: 0)
     try slots.set(slot, for: UInt32(processID))
   }
 
@@ -167,6 +172,16 @@ package final class TraceTables {
 
   func setTrampoline(_ address: UInt64, slot: UInt32) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
+  }
+
+  /// Lets a process go on that waits for its loader's change number `change` to be looked at.
+  func answerLoader(change: UInt64, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].loader_answers = change
+  }
+
+  /// While held, the process does not wait at changes of its loader: user space steps it itself.
+  func setHeld(_ isHeld: Bool, slot: UInt32) {
+    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].is_held = isHeld ? 1 : 0
   }
 
   // MARK: Counters

@@ -97,7 +97,9 @@ int celf_map_file(int descriptor, size_t size, const void **out) {
     munmap(base, reserved);
     return -EMFILE;
   }
-  if (mmap(base, size, PROT_READ, MAP_PRIVATE | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
+  // Writable, though nothing is written but libelf's notes: the kernel puts breakpoints into every private mapping of a
+  // probed file that is not, and we would read them as its code.
+  if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, descriptor, 0) == MAP_FAILED) {
     int code = errno;
     celf_unmap(base, size);
     return -code;
@@ -132,6 +134,12 @@ void celf_unmap(const void *base, size_t size) {
   }
   munmap((void *)base, reserved);
   pthread_mutex_unlock(&celf_ranges_lock);
+}
+
+int celf_make_writable(const void *start, size_t size) {
+  uintptr_t first = (uintptr_t)start & ~(celf_page_size - 1);
+  uintptr_t end = ((uintptr_t)start + size + celf_page_size - 1) & ~(celf_page_size - 1);
+  return mprotect((void *)first, end - first, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
 }
 
 void celf_release_pages(const void *base, size_t size) {

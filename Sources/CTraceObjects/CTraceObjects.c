@@ -9,3 +9,11 @@ _Alignas(16) static const unsigned char user_allocations_bytes[] = {
 ctrace_object ctrace_user_allocations(void) {
   return (ctrace_object){user_allocations_bytes, sizeof(user_allocations_bytes)};
 }
+
+_Alignas(16) static const unsigned char process_lifecycle_bytes[] = {
+#embed "objects/process_lifecycle.bpf.o"
+};
+
+ctrace_object ctrace_process_lifecycle(void) {
+  return (ctrace_object){process_lifecycle_bytes, sizeof(process_lifecycle_bytes)};
+}

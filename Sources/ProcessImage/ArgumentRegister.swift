@@ -1,4 +1,5 @@
-/// A general-purpose x86-64 register, numbered as instructions encode it (rax = 0 … r15 = 15).
+/// A general-purpose x86-64 register, numbered as instructions encode it (rax = 0 … r15 = 15) and as the attach cookie
+/// does.
 package enum ArgumentRegister: UInt8, Hashable, Sendable, CaseIterable {
   case rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
 

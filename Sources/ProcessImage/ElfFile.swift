@@ -30,6 +30,8 @@ package final class ElfFile: @unchecked Sendable {
 
   private let base: UnsafeRawPointer
   private let isFileMapping: Bool
+  /// Where in the file the section headers are; empty if there are none.
+  private let sectionTable: Range<Int>
 
   /// The whole file.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: size) }
@@ -89,6 +91,7 @@ package final class ElfFile: @unchecked Sendable {
     self.isFileMapping = isFileMapping
     machine = headers.machine
     type = headers.type
+    sectionTable = headers.sectionTable
     is64Bit = true
     entry = headers.entry
     programHeaders = headers.programHeaders
@@ -103,7 +106,31 @@ package final class ElfFile: @unchecked Sendable {
 
   /// Gives resident pages back to the page cache after a pass over the file. They are read again when touched.
   package func releasePages() {
-    if isFileMapping { celf_release_pages(base, size) }
+    guard isFileMapping else { return }
+    // The section headers may have been written to, and would go back to what the file has.
+    let pageMask = 4095
+    let start = sectionTable.lowerBound & ~pageMask
+    let end = min((sectionTable.upperBound + pageMask) & ~pageMask, size)
+    if start > 0 { celf_release_pages(base, start) }
+    if end < size { celf_release_pages(base + end, size - end) }
+  }
+
+  /// The image for libelf, which takes it as writable: it notes in the section headers, and nowhere else, what it has
+  /// unpacked. Those pages become private to this process. nil if that fails.
+  package func imageForLibelf() -> UnsafeMutablePointer<CChar>? {
+    if !sectionTable.isEmpty {
+      guard celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0 else {
+        return nil
+      }
+    }
+    return UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: CChar.self)
+  }
+
+  /// Undoes what libelf noted, once it has let go of the image: another reader would take packed sections for unpacked.
+  package func discardLibelfNotes() {
+    guard isFileMapping, !sectionTable.isEmpty else { return }
+    let start = sectionTable.lowerBound & ~4095
+    celf_release_pages(base + start, sectionTable.upperBound - start)
   }
 
   /// The first section with that name.
@@ -139,6 +166,18 @@ package final class ElfFile: @unchecked Sendable {
       if found == nil { found = address }
     }
     return found
+  }
+
+  /// The virtual address that an executable mapping of this file begins with, given the mapping's file offset: that of the
+  /// executable segment whose pages include the offset, which may lie before the segment's first byte.
+  package func virtualAddress(ofMappingAt fileOffset: UInt64) -> UInt64? {
+    for segment in loadSegments where segment.isExecutable {
+      let firstPage = segment.fileOffset & ~0xfff
+      let (end, overflow) = segment.fileOffset.addingReportingOverflow(segment.fileSize)
+      guard !overflow, fileOffset >= firstPage, fileOffset < end else { continue }
+      return segment.virtualAddress &- segment.fileOffset &+ fileOffset
+    }
+    return virtualAddress(ofFileOffset: fileOffset)
   }
 
   /// The bytes loaded at a range of virtual addresses, if the file holds all of them.

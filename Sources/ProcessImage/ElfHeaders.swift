@@ -58,6 +58,8 @@ struct ElfHeaders {
   var entry: UInt64
   var programHeaders: [ElfFile.ProgramHeader] = []
   var sections: [ElfFile.Section] = []
+  /// Where in the file the section headers are, as far as they lie inside it.
+  var sectionTable = 0..<0
 
   /// More headers than any linker writes; a file with more is refused rather than read slowly.
   private static let maximumHeaderCount: UInt64 = 100_000
@@ -127,9 +129,10 @@ struct ElfHeaders {
       ? bytes.value(at: offset &+ nameTable &* width, as: Elf64_Shdr.self)
         .flatMap { bytes.slice(at: $0.sh_offset, size: $0.sh_size) }
       : nil
+    guard offset < UInt64(bytes.count) else { return }
     for index in 0..<count {
       guard let header = bytes.value(at: offset &+ index &* width, as: Elf64_Shdr.self) else {
-        return
+        break
       }
       sections.append(
         ElfFile.Section(
@@ -139,6 +142,7 @@ struct ElfHeaders {
           size: header.sh_size, entrySize: header.sh_entsize, link: header.sh_link,
           info: header.sh_info))
     }
+    sectionTable = Int(offset)..<(Int(offset) + sections.count * Int(width))
   }
 
   /// The GNU build id from the note segments, or from the note sections where there are no segments (debug files keep

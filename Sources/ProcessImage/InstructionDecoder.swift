@@ -16,7 +16,9 @@ package struct DecodedInstruction {
     /// `isFull` is false for the 8, 16 and 32-bit names of the register.
     case register(ArgumentRegister, isFull: Bool)
     case immediate(Int64)
-    case memory(base: ArgumentRegister?, isAbsolute: Bool)
+    case memory
+    /// Memory at this distance from the next instruction.
+    case ripRelative(Int64)
     /// A segment, vector or other register that holds no integer argument.
     case other
   }
@@ -104,9 +106,7 @@ package struct InstructionDecoder: ~Copyable {
       return .register(register, isFull: isFull)
     case X86_OP_IMM: return .immediate(operand.imm)
     case X86_OP_MEM:
-      let base = register(operand.mem.base.rawValue)?.0
-      let isRelative = operand.mem.base == X86_REG_RIP
-      return .memory(base: base, isAbsolute: isRelative && operand.mem.index == X86_REG_INVALID)
+      return operand.mem.base == X86_REG_RIP ? .ripRelative(operand.mem.disp) : .memory
     default: return .other
     }
   }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the kernel does when a uprobe sits on an instruction.
 package enum UprobeExecution: Hashable, Sendable {
   /// Carried out by the trap handler itself.
@@ -11,7 +13,9 @@ package enum UprobeExecution: Hashable, Sendable {
 /// Which instructions a kernel's uprobes emulate on x86-64.
 ///
 /// After `branch_setup_xol_ops`, `push_setup_xol_ops` and `uprobe_init_insn` in Linux's
-/// arch/x86/kernel/uprobes.c; an instruction not proven to be emulated counts as single-stepped.
+/// arch/x86/kernel/uprobes.c; an instruction not proven to be emulated counts as single-stepped. Measured on 6.18 with a
+/// uprobe event, ns per hit: push 1,110, nop 1,070, jmp 1,050, the long NOPs below 1,020 to 1,140; endbr64 10,600,
+/// test 11,700, and 16,200 for the NOP `0f 1f c0`, which is not among the kernel's own.
 package struct UprobeEmulation: Hashable, Sendable {
   /// Whether the kernel's own multi-byte NOP forms are emulated too (Linux 6.18).
   package var emulatesLongNops: Bool
@@ -81,5 +85,19 @@ package struct UprobeEmulation: Hashable, Sendable {
       return .refused
     default: return .singleStepped
     }
+  }
+}
+
+extension UprobeEmulation {
+  /// What the running kernel emulates, by its release number.
+  package static var runningKernel: UprobeEmulation {
+    var names = utsname()
+    guard uname(&names) == 0 else { return .baseline }
+    let release = withUnsafeBytes(of: &names.release) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+    guard numbers.count == 2 else { return .baseline }
+    return UprobeEmulation(kernelMajor: numbers[0], minor: numbers[1])
   }
 }

@@ -185,7 +185,10 @@ private struct EntryState {
     if case .register(let destination, _)? = instruction.operands.first {
       written.append(destination)
     }
-    if case .memory? = instruction.operands.first { hasWrittenMemory = true }
+    switch instruction.operands.first {
+    case .memory?, .ripRelative?: hasWrittenMemory = true
+    default: break
+    }
     if written.contains(.rsp) {
       guard moveStackPointer(instruction) else { return false }
     }

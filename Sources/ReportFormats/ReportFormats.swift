@@ -1,1 +1,31 @@
-// ReportFormats
+import TraceModel
+
+/// A way to write a report: a pure function from the report to bytes.
+package struct ReportFormat: Sendable {
+  /// As given to `--format`.
+  package let name: String
+  /// One line for the help text.
+  package let summary: String
+  package let render: @Sendable (Report, ReportOptions) -> [UInt8]
+
+  package init(
+    name: String, summary: String, render: @escaping @Sendable (Report, ReportOptions) -> [UInt8]
+  ) {
+    self.name = name
+    self.summary = summary
+    self.render = render
+  }
+}
+
+/// What formats are told beside the report. Each format uses what it has a place for.
+package struct ReportOptions: Sendable {
+  package var text: TextOptions
+  package init(text: TextOptions = TextOptions()) { self.text = text }
+}
+
+/// Every format there is. A new one is a file of its own and a line here.
+package enum ReportFormats {
+  package static let all: [ReportFormat] = [TextReport.format, JSONReport.format]
+
+  package static func named(_ name: String) -> ReportFormat? { all.first { $0.name == name } }
+}

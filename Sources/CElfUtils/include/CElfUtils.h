@@ -5,7 +5,11 @@
 // Every function returns 0 or -errno unless its comment says otherwise.
 #pragma once
 
+#include <dwarf.h>
 #include <elf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
+#include <libelf.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +27,9 @@ void celf_unmap(const void *_Nonnull base, size_t size);
 /// Only for `celf_map_file` mappings (the content of a copy would be lost).
 void celf_release_pages(const void *_Nonnull base, size_t size);
 
+/// Makes the pages around a part of a mapping writable for this process alone; the file stays as it is.
+int celf_make_writable(const void *_Nonnull start, size_t size);
+
 /// Opens `path` for reading as if the directory `root` were the root directory: neither `..` nor symbolic links
 /// lead out of it. Opens nothing but regular files and never blocks on a FIFO. Gives a close-on-exec descriptor.
 int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, int *_Nonnull out);
@@ -33,3 +40,18 @@ long celf_read_process(int process, uint64_t address, void *_Nonnull destination
 
 /// A `dev_t` as the kernel prints it in `/proc/PID/maps`: `major << 32 | minor`.
 uint64_t celf_device_number(uint64_t device);
+
+/// Demangles a C++ (Itanium) or Rust (legacy or v0) name into `buffer`. Returns the length of the result, or 0 when the name is
+/// of neither form or its plain form does not fit: hostile names can expand without bound, so the work stops there.
+size_t celf_demangle(const char *_Nonnull mangled, char *_Nonnull buffer, size_t capacity);
+
+/// Demangles a Swift name into `buffer`; the same contract as `celf_demangle`.
+size_t celf_demangle_swift(const char *_Nonnull mangled, size_t length, char *_Nonnull buffer, size_t capacity);
+
+/// Unpacks an .xz stream into memory, which the caller releases with `free`. -E2BIG when the result would exceed `limit`
+/// bytes, -EILSEQ when the stream is damaged.
+int celf_decompress_xz(
+    const void *_Nonnull source, size_t size, size_t limit, void *_Nullable *_Nonnull out, size_t *_Nonnull out_size);
+
+/// The CRC-32 that `.gnu_debuglink` stores.
+uint32_t celf_checksum(const void *_Nonnull source, size_t size);

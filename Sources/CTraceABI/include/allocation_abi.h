@@ -20,6 +20,8 @@
 
 // The function may call another probed function: its return must be seen even when its block is not recorded.
 #define LT_COOKIE_MAY_NEST 0x01
+// The function's return instructions are probed instead of its return address, because it may throw.
+#define LT_COOKIE_RETURNS_BY_SITE 0x02
 
 enum lt_function_kind {
   LT_ALLOCATE = 1,             // first: size
@@ -28,25 +30,17 @@ enum lt_function_kind {
   LT_REALLOCATE_COUNTED = 4,   // first: pointer, second: count, third: size of one
   LT_ALLOCATE_TO_POINTER = 5,  // first: where the pointer goes, second: size; returns 0 on success
   LT_FREE = 6,                 // first: pointer
+  // At the instruction after the system call of a C library function, its arguments and result in their registers:
+  LT_MAP = 7,
+  LT_REMAP = 8,
+  LT_BREAK = 9,
+  LT_UNMAP = 10,               // at the function's entry
 };
 
-// Where an argument is at the probed instruction, as 4 bits of the cookie.
+// Where an argument is at the probed instruction, as 4 bits of the cookie: the number that x86-64 gives the register.
 enum lt_argument_register {
-  LT_REG_DI = 0,
-  LT_REG_SI,
-  LT_REG_DX,
-  LT_REG_CX,
-  LT_REG_R8,
-  LT_REG_R9,
-  LT_REG_AX,
-  LT_REG_BX,
-  LT_REG_BP,
-  LT_REG_R10,
-  LT_REG_R11,
-  LT_REG_R12,
-  LT_REG_R13,
-  LT_REG_R14,
-  LT_REG_R15,
+  LT_REG_AX, LT_REG_CX, LT_REG_DX, LT_REG_BX, LT_REG_SP, LT_REG_BP, LT_REG_SI, LT_REG_DI,
+  LT_REG_R8, LT_REG_R9, LT_REG_R10, LT_REG_R11, LT_REG_R12, LT_REG_R13, LT_REG_R14, LT_REG_R15,
 };
 
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
@@ -119,8 +113,11 @@ struct lt_process {
   __u64 uprobes_trampoline;  // start of the process's [uprobes] area, 0 while unknown
   __u64 unmatched_frees;
   __u64 failed_allocations;
+  __u64 loader_changes;      // how often the process waited for user space to look at what its loader mapped
+  __u64 loader_answers;      // how many of these user space has answered
+  __u64 is_held;             // user space controls the process's start itself: do not wait for it
 };
-_Static_assert(sizeof(struct lt_process) == 32, "wire layout");
+_Static_assert(sizeof(struct lt_process) == 56, "wire layout");
 
 // ---- Counters -----------------------------------------------------------------------------------------------------
 // One line per counter: enum name, stable name in reports, 1 when it is a loss, meaning.
@@ -136,7 +133,7 @@ _Static_assert(sizeof(struct lt_process) == 32, "wire layout");
   X(UNREADABLE_RESULT, "unreadable_results", 1, "blocks whose address could not be read back from the caller")       \
   X(EVENTS_LOST, "events_lost", 1, "events for user space dropped because the ring buffer was full")                 \
   X(LATE_FORKS, "late_forks", 1, "forked processes that ran before their probes were attached")                      \
-  X(LATE_EXECS, "late_execs", 1, "programs that started before their probes were attached")                          \
+  X(LATE_LOADS, "late_loads", 1, "times that libraries ran before they were looked at for allocators")                         \
   X(NESTED_CALLS, "nested_calls", 0, "allocator calls made inside another one and therefore not counted")            \
   X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the size filters")                                    \
   X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")
@@ -167,7 +164,7 @@ struct lt_configuration {
   __u32 emit_events;          // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 leaktrace_process_id;
+  __u32 reserved;
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
 };
@@ -185,11 +182,11 @@ enum lt_event_kind {
   LT_EVENT_FORK,      // process_id: parent, address: child
   LT_EVENT_EXEC,
   LT_EVENT_EXIT,      // the last thread of the process is gone
-  LT_EVENT_MAP,       // address, size, flags: protection << 32 | mmap flags
+  LT_EVENT_LOADED,    // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
+  LT_EVENT_MAP,       // address, size
   LT_EVENT_UNMAP,
-  LT_EVENT_UNMAP_FAILED,
   LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
-  LT_EVENT_BREAK,     // address: the new program break, other_address: the previous one
+  LT_EVENT_BREAK,     // address: the new program break
 };
 
 struct lt_event {
@@ -202,8 +199,7 @@ struct lt_event {
   __u64 size;
   __u64 other_address;
   __u64 other_size;
-  __u64 flags;
   __u32 site;         // index into sites, 0xffffffff when there is none
   __u32 probe;
 };
-_Static_assert(sizeof(struct lt_event) == 72, "wire layout");
+_Static_assert(sizeof(struct lt_event) == 64, "wire layout");

@@ -11,5 +11,6 @@ typedef struct {
 } ctrace_object;
 
 ctrace_object ctrace_user_allocations(void);
+ctrace_object ctrace_process_lifecycle(void);
 
 #pragma clang assume_nonnull end

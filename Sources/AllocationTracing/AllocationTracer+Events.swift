@@ -1,0 +1,168 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import ProcessImage
+import TraceModel
+
+extension AllocationTracer {
+  /// Handles every event that waits. Returns whether the set of processes changed.
+  package func handleEvents() {
+    var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
+    var answers: [UInt32: UInt64] = [:]
+    ring.consume { record in
+      guard record.count >= MemoryLayout<lt_event>.size else { return }
+      let event = record.loadUnaligned(as: lt_event.self)
+      switch event.kind {
+      case UInt32(LT_EVENT_ALLOCATED.rawValue), UInt32(LT_EVENT_FREED.rawValue):
+        onEvent?(allocationEvent(event))
+      case UInt32(LT_EVENT_FORK.rawValue):
+        follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
+      case UInt32(LT_EVENT_EXEC.rawValue):
+        if let process = running[Int32(event.process_id)] {
+          replaceImage(of: process, generation: UInt32(truncatingIfNeeded: event.address))
+          toRefresh[ObjectIdentifier(process)] = process
+        }
+      case UInt32(LT_EVENT_EXIT.rawValue):
+        if let process = running[Int32(event.process_id)] { end(process) }
+      case UInt32(LT_EVENT_LOADED.rawValue):
+        if let process = running[Int32(event.process_id)] {
+          toRefresh[ObjectIdentifier(process)] = process
+          answers[process.slot] = max(answers[process.slot] ?? 0, event.address)
+        }
+      default:
+        guard let process = processOfSlot[event.process_slot],
+          process.processID == Int32(event.process_id)
+        else { return }
+        apply(event, to: process)
+      }
+    }
+    for process in toRefresh.values where process.state == .running {
+      do { try refresh(process) } catch let error as TraceError {
+        notes.append(error.description)
+      } catch {
+        // It ended meanwhile: its exit event follows.
+      }
+    }
+    for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
+    answerUnwindRequests()
+    for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
+  }
+
+  func allocationEvent(_ event: lt_event) -> AllocationEvent {
+    AllocationEvent(
+      isFree: event.kind == UInt32(LT_EVENT_FREED.rawValue), processID: Int32(event.process_id),
+      threadID: Int32(event.thread_id), time: event.time, address: event.address,
+      sizeInBytes: event.size,
+      function: Int(event.probe) < probes.count ? probes[Int(event.probe)].function.name : "?")
+  }
+
+  /// Applies a change of the address space.
+  func apply(_ event: lt_event, to process: TracedProcess) {
+    var site = event.site == UInt32.max ? nil : event.site
+    if let known = site, isAllocatorsOwn(site: known, of: process) { site = nil }
+    switch event.kind {
+    case UInt32(LT_EVENT_MAP.rawValue):
+      process.ledger.map(start: event.address, size: event.size, site: site, time: event.time)
+    case UInt32(LT_EVENT_UNMAP.rawValue):
+      process.ledger.unmap(start: event.address, size: event.size)
+    case UInt32(LT_EVENT_REMAP.rawValue):
+      process.ledger.remap(
+        oldStart: event.other_address, oldSize: event.other_size, newStart: event.address,
+        newSize: event.size, site: site, time: event.time)
+    case UInt32(LT_EVENT_BREAK.rawValue):
+      let previous = process.programBreak
+      process.programBreak = event.address
+      if previous != 0, event.address > previous {
+        process.ledger.map(
+          start: previous, size: event.address - previous, site: site, time: event.time)
+      } else if event.address < previous {
+        process.ledger.unmap(start: event.address, size: previous - event.address)
+      }
+    default: break
+    }
+  }
+
+  func follow(child: Int32, parentSlot: UInt32) {
+    // Whatever comes of it, the child must not wait longer.
+    defer { pendingChildren?.remove(UInt32(child)) }
+    guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
+    do {
+      let process = try enter(processID: child, parent: parent)
+      process.examinedObjects = parent.examinedObjects
+      process.hasAllocator = parent.hasAllocator
+      process.programBreak = parent.programBreak
+      take((try? reader.mappings(of: child)) ?? parent.mappings, of: process)
+      do { try attach(parent.probes, to: process) } catch {
+        abandon(process)
+        throw error
+      }
+    } catch {
+      notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
+    }
+  }
+
+  func replaceImage(of process: TracedProcess, generation: UInt32) {
+    recordReplacedImage(of: process)
+    tables.removeSites(slot: process.slot, olderThan: generation)
+    tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
+    process.generation = generation
+    process.ledger = MappingLedger()
+    process.ownershipOfSite = [:]
+    process.programBreak = 0
+    process.knowsTrampoline = false
+    process.examinedObjects = []
+    let info = reader.describe(process.processID)
+    process.command = info.command
+    process.executable = info.executable
+  }
+
+  func end(_ process: TracedProcess) {
+    process.state = .exited
+    process.links = []
+    unwindTables?.release(slot: process.slot)
+    running[process.processID] = nil
+    tables.leave(processID: process.processID)
+  }
+
+  /// Gives back everything that the kernel tables hold of an ended process.
+  func forget(_ process: TracedProcess) {
+    tables.removeSites(slot: process.slot, olderThan: UInt32.max)
+    tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
+    processOfSlot[process.slot] = nil
+    processes.removeAll { $0 === process }
+  }
+
+  func findTrampoline(of process: TracedProcess) {
+    guard let mappings = try? reader.mappings(of: process.processID),
+      let area = mappings.first(where: { $0.path == "[uprobes]" })
+    else { return }
+    tables.setTrampoline(area.start, slot: process.slot)
+    process.knowsTrampoline = true
+  }
+
+  /// Answers the stack walker's questions about code that it did not know.
+  func answerUnwindRequests() {
+    guard let unwindTables, let unwindRequests else { return }
+    var asked: [UInt32: TracedProcess] = [:]
+    unwindRequests.consume { record in
+      guard record.count >= MemoryLayout<lt_unwind_request>.size else { return }
+      let request = record.loadUnaligned(as: lt_unwind_request.self)
+      if let process = processOfSlot[request.process_slot], process.state == .running {
+        asked[request.process_slot] = process
+      }
+    }
+    for process in asked.values {
+      let changed = try? unwindTables.refresh(
+        slot: process.slot, generation: process.generation, processID: process.processID)
+      if changed == true, let mappings = try? reader.mappings(of: process.processID) {
+        process.mappings = mappings
+        onMappings?(process)
+      }
+    }
+    let now = monotonicNanoseconds()
+    if now - lastRearm > 1_000_000_000 {
+      lastRearm = now
+      unwindTables.rearmRequests()
+    }
+  }
+}

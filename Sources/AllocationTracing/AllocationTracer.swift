@@ -1,0 +1,242 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// One trace of user-space allocations: owns the programs, the probes of every process, and what they recorded.
+///
+/// Not safe for use from several threads. Releasing it takes every probe off.
+package final class AllocationTracer {
+  package let configuration: TraceConfiguration
+  let programs: ProbePrograms
+  package let tables: TraceTables
+  let ring: RingBuffer
+  /// What the stack walker needs of each process; nil when stacks are walked by frame pointers.
+  package let unwindTables: UnwindTables?
+  let unwindRequests: RingBuffer?
+  let pendingChildren: BPFMap?
+  var lastRearm: UInt64 = 0
+  var lifecycleLinks: [Link] = []
+
+  /// Every process of the trace in order of appearance, ended ones included.
+  package internal(set) var processes: [TracedProcess] = []
+  var processOfSlot: [UInt32: TracedProcess] = [:]
+  var running: [Int32: TracedProcess] = [:]
+  var nextSlot: UInt32 = 0
+
+  /// Every probed place by its index, which the programs know it by.
+  package internal(set) var probes: [AllocatorProbe] = []
+  var probeKinds: [Report.Probe.Kind] = []
+  var probeIndex: [ProbeKey: UInt32] = [:]
+  var objects: [ObjectIdentity: OpenObject] = [:]
+  /// Where processes wait for us in C libraries and loaders, by object; one link each for all processes.
+  var holdLinks: [ObjectIdentity: [Link]] = [:]
+
+  /// Sentences for the report.
+  package internal(set) var notes: [String] = []
+  /// Called for every allocation and free when `configuration.emitsEvents` is set.
+  package var onEvent: ((AllocationEvent) -> Void)?
+  /// Names the frames of a stack of a process.
+  package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
+    stack.addresses.map { Frame(address: $0) }
+  }
+  /// Called when the address space of a process was read anew.
+  package var onMappings: ((TracedProcess) -> Void)?
+  /// Totals of images that exec replaced.
+  var replacedImages: [Report.ProcessTotals] = []
+  /// Outstanding bytes of each site at the last report, for sorting by growth.
+  var previousOutstanding: [SiteKey: UInt64] = [:]
+
+  let reader: ProcessReader
+  let files = ElfFileCache()
+  /// CLOCK_MONOTONIC nanoseconds of the first attach.
+  package internal(set) var startTime: UInt64 = 0
+  /// The same moment on the wall clock.
+  package internal(set) var startInUnixSeconds = 0.0
+
+  struct ProbeKey: Hashable {
+    var device: UInt64
+    var inode: UInt64
+    var fileOffset: UInt64
+  }
+
+  package init(configuration: TraceConfiguration, discovery: AllocatorDiscovery.Options) throws(BPFError) {
+    self.configuration = configuration
+    reader = ProcessReader(options: discovery)
+    programs = try ProbePrograms.load(configuration)
+    let sizes = ProbePrograms.sizes(for: configuration)
+    tables = try TraceTables(
+      object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
+    ring = try RingBuffer(map: programs.object.map("events"))
+    if configuration.usesFramePointers {
+      unwindTables = nil
+      unwindRequests = nil
+    } else {
+      unwindTables = try UnwindTables(object: programs.object)
+      unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
+    }
+    pendingChildren = try programs.lifecycle.map("pending_children")
+    lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
+    lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))
+    if configuration.followsForks {
+      lifecycleLinks.append(try tracepoint("on_fork", "sched_process_fork"))
+    }
+  }
+
+  func tracepoint(_ program: String, _ name: String) throws(BPFError) -> Link {
+    try Link.rawTracepoint(programs.lifecycle.program(program), name: name)
+  }
+
+  /// Each readable when there is something for `handleEvents`.
+  package var pollDescriptors: [Int32] {
+    [ring.pollDescriptor] + (unwindRequests.map { [$0.pollDescriptor] } ?? [])
+  }
+
+  /// Whether any process that the user named still runs.
+  package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
+
+  package func runningProcess(_ processID: Int32) -> TracedProcess? { running[processID] }
+  func process(slot: UInt32) -> TracedProcess? { processOfSlot[slot] }
+
+  // MARK: Attaching
+
+  /// Starts to trace a process. Throws when it cannot be read or nothing in it can be probed.
+  @discardableResult
+  package func attach(processID: Int32) throws -> TracedProcess {
+    try reader.check(processID)
+    let process = try enter(processID: processID, parent: nil)
+    do {
+      let plan = try refresh(process)
+      if !process.hasAllocator {
+        throw TraceError(
+          "process \(processID) (\(process.command)): \(plan?.failure ?? "no allocator found")")
+      }
+    } catch {
+      abandon(process)
+      throw error
+    }
+    noteStart()
+    return process
+  }
+
+  /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
+  package func attach(stopped processID: Int32) throws -> TracedProcess {
+    let process = try enter(processID: processID, parent: nil)
+    tables.setHeld(true, slot: process.slot)
+    _ = try refresh(process)
+    noteStart()
+    return process
+  }
+
+  /// The program that was stopped runs on its own from here.
+  package func release(_ process: TracedProcess) { tables.setHeld(false, slot: process.slot) }
+
+  /// Looks for allocators in what the process has mapped since the last look.
+  package func update(_ process: TracedProcess) throws { try refresh(process) }
+
+  func noteStart() {
+    guard startTime == 0 else { return }
+    startTime = monotonicNanoseconds()
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+  }
+
+  func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
+    guard let slot = takeSlot() else {
+      throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
+    }
+    let info = reader.describe(processID)
+    // A reused slot's new owner must not be taken for the old one.
+    let generation = tables.process(slot: slot).generation &+ 1
+    let process = TracedProcess(
+      processID: processID, slot: slot, generation: generation,
+      parentProcessID: parent?.processID, isTarget: parent == nil, command: info.command,
+      executable: info.executable)
+    try tables.enter(processID: processID, slot: slot, generation: generation)
+    processOfSlot[slot] = process
+    running[processID] = process
+    processes.append(process)
+    return process
+  }
+
+  /// The next slot that no running process has; one of an ended process only when all are taken.
+  func takeSlot() -> UInt32? {
+    for _ in 0..<UInt32(LT_MAX_PROCESS_SLOTS) {
+      let slot = nextSlot
+      nextSlot = (nextSlot + 1) % UInt32(LT_MAX_PROCESS_SLOTS)
+      guard let owner = processOfSlot[slot] else { return slot }
+      if owner.state == .exited {
+        forget(owner)
+        return slot
+      }
+    }
+    return nil
+  }
+
+  func abandon(_ process: TracedProcess) {
+    process.links = []
+    unwindTables?.release(slot: process.slot)
+    tables.leave(processID: process.processID)
+    running[process.processID] = nil
+    processOfSlot[process.slot] = nil
+    processes.removeAll { $0 === process }
+  }
+
+  /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
+  @discardableResult
+  func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
+    let mappings = try reader.mappings(of: process.processID)
+    take(mappings, of: process)
+    let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
+    let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
+    if fresh.isEmpty { return nil }
+    var probes: [AllocatorProbe] = []
+    for mapping in fresh {
+      guard let file = files.file(behind: mapping, of: process.processID) else { continue }
+      let object = reader.describe(mapping, file, of: process.processID)
+      let calls = SystemCallProbes(
+        file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
+      try hold(at: calls, in: object, of: process)
+      if configuration.tracesMappings { probes += calls.mappings }
+    }
+    // Planned anew as a whole: which functions are wrappers depends on every object of the process.
+    let plan = reader.plan(process.processID, mappings: mappings, files: files)
+    for note in plan.notes where !notes.contains(note) { notes.append(note) }
+    // Where nothing allocates, mappings alone are not worth a trace.
+    if !plan.probes.isEmpty || !process.probes.isEmpty { probes += plan.probes }
+    // After an exec the same objects are met again, and their probes are still on.
+    let attached = Set(process.probes)
+    try attach(probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
+    return plan
+  }
+
+  /// Makes the mappings known to everyone who names or walks stacks of the process: before its first probe is on.
+  func take(_ mappings: [Mapping], of process: TracedProcess) {
+    process.mappings = mappings
+    do {
+      try unwindTables?.update(
+        slot: process.slot, generation: process.generation, processID: process.processID,
+        mappings: mappings)
+    } catch {
+      let note = "stacks of process \(process.processID) may be cut short: \(error)"
+      if !notes.contains(note) { notes.append(note) }
+    }
+    onMappings?(process)
+  }
+
+  /// Takes every probe off; what was recorded stays readable.
+  package func stop() {
+    for process in processes { process.links = [] }
+    lifecycleLinks = []
+    holdLinks = [:]
+  }
+}
+
+/// CLOCK_MONOTONIC, the clock of the programs.
+package func monotonicNanoseconds() -> UInt64 {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}

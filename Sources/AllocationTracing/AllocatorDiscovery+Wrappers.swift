@@ -1,0 +1,118 @@
+import ProcessImage
+
+/// Tells functions that do the work from those that pass every call on to another probed one.
+///
+/// Probing both would pay twice for one block, and a wrapper that jumps to the worker shares its stack frame, so that
+/// the two cannot be told apart at run time.
+struct WrapperFilter {
+  /// Every function that some object of the process defines, by name.
+  private let byName: [String: AllocatorFunction]
+  private let objectsWithMalloc: Int
+  private let objects: [ObjectView]
+
+  private struct ObjectView {
+    let identity: FileIdentity
+    let byAddress: [UInt64: AllocatorFunction]
+    let imports: ElfImports
+  }
+
+  init(objects: [AllocatorObject]) {
+    var byName: [String: AllocatorFunction] = [:]
+    var withMalloc = 0
+    for object in objects {
+      var definesMalloc = false
+      for found in object.functions {
+        for name in [found.function.name] + found.aliases {
+          if byName[name] == nil { byName[name] = found.function }
+          if name == "malloc" { definesMalloc = true }
+        }
+      }
+      if definesMalloc { withMalloc += 1 }
+    }
+    let names = Set(byName.keys.map { HashedSymbolName($0) })
+    self.objects = objects.map { object in
+      ObjectView(
+        identity: FileIdentity(device: object.description.device, inode: object.description.inode),
+        byAddress: Dictionary(
+          object.functions.map { ($0.address, $0.function) },
+          uniquingKeysWith: { first, _ in first }),
+        imports: ElfImports(object.file, wanted: names))
+    }
+    self.byName = byName
+    objectsWithMalloc = withMalloc
+  }
+
+  /// The object's functions without those that pass every call on.
+  func functionsToProbe(in object: AllocatorObject) -> [FoundFunction] {
+    object.functions.filter { found in
+      if found.isCustom { return true }
+      if object.isCxxRuntime, found.function.traits.contains(.isOperator), objectsWithMalloc > 0 {
+        return false
+      }
+      return !isWrapper(found, in: object)
+    }
+  }
+
+  private func isWrapper(_ found: FoundFunction, in object: AllocatorObject) -> Bool {
+    let code = object.code(of: found)
+    guard code.isWhole, let view = view(of: object) else { return false }
+    var harmless: HarmlessExits
+    switch found.function.kind {
+    case .free: harmless = .nullArgument
+    case .allocateToPointer: harmless = .nonzeroConstant
+    default: harmless = .zero
+    }
+    if found.function.traits.contains(.mayThrow) { harmless.insert(.conditionalJumpOut) }
+    return allPathsReach(code: code.bytes, address: found.address, harmless: harmless) {
+      guard let inner = target(of: $0, in: view, except: found.address) else { return false }
+      return found.function.isServed(by: inner)
+    }
+  }
+
+  /// Whether the function's bytes hold something that may be a call of another probed function. Read at every
+  /// alignment, so it errs on the side of yes.
+  func mayCallAnother(_ found: FoundFunction, in object: AllocatorObject) -> Bool {
+    guard let view = view(of: object) else { return true }
+    let code = object.code(of: found).bytes
+    for position in code.indices {
+      switch code[position] {
+      case 0xe8, 0xe9:
+        guard position + 5 <= code.count else { continue }
+        let distance = code.loadUnaligned(fromByteOffset: position + 1, as: Int32.self)
+        let address =
+          found.address &+ UInt64(position + 5) &+ UInt64(bitPattern: Int64(distance))
+        if target(of: .address(address), in: view, except: found.address) != nil { return true }
+      case 0xff:
+        guard position + 2 <= code.count else { continue }
+        let modrm = code[position + 1]
+        if modrm == 0x15 || modrm == 0x25, position + 6 <= code.count {
+          let distance = code.loadUnaligned(fromByteOffset: position + 2, as: Int32.self)
+          let slot = found.address &+ UInt64(position + 6) &+ UInt64(bitPattern: Int64(distance))
+          if target(of: .slot(slot), in: view, except: found.address) != nil { return true }
+        }
+        // `call reg` in an interposer: the next malloc found with dlsym.
+        if objectsWithMalloc > 1, modrm & 0xf8 == 0xd0 || modrm & 0xf8 == 0xe0 { return true }
+      default: continue
+      }
+    }
+    return false
+  }
+
+  private func view(of object: AllocatorObject) -> ObjectView? {
+    let identity = FileIdentity(
+      device: object.description.device, inode: object.description.inode)
+    return objects.first { $0.identity == identity }
+  }
+
+  private func target(
+    of destination: BranchDestination, in view: ObjectView, except own: UInt64
+  ) -> AllocatorFunction? {
+    switch destination {
+    case .address(own): return nil
+    case .address(let address):
+      if let function = view.byAddress[address] { return function }
+      return view.imports.name(ofStub: address).flatMap { byName[$0] }
+    case .slot(let slot): return view.imports.name(inSlot: slot).flatMap { byName[$0] }
+    }
+  }
+}

@@ -1,0 +1,219 @@
+import ProcessImage
+import TraceModel
+
+/// Finds the allocator functions of a process and decides where each is probed.
+///
+/// A pure function of the process's mappings and the files behind them: it attaches nothing.
+package struct AllocatorDiscovery {
+  package struct Options: Sendable {
+    /// Look for the C functions behind this prefix instead of the catalogue (`-S`).
+    package var symbolPrefix: String?
+    /// Look into this object only, by path or file name (`-O`).
+    package var objectPath: String?
+    /// `--alloc` and `--free`.
+    package var customFunctions: [CustomAllocatorSpec] = []
+    /// Whether the catalogue is used beside the custom functions.
+    package var usesCatalog = true
+    package var emulation = UprobeEmulation.baseline
+    package init() {}
+  }
+
+  let processID: Int32
+  let mappings: [Mapping]
+  let executable: (device: UInt64, inode: UInt64)?
+  let options: Options
+  let open: (Mapping) -> ElfFile?
+
+  /// - Parameters:
+  ///   - mappings: of the process, in the order of `/proc/PID/maps`.
+  ///   - executable: what `/proc/PID/exe` is; by default the first executable mapping's file.
+  ///   - open: opens the file behind a mapping; nil when it cannot be read or is no ELF file.
+  package init(
+    processID: Int32, mappings: [Mapping], executable: (device: UInt64, inode: UInt64)? = nil,
+    options: Options = Options(), open: @escaping (Mapping) -> ElfFile?
+  ) {
+    self.processID = processID
+    self.mappings = mappings
+    self.executable = executable
+    self.options = options
+    self.open = open
+  }
+
+  package func plan() -> AllocatorPlan {
+    var plan = AllocatorPlan()
+    var objects = allocatorObjects(&plan)
+    let program = objects.first { $0.isProgram }
+    let wanted = searchedFunctions
+    for index in objects.indices { objects[index].findFunctions(wanted, &plan.notes) }
+    let defining = objects.filter { !$0.functions.isEmpty }
+    let wrappers = WrapperFilter(objects: defining)
+    var mayEndByException: [String] = []
+    for object in defining {
+      let functions = wrappers.functionsToProbe(in: object)
+      if functions.isEmpty { continue }
+      plan.objects.append(object.description)
+      for function in functions {
+        if object.isGo, function.isCustom, !function.function.isFree {
+          plan.notes.append(
+            "\(function.function.name) is Go code and not probed: a return probe breaks the copying of Go stacks"
+          )
+          continue
+        }
+        let probe = probe(function, in: object, wrappers)
+        if probe.returns == .returnProbeDespiteExceptions {
+          mayEndByException.append(probe.function.name)
+        }
+        plan.probes.append(probe)
+      }
+    }
+    explain(&plan, program: program, mayEndByException: mayEndByException)
+    return plan
+  }
+
+  /// The functions looked for, custom ones first, so that they name what both describe.
+  private var searchedFunctions: [SearchedFunction] {
+    var wanted = options.customFunctions.map {
+      SearchedFunction(
+        function: $0.function, name: HashedSymbolName($0.function.name), isCustom: true)
+    }
+    if let prefix = options.symbolPrefix {
+      wanted += AllocatorCatalog.functions(withPrefix: prefix).map {
+        SearchedFunction(function: $0, name: HashedSymbolName($0.name), isCustom: false)
+      }
+    } else if options.usesCatalog {
+      wanted += SearchedFunction.catalog
+    }
+    return wanted
+  }
+
+  /// One entry per file with executable mappings, the dynamic linker left out.
+  private func allocatorObjects(_ plan: inout AllocatorPlan) -> [AllocatorObject] {
+    var objects: [AllocatorObject] = []
+    var seen: Set<FileIdentity> = []
+    var program = executable.map { FileIdentity(device: $0.device, inode: $0.inode) }
+    for mapping in mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
+      let identity = FileIdentity(device: mapping.device, inode: mapping.inode)
+      guard seen.insert(identity).inserted else { continue }
+      let fileName = mapping.path.split(separator: "/").last.map(String.init) ?? mapping.path
+      // Its own malloc serves the time before libc is there and is not for others to call.
+      if fileName.hasPrefix("ld-linux") || fileName.hasPrefix("ld-2.") || fileName == "ld.so" {
+        continue
+      }
+      if program == nil { program = identity }
+      if let path = options.objectPath, mapping.path != path, fileName != path { continue }
+      guard let file = open(mapping) else {
+        plan.notes.append(
+          "\(mapping.path) could not be read; allocator functions in it are not traced")
+        continue
+      }
+      objects.append(
+        AllocatorObject(
+          file: file, fileName: fileName, isProgram: identity == program,
+          readsFullSymbolTable: identity == program || options.objectPath != nil
+            || options.symbolPrefix != nil || !options.customFunctions.isEmpty,
+          description: describe(mapping, file)))
+    }
+    if let path = options.objectPath, objects.isEmpty {
+      plan.failure =
+        "process \(processID) has not mapped \(path) (-O); /proc/\(processID)/maps lists what it has"
+    }
+    return objects
+  }
+
+  func describe(_ mapping: Mapping, _ file: ElfFile) -> ProbedObject {
+    let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
+    return ProbedObject(
+      path: mapping.path, kernelPath: "/proc/\(processID)/map_files/\(range)",
+      pathBelowRoot: mapping.isDeleted ? nil : "/proc/\(processID)/root\(mapping.path)",
+      device: mapping.device, inode: mapping.inode, buildID: file.buildID)
+  }
+
+  private func probe(
+    _ found: FoundFunction, in object: AllocatorObject, _ wrappers: WrapperFilter
+  ) -> AllocatorProbe {
+    var function = found.function
+    let code = object.code(of: found)
+    if !function.traits.contains(.mayNest), wrappers.mayCallAnother(found, in: object) {
+      function.traits.insert(.mayNest)
+    }
+    let requirement = ProbeSiteRequirement(
+      arguments: Set(function.arguments), needsReturn: !function.isFree,
+      ignoresNullPointer: function.kind == .free(pointer: 0))
+    let site = selectProbeSite(
+      code: code.bytes, address: found.address, requirement: requirement,
+      codeIsWholeFunction: code.isWhole, emulation: options.emulation)
+    return AllocatorProbe(
+      function: function, aliases: found.aliases, object: object.description,
+      address: found.address, fileOffset: found.fileOffset, site: site,
+      returns: returnObservation(function, code, found))
+  }
+
+  private func returnObservation(
+    _ function: AllocatorFunction, _ code: (bytes: UnsafeRawBufferPointer, isWhole: Bool),
+    _ found: FoundFunction
+  ) -> AllocatorProbe.ReturnObservation {
+    if function.isFree { return .none }
+    guard function.traits.contains(.mayThrow) else { return .returnProbe }
+    guard code.isWhole else { return .returnProbeDespiteExceptions }
+    let exits = findFunctionExits(code: code.bytes, address: found.address)
+    guard exits.returnsAreAllKnown, exits.returnOffsets.count <= 8 else {
+      return .returnProbeDespiteExceptions
+    }
+    return .returnInstructions(exits.returnOffsets.map { found.fileOffset + $0 })
+  }
+
+  private func explain(
+    _ plan: inout AllocatorPlan, program: AllocatorObject?, mayEndByException: [String]
+  ) {
+    for custom in options.customFunctions {
+      let name = custom.function.name
+      if !plan.probes.contains(where: { $0.function.name == name || $0.aliases.contains(name) }) {
+        plan.notes.append("no object of process \(processID) defines \(name)")
+      }
+    }
+    if !mayEndByException.isEmpty {
+      plan.notes.append(
+        "if \(mayEndByException.joined(separator: ", ")) throws (memory exhausted) while traced, the target ends: "
+          + "exceptions cannot pass a return probe")
+    }
+    if plan.probes.isEmpty {
+      plan.failure = plan.failure ?? reasonForNothing(program)
+      return
+    }
+    if !plan.probes.contains(where: { $0.function.isFree }) {
+      plan.notes.append(
+        "no function that frees memory was found: every block will count as outstanding")
+    }
+    if !plan.probes.contains(where: { !$0.function.isFree }) {
+      plan.notes.append("no function that allocates memory was found: only frees are seen")
+    }
+    if let program, program.isGo {
+      plan.notes.append(
+        "a Go program: only memory from C code is traced, not Go's own heap")
+    }
+  }
+
+  private func reasonForNothing(_ program: AllocatorObject?) -> String {
+    let subject = "no allocator functions in process \(processID)"
+    if let prefix = options.symbolPrefix {
+      return "\(subject) with the prefix '\(prefix)' (-S); check with: nm -D FILE"
+    }
+    if !options.customFunctions.isEmpty, !options.usesCatalog {
+      return "\(subject): none of the functions named by --alloc and --free exists"
+    }
+    guard let program else {
+      return "\(subject): its executable could not be read; run as root in its PID namespace"
+    }
+    if program.isGo {
+      return "\(subject): a Go program, whose heap belongs to the Go runtime; use its heap profile "
+        + "(net/http/pprof), as return probes break Go"
+    }
+    if program.file.interpreter == nil, program.file.symbolTable(.full) == nil {
+      return
+        "\(subject): it is statically linked and stripped; name its functions with --alloc and --free, "
+        + "or run a build with symbols"
+    }
+    return
+      "\(subject): name them with --alloc SYMBOL:size=ARG and --free SYMBOL:ptr=ARG, or give the object with -O"
+  }
+}

@@ -1,0 +1,58 @@
+import ProcessImage
+
+/// Where probes go in one process, and why some do not.
+package struct AllocatorPlan: Sendable {
+  /// In the order of the objects, then of the catalogue.
+  package var probes: [AllocatorProbe] = []
+  /// The objects that hold allocator functions, in the order of the mappings.
+  package var objects: [ProbedObject] = []
+  /// Sentences for the report: what was left out and what follows from it.
+  package var notes: [String] = []
+  /// Why nothing can be traced and what to do; nil when there are probes.
+  package var failure: String?
+}
+
+/// An object file with allocator functions in it.
+package struct ProbedObject: Hashable, Sendable {
+  /// Path as the target sees it.
+  package var path: String
+  /// A path by which the kernel opens exactly the mapped file, whatever namespace the target is in.
+  package var kernelPath: String
+  /// The same file through the target's root directory, for kernels that refuse `kernelPath`; nil when it is unlinked.
+  package var pathBelowRoot: String?
+  /// As in `Mapping`.
+  package var device: UInt64
+  package var inode: UInt64
+  package var buildID: String?
+}
+
+/// One function to probe.
+package struct AllocatorProbe: Sendable {
+  package var function: AllocatorFunction
+  /// Other symbols of the same code.
+  package var aliases: [String]
+  package var object: ProbedObject
+  /// The function's ELF virtual address in its object.
+  package var address: UInt64
+  /// Offset of the function's first byte in the object file.
+  package var fileOffset: UInt64
+  package var site: ProbeSite
+  package var returns: ReturnObservation
+
+  /// Offset in the object file at which the probe is placed.
+  package var siteFileOffset: UInt64 { fileOffset + site.offset }
+
+  /// How the result of a call is seen.
+  package enum ReturnObservation: Hashable, Sendable {
+    /// Not needed.
+    case none
+    /// By a return probe: the kernel replaces the return address.
+    case returnProbe
+    /// By probes on these instructions (file offsets), all of the function's returns: it may throw, and an exception
+    /// would end at a replaced return address.
+    case returnInstructions([UInt64])
+    /// By a return probe, though the function may throw: its returns are not all in its own code. An exception out of
+    /// it (memory exhausted) ends the target.
+    case returnProbeDespiteExceptions
+  }
+}

@@ -1,0 +1,31 @@
+import Glibc
+
+/// An object file held open while it is probed, so that its path stays good when a process or a file name goes.
+final class OpenObject {
+  private let descriptor: Int32
+  /// A path that always leads to this file.
+  let path: String
+
+  init(_ object: ProbedObject) throws(TraceError) {
+    var descriptor = Glibc.open(object.kernelPath, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0, let path = object.pathBelowRoot {
+      descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    }
+    guard descriptor >= 0 else {
+      throw TraceError("\(object.path) cannot be opened: \(String(cString: strerror(errno)))")
+    }
+    self.descriptor = descriptor
+    path = "/proc/self/fd/\(descriptor)"
+  }
+
+  deinit { close(descriptor) }
+
+  /// Reads the pages that will be probed: on some kernels the attach itself reading them logs a warning.
+  func readIntoPageCache(_ offsets: [UInt64]) {
+    var byte: UInt8 = 0
+    for offset in offsets {
+      _ = pread(descriptor, &byte, 1, off_t(offset))
+      _ = pread(descriptor, &byte, 1, off_t(offset + 16))
+    }
+  }
+}

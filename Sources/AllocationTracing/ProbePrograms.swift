@@ -1,0 +1,131 @@
+import BPFRuntime
+import CLibBPF
+import CTraceABI
+import CTraceObjects
+import Glibc
+import TraceModel
+
+/// The loaded programs and the way this kernel attaches them: the best that loads.
+final class ProbePrograms {
+  /// How allocator functions are probed.
+  enum Method: String {
+    /// One program sees entry and return, and can skip the return (Linux 6.13).
+    case session
+    /// Entry and return by perf events, one per place.
+    case perf
+  }
+
+  let object: BPFObject
+  let lifecycle: BPFObject
+  let method: Method
+  /// Whether `free` goes through a multi link.
+  let usesMultiForFree: Bool
+
+  private init(object: BPFObject, lifecycle: BPFObject, method: Method, usesMultiForFree: Bool) {
+    self.object = object
+    self.lifecycle = lifecycle
+    self.method = method
+    self.usesMultiForFree = usesMultiForFree
+  }
+
+  struct Sizes {
+    var buckets: UInt32
+    var sites: UInt32
+  }
+
+  static func sizes(for configuration: TraceConfiguration) -> Sizes {
+    // Three quarters full at the limit: with two choices of eight places no bucket overflows then.
+    let places = max(64, configuration.maximumAllocations + configuration.maximumAllocations / 3)
+    let buckets = (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
+    let sites = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
+    return Sizes(buckets: UInt32(buckets), sites: UInt32(sites))
+  }
+
+  /// Loads with the newest method first and steps down where the kernel refuses.
+  static func load(_ configuration: TraceConfiguration) throws(BPFError) -> ProbePrograms {
+    if !configuration.avoidsMultiLinks {
+      if let loaded = try? load(configuration, method: .session) { return loaded }
+    }
+    return try load(configuration, method: .perf)
+  }
+
+  private static func load(
+    _ configuration: TraceConfiguration, method: Method
+  ) throws(BPFError) -> ProbePrograms {
+    let image = ctrace_user_allocations()
+    let open = try OpenBPFObject(
+      name: "user_allocations", bytes: UnsafeRawBufferPointer(start: image.bytes, count: image.size))
+    let sizes = sizes(for: configuration)
+    let values = values(for: configuration, sizes: sizes)
+    try open.setMaxEntries(sizes.buckets, ofMap: "blocks")
+    try open.setMaxEntries(sizes.sites, ofMap: "sites")
+    try open.setMaxEntries(UInt32(configuration.maximumSites), ofMap: "stacks")
+    try open.configure(values)
+    let isSession = method == .session
+    try open.setLoaded(isSession, program: "allocate_session")
+    try open.setLoaded(!isSession, program: "allocate_enter")
+    try open.setLoaded(!isSession, program: "allocate_exit")
+    if isSession {
+      try open.setAttachType(
+        UInt32(CLIBBPF_TRACE_UPROBE_SESSION), program: "allocate_session")
+      try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "free_enter")
+      for program in ["allocate_return_site", "mapping_site"] {
+        try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
+      }
+    }
+    let object = try open.load()
+
+    let lifecycleImage = ctrace_process_lifecycle()
+    let openLifecycle = try OpenBPFObject(
+      name: "process_lifecycle",
+      bytes: UnsafeRawBufferPointer(start: lifecycleImage.bytes, count: lifecycleImage.size))
+    for map in [
+      "counters", "processes", "process_slots", "events", "thread_states", "lt_unwind_processes",
+      "lt_unwind_counters",
+    ] {
+      try openLifecycle.reuse(object.map(map), as: map)
+    }
+    try openLifecycle.configure(values)
+    for program in ["hold_child", "hold_loader"] {
+      try openLifecycle.setLoaded(isSession, program: program)
+      if isSession {
+        try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
+        try openLifecycle.setSleepable(program: program)
+      }
+    }
+    try openLifecycle.setLoaded(!isSession, program: "loader_changed")
+    let lifecycle = try openLifecycle.load()
+    return ProbePrograms(
+      object: object, lifecycle: lifecycle, method: method, usesMultiForFree: isSession)
+  }
+
+  private static func values(
+    for configuration: TraceConfiguration, sizes: Sizes
+  ) -> lt_configuration {
+    var values = lt_configuration()
+    values.minimum_size = configuration.sizes.lowerBound
+    values.maximum_size = configuration.sizes.upperBound
+    values.sample_mean = configuration.sampleMeanInBytes ?? 0
+    values.sample_every_nth = configuration.sampleEveryNth ?? 0
+    values.block_buckets = sizes.buckets
+    values.site_count = sizes.sites
+    values.maximum_blocks = UInt32(configuration.maximumAllocations)
+    values.emit_events = configuration.emitsEvents ? 1 : 0
+    values.follow_forks = configuration.followsForks ? 1 : 0
+    values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
+    withUnsafeMutableBytes(of: &values.log2_table) { bytes in
+      let table = bytes.bindMemory(to: UInt32.self)
+      for step in 0...Int(LT_LOG_STEPS) {
+        table[step] = UInt32((log2(1 + Double(step) / Double(LT_LOG_STEPS)) * 65536).rounded())
+      }
+    }
+    withUnsafeMutableBytes(of: &values.weight_table) { bytes in
+      let table = bytes.bindMemory(to: UInt32.self)
+      for step in 0...Int(LT_WEIGHT_STEPS) {
+        let x = Double(step) / Double(LT_WEIGHT_STEPS_PER_MEAN)
+        table[step] = UInt32(((x == 0 ? 1 : x / -expm1(-x)) * 65536).rounded())
+      }
+    }
+    return values
+  }
+}

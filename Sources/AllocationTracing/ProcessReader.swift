@@ -1,0 +1,86 @@
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// Reads what a trace needs to know of processes, and says in one line what cannot be traced and why.
+struct ProcessReader {
+  var options: AllocatorDiscovery.Options
+
+  struct Description {
+    var command: String
+    var executable: String?
+  }
+
+  /// Checks that a process can be traced at all.
+  func check(_ processID: Int32) throws(TraceError) {
+    let info: ProcessInfo
+    do { info = try ProcessInfo(processID: processID) } catch {
+      throw error.isProcessGone
+        ? TraceError("no process has the id \(processID); `leaktrace observe` or `pgrep` lists them")
+        : TraceError("process \(processID) cannot be read: \(error)")
+    }
+    let name = "process \(processID) (\(info.command))"
+    if info.threadGroupID != processID {
+      throw TraceError(
+        "\(processID) is a thread of process \(info.threadGroupID); trace that one: -p \(info.threadGroupID)")
+    }
+    if info.isKernelThread {
+      throw TraceError("\(name) is a kernel thread; for kernel memory use `leaktrace kernel`")
+    }
+    if info.hasEnded {
+      throw TraceError("\(name) has ended and waits for its parent (zombie): it holds no memory")
+    }
+    if ProcessInfo.is32Bit(processID) == true {
+      throw TraceError("\(name) is a 32-bit program; leaktrace traces 64-bit programs only")
+    }
+  }
+
+  func describe(_ processID: Int32) -> Description {
+    let arguments = ProcessInfo.arguments(of: processID)
+    let command =
+      arguments.isEmpty
+      ? (try? ProcessInfo(processID: processID))?.command ?? "" : arguments.joined(separator: " ")
+    return Description(
+      command: command, executable: ProcessInfo.executable(of: processID)?.path)
+  }
+
+  func mappings(of processID: Int32) throws(TraceError) -> [Mapping] {
+    do { return try ProcessMaps.read(processID: processID) } catch {
+      throw TraceError(
+        error.isProcessGone
+          ? "process \(processID) ended while it was being attached"
+          : "the mappings of process \(processID) cannot be read: \(error)")
+    }
+  }
+
+  /// What is said of the file behind a mapping in reports, and how the kernel finds it.
+  func describe(_ mapping: Mapping, _ file: ElfFile, of processID: Int32) -> ProbedObject {
+    AllocatorDiscovery(processID: processID, mappings: []) { _ in nil }.describe(mapping, file)
+  }
+
+  /// Where probes go in the process, given all its mappings.
+  func plan(_ processID: Int32, mappings: [Mapping], files: ElfFileCache) -> AllocatorPlan {
+    AllocatorDiscovery(processID: processID, mappings: mappings, options: options) { mapping in
+      files.file(behind: mapping, of: processID)
+    }.plan()
+  }
+}
+
+/// ELF files that were opened for planning, by what they are; most processes share most of them.
+final class ElfFileCache {
+  private var files: [ObjectIdentity: ElfFile?] = [:]
+
+  func file(behind mapping: Mapping, of processID: Int32) -> ElfFile? {
+    let identity = ObjectIdentity(mapping)
+    if let known = files[identity] { return known }
+    var file: ElfFile?
+    if let opened = try? RootedFile.open(mapping: mapping, processID: processID) {
+      file = try? ElfFile(descriptor: opened.descriptor, name: mapping.path)
+    }
+    files[identity] = file
+    return file
+  }
+
+  /// Lets go of the files; they are opened again when new processes or libraries come.
+  func removeAll() { files = [:] }
+}

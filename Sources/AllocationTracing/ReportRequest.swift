@@ -1,0 +1,22 @@
+import TraceModel
+
+/// What a report is to contain.
+package struct ReportRequest: Sendable {
+  /// Leave out blocks younger than this (`-o`).
+  package var minimumAge: Duration = .zero
+  /// List every outstanding block (`-a`).
+  package var listsBlocks = false
+  /// Only the totals kept per stack: no ages, no pass over the blocks (`--combined-only`).
+  package var combinedOnly = false
+  package var order = Order.bytes
+  /// At most this many sites; nil: all.
+  package var limit: Int?
+  /// Include processes that have ended although other targets still run.
+  package var includesEnded = false
+
+  package enum Order: String, CaseIterable, Sendable {
+    case bytes, count, age, growth
+  }
+
+  package init() {}
+}

@@ -1,0 +1,165 @@
+import CTraceABI
+import Glibc
+import TraceModel
+
+/// What identifies a site across reports.
+struct SiteKey: Hashable {
+  var slot: UInt32
+  var generation: UInt32
+  var stackHash: UInt64
+  var allocationClass: AllocationClass
+}
+
+/// A site while its numbers are gathered.
+struct SiteDraft {
+  var key: SiteKey
+  var process: TracedProcess
+  var probe: UInt32
+  var allocated = Tally()
+  var freed = Tally()
+  /// By the totals kept per site; replaced by `matching` where single blocks decide.
+  var outstanding = Tally()
+  /// By the blocks themselves, those that are old enough; weighted while sampling.
+  var matchingBytes = 0.0
+  var matchingCount = 0.0
+  /// CLOCK_MONOTONIC nanoseconds.
+  var oldest = UInt64.max
+  /// Of the estimate of outstanding bytes.
+  var variance = 0.0
+  var blocks: [OutstandingAllocation] = []
+
+  var matching: Tally {
+    Tally(bytes: UInt64(matchingBytes.rounded()), count: UInt64(matchingCount.rounded()))
+  }
+}
+
+/// Brings the kernel's sites, the mapping ledgers and the blocks together.
+struct SiteGathering {
+  private(set) var drafts: [SiteDraft] = []
+  private var positions: [SiteKey: Int] = [:]
+  /// Position in `drafts` by index of the kernel's site; −1 when it is of no traced image.
+  private var draftOfSite: [Int32]
+  private var mappingDraftOfSite: [UInt32: Int] = [:]
+  private let configuration: TraceConfiguration
+
+  init(
+    tables: TraceTables, configuration: TraceConfiguration,
+    processOfSlot: (UInt32) -> TracedProcess?
+  ) {
+    self.configuration = configuration
+    draftOfSite = [Int32](repeating: -1, count: tables.siteCount)
+    for record in tables.readSites() {
+      guard let process = processOfSlot(record.site.process_slot),
+        process.generation == record.site.process_generation
+      else { continue }
+      if record.site.allocated_count > 0 { addHeap(record, process) }
+      if let totals = process.ledger.totals[UInt32(record.index)] {
+        addMapping(record, totals, process)
+      }
+    }
+  }
+
+  private mutating func position(
+    of record: TraceTables.SiteRecord, _ allocationClass: AllocationClass, _ process: TracedProcess
+  ) -> Int {
+    let key = SiteKey(
+      slot: record.site.process_slot, generation: record.site.process_generation,
+      stackHash: record.site.stack_hash, allocationClass: allocationClass)
+    if let known = positions[key] { return known }
+    positions[key] = drafts.count
+    drafts.append(SiteDraft(key: key, process: process, probe: record.site.probe))
+    return drafts.count - 1
+  }
+
+  private mutating func addHeap(_ record: TraceTables.SiteRecord, _ process: TracedProcess) {
+    let site = record.site
+    let position = position(of: record, .heap, process)
+    draftOfSite[record.index] = Int32(position)
+    drafts[position].allocated += Tally(
+      bytes: site.allocated_bytes, count: blocks(site.allocated_count))
+    drafts[position].freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
+    drafts[position].outstanding += Tally(
+      bytes: site.allocated_bytes - site.freed_bytes,
+      count: blocks(site.allocated_count - site.freed_count))
+  }
+
+  /// Whole blocks from the unit in which counts are kept while sampling.
+  private func blocks(_ units: UInt64) -> UInt64 {
+    guard configuration.isSampling else { return units }
+    return (units + 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)
+  }
+
+  private mutating func addMapping(
+    _ record: TraceTables.SiteRecord, _ totals: MappingLedger.SiteTotals, _ process: TracedProcess
+  ) {
+    let position = position(of: record, .mapping, process)
+    mappingDraftOfSite[UInt32(record.index)] = position
+    drafts[position].allocated += totals.allocated
+    drafts[position].freed += totals.freed
+    drafts[position].outstanding += process.ledger.outstanding(of: UInt32(record.index))
+  }
+
+  /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
+  mutating func addBlocks(tables: TraceTables, request: ReportRequest, now: UInt64) {
+    let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
+    tables.forEachBlock { block in
+      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0, block.time <= youngest
+      else { return }
+      let position = Int(draftOfSite[block.site])
+      let weight = weight(ofSize: block.sizeInBytes)
+      let size = Double(block.sizeInBytes)
+      drafts[position].matchingBytes += size * weight
+      drafts[position].matchingCount += weight
+      // Horvitz–Thompson: a block chosen with probability P stands for 1/P and adds (1−P)/P² of its square.
+      drafts[position].variance += size * size * weight * (weight - 1)
+      drafts[position].oldest = min(drafts[position].oldest, block.time)
+      if request.listsBlocks {
+        drafts[position].blocks.append(
+          OutstandingAllocation(
+            address: block.address, sizeInBytes: block.sizeInBytes,
+            age: .nanoseconds(Int64(now &- block.time))))
+      }
+    }
+    var seen: Set<ObjectIdentifier> = []
+    for draft in drafts where draft.key.allocationClass == .mapping {
+      if seen.insert(ObjectIdentifier(draft.process)).inserted {
+        addRanges(of: draft.process, request: request, youngest: youngest, now: now)
+      }
+    }
+  }
+
+  private mutating func addRanges(
+    of process: TracedProcess, request: ReportRequest, youngest: UInt64, now: UInt64
+  ) {
+    var calls: Set<UInt64> = []
+    for range in process.ledger.ranges where range.time <= youngest {
+      guard let position = mappingDraftOfSite[range.site] else { continue }
+      drafts[position].matchingBytes += Double(range.end - range.start)
+      if calls.insert(range.call).inserted { drafts[position].matchingCount += 1 }
+      drafts[position].oldest = min(drafts[position].oldest, range.time)
+      if request.listsBlocks {
+        drafts[position].blocks.append(
+          OutstandingAllocation(
+            address: range.start, sizeInBytes: range.end - range.start,
+            age: .nanoseconds(Int64(now &- range.time))))
+      }
+    }
+  }
+
+  /// How many blocks a recorded one stands for: 1/P.
+  private func weight(ofSize size: UInt64) -> Double {
+    if let nth = configuration.sampleEveryNth, nth > 1 { return Double(nth) }
+    guard let mean = configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
+    return 1 / -expm1(-Double(size) / Double(mean))
+  }
+}
+
+extension Duration {
+  /// Whole nanoseconds, saturating.
+  package var inNanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    if overflow { return seconds < 0 ? .min : .max }
+    return product.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
+  }
+}

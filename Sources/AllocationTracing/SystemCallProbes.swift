@@ -1,0 +1,77 @@
+import ProcessImage
+
+/// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the
+/// program maps itself, forks, and changes of the list of loaded objects.
+struct SystemCallProbes {
+  /// `mmap`, `munmap`, `mremap`, `brk`.
+  var mappings: [AllocatorProbe] = []
+  /// File offset of the instruction after the system call of the C library's fork.
+  var forkReturn: UInt64?
+  /// File offset of the function that the loader calls for debuggers.
+  var loaderHook: UInt64?
+
+  /// Searches one object.
+  ///
+  /// - Parameter readsFullSymbolTable: look into `.symtab` too, for statically linked programs.
+  init(file: ElfFile, object: ProbedObject, readsFullSymbolTable: Bool) {
+    let symbols = Self.find(Self.names, in: file, readsFullSymbolTable: readsFullSymbolTable)
+    for (name, kind) in Self.mappingFunctions {
+      guard let symbol = symbols[name], let code = Self.code(of: symbol, in: file),
+        let fileOffset = file.fileOffset(ofVirtualAddress: symbol.value),
+        !mappings.contains(where: { $0.fileOffset == fileOffset && $0.function.kind == kind })
+      else { continue }
+      // munmap is seen on entry: afterwards another thread can have been given the range already.
+      let site =
+        kind == .unmap
+        ? selectEntrySite(code: code, address: symbol.value)
+        : selectSiteAfterSystemCall(code: code, address: symbol.value)
+      guard let site else { continue }
+      mappings.append(
+        AllocatorProbe(
+          function: AllocatorFunction(name, kind), aliases: [], object: object,
+          address: symbol.value, fileOffset: fileOffset, site: site, returns: .none))
+    }
+    if let symbol = symbols["_Fork"] ?? symbols["fork"], let code = Self.code(of: symbol, in: file),
+      let offset = offsetAfterSystemCall(code: code, address: symbol.value),
+      let start = file.fileOffset(ofVirtualAddress: symbol.value)
+    {
+      forkReturn = start + offset
+    }
+    if let symbol = symbols["_dl_debug_state"] {
+      loaderHook = file.fileOffset(ofVirtualAddress: symbol.value)
+    }
+  }
+
+  private static let mappingFunctions: [(String, AllocatorFunction.Kind)] = [
+    ("mmap", .map), ("mmap64", .map), ("munmap", .unmap), ("mremap", .remap), ("brk", .programBreak),
+  ]
+  private static let names: [HashedSymbolName] =
+    (mappingFunctions.map(\.0) + ["_Fork", "fork", "_dl_debug_state"]).map(HashedSymbolName.init)
+
+  private static func find(
+    _ names: [HashedSymbolName], in file: ElfFile, readsFullSymbolTable: Bool
+  ) -> [String: ElfSymbol] {
+    var found: [String: ElfSymbol] = [:]
+    if let table = ElfSymbolHashTable(file) {
+      for name in names {
+        if let symbol = table.definition(of: name), symbol.kind == .function {
+          found[name.text] = symbol
+        }
+      }
+    }
+    guard readsFullSymbolTable || found.isEmpty && file.interpreter == nil else { return found }
+    let wanted = Set(names.map(\.text))
+    for table in [ElfFile.SymbolTable.dynamic, .full] {
+      file.forEachSymbol(in: table) { symbol in
+        guard symbol.isDefined, symbol.kind == .function, symbol.name.pointee != 0 else { return }
+        let name = String(cString: symbol.name)
+        if wanted.contains(name), found[name] == nil { found[name] = symbol }
+      }
+    }
+    return found
+  }
+
+  private static func code(of symbol: ElfSymbol, in file: ElfFile) -> UnsafeRawBufferPointer? {
+    file.contents(atVirtualAddress: symbol.value, size: min(max(symbol.size, 64), 1024))
+  }
+}

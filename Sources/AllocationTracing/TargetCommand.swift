@@ -1,0 +1,159 @@
+import CProcessControl
+import Glibc
+import TraceModel
+import ProcessImage
+
+/// A program that leaktrace starts itself, so that it is traced from its first allocation.
+package final class TargetCommand {
+  package let processID: Int32
+  package let arguments: [String]
+  /// Exit code, or 128 + signal; nil while it runs.
+  package private(set) var exitStatus: Int32?
+
+  /// Starts a program and holds it before its first instruction.
+  ///
+  /// - Parameter arguments: the program, looked up in PATH unless it has a slash, and its arguments.
+  package init(arguments: [String]) throws(TraceError) {
+    guard let name = arguments.first, !name.isEmpty else {
+      throw TraceError("no command to run: give it after `--`, or with -c \"CMD\"")
+    }
+    let path = try Self.find(name)
+    var argv = arguments.map { strdup($0) } + [nil]
+    defer { for argument in argv { free(argument) } }
+    let process = argv.withUnsafeMutableBufferPointer {
+      cprocess_spawn_stopped(path, $0.baseAddress!, environ)
+    }
+    guard process > 0 else {
+      throw TraceError("\(name): cannot be run: \(String(cString: strerror(-process)))")
+    }
+    processID = process
+    self.arguments = arguments
+  }
+
+  /// The file that a shell would run.
+  private static func find(_ name: String) throws(TraceError) -> String {
+    if name.contains("/") { return name }
+    let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
+    var isForbidden = false
+    for directory in path.split(separator: ":", omittingEmptySubsequences: false) {
+      let candidate = (directory.isEmpty ? "." : String(directory)) + "/" + name
+      var status = stat()
+      guard stat(candidate, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { continue }
+      if access(candidate, X_OK) == 0 { return candidate }
+      isForbidden = true
+    }
+    throw TraceError(
+      isForbidden
+        ? "\(name): found in PATH, but not executable" : "\(name): no such command in PATH")
+  }
+
+  /// Lets the program run, with the tracer attached to every object as soon as the loader has mapped it and before any
+  /// code of it runs: constructors are traced too.
+  package func start(with tracer: AllocationTracer) throws {
+    do {
+      let process = try tracer.attach(stopped: processID)
+      try followLoader(tracer, process)
+      tracer.release(process)
+      guard cprocess_detach(processID, 0) == 0 else {
+        throw TraceError("\(arguments[0]): ended while it was being attached")
+      }
+    } catch {
+      if exitStatus == nil {
+        kill(processID, SIGKILL)
+        _ = reap(waits: true)
+      }
+      throw error
+    }
+  }
+
+  /// Runs the program from system call to system call while it is in its loader.
+  private func followLoader(_ tracer: AllocationTracer, _ process: TracedProcess) throws {
+    // Without a loader (static) or with one that is the C library itself (musl), all there is to probe is mapped.
+    guard let loader = process.mappings.first(where: isLoader),
+      !process.mappings.contains(where: { $0.path.contains("ld-musl") })
+    else { return }
+    let range = process.mappings.filter { $0.path == loader.path }
+    guard let start = range.map(\.start).min(), let end = range.map(\.end).max() else { return }
+    var pendingSignal: Int32 = 0
+    while true {
+      guard cprocess_continue_to_syscall(processID, pendingSignal) == 0 else {
+        throw TraceError("\(arguments[0]): ended while it was being attached")
+      }
+      pendingSignal = 0
+      var status: Int32 = 0
+      guard waitpid(processID, &status, 0) == processID else { return }
+      guard status & 0xff == 0x7f else {
+        record(status)
+        throw TraceError("\(arguments[0]): ended while its libraries were being loaded")
+      }
+      let signal = status >> 8 & 0xff
+      guard signal == SIGTRAP | 0x80 else {
+        pendingSignal = signal == SIGTRAP ? 0 : signal
+        continue
+      }
+      var call = cprocess_syscall()
+      guard cprocess_read_syscall(processID, &call) == 0 else { continue }
+      // The first call from outside the loader: every library is in place and attached.
+      if !(start..<end).contains(call.instruction_pointer) { return }
+      let isMap = call.number == 9, isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
+      if isMap, isExecutable, call.result > 0 { try tracer.update(process) }
+    }
+  }
+
+  private func isLoader(_ mapping: Mapping) -> Bool {
+    guard let name = mapping.path.split(separator: "/").last else { return false }
+    return name.hasPrefix("ld-linux") || name.hasPrefix("ld.so") || name.hasPrefix("ld-2.")
+  }
+
+  /// Takes the exit status if the program has ended. Returns whether it has.
+  @discardableResult
+  package func reap(waits: Bool = false) -> Bool {
+    if exitStatus != nil { return true }
+    var status: Int32 = 0
+    guard waitpid(processID, &status, waits ? 0 : WNOHANG) == processID else { return false }
+    record(status)
+    return exitStatus != nil
+  }
+
+  private func record(_ status: Int32) {
+    if status & 0x7f == 0 {
+      exitStatus = status >> 8 & 0xff
+    } else if status & 0xff != 0x7f {
+      exitStatus = 128 + (status & 0x7f)
+    }
+  }
+
+  /// Splits a command line as a shell does: blanks, single and double quotes, backslashes.
+  package static func split(_ line: String) throws(TraceError) -> [String] {
+    var words: [String] = []
+    var word: String?
+    var quote: Character?
+    var isEscaped = false
+    for character in line {
+      if isEscaped {
+        // Inside double quotes a backslash keeps its meaning before anything but these.
+        if quote == "\"", !["\"", "\\", "$", "`"].contains(character) { word = (word ?? "") + "\\" }
+        word = (word ?? "") + String(character)
+        isEscaped = false
+      } else if character == "\\", quote != "'" {
+        isEscaped = true
+        word = word ?? ""
+      } else if let open = quote {
+        if character == open { quote = nil } else { word = (word ?? "") + String(character) }
+      } else if character == "'" || character == "\"" {
+        quote = character
+        word = word ?? ""
+      } else if character.isWhitespace {
+        if let done = word { words.append(done) }
+        word = nil
+      } else {
+        word = (word ?? "") + String(character)
+      }
+    }
+    guard quote == nil, !isEscaped else {
+      throw TraceError("the command \(line) ends inside a quotation")
+    }
+    if let done = word { words.append(done) }
+    return words
+  }
+}

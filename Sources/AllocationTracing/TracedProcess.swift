@@ -1,0 +1,57 @@
+import BPFRuntime
+import TraceModel
+
+/// One process of a trace, from attach to its end.
+package final class TracedProcess {
+  package let processID: Int32
+  let slot: UInt32
+  package let parentProcessID: Int32?
+  /// Named by the user, as opposed to followed.
+  package let isTarget: Bool
+  package internal(set) var command: String
+  package internal(set) var executable: String?
+  /// Raised by each exec.
+  package internal(set) var generation: UInt32
+  package internal(set) var state = Report.ProcessTotals.State.running
+
+  /// Places probed in this process, by probe index; kept for children, which have the same code.
+  var probes: [UInt32] = []
+  var links: [Link] = []
+  /// Whether a function that allocates or frees is probed.
+  var hasAllocator = false
+  /// Objects that were looked at for allocators, probed or not.
+  var examinedObjects: Set<ObjectIdentity> = []
+  package var mappings: [Mapping] = []
+  var ledger = MappingLedger()
+  /// The last program break that the process set.
+  var programBreak: UInt64 = 0
+  var knowsTrampoline = false
+  /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.
+  var ownershipOfSite: [UInt32: Bool] = [:]
+
+  init(
+    processID: Int32, slot: UInt32, generation: UInt32, parentProcessID: Int32?, isTarget: Bool,
+    command: String, executable: String?
+  ) {
+    self.processID = processID
+    self.slot = slot
+    self.generation = generation
+    self.parentProcessID = parentProcessID
+    self.isTarget = isTarget
+    self.command = command
+    self.executable = executable
+  }
+}
+
+/// What tells one file from another, whatever its path.
+struct ObjectIdentity: Hashable, Sendable {
+  var device: UInt64
+  var inode: UInt64
+
+  init(device: UInt64, inode: UInt64) {
+    self.device = device
+    self.inode = inode
+  }
+
+  init(_ mapping: Mapping) { self.init(device: mapping.device, inode: mapping.inode) }
+}

@@ -1,0 +1,37 @@
+// Starting a program stopped at its first instruction, and the variadic ptrace requests that Swift cannot import.
+#pragma once
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#pragma clang assume_nonnull begin
+
+// Starts `path` with the caller as its ptrace tracer; it is stopped at its first instruction when this returns.
+// The program's signal mask and dispositions are the defaults. Returns the process id or −errno of what failed.
+pid_t cprocess_spawn_stopped(const char *path, char *_Nullable const *_Nonnull argv,
+                             char *_Nullable const *_Nonnull envp);
+
+// Lets a stopped tracee run to its next system call boundary, passing it `signal`. 0 or −errno.
+int cprocess_continue_to_syscall(pid_t process, int signal);
+
+// Lets a stopped tracee go for good, passing it `signal`. 0 or −errno.
+int cprocess_detach(pid_t process, int signal);
+
+typedef struct {
+  uint64_t instruction_pointer;
+  uint64_t number;     // of the system call
+  uint64_t arguments[6];
+  int64_t result;
+} cprocess_syscall;
+
+// The system call that a tracee is stopped at. 0 or −errno.
+int cprocess_read_syscall(pid_t process, cprocess_syscall *out);
+
+// Process-wide descriptors for signals and processes. −errno on failure.
+int cprocess_signal_descriptor(const int *signals, int count);
+int cprocess_open_process(pid_t process);
+
+// Reads one pending signal's number from a signal descriptor; 0 when there is none.
+int cprocess_next_signal(int descriptor);
+
+#pragma clang assume_nonnull end

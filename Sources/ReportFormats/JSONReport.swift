@@ -1,0 +1,163 @@
+import TraceModel
+
+/// The machine-readable report, a contract: its shape is docs/schema/leaktrace.report-1.schema.json.
+///
+/// Addresses are strings of hexadecimal digits, since many readers of JSON lose digits of numbers above 2^53; sizes and
+/// counts are numbers.
+package enum JSONReport {
+  package static let schema = "leaktrace.report/1"
+
+  package static let format = ReportFormat(
+    name: "json", summary: "one JSON document per report and line (\(schema))"
+  ) { report, _ in render(report) }
+
+  package static func render(_ report: Report) -> [UInt8] {
+    var writer = JSONWriter()
+    writer.object { writer in
+      writer.member("schema", schema)
+      writer.key("target")
+      write(report.target, to: &writer)
+      writer.key("window")
+      writer.object {
+        $0.member("start", timestamp(report.window.startInUnixSeconds))
+        $0.member("start_unix_seconds", report.window.startInUnixSeconds)
+        $0.member("duration_seconds", report.window.duration)
+      }
+      writer.key("probes")
+      writer.array(report.probes) { write($1, to: &$0) }
+      writer.key("sampling")
+      if let sampling = report.sampling {
+        writer.object {
+          $0.member("mean_bytes", sampling.meanInBytes)
+          $0.member("every_nth", sampling.everyNth)
+        }
+      } else {
+        writer.null()
+      }
+      writer.key("totals")
+      writer.object { write(report.totals, to: &$0) }
+      writer.key("processes")
+      writer.array(report.processes) { write($1, to: &$0) }
+      writer.key("loss")
+      writer.object { writer in
+        var written: Set<String> = []
+        for counter in report.loss where written.insert(counter.name).inserted {
+          writer.member(counter.name, counter.value)
+        }
+      }
+      writer.key("sites")
+      writer.array(report.sites) { write($1, to: &$0) }
+      writer.key("notes")
+      writer.array(report.notes) { $0.string($1) }
+    }
+    return writer.bytes + [UInt8(ascii: "\n")]
+  }
+
+  private static func write(_ target: Report.Target, to writer: inout JSONWriter) {
+    writer.object {
+      $0.member("kind", target.kind.rawValue)
+      $0.member("pid", target.processID)
+      $0.member("command", target.command)
+      $0.member("executable", target.executable)
+      $0.member("exit_status", target.exitStatus)
+    }
+  }
+
+  private static func write(_ probe: Report.Probe, to writer: inout JSONWriter) {
+    writer.object {
+      $0.member("function", probe.function)
+      $0.member("object", probe.object)
+      $0.member("offset", probe.offset)
+      $0.member("instruction", probe.instruction)
+      $0.member("emulated", probe.isEmulated)
+      $0.member("kind", probe.kind.rawValue)
+      $0.member("hits", probe.hits)
+    }
+  }
+
+  private static func write(_ totals: Report.Totals, to writer: inout JSONWriter) {
+    write(totals.outstanding, totals.allocated, totals.freed, to: &writer)
+    writer.member("unmatched_frees", totals.unmatchedFrees)
+    writer.member("outstanding_bytes_standard_error", totals.outstandingBytesStandardError)
+  }
+
+  private static func write(
+    _ outstanding: Tally, _ allocated: Tally, _ freed: Tally, to writer: inout JSONWriter
+  ) {
+    for (name, tally) in [("outstanding", outstanding), ("allocated", allocated), ("freed", freed)]
+    {
+      writer.member(name + "_bytes", tally.bytes)
+      writer.member(name + "_count", tally.count)
+    }
+  }
+
+  private static func write(_ process: Report.ProcessTotals, to writer: inout JSONWriter) {
+    writer.object {
+      $0.member("pid", process.processID)
+      $0.member("parent_pid", process.parentProcessID)
+      $0.member("command", process.command)
+      $0.member("state", process.state.rawValue)
+      write(process.totals, to: &$0)
+    }
+  }
+
+  private static func write(_ site: AllocationSite, to writer: inout JSONWriter) {
+    writer.object { writer in
+      writer.member("pid", site.processID)
+      writer.member("class", site.allocationClass.rawValue)
+      writer.member("allocator", site.allocator)
+      write(site.outstanding, site.allocated, site.freed, to: &writer)
+      writer.member("outstanding_bytes_standard_error", site.outstandingBytesStandardError)
+      writer.member("oldest_age_seconds", site.oldestAge)
+      writer.member("stack_complete", site.stack.completeness == .complete)
+      writer.member("stack_completeness", site.stack.completeness.rawValue)
+      writer.key("verdict")
+      writer.object { writer in
+        for kind in VerdictKind.allCases {
+          // Where no leak check ran, everything outstanding is unchecked.
+          let tally =
+            site.verdicts.isEmpty && kind == .unchecked
+            ? site.outstanding : site.verdicts[kind] ?? Tally()
+          writer.key(kind.rawValue)
+          writer.object {
+            $0.member("bytes", tally.bytes)
+            $0.member("count", tally.count)
+          }
+        }
+      }
+      writer.key("frames")
+      writer.array(site.shownFrames) { write($1, to: &$0) }
+      writer.key("allocations")
+      writer.array(site.allocations) { writer, allocation in
+        writer.object {
+          $0.member("address", hexadecimal(allocation.address))
+          $0.member("size", allocation.sizeInBytes)
+          $0.member("age_seconds", allocation.age)
+          $0.member("verdict", (allocation.verdict ?? .unchecked).rawValue)
+        }
+      }
+    }
+  }
+
+  private static func write(_ frame: Frame, to writer: inout JSONWriter) {
+    writer.object {
+      $0.member("address", hexadecimal(frame.address))
+      $0.member("function", frame.function)
+      $0.member("offset", frame.functionOffset)
+      $0.member("module", frame.module)
+      $0.member("module_offset", frame.moduleOffset)
+      $0.member("build_id", frame.buildID)
+      $0.member("file", frame.file)
+      $0.member("line", frame.line)
+      $0.member("inlined", frame.isInlined)
+      $0.member("unresolved", frame.unresolved?.rawValue)
+    }
+  }
+}
+
+extension AllocationSite {
+  /// The named frames, or the bare addresses of a stack that was not symbolized.
+  var shownFrames: [Frame] {
+    frames.isEmpty ? stack.addresses.map { Frame(address: $0) } : frames
+  }
+}

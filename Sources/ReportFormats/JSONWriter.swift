@@ -1,0 +1,133 @@
+/// Writes one JSON document on one line. Numbers are exact: integers as they are, times with nanoseconds.
+struct JSONWriter {
+  private var output = ByteWriter()
+  /// Whether the container being written has an element already, innermost last.
+  private var hasElement: [Bool] = []
+  private var followsKey = false
+
+  var bytes: [UInt8] { output.bytes }
+
+  private mutating func separate() {
+    if followsKey {
+      followsKey = false
+      return
+    }
+    guard let last = hasElement.indices.last else { return }
+    if hasElement[last] { output.write(UInt8(ascii: ",")) }
+    hasElement[last] = true
+  }
+
+  mutating func object(_ body: (inout JSONWriter) -> Void) {
+    separate()
+    output.write(UInt8(ascii: "{"))
+    hasElement.append(false)
+    body(&self)
+    hasElement.removeLast()
+    output.write(UInt8(ascii: "}"))
+  }
+
+  mutating func array<Elements: Sequence>(
+    _ elements: Elements, _ body: (inout JSONWriter, Elements.Element) -> Void
+  ) {
+    separate()
+    output.write(UInt8(ascii: "["))
+    hasElement.append(false)
+    for element in elements { body(&self, element) }
+    hasElement.removeLast()
+    output.write(UInt8(ascii: "]"))
+  }
+
+  mutating func key(_ name: String) {
+    string(name)
+    output.write(UInt8(ascii: ":"))
+    followsKey = true
+  }
+
+  mutating func null() {
+    separate()
+    output.write("null")
+  }
+
+  mutating func bool(_ value: Bool) {
+    separate()
+    output.write(value ? "true" : "false")
+  }
+
+  mutating func integer(_ value: some BinaryInteger) {
+    separate()
+    output.write(String(value))
+  }
+
+  /// Not-a-number and infinity have no form in JSON and become null.
+  mutating func number(_ value: Double) {
+    separate()
+    output.write(value.isFinite ? "\(value)" : "null")
+  }
+
+  mutating func seconds(_ value: Duration) {
+    separate()
+    output.write(decimalSeconds(value))
+  }
+
+  mutating func string(_ value: String) {
+    separate()
+    output.write(UInt8(ascii: "\""))
+    if value.utf8.allSatisfy({ (0x20...0x7e).contains($0) && $0 != 0x22 && $0 != 0x5c }) {
+      output.write(value)
+      output.write(UInt8(ascii: "\""))
+      return
+    }
+    for scalar in value.unicodeScalars {
+      switch scalar {
+      case "\"": output.write("\\\"")
+      case "\\": output.write("\\\\")
+      case "\n": output.write("\\n")
+      case "\t": output.write("\\t")
+      case _ where isUnsafe(scalar):
+        for unit in String(scalar).utf16 {
+          let digits = String(unit, radix: 16)
+          output.write("\\u" + String(repeating: "0", count: 4 - digits.count) + digits)
+        }
+      default: for byte in String(scalar).utf8 { output.write(byte) }
+      }
+    }
+    output.write(UInt8(ascii: "\""))
+  }
+
+  // Members of an object, null when there is no value.
+  mutating func member(_ name: String, _ value: String?) {
+    key(name)
+    if let value { string(value) } else { null() }
+  }
+  mutating func member(_ name: String, _ value: (some BinaryInteger)?) {
+    key(name)
+    if let value { integer(value) } else { null() }
+  }
+  mutating func member(_ name: String, _ value: Double?) {
+    key(name)
+    if let value { number(value) } else { null() }
+  }
+  mutating func member(_ name: String, _ value: Bool) {
+    key(name)
+    bool(value)
+  }
+  mutating func member(_ name: String, _ value: Duration?) {
+    key(name)
+    if let value { seconds(value) } else { null() }
+  }
+}
+
+/// A duration in seconds as a decimal number, exact to the nanosecond, without needless zeros.
+func decimalSeconds(_ duration: Duration) -> String {
+  let (seconds, attoseconds) = duration.components
+  let isNegative = seconds < 0 || attoseconds < 0
+  let nanoseconds = attoseconds.magnitude / 1_000_000_000
+  var text = (isNegative ? "-" : "") + String(seconds.magnitude)
+  if nanoseconds != 0 {
+    var digits = String(nanoseconds)
+    digits = String(repeating: "0", count: 9 - digits.count) + digits
+    while digits.last == "0" { digits.removeLast() }
+    text += "." + digits
+  }
+  return text
+}

@@ -1,0 +1,105 @@
+import TraceModel
+
+extension TextRenderer {
+  mutating func sites() {
+    let shown = options.top.map { max(0, $0) } ?? report.sites.count
+    let sites = report.sites.prefix(shown)
+    var time = ""
+    if options.timestamps {
+      let (seconds, attoseconds) = report.window.duration.components
+      let end =
+        report.window.startInUnixSeconds + Double(seconds) + Double(attoseconds) / 1e18
+        + Double(options.secondsFromUTC)
+      if let end = CivilTime(unixSeconds: end) { time = "[\(end.time)] " }
+    }
+    output.line("\(time)Top \(sites.count) stacks with outstanding allocations:")
+    for site in sites { write(site) }
+    let rest = report.sites.dropFirst(shown)
+    if !rest.isEmpty {
+      let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
+      let stacks = rest.count == 1 ? "1 more stack" : "\(rest.count) more stacks"
+      output.line("\t\(stacks) with \(exactBytes(bytes)) not shown")
+    }
+    output.line()
+  }
+
+  private mutating func write(_ site: AllocationSite) {
+    output.line(
+      "\t\(site.outstanding.bytes) bytes in \(site.outstanding.count) allocations from stack\(remarks(on: site))"
+    )
+    for frame in site.shownFrames { output.line("\t\t" + description(of: frame)) }
+    switch site.stack.completeness {
+    case .complete: break
+    case .truncated:
+      output.line("\t\t... cut at \(site.stack.addresses.count) frames")
+    case .broken: output.line("\t\t... the callers above could not be found")
+    case .framePointersOnly:
+      output.line("\t\t... followed by frame pointers only; callers that keep none are missing")
+    }
+    let verdicts = VerdictKind.allCases.compactMap { kind -> String? in
+      guard kind != .unchecked, let tally = site.verdicts[kind], tally.count > 0 else { return nil }
+      return "\(words(for: kind)) \(exactBytes(tally.bytes)) in \(blocks(tally.count))"
+    }
+    if !verdicts.isEmpty { output.line("\t\tverdict: " + verdicts.joined(separator: "; ")) }
+    guard options.showAllocations else { return }
+    for allocation in site.allocations {
+      var line =
+        "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
+        + " age = \(milliseconds(allocation.age)) ms"
+      if let verdict = allocation.verdict, verdict != .unchecked {
+        line += " " + words(for: verdict)
+      }
+      output.line(line)
+    }
+  }
+
+  /// What memleak does not say, behind its words.
+  private func remarks(on site: AllocationSite) -> String {
+    var remarks: [String] = []
+    if let error = site.outstandingBytesStandardError {
+      remarks.append("± \(wholeNumber(error)) bytes")
+    }
+    if let human = humanBytes(site.outstanding.bytes) { remarks.append(human) }
+    remarks.append(escapedForTerminal(site.allocator))
+    if site.allocationClass == .mapping { remarks.append("mapping") }
+    if report.processes.count > 1 { remarks.append("process \(site.processID)") }
+    if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
+    return " (" + remarks.joined(separator: ", ") + ")"
+  }
+
+  private func words(for verdict: VerdictKind) -> String {
+    switch verdict {
+    case .definitelyLost: "definitely lost"
+    case .indirectlyLost: "indirectly lost"
+    case .possiblyLost: "possibly lost"
+    case .stillReachable: "still reachable"
+    case .unchecked: "unchecked"
+    }
+  }
+
+  /// `function+0xoff [module] at file:line`, or address and module with the reason why there is no name.
+  private func description(of frame: Frame) -> String {
+    var text: String
+    if let function = frame.function {
+      text = escapedForTerminal(
+        options.fullNames ? function : options.shortenFunctionName(function))
+      if !frame.isInlined, let offset = frame.functionOffset { text += "+" + hexadecimal(offset) }
+    } else {
+      text = hexadecimal(frame.address)
+    }
+    if let path = frame.module {
+      let place =
+        frame.function == nil ? frame.moduleOffset.map { "+" + hexadecimal($0) } ?? "" : ""
+      text += " [\(module(path))\(place)]"
+    } else if frame.function == nil {
+      text += " [unknown]"
+    }
+    if frame.isInlined { text += " (inlined)" }
+    if let file = frame.file {
+      text += " at " + escapedForTerminal(file)
+      if let line = frame.line, line > 0 { text += ":\(line)" }
+    }
+    if frame.function == nil, let reason = frame.unresolved { text += " (\(reason.rawValue))" }
+    return text
+  }
+}

@@ -1,0 +1,195 @@
+import TraceModel
+
+/// How the text report is laid out.
+package struct TextOptions: Sendable {
+  /// How many sites are shown, largest first; nil for all.
+  package var top: Int?
+  /// Whether single blocks are listed (`-a`).
+  package var showAllocations = false
+  /// Whether the heading has the time of day.
+  package var timestamps = true
+  /// Seconds that local time is ahead of UTC, for that time.
+  package var secondsFromUTC = 0
+  /// Whether every probe is listed, not only their sum.
+  package var showProbes = false
+  /// Whether function names are left whole and modules have their paths.
+  package var fullNames = false
+  /// Shortens a demangled name where `fullNames` is off.
+  package var shortenFunctionName: @Sendable (String) -> String = { $0 }
+
+  package init(
+    top: Int? = nil, showAllocations: Bool = false, timestamps: Bool = true,
+    showProbes: Bool = false,
+    fullNames: Bool = false
+  ) {
+    self.top = top
+    self.showAllocations = showAllocations
+    self.timestamps = timestamps
+    self.showProbes = showProbes
+    self.fullNames = fullNames
+  }
+}
+
+/// The report for people, with the stacks in the form of bcc's memleak.
+package enum TextReport {
+  package static let format = ReportFormat(
+    name: "text", summary: "for people; stacks as bcc's memleak prints them"
+  ) { report, options in render(report, options.text) }
+
+  package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
+    var renderer = TextRenderer(report: report, options: options)
+    renderer.heading()
+    renderer.sites()
+    renderer.processes()
+    renderer.probes()
+    renderer.loss()
+    renderer.notes()
+    return renderer.output.bytes
+  }
+}
+
+/// Writes one report; each section is a function.
+struct TextRenderer {
+  let report: Report
+  let options: TextOptions
+  var output = ByteWriter()
+
+  init(report: Report, options: TextOptions) {
+    self.report = report
+    self.options = options
+  }
+
+  mutating func heading() {
+    output.line("leaktrace: " + targetDescription)
+    if let executable = report.target.executable {
+      output.line("  executable:  " + escapedForTerminal(executable))
+    }
+    output.line("  window:      " + windowDescription)
+    let totals = report.totals
+    output.line(
+      "  outstanding: "
+        + exactBytes(
+          totals.outstanding.bytes, standardError: totals.outstandingBytesStandardError)
+        + " in \(blocks(totals.outstanding.count))")
+    output.line(
+      "  allocated:   \(exactBytes(totals.allocated.bytes)) in \(blocks(totals.allocated.count))")
+    output.line("  freed:       \(exactBytes(totals.freed.bytes)) in \(blocks(totals.freed.count))")
+    if totals.unmatchedFrees > 0 {
+      output.line("  unmatched:   \(totals.unmatchedFrees) frees of blocks that were not traced")
+    }
+    if let sampling = report.sampling {
+      if let nth = sampling.everyNth {
+        output.line(
+          "  sampling:    one allocation in \(nth); numbers are estimates, ± one standard error")
+      } else {
+        output.line(
+          "  sampling:    one sample in \(exactBytes(sampling.meanInBytes)) on average; "
+            + "numbers are estimates, ± one standard error")
+      }
+    }
+    output.line()
+  }
+
+  private var targetDescription: String {
+    let target = report.target
+    let command = target.command.map(escapedForTerminal)
+    var text: String
+    switch target.kind {
+    case .kernel: text = "the kernel"
+    case .system: text = command.map { "system (\($0))" } ?? "system"
+    case .process, .command:
+      text = target.processID.map { "\(target.kind.rawValue) \($0)" } ?? target.kind.rawValue
+      if let command { text += " (\(command))" }
+    }
+    if let status = target.exitStatus {
+      text +=
+        status > 128 ? ", ended by signal \(status - 128)" : ", exited with status \(status)"
+    }
+    return text
+  }
+
+  private var windowDescription: String {
+    let duration = humanDuration(report.window.duration)
+    guard
+      let start = CivilTime(
+        unixSeconds: report.window.startInUnixSeconds + Double(options.secondsFromUTC))
+    else { return duration }
+    return "\(duration) from \(start.date) \(start.time)"
+      + (options.secondsFromUTC == 0 ? " UTC" : "")
+  }
+
+  func blocks(_ count: UInt64) -> String { count == 1 ? "1 block" : "\(count) blocks" }
+
+  /// One line per process, when there is more than one.
+  mutating func processes() {
+    guard report.processes.count > 1 else { return }
+    output.line("Processes:")
+    let heading = ["PID", "PARENT", "OUTSTANDING BYTES", "BLOCKS", "STATE", "COMMAND"]
+    var rows = [heading]
+    for process in report.processes {
+      let outstanding = process.totals.outstanding
+      rows.append([
+        String(process.processID), process.parentProcessID.map { String($0) } ?? "-",
+        String(outstanding.bytes) + (humanBytes(outstanding.bytes).map { " (\($0))" } ?? ""),
+        String(outstanding.count), process.state.rawValue, escapedForTerminal(process.command),
+      ])
+    }
+    let widths = heading.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    for row in rows {
+      var line = "  "
+      for (column, text) in row.enumerated() {
+        let padding = String(repeating: " ", count: widths[column] - text.count)
+        let isText = column >= 4
+        line += isText ? text : padding + text
+        if column < row.count - 1 { line += isText ? padding + "  " : "  " }
+      }
+      output.line(line)
+    }
+    output.line()
+  }
+
+  /// What the tracing cost: how often probes were hit, and how many are slow ones.
+  mutating func probes() {
+    guard !report.probes.isEmpty else { return }
+    let hits = report.probes.reduce(UInt64(0)) { $0 &+ $1.hits }
+    let stepped = report.probes.filter { !$0.isEmulated && $0.kind != .rawTracepoint }
+    let steppedHits = stepped.reduce(UInt64(0)) { $0 &+ $1.hits }
+    var line = "Probes: \(report.probes.count), hit \(hits) times"
+    if stepped.isEmpty {
+      line += ", none single-stepped"
+    } else {
+      line += "; \(stepped.count) single-stepped (about 10 times slower), hit \(steppedHits) times"
+    }
+    output.line(line)
+    guard options.showProbes else { return }
+    for probe in report.probes {
+      output.line(
+        "  \(escapedForTerminal(probe.function))+\(hexadecimal(probe.offset)) "
+          + "[\(module(probe.object))] \(probe.kind.rawValue) on '\(escapedForTerminal(probe.instruction))', "
+          + "\(probe.isEmulated || probe.kind == .rawTracepoint ? "" : "single-stepped, ")\(probe.hits) hits"
+      )
+    }
+  }
+
+  mutating func loss() {
+    for counter in report.loss where counter.value > 0 {
+      output.line(
+        "Lost: \(counter.value) \(escapedForTerminal(counter.description)) (\(escapedForTerminal(counter.name)))"
+      )
+    }
+  }
+
+  mutating func notes() {
+    for note in report.notes { output.line("Note: " + escapedForTerminal(note)) }
+  }
+
+  /// A module's file name, or its path; an area such as `[vdso]` without its brackets.
+  func module(_ path: String) -> String {
+    if path.hasPrefix("["), path.hasSuffix("]") {
+      return escapedForTerminal(String(path.dropFirst().dropLast()))
+    }
+    if options.fullNames { return escapedForTerminal(path) }
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    return escapedForTerminal(name)
+  }
+}

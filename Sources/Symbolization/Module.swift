@@ -1,0 +1,110 @@
+import ProcessImage
+
+/// One object file, shared by every process that maps it. Symbols and debug information are read when first asked for.
+final class Module {
+  /// Tells files apart, and versions of one file.
+  struct Identity: Hashable {
+    var device: UInt64
+    var inode: UInt64
+    var sizeInBytes: Int64
+    var modificationSeconds: Int64
+    var modificationNanoseconds: Int64
+  }
+
+  /// One function at an address: the physical one, or one inlined into it.
+  struct Function {
+    var name: String?
+    /// Virtual address of the first byte; nil for inlined functions.
+    var start: UInt64?
+    var file: String?
+    var line: Int?
+  }
+
+  let elf: ElfFile
+  /// Path by which the first process mapped it.
+  let path: String
+  private let options: SymbolizerOptions
+  private let debugFiles: SeparateDebugFile
+  private var loadedIndex: SymbolIndex?
+  private var loadedDebugInformation: DebugInformation??
+  private var separateFile: ElfFile??
+  /// Functions by the virtual address they were looked up at, innermost first.
+  private var cache: [UInt64: [Function]] = [:]
+  private static let maximumCacheCount = 32768
+
+  init(elf: ElfFile, path: String, options: SymbolizerOptions, processID: Int32?) {
+    self.elf = elf
+    self.path = path
+    self.options = options
+    debugFiles = SeparateDebugFile(directories: options.debugDirectories, processID: processID)
+  }
+
+  /// The functions that the instruction at a virtual address belongs to, innermost first and the physical one last.
+  /// Empty when nothing is known about the address.
+  func functions(at address: UInt64) -> [Function] {
+    if let known = cache[address] { return known }
+    if cache.count >= Self.maximumCacheCount { cache.removeAll(keepingCapacity: true) }
+    let functions = resolve(address)
+    cache[address] = functions
+    return functions
+  }
+
+  private func resolve(_ address: UInt64) -> [Function] {
+    let match = index.lookup(address)
+    let name = match.map { match in
+      let name = options.demangle ? Demangler.demangle(match.name) : String(cString: match.name)
+      return match.isLinkageStub ? name + "@plt" : name
+    }
+    var functions: [Function] = []
+    if options.linesAndInlines, match?.isLinkageStub != true, let debugInformation {
+      functions = debugInformation.functions(at: address, demangle: options.demangle)
+    }
+    if functions.isEmpty {
+      return match == nil ? [] : [Function(name: name, start: match?.start)]
+    }
+    // The symbol table knows clones (`.cold`, `.constprop.0`) that debug information calls by the original's name.
+    if let match {
+      functions[functions.count - 1].name = name
+      functions[functions.count - 1].start = match.start
+    }
+    return functions
+  }
+
+  private var index: SymbolIndex {
+    if let loadedIndex { return loadedIndex }
+    var separate: ElfFile?
+    if elf.symbolTable(.full) == nil {
+      separate = separateDebugFile
+      if separate?.symbolTable(.full) == nil {
+        separate = SeparateDebugFile.packedSymbols(of: elf)
+      }
+    }
+    let index = SymbolIndex(file: elf, separate: separate)
+    loadedIndex = index
+    return index
+  }
+
+  private var separateDebugFile: ElfFile? {
+    if let separateFile { return separateFile }
+    let found = debugFiles.find(for: elf, path: path)
+    separateFile = .some(found)
+    return found
+  }
+
+  private var debugInformation: DebugInformation? {
+    if let loadedDebugInformation { return loadedDebugInformation }
+    let source = DebugInformation.isIn(elf) ? elf : separateDebugFile
+    let loaded = source.flatMap { DebugInformation(file: $0, debugFiles: debugFiles) }
+    loadedDebugInformation = .some(loaded)
+    return loaded
+  }
+
+  /// Drops what can be read again.
+  func trim() {
+    loadedIndex = nil
+    loadedDebugInformation = nil
+    separateFile = nil
+    cache = [:]
+    elf.releasePages()
+  }
+}

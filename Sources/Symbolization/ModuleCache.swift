@@ -1,0 +1,91 @@
+import CElfUtils
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// Opens each object file once, however many processes map it.
+final class ModuleCache {
+  private final class Entry {
+    weak var module: Module?
+    init(_ module: Module) { self.module = module }
+  }
+
+  private let options: SymbolizerOptions
+  private var entries: [Module.Identity: Entry] = [:]
+  /// Keeps a few modules alive between processes that come and go.
+  private var recent: [Module] = []
+  private var nextRecent = 0
+  private static let maximumRecentCount = 64
+
+  init(options: SymbolizerOptions) { self.options = options }
+
+  enum Lookup {
+    case module(Module)
+    /// Mapped, but not an ELF file: code that the process made itself, or a file of data.
+    case notELF
+    /// Could not be opened, or is an ELF file of another machine.
+    case unreadable
+  }
+
+  /// The module behind a file mapping of a live process.
+  func module(for mapping: Mapping, processID: Int32) -> Lookup {
+    // The kernel's link tells which file it is without opening it.
+    var status = stat()
+    if stat(RootedFile.mapFilesPath(of: mapping, processID: processID), &status) == 0,
+      celf_device_number(UInt64(status.st_dev)) == mapping.device,
+      UInt64(status.st_ino) == mapping.inode, let known = entries[identity(status)]?.module
+    {
+      return .module(known)
+    }
+    guard let file = try? RootedFile.open(mapping: mapping, processID: processID),
+      fstat(file.descriptor, &status) == 0
+    else {
+      // Memory that has a file only inside the kernel.
+      let isMemory = ["/memfd:", "/dev/zero", "/SYSV"].contains { mapping.path.hasPrefix($0) }
+      return isMemory ? .notELF : .unreadable
+    }
+    let identity = identity(status)
+    if let known = entries[identity]?.module { return .module(known) }
+    do {
+      let elf = try ElfFile(descriptor: file.descriptor, name: mapping.path)
+      let isForeign = ProcessImage.ProcessInfo.sharesMountNamespace(processID) == false
+      let module = Module(
+        elf: elf, path: mapping.path, options: options, processID: isForeign ? processID : nil)
+      entries[identity] = Entry(module)
+      keep(module)
+      return .module(module)
+    } catch {
+      switch error {
+      case .notELF, .truncated: return .notELF
+      default: return .unreadable
+      }
+    }
+  }
+
+  /// Forgets entries whose module nobody uses.
+  func prune() { entries = entries.filter { $0.value.module != nil } }
+
+  /// Drops what modules can read again.
+  func trim() {
+    recent = []
+    nextRecent = 0
+    prune()
+    for entry in entries.values { entry.module?.trim() }
+  }
+
+  private func keep(_ module: Module) {
+    if recent.count < Self.maximumRecentCount {
+      recent.append(module)
+    } else {
+      recent[nextRecent] = module
+      nextRecent = (nextRecent + 1) % recent.count
+    }
+  }
+
+  private func identity(_ status: stat) -> Module.Identity {
+    Module.Identity(
+      device: UInt64(status.st_dev), inode: UInt64(status.st_ino),
+      sizeInBytes: Int64(status.st_size), modificationSeconds: Int64(status.st_mtim.tv_sec),
+      modificationNanoseconds: Int64(status.st_mtim.tv_nsec))
+  }
+}

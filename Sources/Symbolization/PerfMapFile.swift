@@ -1,0 +1,73 @@
+import CElfUtils
+import Glibc
+import ProcessImage
+
+/// The perf map of one process, reread when it has changed.
+final class PerfMapFile {
+  private let processID: Int32
+  private let startTimeInTicks: UInt64
+  private let userID: UInt32
+  private let path: String
+  /// Kept from the first sight of the file, for after the process has ended.
+  private var descriptor: Int32 = -1
+  private var map: PerfMap?
+  private var version: Version?
+
+  private struct Version: Equatable {
+    var inode: UInt64
+    var sizeInBytes: Int64
+    var seconds: Int64
+    var nanoseconds: Int64
+  }
+
+  init(_ process: ProcessImage.ProcessInfo) {
+    processID = process.processID
+    startTimeInTicks = process.startTimeInTicks
+    userID = process.userID
+    // In a container the process knows only its inner pid, and its own /tmp.
+    path = "/tmp/perf-\(process.innermostProcessID).map"
+    openAgain()
+  }
+
+  deinit { if descriptor >= 0 { close(descriptor) } }
+
+  /// The function that covers an address.
+  func lookup(_ address: UInt64) -> PerfMap.Match? {
+    if let match = map?.lookup(address) { return match }
+    openAgain()
+    guard reread() else { return nil }
+    return map?.lookup(address)
+  }
+
+  /// Looks for the file again, as long as the process lives.
+  private func openAgain() {
+    guard let process = try? ProcessImage.ProcessInfo(processID: processID),
+      process.startTimeInTicks == startTimeInTicks,
+      let file = try? RootedFile.open(path: path, inRootOf: processID)
+    else { return }
+    let duplicate = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
+    guard duplicate >= 0 else { return }
+    if descriptor >= 0 { close(descriptor) }
+    descriptor = duplicate
+  }
+
+  /// Whether there is something new. A file that belongs neither to the process's user nor to root is not believed: anyone may
+  /// have put it into the shared directory.
+  private func reread() -> Bool {
+    var status = stat()
+    guard descriptor >= 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      status.st_uid == userID || status.st_uid == 0
+    else { return false }
+    let current = Version(
+      inode: UInt64(status.st_ino), sizeInBytes: Int64(status.st_size),
+      seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int64(status.st_mtim.tv_nsec))
+    guard current != version else { return false }
+    version = current
+    lseek(descriptor, 0, SEEK_SET)
+    // A duplicate, so that the value's end leaves ours open.
+    let file = OpenFile(owning: fcntl(descriptor, F_DUPFD_CLOEXEC, 0))
+    guard let text = try? file.readAll(limit: PerfMap.maximumSizeInBytes) else { return false }
+    map = PerfMap(text: text)
+    return true
+  }
+}

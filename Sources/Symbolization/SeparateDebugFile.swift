@@ -1,0 +1,92 @@
+import CElfUtils
+import Glibc
+import ProcessImage
+
+/// Finds the file into which an object's debug information was split off.
+struct SeparateDebugFile {
+  /// Directories such as `/usr/lib/debug`.
+  let directories: [String]
+  /// A process whose root is tried after ours, for objects that live in a container.
+  let processID: Int32?
+
+  /// Larger packed symbol tables are not unpacked; those of the largest programs take a tenth of this.
+  private static let maximumPackedSymbols = 64 << 20
+
+  /// By build id (`/usr/lib/debug/.build-id/xx/yyyy.debug`), then by `.gnu_debuglink` beside the object, in `.debug` beside it,
+  /// and beneath the debug directories. A file with another build id or checksum is not taken.
+  func find(for file: ElfFile, path: String) -> ElfFile? {
+    if let buildID = file.buildID, buildID.utf8.count > 2 {
+      for directory in directories {
+        let candidate = "\(directory)/.build-id/\(buildID.prefix(2))/\(buildID.dropFirst(2)).debug"
+        if let found = open(candidate, where: { $0.buildID == buildID }) { return found }
+      }
+    }
+    guard let link = Self.debugLink(of: file) else { return nil }
+    let parent = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[..<$0]) } ?? "."
+    let candidates =
+      ["\(parent)/\(link.name)", "\(parent)/.debug/\(link.name)"]
+      + directories.map { "\($0)\(parent)/\(link.name)" }
+    for candidate in candidates {
+      let found = open(candidate) { other in
+        if let own = file.buildID, let theirs = other.buildID { return own == theirs }
+        return celf_checksum(other.bytes.baseAddress!, other.size) == link.checksum
+      }
+      if let found { return found }
+    }
+    return nil
+  }
+
+  /// The file that dwz moved common parts of several debug files to (`.gnu_debugaltlink`), by its name, which may be relative
+  /// to the debug file, or by its build id, which it must have.
+  func supplement(named name: String, buildID: String, of debugFile: String) -> ElfFile? {
+    var candidates: [String] = []
+    if name.utf8.first == UInt8(ascii: "/") {
+      candidates.append(name)
+    } else if let slash = debugFile.utf8.lastIndex(of: UInt8(ascii: "/")) {
+      candidates.append(debugFile[...slash] + name)
+    }
+    candidates += directories.map {
+      "\($0)/.build-id/\(buildID.prefix(2))/\(buildID.dropFirst(2)).debug"
+    }
+    for candidate in candidates {
+      if let found = open(candidate, where: { $0.buildID == buildID }) { return found }
+    }
+    return nil
+  }
+
+  private func open(_ path: String, where isRight: (ElfFile) -> Bool) -> ElfFile? {
+    for root in ["/"] + (processID.map { ["/proc/\($0)/root"] } ?? []) {
+      guard let opened = try? RootedFile.open(path: path, beneath: root),
+        let file = try? ElfFile(descriptor: opened.descriptor, name: path), isRight(file)
+      else { continue }
+      return file
+    }
+    return nil
+  }
+
+  /// The name and CRC-32 in `.gnu_debuglink`; nil if the name is not that of a file in some directory.
+  static func debugLink(of file: ElfFile) -> (name: String, checksum: UInt32)? {
+    guard let section = file.section(named: ".gnu_debuglink"),
+      let contents = file.contents(of: section), let name = contents.string(at: 0, limit: 256),
+      !name.isEmpty, name != ".", name != "..", !name.utf8.contains(UInt8(ascii: "/"))
+    else { return nil }
+    let end = UInt64(name.utf8.count) + 1
+    guard let checksum = contents.value(at: (end + 3) & ~3, as: UInt32.self) else { return nil }
+    return (name, checksum)
+  }
+
+  /// The symbol table packed into `.gnu_debugdata` ("mini debug info"), unpacked into memory.
+  static func packedSymbols(of file: ElfFile) -> ElfFile? {
+    guard let section = file.section(named: ".gnu_debugdata"),
+      let contents = file.contents(of: section), let source = contents.baseAddress
+    else { return nil }
+    var unpacked: UnsafeMutableRawPointer?
+    var size = 0
+    guard celf_decompress_xz(source, contents.count, maximumPackedSymbols, &unpacked, &size) == 0
+    else { return nil }
+    defer { free(unpacked) }
+    return try? ElfFile(
+      copying: UnsafeRawBufferPointer(start: unpacked, count: size),
+      name: "\(file.name) (.gnu_debugdata)")
+  }
+}

@@ -1,0 +1,177 @@
+import ProcessImage
+import TraceModel
+
+/// Names the addresses of call stacks.
+///
+/// Mappings are recorded while a process lives, which opens its files; symbols are read when a stack is asked for, also after
+/// the process has ended. Not safe for use from several threads at once.
+package final class Symbolizer {
+  private struct ProcessKey: Hashable {
+    var processID: Int32
+    var generation: UInt32
+  }
+
+  private let options: SymbolizerOptions
+  private let modules: ModuleCache
+  private var processes: [ProcessKey: RecordedProcess] = [:]
+  private lazy var virtualSharedObject = VirtualSharedObject.module(options: options)
+
+  package init(options: SymbolizerOptions = SymbolizerOptions()) {
+    self.options = options
+    modules = ModuleCache(options: options)
+  }
+
+  /// Records a process's mappings and opens its files, so that its stacks can be named after it has ended. Reads no symbols.
+  ///
+  /// Call again when mappings have been added: older ones are kept until newer ones take their addresses. `generation`
+  /// tells apart programs that one pid has run (exec) and processes that had the same pid.
+  package func record(processID: Int32, generation: UInt32, mappings: [Mapping]) {
+    let key = ProcessKey(processID: processID, generation: generation)
+    let process = processes[key] ?? RecordedProcess(processID: processID)
+    processes[key] = process
+    var opened: [FileKey: RecordedProcess.Region.Contents] = [:]
+    process.update(mappings) { mapping in
+      guard mapping.isFileBacked else { return contents(ofArea: mapping) }
+      let file = FileKey(device: mapping.device, inode: mapping.inode)
+      if let known = opened[file] { return known }
+      let contents: RecordedProcess.Region.Contents =
+        switch modules.module(for: mapping, processID: processID) {
+        case .module(let module): .module(module)
+        case .notELF: .generatedCode
+        case .unreadable: .unreadable
+        }
+      opened[file] = contents
+      return contents
+    }
+  }
+
+  /// Drops what was recorded of a process.
+  package func forget(processID: Int32, generation: UInt32) {
+    processes[ProcessKey(processID: processID, generation: generation)] = nil
+    modules.prune()
+  }
+
+  /// Gives back the memory of symbol tables and debug information; they are read again when needed.
+  package func trim() { modules.trim() }
+
+  /// The frames of a stack, leaf first. Inlined functions come as frames of their own before the function they were inlined
+  /// into.
+  ///
+  /// All addresses but the leaf are return addresses and therefore looked up one byte earlier, inside the call; the leaf too
+  /// unless `leafIsExact`. `Frame.address` is the address as given. Never fails: what cannot be named carries a reason.
+  package func frames(
+    for stack: StackTrace, processID: Int32, generation: UInt32, leafIsExact: Bool
+  ) -> [Frame] {
+    let process = processes[ProcessKey(processID: processID, generation: generation)]
+    var frames: [Frame] = []
+    frames.reserveCapacity(stack.addresses.count)
+    var isExact = leafIsExact
+    for address in stack.addresses {
+      guard let process else {
+        frames.append(Frame(address: address, unresolved: .processGone))
+        continue
+      }
+      isExact = append(address, isExact: isExact, of: process, to: &frames)
+    }
+    return frames
+  }
+
+  /// Appends the frames of one address. Returns whether the next address is that of an instruction, not of a return: so it
+  /// is behind the code that returns from a signal handler.
+  private func append(
+    _ address: UInt64, isExact: Bool, of process: RecordedProcess, to frames: inout [Frame]
+  ) -> Bool {
+    var lookup = isExact || address == 0 ? address : address - 1
+    // A function that never returns may end with its call: then only the byte before is inside its mapping.
+    guard let region = process.region(at: lookup) ?? process.region(at: address) else {
+      frames.append(Frame(address: address, unresolved: .unmapped))
+      return false
+    }
+    var frame = Frame(address: address, module: region.mapping.path)
+    switch region.contents {
+    case .module(let module):
+      let fileOffset = address &- region.mapping.start &+ region.mapping.fileOffset
+      guard let base = loadBias(of: region, module: module) else {
+        frame.moduleOffset = fileOffset
+        frame.unresolved = .noSymbol
+        frames.append(frame)
+        return false
+      }
+      let virtualAddress = address &- base
+      let isTrampoline = Self.isSignalTrampoline(module.elf, at: virtualAddress)
+      lookup = isTrampoline ? virtualAddress : lookup &- base
+      frame.moduleOffset = virtualAddress
+      frame.buildID = module.elf.buildID
+      append(module.functions(at: lookup), at: virtualAddress, like: frame, to: &frames)
+      return isTrampoline
+    case .generatedCode:
+      if region.mapping.path.isEmpty { frame.module = nil }
+      if let match = process.generatedFunction(at: lookup) {
+        frame.function = options.demangle ? Demangler.demangle(match.name) : match.name
+        frame.functionOffset = address &- match.start
+      } else {
+        frame.unresolved = .generatedCode
+      }
+    case .unreadable:
+      frame.moduleOffset = address &- region.mapping.start &+ region.mapping.fileOffset
+      frame.unresolved = .unreadableModule
+    case .kernelArea:
+      frame.moduleOffset = address &- region.mapping.start
+      frame.unresolved = .noSymbol
+    }
+    frames.append(frame)
+    return false
+  }
+
+  private func append(
+    _ functions: [Module.Function], at virtualAddress: UInt64, like template: Frame,
+    to frames: inout [Frame]
+  ) {
+    guard !functions.isEmpty else {
+      var frame = template
+      frame.unresolved = .noSymbol
+      frames.append(frame)
+      return
+    }
+    for (position, function) in functions.enumerated() {
+      var frame = template
+      frame.function = function.name
+      frame.functionOffset = function.start.map { virtualAddress &- $0 }
+      frame.file = function.file
+      frame.line = function.line
+      frame.isInlined = position < functions.count - 1
+      if function.name == nil { frame.unresolved = .noSymbol }
+      frames.append(frame)
+    }
+  }
+
+  private struct FileKey: Hashable {
+    var device: UInt64
+    var inode: UInt64
+  }
+
+  private func contents(ofArea mapping: Mapping) -> RecordedProcess.Region.Contents {
+    switch mapping.path {
+    case VirtualSharedObject.path: virtualSharedObject.map { .module($0) } ?? .unreadable
+    case "[vsyscall]", "[uprobes]", "[vectors]": .kernelArea
+    default: .generatedCode
+    }
+  }
+
+  /// The address in the process of the module's virtual address 0 (modulo 2⁶⁴).
+  private func loadBias(of region: RecordedProcess.Region, module: Module) -> UInt64? {
+    let mapping = region.mapping
+    if mapping.path == VirtualSharedObject.path {
+      // Linked at 0 in the page that is mapped first.
+      return mapping.start &- (module.elf.loadSegments.first?.virtualAddress ?? 0)
+    }
+    return module.elf.virtualAddress(ofMappingAt: mapping.fileOffset).map { mapping.start &- $0 }
+  }
+
+  /// Whether the code at an address is `mov $15, %rax; syscall`, which leaves a signal handler (`__restore_rt`). No call leads
+  /// there, so it is not to be looked up one byte earlier.
+  private static func isSignalTrampoline(_ elf: ElfFile, at address: UInt64) -> Bool {
+    guard let code = elf.contents(atVirtualAddress: address, size: 9) else { return false }
+    return code.elementsEqual([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05])
+  }
+}

@@ -1,0 +1,58 @@
+import AllocationTracing
+import Glibc
+import ReportFormats
+import TraceModel
+
+extension ReportFormats {
+  /// The names of all formats, for messages.
+  static var names: String { all.map(\.name).joined(separator: ", ") }
+
+  /// The format asked for by name, or else by the file's suffix, or else text.
+  static func format(named name: String?, path: String?) -> ReportFormat? {
+    if let name { return named(name) }
+    guard let path else { return named("text") }
+    let suffix = path.split(separator: ".").last.map(String.init) ?? ""
+    return named(suffix == "txt" ? "text" : suffix)
+  }
+}
+
+/// Where one copy of every report goes.
+final class ReportDestination {
+  let format: ReportFormat
+  /// nil: standard output.
+  let path: String?
+  private var descriptor: Int32 = STDOUT_FILENO
+
+  init(format: ReportFormat, path: String?) {
+    self.format = format
+    self.path = path == "-" ? nil : path
+  }
+
+  var isText: Bool { format.name == "text" }
+
+  /// Creates the file, so that a path that cannot be written is found before anything is traced.
+  func open() throws(TraceError) {
+    guard let path else { return }
+    descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+  }
+
+  /// Writes one report. A full disk or a reader that is gone is an error.
+  func write(_ report: Report, options: ReportOptions) throws(TraceError) {
+    let bytes = format.render(report, options)
+    var written = 0
+    while written < bytes.count {
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(descriptor, $0.baseAddress! + written, bytes.count - written)
+      }
+      if count < 0, errno == EINTR || errno == EAGAIN { continue }
+      guard count > 0 else {
+        throw TraceError(
+          "the report cannot be written to \(path ?? "standard output"): \(String(cString: strerror(errno)))")
+      }
+      written += count
+    }
+  }
+}

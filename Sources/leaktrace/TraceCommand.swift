@@ -1,0 +1,241 @@
+import AllocationTracing
+import ArgumentParser
+import Glibc
+import ReportFormats
+import TraceModel
+
+/// `leaktrace trace`: the options, and what they mean for a trace.
+struct TraceCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "trace",
+    abstract: "Reports outstanding allocations of running processes, or of a command, by call stack.",
+    discussion: """
+      Attaches to processes (-p, --comm) or runs a command (after --, or -c) and prints what they allocated and have \
+      not freed every INTERVAL seconds, COUNT times. Without INTERVAL a running process is reported every 5 seconds, \
+      and a command once, at its end. Ctrl-C prints the last report. Needs root.
+      """)
+
+  @Option(name: [.customShort("p"), .customLong("pid")], help: "Trace this process; can be given several times.")
+  var processIDs: [Int32] = []
+
+  @Option(name: .customLong("comm"), help: "Trace every process with this command name.")
+  var commandNames: [String] = []
+
+  @Option(name: [.customShort("c"), .customLong("command")], help: "Run this command line and trace it.")
+  var commandLine: String?
+
+  @Argument(help: "Seconds between reports.")
+  var interval: String?
+
+  @Argument(help: "Number of reports.")
+  var count: Int?
+
+  @Argument(parsing: .postTerminator, help: "Run this command and trace it from its first allocation.")
+  var command: [String] = []
+
+  @Option(help: "Stop after this time (seconds, or with ms, s, m, h).")
+  var duration: String?
+
+  @Flag(name: [.customShort("t"), .customLong("trace")], help: "Print every allocation and free as it happens.")
+  var printsEvents = false
+
+  @Flag(name: [.customShort("a"), .customLong("show-allocs")], help: "List every outstanding block of each stack.")
+  var showsBlocks = false
+
+  @Option(
+    name: [.customShort("o"), .customLong("older"), .customLong("min-age")],
+    help: "Leave out blocks younger than this (milliseconds, or with ms, s, m, h). Default 0.")
+  var minimumAge: String?
+
+  @Flag(help: "Only totals per stack, no pass over single blocks.")
+  var combinedOnly = false
+
+  @Flag(help: "Accepted for memleak; an address handed out again always counts as freed.")
+  var waMissingFree = false
+
+  @Flag(help: "Accepted for memleak; per-CPU memory is the kernel's.")
+  var percpu = false
+
+  @Option(
+    name: [.customShort("s"), .customLong("sample-rate")],
+    help: "Record one allocation in N, at random; totals are scaled up.")
+  var sampleRate: UInt32?
+
+  @Option(
+    help: "Record a random sample with this mean number of bytes between samples (K, M); totals are unbiased estimates.")
+  var sampleBytes: ByteCount?
+
+  @Option(name: [.customShort("T"), .customLong("top")], help: "Show the N largest stacks (text: 10).")
+  var top: Int?
+
+  @Option(name: [.customShort("z"), .customLong("min-size")], help: "Record only blocks of at least this size.")
+  var minimumSize: ByteCount?
+
+  @Option(name: [.customShort("Z"), .customLong("max-size")], help: "Record only blocks of at most this size.")
+  var maximumSize: ByteCount?
+
+  @Option(name: [.customShort("O"), .customLong("obj")], help: "Probe the allocator in this object file only.")
+  var objectPath: String?
+
+  @Option(
+    name: [.customShort("S"), .customLong("symbols-prefix")],
+    help: "The allocator's functions have this prefix, as in je_malloc.")
+  var symbolPrefix: String?
+
+  @Option(name: .customLong("alloc"), help: "A function of yours that allocates: \(CustomAllocatorSpec.allocateHelp).")
+  var allocators: [String] = []
+
+  @Option(name: .customLong("free"), help: "A function of yours that frees: \(CustomAllocatorSpec.freeHelp).")
+  var frees: [String] = []
+
+  @Option(help: "Order of the stacks: bytes (size), count, age or growth since the last report.")
+  var sort = SortOrder.bytes
+
+  @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
+  var formats: [String] = []
+
+  @Option(name: .customLong("output"), help: "Write the report to this file instead of standard output.")
+  var outputs: [String] = []
+
+  @Flag(inversion: .prefixedNo, help: "Trace children of the traced processes too.")
+  var follow = true
+
+  @Flag(name: .customLong("no-mappings"), help: "Do not trace mmap, munmap, mremap and brk.")
+  var leavesOutMappings = false
+
+  @Option(help: "Blocks that can be outstanding at once; further ones are refused and counted.")
+  var maxAllocations: Int?
+
+  @Option(help: "Distinct call stacks; blocks from further ones are refused and counted.")
+  var maxStacks: Int?
+
+  @Flag(help: "Do not shorten long template names in text.")
+  var fullNames = false
+
+  @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probed places and what they cost.")
+  var verbose = false
+
+  @Flag(help: .hidden)
+  var probeEntries = false
+
+  @Flag(help: .hidden)
+  var perfLinks = false
+
+  @Flag(help: .hidden)
+  var framePointers = false
+
+  mutating func validate() throws {
+    if commandLine != nil, !command.isEmpty {
+      throw ValidationError("give the command either with -c or after --, not both")
+    }
+    let runsCommand = commandLine != nil || !command.isEmpty
+    let namesProcesses = !processIDs.isEmpty || !commandNames.isEmpty
+    if runsCommand, namesProcesses {
+      throw ValidationError("trace either running processes or a command, not both")
+    }
+    if !runsCommand, !namesProcesses {
+      throw ValidationError(
+        "nothing to trace: name a process with -p PID, or a command after --; see leaktrace trace --help")
+    }
+    for processID in processIDs where processID <= 0 {
+      throw ValidationError("-p \(processID): a process id is a positive number")
+    }
+    if let interval, try TimeValue.parse(interval, plainUnit: .seconds(1)) <= .zero {
+      throw ValidationError("the INTERVAL must be more than 0 seconds")
+    }
+    if let count, count <= 0 { throw ValidationError("the COUNT of reports must be at least 1") }
+    if let duration, try TimeValue.parse(duration, plainUnit: .seconds(1)) <= .zero {
+      throw ValidationError("the --duration must be more than 0")
+    }
+    if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
+    if sampleRate == 0 { throw ValidationError("-s 0: record one allocation in N, N at least 1") }
+    if let sampleBytes, !(1...(1 << 32)).contains(sampleBytes.value) {
+      throw ValidationError("--sample-bytes must be from 1 to 4G")
+    }
+    if sampleRate != nil, sampleBytes != nil {
+      throw ValidationError("sample by -s or by --sample-bytes, not both")
+    }
+    if let minimumSize, let maximumSize, minimumSize.value > maximumSize.value {
+      throw ValidationError("-z \(minimumSize.value) is more than -Z \(maximumSize.value): nothing would be recorded")
+    }
+    if let maxAllocations, !(1...100_000_000).contains(maxAllocations) {
+      throw ValidationError("--max-allocations must be from 1 to 100000000")
+    }
+    if let maxStacks, !(1...400_000).contains(maxStacks) {
+      throw ValidationError("--max-stacks must be from 1 to 400000")
+    }
+    if outputs.count > 1, formats.count > outputs.count {
+      throw ValidationError("every --format needs its --output when there are several")
+    }
+    _ = try destinations()
+    _ = try discovery()
+    if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
+  }
+
+  mutating func run() throws {
+    let runner = try TraceRunner(command: self)
+    let code = try runner.run()
+    if code != 0 { throw ExitCode(code) }
+  }
+
+  // MARK: What the options mean
+
+  func configuration() -> TraceConfiguration {
+    var configuration = TraceConfiguration()
+    configuration.sizes = (minimumSize?.value ?? 0)...(maximumSize?.value ?? .max)
+    configuration.sampleMeanInBytes = sampleBytes?.value
+    configuration.sampleEveryNth = sampleRate == 1 ? nil : sampleRate
+    if let maxAllocations { configuration.maximumAllocations = maxAllocations }
+    if let maxStacks { configuration.maximumSites = maxStacks }
+    configuration.followsForks = follow
+    configuration.tracesMappings = !leavesOutMappings
+    configuration.emitsEvents = printsEvents
+    configuration.probesFunctionEntries = probeEntries
+    configuration.avoidsMultiLinks = perfLinks
+    configuration.usesFramePointers = framePointers
+    return configuration
+  }
+
+  func discovery() throws -> AllocatorDiscovery.Options {
+    var options = AllocatorDiscovery.Options()
+    options.symbolPrefix = symbolPrefix
+    options.objectPath = objectPath
+    options.emulation = .runningKernel
+    do {
+      for text in allocators {
+        options.customFunctions.append(try CustomAllocatorSpec(parsingAllocate: text))
+      }
+      for text in frees { options.customFunctions.append(try CustomAllocatorSpec(parsingFree: text)) }
+    } catch {
+      throw ValidationError("\(error)")
+    }
+    return options
+  }
+
+  func request() throws -> ReportRequest {
+    var request = ReportRequest()
+    if let minimumAge {
+      request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1))
+    }
+    request.listsBlocks = showsBlocks
+    request.combinedOnly = combinedOnly
+    request.order = sort.order
+    return request
+  }
+
+  /// Where reports go and in what form: pairs of --format and --output in their order.
+  func destinations() throws -> [ReportDestination] {
+    var result: [ReportDestination] = []
+    for index in 0..<max(1, formats.count, outputs.count) {
+      let path = index < outputs.count ? outputs[index] : nil
+      let name = index < formats.count ? formats[index] : nil
+      guard let format = ReportFormats.format(named: name, path: path) else {
+        throw ValidationError(
+          name.map { "--format \($0): there is \(ReportFormats.names)" }
+            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
+      }
+      result.append(ReportDestination(format: format, path: path))
+    }
+    return result
+  }
+}

@@ -1,0 +1,209 @@
+import AllocationTracing
+import BPFRuntime
+import CProcessControl
+import Glibc
+import ProcessImage
+import ReportFormats
+import Symbolization
+import TraceModel
+
+/// Carries out one `leaktrace trace`: attaches, reports on schedule, and ends in an orderly way whatever happens.
+final class TraceRunner {
+  private let command: TraceCommand
+  private let destinations: [ReportDestination]
+  private let request: ReportRequest
+  private let schedule: Schedule
+  private let symbolizer: Symbolizer
+  private let signals: Int32
+
+  private struct Schedule {
+    /// nil: one report, at the end.
+    var interval: Duration?
+    var count: Int?
+    var duration: Duration?
+  }
+
+  init(command: TraceCommand) throws {
+    self.command = command
+    destinations = try command.destinations()
+    request = try command.request()
+    let runsCommand = command.commandLine != nil || !command.command.isEmpty
+    var interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    let duration = try command.duration.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    if interval == nil, !runsCommand, duration == nil { interval = .seconds(5) }
+    schedule = Schedule(interval: interval, count: command.count, duration: duration)
+    var options = SymbolizerOptions()
+    options.linesAndInlines = true
+    symbolizer = Symbolizer(options: options)
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+  }
+
+  /// The exit code.
+  func run() throws -> Int32 {
+    for destination in destinations { try destination.open() }
+    let processIDs = try targets()
+    let tracer: AllocationTracer
+    do {
+      tracer = try AllocationTracer(
+        configuration: command.configuration(), discovery: command.discovery())
+    } catch let error as BPFError {
+      throw TraceError(explain(error))
+    }
+    let symbolizer = symbolizer
+    tracer.onMappings = { process in
+      symbolizer.record(
+        processID: process.processID, generation: process.generation, mappings: process.mappings)
+    }
+    tracer.symbolize = { stack, process in
+      symbolizer.frames(
+        for: stack, processID: process.processID, generation: process.generation,
+        leafIsExact: false)
+    }
+    if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
+
+    var own: TargetCommand?
+    if processIDs.isEmpty {
+      let arguments = try command.commandLine.map { try TargetCommand.split($0) } ?? command.command
+      let started = try TargetCommand(arguments: arguments)
+      own = started
+      try started.start(with: tracer)
+    } else {
+      for processID in processIDs { try tracer.attach(processID: processID) }
+      announce(processIDs, tracer)
+    }
+    return try follow(tracer, own)
+  }
+
+  /// The processes that the options name, each once.
+  private func targets() throws -> [Int32] {
+    var processIDs = command.processIDs
+    for name in command.commandNames {
+      let matching = ProcessInfo.allProcessIDs().filter { processID in
+        guard processID != getpid(), let info = try? ProcessInfo(processID: processID) else { return false }
+        return info.command == name && !info.isKernelThread && !info.hasEnded
+      }
+      if matching.isEmpty { throw TraceError("no process has the command name \(name)") }
+      processIDs += matching
+    }
+    if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
+    var seen: Set<Int32> = []
+    return processIDs.filter { seen.insert($0).inserted }
+  }
+
+  private func explain(_ error: BPFError) -> String {
+    if error.code == EPERM || error.code == EACCES, geteuid() != 0 {
+      return "tracing needs root: run it with sudo (or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE)"
+    }
+    if error.code == EPERM {
+      return "the kernel refuses BPF programs although this is root (a container, or kernel lockdown?): \(error)"
+    }
+    return "\(error)"
+  }
+
+  private func announce(_ processIDs: [Int32], _ tracer: AllocationTracer) {
+    guard isatty(STDERR_FILENO) == 1 else { return }
+    let names = processIDs.map(String.init).joined(separator: ", ")
+    writeAll(
+      "leaktrace: attached to \(names), \(tracer.probes.count) functions probed; Ctrl-C to end\n",
+      to: STDERR_FILENO)
+  }
+
+  // MARK: The loop
+
+  private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
+    let start = ContinuousClock.now
+    var nextReport = schedule.interval.map { start + $0 }
+    let end = schedule.duration.map { start + $0 }
+    var reports = 0
+    while true {
+      let now = ContinuousClock.now
+      var wait = Duration.milliseconds(100)
+      for moment in [nextReport, end] {
+        if let moment { wait = min(wait, max(.zero, moment - now)) }
+      }
+      pollEvents(tracer, wait: wait)
+      tracer.handleEvents()
+      own?.reap()
+
+      let signal = cprocess_next_signal(signals)
+      if signal != 0 {
+        try write(tracer, own, isLast: true)
+        return signal == SIGINT ? Failure.interrupted : 128 + signal
+      }
+      if !tracer.hasRunningTargets || own?.exitStatus != nil {
+        own?.reap(waits: true)
+        tracer.handleEvents()
+        try write(tracer, own, isLast: true)
+        return 0
+      }
+      let later = ContinuousClock.now
+      if let end, later >= end {
+        try write(tracer, own, isLast: true)
+        return 0
+      }
+      if let due = nextReport, later >= due {
+        reports += 1
+        let isLast = reports == schedule.count
+        try write(tracer, own, isLast: isLast)
+        if isLast { return 0 }
+        // The schedule does not slip by the time a report takes; a report missed altogether is left out.
+        var next = due + schedule.interval!
+        while next <= ContinuousClock.now { next += schedule.interval! }
+        nextReport = next
+      }
+    }
+  }
+
+  private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
+    var descriptors = (tracer.pollDescriptors + [signals]).map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
+    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+  }
+
+  // MARK: Reports
+
+  private func write(_ tracer: AllocationTracer, _ own: TargetCommand?, isLast: Bool) throws {
+    var bySize: [Int?: Report] = [:]
+    for destination in destinations {
+      // Text shows the largest; machine formats carry every site unless told otherwise.
+      let limit = command.top ?? (destination.isText ? 10 : nil)
+      let report = bySize[limit] ?? makeReport(tracer, own, limit: limit)
+      bySize[limit] = report
+      var options = ReportOptions()
+      options.text.showAllocations = command.showsBlocks
+      options.text.showProbes = command.verbose
+      options.text.fullNames = command.fullNames
+      try destination.write(report, options: options)
+    }
+  }
+
+  private func makeReport(_ tracer: AllocationTracer, _ own: TargetCommand?, limit: Int?) -> Report {
+    var request = request
+    request.limit = limit
+    request.includesEnded = own != nil
+    var report = tracer.report(request)
+    symbolizer.trim()
+    let target = tracer.processes.first { $0.isTarget }
+    report.target = Report.Target(
+      kind: own == nil ? .process : .command, processID: target?.processID,
+      command: own?.arguments.joined(separator: " ") ?? target?.command,
+      executable: target?.executable, exitStatus: own?.exitStatus)
+    return report
+  }
+
+  /// One line per event: time, process/thread, what happened.
+  private func printEvent(_ event: AllocationEvent, _ tracer: AllocationTracer) {
+    let descriptor = destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
+    let micros = event.time / 1000
+    let fraction = String(micros % 1_000_000)
+    let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+    let address = "0x" + String(event.address, radix: 16)
+    let text =
+      event.isFree
+      ? "\(time) \(event.processID)/\(event.threadID) \(event.function)(\(address)) \(event.sizeInBytes) bytes\n"
+      : "\(time) \(event.processID)/\(event.threadID) \(event.function)(\(event.sizeInBytes)) = \(address)\n"
+    if !writeAll(text, to: descriptor) { tracer.onEvent = nil }
+  }
+}
