@@ -55,8 +55,9 @@ pairs_bpftrace() {
   local tool=$!
   background+=("$tool")
   # The interval probe is attached after those before it in the file.
-  if ! wait_until 20 grep -q '^\.' "$scratch/bpftrace.out"; then
+  if ! wait_until 20 grep -q attached "$scratch/bpftrace.out"; then
     run_pairs >/dev/null
+    tail -1 "$scratch/bpftrace.out" >"$scratch/reason"
     return 1
   fi
   sleep 0.3
@@ -72,6 +73,7 @@ pairs_memleak() {
   background+=("$tool")
   if ! wait_until 20 grep -q 'Attaching' "$scratch/memleak.out" || ! sleep 3 || ! kill -0 "$tool" 2>/dev/null; then
     run_pairs >/dev/null
+    { grep -m 1 'error:' "$scratch/memleak.out" || tail -1 "$scratch/memleak.out"; } >"$scratch/reason"
     return 1
   fi
   run_pairs
@@ -129,7 +131,7 @@ bench_overhead() {
         if [[ $value =~ ^[0-9.]+$ ]]; then
           echo "$value" >>"$scratch/overhead-$index"
         else
-          : >"$scratch/no-$index"
+          mv "$scratch/reason" "$scratch/no-$index" 2>/dev/null || : >"$scratch/no-$index"
         fi
       fi
     done
@@ -153,7 +155,7 @@ overhead_table() {
       awk -v label="$label" -v value="$value" -v untraced="$untraced" -v full="$full" 'BEGIN {
         printf "%-54s %10.1f %10.1f %8.2f\n", label, value, value - untraced, (value - untraced) / (full - untraced) }'
     else
-      printf '%-54s %10s\n' "$label" 'does not start here'
+      printf '%-54s %s\n' "$label" "does not run here: $(cut -c 1-110 "$scratch/no-$index")"
     fi
     index=$((index + 1))
   done
