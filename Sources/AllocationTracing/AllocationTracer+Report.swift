@@ -9,7 +9,11 @@ extension AllocationTracer {
     let now = monotonicNanoseconds()
     var gathering = SiteGathering(
       tables: tables, configuration: configuration, processOfSlot: process(slot:))
-    if !request.combinedOnly { gathering.addBlocks(tables: tables, request: request, now: now) }
+    if !request.combinedOnly {
+      do { try gathering.addBlocks(tables: tables, request: request, now: now) } catch {
+        notes.append("ages and single blocks are missing: \(error)")
+      }
+    }
 
     var report = Report(
       target: Report.Target(kind: .process),
