@@ -83,6 +83,11 @@ extension UnwindTables {
     return ctrace_fetch_add(nextAddressSpace, 1)
   }
 
+  /// Uses up all identifiers, for tests.
+  package func exhaustAddressSpaces() {
+    ctrace_store(nextAddressSpace, UInt64(LT_UNWIND_MAX_ADDRESS_SPACE) + 1)
+  }
+
   /// Empties the cache, so that all identifiers can be given out again.
   private func flushCache() {
     counts.cacheFlushes += 1
@@ -118,8 +123,9 @@ extension UnwindTables {
     return mappingExtents.allocate(count)
   }
 
-  /// Frees what was retired, once no program can see it, and tables that no process uses.
-  func collect() {
+  /// Frees what was retired, once no program can see it, and tables that no process uses. It happens by itself when
+  /// memory is short.
+  package func collect() {
     counts.collections += 1
     if !retired.isEmpty { waitForRunningPrograms() }
     // A forked child may have inherited a view that was retired for its parent.
