@@ -161,7 +161,8 @@ extension AllocationTracer {
   func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
     if let known = process.ownershipOfSite[site] { return known }
     let frames = symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
-    let names = Set(process.probes.map { probes[Int($0)].function.name })
+    let functions = process.probes.map { probes[Int($0)].function }
+    let names = Set(functions.filter { !$0.isSystemCall }.map(\.name))
     let isOwn = frames.contains { frame in
       if let name = frame.function, names.contains(name) { return true }
       guard let module = frame.module?.split(separator: "/").last else { return false }
