@@ -76,9 +76,13 @@ let package = Package(
       name: "UnwindHarness",
       dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI"],
       path: "Tests/UnwindHarness", swiftSettings: strict),
+    .target(
+      name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],
+      path: "Tests/CUnwindOracle", cSettings: strictC),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
-      name: "ProcessImageTests", dependencies: ["ProcessImage", "CElfUtils", "TestTools"],
+      name: "ProcessImageTests",
+      dependencies: ["ProcessImage", "CElfUtils", "CTraceABI", "CUnwindOracle", "TestTools"],
       swiftSettings: strict),
     .testTarget(
       name: "SymbolizationTests", dependencies: ["Symbolization", "CElfUtils", "TestTools"],
@@ -91,7 +95,10 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
-      dependencies: ["BPFRuntime", "AllocationTracing", "ReportFormats"],
+      dependencies: [
+        "BPFRuntime", "AllocationTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
+        "CTraceABI", "TestTools",
+      ],
       swiftSettings: strict),
   ],
   cLanguageStandard: .gnu2x

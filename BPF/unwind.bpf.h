@@ -92,61 +92,59 @@ static __always_inline int lt_unwind_push(
 __noinline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
-  struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
-  if (!scratch || !cache || !rules)
+  if (!scratch || !cache)
     return LT_UNWIND_STEP_DONE;
 
-  __u64 address_space = scratch->address_space, lookup = scratch->lookup;
+  // The cache's key is lookup | address space, and lookup is one less than a return address.
+  __u64 key_base = scratch->address_space - 1, pc = scratch->lookup + 1;
   __u64 sp = scratch->sp, bp = scratch->bp, window_start = scratch->window_start;
   __u64 limit = (__u64)scratch->window_size - 8;
   __u64 depth = scratch->stack.depth;
   int step = LT_UNWIND_STEP_AGAIN;
 
   for (int i = 0; i < LT_UNWIND_FRAMES_PER_ROUND; i++) {
-    __u64 hash = (lookup | address_space) * LT_UNWIND_CACHE_MULTIPLIER;
+    __u64 hash = (pc + key_base) * LT_UNWIND_CACHE_MULTIPLIER;
     __u64 set = hash >> 47 & (LT_UNWIND_CACHE_WORDS - 2), tag = hash << 16;
-    __u64 identifier = cache->words[set] ^ tag;
-    if (identifier - 1 >= 0xffff) {
-      identifier = cache->words[set | 1] ^ tag;
-      if (identifier - 1 >= 0xffff) {
+    __u64 code = cache->words[set] ^ tag;
+    if (code - 1 >= 0xffff) {
+      code = cache->words[set | 1] ^ tag;
+      if (code - 1 >= 0xffff) {
         step = LT_UNWIND_STEP_MISS;
         break;
       }
     }
-    __u64 rule = rules->rules[identifier & (LT_UNWIND_MAX_RULES - 1)];
-    if ((rule & 0xff) > LT_UNWIND_RULE_RBP) {
-      scratch->rule = rule;
-      step = LT_UNWIND_STEP_SPECIAL;
+    if (!(code & LT_UNWIND_CODE_PLAIN)) {
+      scratch->code = code;
+      step = code == LT_UNWIND_RULE_ID_END ? LT_UNWIND_STEP_DONE : LT_UNWIND_STEP_SPECIAL;
       break;
     }
 
-    __u64 cfa = ((rule & 1) ? bp : sp) + ((__s64)rule >> 32);
-    __s64 bp_distance = (__s64)(rule << 32) >> 48;
-    __u64 offset = cfa - 8 - window_start, bp_offset = offset + 8 + bp_distance;
-    if (cfa <= sp || (cfa & 7)) {
+    __u64 place = ((code & LT_UNWIND_CODE_RBP) ? bp : sp) + (code & LT_UNWIND_CODE_WORDS_MASK) * 8;
+    __u64 slot = code >> LT_UNWIND_CODE_SLOT_SHIFT & LT_UNWIND_CODE_SLOT_MASK;
+    __u64 offset = place - window_start;
+    if (place < sp || (place & 7)) {
       step = lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
       break;
     }
-    if (offset > limit || (bp_distance && bp_offset > limit)) {
-      scratch->wanted_start = bp_distance < -8 ? cfa + bp_distance : cfa - 8;
-      scratch->wanted_end = cfa;
+    if (offset > limit || offset < slot * 8) {
+      scratch->wanted_start = place - slot * 8;
+      scratch->wanted_end = place + 8;
       step = LT_UNWIND_STEP_REFILL;
       break;
     }
-    __u64 pc = scratch->window[offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
-    if (bp_distance)
-      bp = scratch->window[bp_offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
-    sp = cfa;
+    if (slot)
+      bp = scratch->window[((offset >> 3) - slot) & (LT_UNWIND_WINDOW_WORDS - 1)];
+    pc = scratch->window[offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+    sp = place + 8;
     if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS || depth >= LT_MAX_STACK_DEPTH) {
       scratch->stack.depth = depth;
       return lt_unwind_push(scratch, pc, sp, bp, 1);
     }
     scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
     depth++;
-    lookup = pc - 1;
   }
   scratch->stack.depth = depth;
-  scratch->lookup = lookup;
+  scratch->lookup = pc - 1;
   scratch->sp = sp;
   scratch->bp = bp;
   return step;

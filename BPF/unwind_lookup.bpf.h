@@ -1,4 +1,4 @@
-// From a pc to its rule: the process's mappings, then the file's table. Part of unwind.bpf.h.
+// From a pc to its rule code: the process's mappings, then the file's table. Part of unwind.bpf.h.
 #pragma once
 
 #define LT_UNWIND_VIEW_FIRST(view) ((__u32)(view))
@@ -77,7 +77,7 @@ static __always_inline __u32 lt_unwind_word(void *chunk, __u32 index) {
   return page ? page->words[index & (LT_UNWIND_PAGE_WORDS - 1)] : 0;
 }
 
-// The rule for `address`, which `mapping` covers.
+// The rule code for `address`, which `mapping` covers.
 static __always_inline __u32 lt_unwind_table_rule(struct lt_unwind_mapping *mapping, __u64 address) {
   __u64 offset = address - mapping->table_start;
   __u32 chunk_index = mapping->chunk, first_word = mapping->first_word;
@@ -148,16 +148,15 @@ static __always_inline bool lt_unwind_is_uprobe_page(__u64 address) {
   return start && address - start < LT_UNWIND_PAGE_BYTES;
 }
 
-// The slow way from scratch->lookup to its rule: leaves the rule in the cache and in scratch->rule.
+// The slow way from scratch->lookup to its rule code: leaves it in the cache, or in scratch->code.
 __noinline int lt_unwind_find(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
-  struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
-  if (!scratch || !cache || !rules)
+  if (!scratch || !cache)
     return LT_UNWIND_STEP_DONE;
 
   __u64 lookup = scratch->lookup, view = scratch->view;
-  __u32 first = LT_UNWIND_VIEW_FIRST(view), identifier = LT_UNWIND_RULE_ID_EMPTY;
+  __u32 first = LT_UNWIND_VIEW_FIRST(view), code = LT_UNWIND_RULE_ID_EMPTY;
   int index = lt_unwind_find_mapping(first, LT_UNWIND_VIEW_COUNT(view), lookup);
 
   lt_unwind_count(LT_UNWIND_CACHE_MISS);
@@ -168,10 +167,10 @@ __noinline int lt_unwind_find(struct lt_unwind_scratch *scratch) {
       if (mapping->chunk == LT_UNWIND_CHUNK_REFUSED)
         return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_REFUSED_TABLE);
       if (mapping->chunk != LT_UNWIND_CHUNK_GONE)
-        identifier = lt_unwind_table_rule(mapping, lookup);
+        code = lt_unwind_table_rule(mapping, lookup);
     }
   }
-  if (identifier == LT_UNWIND_RULE_ID_EMPTY) {
+  if (code == LT_UNWIND_RULE_ID_EMPTY) {
     if (lt_unwind_restore_return(scratch))
       return LT_UNWIND_STEP_AGAIN;
     if (lt_unwind_is_uprobe_page(lookup + 1))
@@ -179,14 +178,15 @@ __noinline int lt_unwind_find(struct lt_unwind_scratch *scratch) {
     lt_unwind_ask(scratch->process_slot, scratch->generation, lookup);
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNKNOWN_MAPPING);
   }
-  scratch->rule = rules->rules[identifier & (LT_UNWIND_MAX_RULES - 1)];
-  if (!scratch->address_space)
+  if (!scratch->address_space) {
+    scratch->code = code;
     return LT_UNWIND_STEP_SPECIAL;
+  }
 
   __u64 hash = (lookup | scratch->address_space) * LT_UNWIND_CACHE_MULTIPLIER;
   __u64 set = hash >> 47 & (LT_UNWIND_CACHE_WORDS - 2);
   // The newest word of a set comes first; the older one goes.
   cache->words[set | 1] = cache->words[set];
-  cache->words[set] = hash << 16 | identifier;
+  cache->words[set] = hash << 16 | code;
   return LT_UNWIND_STEP_AGAIN;
 }

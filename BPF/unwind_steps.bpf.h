@@ -9,27 +9,30 @@ __noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
     return LT_UNWIND_STEP_DONE;
 
   __u64 start = scratch->wanted_start & ~7ULL, end = scratch->wanted_end;
-  __u64 size = scratch->window_size ? LT_UNWIND_WINDOW_BYTES : LT_UNWIND_FIRST_WINDOW_BYTES;
-  __u64 boundary = (start + size - 1) & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1);
-  // A window that runs into memory above the stack cannot be read at all: stop before it, and remember it.
-  __u64 page = boundary << 4 | scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
-  __u64 *unreadable =
-      &cache->unreadable_pages[(page * LT_UNWIND_CACHE_MULTIPLIER) >> 56 & (LT_UNWIND_UNREADABLE_PAGES - 1)];
+  __u64 stop = start + (scratch->window_size ? LT_UNWIND_WINDOW_BYTES : LT_UNWIND_FIRST_WINDOW_BYTES);
+  __u64 address_space = scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
 
-  if (boundary > start && end <= boundary && *unreadable == page)
-    size = boundary - start;
-  if (size > LT_UNWIND_WINDOW_BYTES)
-    size = LT_UNWIND_WINDOW_BYTES;
-  if (bpf_probe_read_user(scratch->window, size, (void *)start)) {
-    size = boundary - start;
-    if (boundary <= start || end > boundary || size > LT_UNWIND_WINDOW_BYTES ||
-        bpf_probe_read_user(scratch->window, size, (void *)start))
-      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
-    *unreadable = page;
+  // A window that runs into memory above the stack cannot be read at all: stop before it, and remember it.
+  for (int i = 0; i < LT_UNWIND_WINDOW_BYTES / LT_UNWIND_PAGE_BYTES + 1; i++) {
+    __u64 boundary = (stop - 1) & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1), page = boundary << 4 | address_space;
+    __u64 *unreadable = &cache->unreadable_pages[(page * LT_UNWIND_CACHE_MULTIPLIER) >> 56];
+    bool can_shrink = boundary > start && boundary >= end;
+    __u64 size = stop - start;
+    if (size > LT_UNWIND_WINDOW_BYTES)
+      break;
+    if (!(can_shrink && *unreadable == page)) {
+      if (!bpf_probe_read_user(scratch->window, size, (void *)start)) {
+        scratch->window_start = start;
+        scratch->window_size = size;
+        return LT_UNWIND_STEP_AGAIN;
+      }
+      *unreadable = page;
+    }
+    if (!can_shrink)
+      break;
+    stop = boundary;
   }
-  scratch->window_start = start;
-  scratch->window_size = size;
-  return LT_UNWIND_STEP_AGAIN;
+  return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
 }
 
 // Takes the two words of a frame record at `address`, if one can be there.
@@ -60,16 +63,25 @@ static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scrat
   return lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
 }
 
-// One frame by scratch->rule, whatever its kind, without the window.
+// One frame by scratch->code, whatever its rule.
 __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
-  if (!scratch)
+  __u32 zero = 0;
+  struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
+  if (!scratch || !rules)
     return LT_UNWIND_STEP_DONE;
 
-  __u64 rule = scratch->rule, sp = scratch->sp, bp = scratch->bp;
-  __u64 offset = (__s64)rule >> 32, cfa = 0, pc = 0;
+  __u64 code = scratch->code, sp = scratch->sp, bp = scratch->bp;
+  __u64 rule = rules->rules[code & (LT_UNWIND_MAX_RULES - 1)], offset = (__s64)rule >> 32, cfa = 0;
   __s64 bp_distance = (__s64)(rule << 32) >> 48;
   __u32 aux = rule >> 8 & 0xff, kind = rule & 0xff;
 
+  if (code & LT_UNWIND_CODE_PLAIN) {
+    __u64 slot = code >> LT_UNWIND_CODE_SLOT_SHIFT & LT_UNWIND_CODE_SLOT_MASK;
+    kind = (code & LT_UNWIND_CODE_RBP) ? LT_UNWIND_RULE_RBP : LT_UNWIND_RULE_RSP;
+    offset = (code & LT_UNWIND_CODE_WORDS_MASK) * 8 + 8;
+    bp_distance = slot ? -8 - (__s64)slot * 8 : 0;
+    aux = 0;
+  }
   if (kind == LT_UNWIND_RULE_END)
     return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (kind == LT_UNWIND_RULE_NO_ROW)
@@ -93,15 +105,21 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   if (cfa <= sp || (cfa & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
 
-  if (kind >= LT_UNWIND_RULE_RSP_DEREFERENCED && kind <= LT_UNWIND_RULE_RBP_DEREFERENCED &&
-      (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE)) {
-    if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(bp + bp_distance)))
-      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
-  } else if (bp_distance) {
-    if (bpf_probe_read_user(&bp, sizeof(bp), (void *)(cfa + bp_distance)))
-      return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
-  }
-  if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(cfa - 8)))
-    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  // rbp's place, or the return address's where rbp is not saved; the window must hold both.
+  bool is_saved = bp_distance || (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE);
+  __u64 pc_place = cfa - 8, bp_place = is_saved ? cfa + bp_distance : pc_place;
+  if (kind != LT_UNWIND_RULE_PLT && (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE))
+    bp_place = bp + bp_distance;
+  scratch->wanted_start = bp_place < pc_place ? bp_place : pc_place;
+  scratch->wanted_end = (bp_place < pc_place ? pc_place : bp_place) + 8;
+  if (scratch->wanted_end - scratch->wanted_start > LT_UNWIND_FIRST_WINDOW_BYTES)
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
+  if ((scratch->wanted_start < scratch->window_start ||
+       scratch->wanted_end > scratch->window_start + scratch->window_size) &&
+      lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
+    return LT_UNWIND_STEP_DONE;
+  if (is_saved)
+    bp = scratch->window[(bp_place - scratch->window_start) >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+  __u64 pc = scratch->window[(pc_place - scratch->window_start) >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
   return lt_unwind_push(scratch, pc, cfa, bp, 1);
 }

@@ -102,7 +102,7 @@ extension AllocationTracer {
   func replaceImage(of process: TracedProcess, generation: UInt32) {
     recordReplacedImage(of: process)
     tables.removeSites(slot: process.slot, olderThan: generation)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.ledger = MappingLedger()
     process.ownershipOfSite = [:]
@@ -125,7 +125,7 @@ extension AllocationTracer {
   /// Gives back everything that the kernel tables hold of an ended process.
   func forget(_ process: TracedProcess) {
     tables.removeSites(slot: process.slot, olderThan: UInt32.max)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
     processes.removeAll { $0 === process }
   }

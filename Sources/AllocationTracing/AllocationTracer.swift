@@ -73,7 +73,9 @@ package final class AllocationTracer {
       unwindTables = nil
       unwindRequests = nil
     } else {
-      unwindTables = try UnwindTables(object: programs.object)
+      unwindTables = try UnwindTables(
+        object: programs.object,
+        limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
     }
     pendingChildren = try programs.lifecycle.map("pending_children")
@@ -233,6 +235,7 @@ package final class AllocationTracer {
     for process in processes { process.links = [] }
     lifecycleLinks = []
     holdLinks = [:]
+    Link.finishDetaching()
   }
 }
 

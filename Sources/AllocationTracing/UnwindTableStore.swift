@@ -145,7 +145,8 @@ struct UnwindTableStore {
   private static func translated(
     _ row: UInt32, _ identifiers: UnsafeBufferPointer<UInt16>
   ) -> UInt32 {
-    row & 0xff00_0000 | UInt32(identifiers[Int(row & 0xffff)])
+    row & UInt32(LT_UNWIND_CODE_PLAIN) != 0
+      ? row : row & 0xff00_0000 | UInt32(identifiers[Int(row & 0xffff)])
   }
 
   private func contents(

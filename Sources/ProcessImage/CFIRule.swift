@@ -1,6 +1,6 @@
 import CTraceABI
 
-/// The walker's 64-bit rules; the layout is in `unwind_abi.h`.
+/// The walker's 64-bit rules and their 16-bit codes; the layout of both is in `unwind_abi.h`.
 package enum CFIRule {
   package static let end = UInt64(LT_UNWIND_RULE_END.rawValue)
   package static let unsupported = UInt64(LT_UNWIND_RULE_UNSUPPORTED.rawValue)
@@ -8,6 +8,31 @@ package enum CFIRule {
 
   /// The rules with a fixed identifier, at their identifiers.
   package static let fixed: [UInt64] = [unsupported, noRow, end, unsupported]
+
+  /// The code of a plain rule, or nil if the rule needs a place in the dictionary.
+  @inline(__always)
+  package static func plainCode(_ rule: UInt64) -> UInt16? {
+    let kind = rule & 0xffff
+    let words = Int64(bitPattern: rule) >> 32 / 8 - 1
+    let slot = -Int64(Int16(truncatingIfNeeded: rule >> 16)) / 8
+    guard kind <= UInt64(LT_UNWIND_RULE_RBP.rawValue), rule >> 32 & 7 == 0, rule >> 16 & 7 == 0,
+      words >= 0, words <= Int64(LT_UNWIND_CODE_WORDS_MASK),
+      slot == 0 || (slot >= 2 && slot <= Int64(LT_UNWIND_CODE_SLOT_MASK) + 1)
+    else { return nil }
+    return UInt16(LT_UNWIND_CODE_PLAIN)
+      | (kind == 0 ? 0 : UInt16(LT_UNWIND_CODE_RBP))
+      | UInt16(max(0, slot - 1)) << UInt16(LT_UNWIND_CODE_SLOT_SHIFT) | UInt16(words)
+  }
+
+  /// The rule that a plain code stands for.
+  package static func rule(plainCode code: UInt16) -> UInt64 {
+    let isRBP = code & UInt16(LT_UNWIND_CODE_RBP) != 0
+    let slot = Int64(code >> UInt16(LT_UNWIND_CODE_SLOT_SHIFT)) & Int64(LT_UNWIND_CODE_SLOT_MASK)
+    let words = Int64(code & UInt16(LT_UNWIND_CODE_WORDS_MASK))
+    return encode(
+      isRBP ? LT_UNWIND_RULE_RBP : LT_UNWIND_RULE_RSP, cfaOffset: (words + 1) * 8,
+      rbpOffset: slot == 0 ? 0 : -8 * (slot + 1))
+  }
 
   @inline(__always)
   static func encode(
@@ -89,12 +114,9 @@ struct CFIState: Equatable {
     }
   }
 
-  /// The walker looks for rbp in the same window as for the return address, just below it.
   @inline(__always)
   private func plainRule(_ kind: lt_unwind_rule_kind, rbpOffset: Int64) -> UInt64 {
-    guard rbpOffset <= -16, rbpOffset >= -Int64(LT_UNWIND_MAX_RBP_DEPTH), rbpOffset & 7 == 0 else {
-      return CFIRule.unsupported
-    }
+    guard rbpOffset != 0 else { return CFIRule.unsupported }
     return CFIRule.encode(kind, cfaOffset: cfaOffset, rbpOffset: rbpOffset)
   }
 

@@ -18,9 +18,9 @@ package struct CFITable: Sendable {
   package var textStart: UInt64 = 0
   /// For each block of text the index of its first row, and at the end the number of rows.
   package var blockStarts: [UInt32] = []
-  /// The rows, ascending: bits 31–24 the offset in the block, the rest an index into ``rules``.
+  /// The rows, ascending: bits 31–24 the offset in the block, bits 15–0 a plain rule code or an index into ``rules``.
   package var rows: [UInt32] = []
-  /// The rules used, the fixed ones first.
+  /// The rules that have no plain code, the fixed ones first.
   package var rules: [UInt64] = CFIRule.fixed
   package var statistics = Statistics()
 
@@ -45,7 +45,13 @@ package struct CFITable: Sendable {
       let middle = (low + high) / 2
       if rows[middle] <= key { low = middle + 1 } else { high = middle }
     }
-    return low == 0 ? CFIRule.noRow : rules[Int(rows[low - 1] & 0xffff)]
+    return low == 0 ? CFIRule.noRow : rule(ofRow: rows[low - 1])
+  }
+
+  private func rule(ofRow row: UInt32) -> UInt64 {
+    let code = UInt16(truncatingIfNeeded: row)
+    return code & UInt16(LT_UNWIND_CODE_PLAIN) != 0
+      ? CFIRule.rule(plainCode: code) : rules[Int(code)]
   }
 
   /// Calls `body` with the first address and the rule of each row, ascending.
@@ -53,7 +59,7 @@ package struct CFITable: Sendable {
     for block in 0..<blockCount {
       let start = textStart + UInt64(block) << UInt64(LT_UNWIND_BLOCK_SHIFT)
       for index in Int(blockStarts[block])..<Int(blockStarts[block + 1]) {
-        try body(start + UInt64(rows[index] >> 24), rules[Int(rows[index] & 0xffff)])
+        try body(start + UInt64(rows[index] >> 24), rule(ofRow: rows[index]))
       }
     }
   }

@@ -7,11 +7,11 @@ struct CFITableBuilder {
   private static let functionAlignment: UInt64 = 16
 
   private var table = CFITable()
-  private var identifiers = CFIRuleIdentifiers()
+  private var codes = CFIRuleCodes()
   private var textStart: UInt64 = 0
   /// Rows below this address exist already.
   private var floor: UInt64 = 0
-  private var lastIdentifier: UInt32 = .max
+  private var lastCode: UInt32 = .max
   private var lastAddress: UInt64 = .max
 
   var statistics: CFITable.Statistics {
@@ -46,19 +46,19 @@ struct CFITableBuilder {
 
   @inline(__always)
   mutating func append(address: UInt64, rule: UInt64) {
-    let identifier = identifiers.identifier(of: rule)
-    if identifier == UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue) {
+    let code = codes.code(of: rule)
+    if code == UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue) {
       table.statistics.unsupportedRows += 1
     }
-    put(max(address, floor), identifier)
+    put(max(address, floor), code)
   }
 
   @inline(__always)
-  private mutating func put(_ address: UInt64, _ identifier: UInt32) {
-    if identifier == lastIdentifier { return }
+  private mutating func put(_ address: UInt64, _ code: UInt32) {
+    if code == lastCode { return }
     let offset = address &- textStart
-    let row = UInt32(truncatingIfNeeded: offset) << 24 | identifier
-    lastIdentifier = identifier
+    let row = UInt32(truncatingIfNeeded: offset) << 24 | code
+    lastCode = code
     if address == lastAddress {
       table.rows[table.rows.count - 1] = row
       return
@@ -74,30 +74,30 @@ struct CFITableBuilder {
   mutating func finish() -> CFITable {
     put(floor, UInt32(LT_UNWIND_RULE_ID_NO_ROW.rawValue))
     table.blockStarts.append(UInt32(table.rows.count))
-    table.rules = identifiers.rules
+    table.rules = codes.rules
     return table
   }
 }
 
-/// Numbers the distinct rules of a table.
-struct CFIRuleIdentifiers {
+/// Gives each rule of a table its code.
+struct CFIRuleCodes {
   private(set) var rules = CFIRule.fixed
-  private static let slotCount = 8192
+  private static let slotCount = 2048
   /// Open addressing; index into `rules`, 0 for free.
   private var slots = [UInt16](repeating: 0, count: slotCount)
   private var lastRule = CFIRule.unsupported
-  private var lastIdentifier = UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
+  private var lastCode = UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
 
-  /// Distinct rules in one file; a compiler's largest output has about a tenth. More become "unsupported".
-  static let maximum = 4096
+  /// Rules without a plain code in one file; a compiler's largest output has a few dozen. More become "unsupported".
+  static let maximum = 1024
 
   @inline(__always)
-  mutating func identifier(of rule: UInt64) -> UInt32 {
+  mutating func code(of rule: UInt64) -> UInt32 {
     if rule != lastRule {
       lastRule = rule
-      lastIdentifier = search(rule)
+      lastCode = CFIRule.plainCode(rule).map(UInt32.init) ?? search(rule)
     }
-    return lastIdentifier
+    return lastCode
   }
 
   private mutating func search(_ rule: UInt64) -> UInt32 {
@@ -107,7 +107,7 @@ struct CFIRuleIdentifiers {
     case CFIRule.unsupported: return UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
     default: break
     }
-    var slot = Int((rule &* 0x9e37_79b9_7f4a_7c15) >> 51)
+    var slot = Int((rule &* 0x9e37_79b9_7f4a_7c15) >> 53)
     while slots[slot] != 0 {
       if rules[Int(slots[slot])] == rule { return UInt32(slots[slot]) }
       slot = (slot + 1) & (Self.slotCount - 1)

@@ -58,7 +58,7 @@ func run(_ arguments: ArraySlice<String>) throws {
     "mean frames \(totals.meanFrames)")
   if totals.walks > 0 {
     print(
-      "walk: mean \(totals.nanoseconds / totals.walks) ns, median \(nanoseconds(0.5, totals.histogram)),",
+      "walk: mean \(totals.nanoseconds / totals.walks) ns, p10 \(nanoseconds(0.1, totals.histogram)), median \(nanoseconds(0.5, totals.histogram)),",
       "p90 \(nanoseconds(0.9, totals.histogram)), p99 \(nanoseconds(0.99, totals.histogram))")
   }
   if totals.kernelNanoseconds > 0 {

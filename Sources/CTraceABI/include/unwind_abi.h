@@ -4,10 +4,17 @@
 // words inside a *chunk*, a BPF array of 4 KiB pages:
 //
 //   word 0 … blocks        block b's first row; a block is 256 bytes of text, and word `blocks` is the row count
-//   word blocks + 1 …      the rows, ascending: bits 31–24 the offset in the block, bits 15–0 a rule identifier
+//   word blocks + 1 …      the rows, ascending: bits 31–24 the offset in the block, bits 15–0 a rule code
 //
 // The row that covers a pc is the last one of its block at or below the pc's offset, or else the row before the block's
-// first. Rule identifiers index the session-wide dictionary `lt_unwind_rules`.
+// first.
+//
+// A rule code tells in 16 bits how to find a caller's registers. Nearly all rules are plain and fit in:
+//   bit 15      1
+//   bit 14      the CFA counts from rbp (1) or rsp (0)
+//   bits 13–11  rbp is saved this many words below the return address; 0: rbp holds the caller's value
+//   bits 10–0   how many words the return address is above the base register; the CFA is the word after it
+// The others (bit 15 is 0) are identifiers in the session-wide dictionary `lt_unwind_rules`.
 #pragma once
 #include <linux/types.h>
 
@@ -23,14 +30,20 @@
 // User addresses that the walker accepts lie below 2^LT_UNWIND_ADDRESS_BITS.
 #define LT_UNWIND_ADDRESS_BITS 47
 
-// A rule tells how to find a caller's registers.
+#define LT_UNWIND_CODE_PLAIN 0x8000
+#define LT_UNWIND_CODE_RBP 0x4000
+#define LT_UNWIND_CODE_SLOT_SHIFT 11
+#define LT_UNWIND_CODE_SLOT_MASK 7
+#define LT_UNWIND_CODE_WORDS_MASK 0x7ff
+
+// A rule of the dictionary.
 //   bits 63–32  the CFA's offset, signed
 //   bits 31–16  where rbp is saved, as a signed offset from the CFA; 0: rbp holds the caller's value
 //   bits 15–8   the auxiliary value below
 //   bits 7–0    the kind
 // The return address is at CFA − 8, but for SIGNAL.
 enum lt_unwind_rule_kind {
-  // CFA = rsp + offset. This kind and the next make the walker's fast path.
+  // CFA = rsp + offset; here only if it does not fit a rule code.
   LT_UNWIND_RULE_RSP = 0,
   // CFA = rbp + offset.
   LT_UNWIND_RULE_RBP = 1,
@@ -50,8 +63,6 @@ enum lt_unwind_rule_kind {
   LT_UNWIND_RULE_NO_ROW = 8,
 };
 #define LT_UNWIND_RULE_AUX_RBP_RELATIVE 0x80
-// The deepest slot below the CFA in which the walker's fast path looks for rbp.
-#define LT_UNWIND_MAX_RBP_DEPTH 1024
 
 // Rule identifiers with a fixed meaning. 0 is never a rule: it marks an empty cache word.
 enum lt_unwind_rule_id {
@@ -61,10 +72,10 @@ enum lt_unwind_rule_id {
   LT_UNWIND_RULE_ID_UNSUPPORTED = 3,
   LT_UNWIND_FIRST_FREE_RULE_ID = 4,
 };
-// A power of two, at most 65,536.
-#define LT_UNWIND_MAX_RULES 16384
+// A power of two, at most 32,768.
+#define LT_UNWIND_MAX_RULES 8192
 
-// The cache from (address space, pc) to a rule identifier: 2-way sets of words, each word tag << 16 | rule identifier.
+// The cache from (address space, pc) to a rule code: 2-way sets of words, each word tag << 16 | rule code.
 // The set index and the tag together hold all bits of the key, so a hit is never another pc's or another process's.
 #define LT_UNWIND_CACHE_WORDS 65536
 #define LT_UNWIND_CACHE_MULTIPLIER 0x9e3779b97f4a7c15ULL
@@ -81,7 +92,7 @@ _Static_assert(sizeof(struct lt_unwind_cache) == 526336, "struct lt_unwind_cache
 struct lt_unwind_rules {
   __u64 rules[LT_UNWIND_MAX_RULES];
 };
-_Static_assert(sizeof(struct lt_unwind_rules) == 131072, "struct lt_unwind_rules");
+_Static_assert(sizeof(struct lt_unwind_rules) == 65536, "struct lt_unwind_rules");
 
 // Session-wide state.
 struct lt_unwind_session {
@@ -222,8 +233,8 @@ struct lt_unwind_scratch {
   __u64 view;
   // Address of window[0], and how many bytes of it hold the stack.
   __u64 window_start;
-  // Handed from the fast path to the slow ones: the rule, or the range of the stack that is needed next.
-  __u64 rule;
+  // Handed from the fast path to the slow ones: the rule code, or the range of the stack that is needed next.
+  __u64 code;
   __u64 wanted_start;
   __u64 wanted_end;
   __u64 window[LT_UNWIND_WINDOW_WORDS];

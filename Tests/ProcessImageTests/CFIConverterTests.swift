@@ -1,0 +1,196 @@
+import CTraceABI
+import Testing
+
+@testable import ProcessImage
+
+/// Hand-made sections: instructions, encodings, and what becomes of nonsense.
+@Suite struct CFIConverterTests {
+  static let address: UInt64 = 0x10000
+  static let text: Range<UInt64> = 0x1000..<0x8000
+
+  /// Makes an `.eh_frame` section.
+  struct Section {
+    var bytes: [UInt8] = []
+
+    mutating func append32(_ value: UInt32) {
+      withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) }
+    }
+
+    /// Appends a record: its length, the identifier, the body.
+    mutating func record(identifier: UInt32?, _ body: [UInt8]) {
+      let start = bytes.count
+      append32(UInt32(body.count + 4))
+      append32(identifier ?? UInt32(start + 4))
+      bytes.append(contentsOf: body)
+    }
+
+    /// A CIE like a compiler's: CFA = rsp + 8, return address at CFA − 8, absolute 32-bit pointers.
+    mutating func common(augmentation: String = "zR", data: [UInt8] = [3], program: [UInt8] = []) {
+      let head: [UInt8] = [1] + Array(augmentation.utf8) + [0, 1, 0x78, 16]
+      let tail = augmentation.isEmpty ? [] : [UInt8(data.count)] + data
+      record(identifier: 0, head + tail + [0x0c, 7, 8, 0x90, 1] + program)
+    }
+
+    mutating func function(_ start: UInt32, _ size: UInt32, _ program: [UInt8]) {
+      var body: [UInt8] = []
+      withUnsafeBytes(of: start) { body.append(contentsOf: $0) }
+      withUnsafeBytes(of: size) { body.append(contentsOf: $0) }
+      record(identifier: nil, body + [0] + program)
+    }
+  }
+
+  func convert(_ section: Section, limits: CFIConverter.Limits = .init()) throws -> CFITable {
+    try section.bytes.withUnsafeBytes {
+      try CFIConverter.convert(
+        ehFrame: $0, sectionAddress: Self.address, executableRange: Self.text, limits: limits)
+    }
+  }
+
+  static func rsp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
+    CFIRule.encode(LT_UNWIND_RULE_RSP, cfaOffset: offset, rbpOffset: rbp)
+  }
+  static func rbp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
+    CFIRule.encode(LT_UNWIND_RULE_RBP, cfaOffset: offset, rbpOffset: rbp)
+  }
+
+  @Test func followsAFramePointersLife() throws {
+    var section = Section()
+    section.common()
+    // push rbp at 0; mov rbp, rsp at 1; leave at 0x20; ret at 0x21
+    section.function(
+      0x1000, 0x22, [0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6, 0x5d, 0x0c, 7, 8, 0xc6])
+    let table = try convert(section)
+    #expect(table.rule(at: 0x1000) == Self.rsp(8))
+    #expect(table.rule(at: 0x1001) == Self.rsp(16, rbp: -16))
+    #expect(table.rule(at: 0x1004) == Self.rbp(16, rbp: -16))
+    #expect(table.rule(at: 0x1020) == Self.rbp(16, rbp: -16))
+    #expect(table.rule(at: 0x1021) == Self.rsp(8))
+    #expect(table.rule(at: 0x1022) == CFIRule.noRow)
+    #expect(table.rule(at: 0xfff) == CFIRule.noRow)
+    #expect(table.statistics.functions == 1)
+  }
+
+  @Test func rememberedStatesNest() throws {
+    var section = Section()
+    section.common()
+    section.function(
+      0x1000, 0x20, [0x0a, 0x41, 0x0e, 16, 0x0a, 0x41, 0x0e, 24, 0x41, 0x0b, 0x41, 0x0b])
+    let table = try convert(section)
+    #expect((0..<6).map { table.rule(at: 0x1000 + $0) }
+      == [8, 16, 24, 16, 8, 8].map { Self.rsp($0) })
+  }
+
+  @Test func gapsHaveNoRowButPaddingHas() throws {
+    var section = Section()
+    section.common()
+    section.function(0x1000, 0x11, [])
+    section.function(0x1020, 0x10, [])
+    section.function(0x2000, 0x10, [])
+    let table = try convert(section)
+    #expect(table.rule(at: 0x1018) == Self.rsp(8))
+    #expect(table.rule(at: 0x1030) == CFIRule.noRow)
+    #expect(table.rule(at: 0x1fff) == CFIRule.noRow)
+    #expect(table.rule(at: 0x2000) == Self.rsp(8))
+    #expect(table.rows.count == 4)
+  }
+
+  @Test func orderDoesNotMatterAndOverlapsKeepTheFirst() throws {
+    var section = Section()
+    section.common()
+    section.function(0x3000, 0x10, [])
+    section.function(0x1000, 0x20, [])
+    section.function(0x1010, 0x20, [0x0e, 64])
+    let table = try convert(section)
+    #expect(table.rule(at: 0x101f) == Self.rsp(8))
+    #expect(table.rule(at: 0x1020) == Self.rsp(64))
+    #expect(table.rule(at: 0x1030) == CFIRule.noRow)
+    #expect(table.rule(at: 0x3000) == Self.rsp(8))
+    #expect(table.statistics.overlappingFunctions == 1)
+  }
+
+  @Test func unusualRulesAreRecognised() throws {
+    let cases: [(program: [UInt8], rule: UInt64)] = [
+      // def_cfa_expression: breg6 −40, deref; rbp at breg6 + 0
+      (
+        [0x0f, 3, 0x76, 0x58, 0x06, 0x10, 6, 2, 0x76, 0],
+        CFIRule.encode(
+          LT_UNWIND_RULE_RBP_DEREFERENCED, cfaOffset: -40,
+          auxiliary: UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE))
+      ),
+      // breg7 40, deref, plus_uconst 8
+      (
+        [0x0f, 5, 0x77, 40, 0x06, 0x23, 8],
+        CFIRule.encode(LT_UNWIND_RULE_RSP_DEREFERENCED, cfaOffset: 40, auxiliary: 8)
+      ),
+      // A procedure linkage table.
+      (
+        [0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22],
+        CFIRule.encode(LT_UNWIND_RULE_PLT, cfaOffset: 8, auxiliary: 11)
+      ),
+      ([0x07, 16], CFIRule.end),  // undefined: rip
+      ([0x0d, 10], CFIRule.unsupported),  // the CFA in r10
+      ([0x09, 6, 3], CFIRule.unsupported),  // rbp in rbx
+      ([0x16, 6, 1, 0x30], CFIRule.unsupported),  // rbp by a value expression
+      ([0x0e, 0x88, 0x80, 0x04], Self.rsp(65544)),  // too large for a plain code
+      ([0x12, 6, 0x7e], Self.rbp(16)),  // def_cfa_sf, factored by −8
+      ([0x2f, 6, 2], Self.rsp(8, rbp: 16)),  // GNU_negative_offset_extended
+      ([0x2e, 16], Self.rsp(8)),  // GNU_args_size
+    ]
+    for (program, rule) in cases {
+      var section = Section()
+      section.common()
+      section.function(0x1000, 0x10, program)
+      #expect(try convert(section).rule(at: 0x1000) == rule, "\(program)")
+    }
+  }
+
+  @Test func signalFramesMustLookLikeTheKernels() throws {
+    func signalFrame(pcOffset: [UInt8]) throws -> UInt64 {
+      var section = Section()
+      section.common(augmentation: "zRS", data: [3])
+      section.function(
+        0x1000, 0x10,
+        [0x0f, 4, 0x77, 0xa0, 1, 0x06, 0x10, 6, 3, 0x77, 0xf8, 0, 0x10, 7, 3, 0x77, 0xa0, 1]
+          + [0x10, 16, 3, 0x77] + pcOffset)
+      return try convert(section).rule(at: 0x1000)
+    }
+    #expect(
+      try signalFrame(pcOffset: [0xa8, 1]) == CFIRule.encode(LT_UNWIND_RULE_SIGNAL, cfaOffset: 0))
+    #expect(try signalFrame(pcOffset: [0xb0, 1]) == CFIRule.unsupported)
+  }
+
+  @Test func plainCodesSayWhatTheRulesSay() {
+    for rbp in [0, -16, -24, -64] as [Int64] {
+      for offset in [8, 16, 4096, 16384] as [Int64] {
+        for rule in [Self.rsp(offset, rbp: rbp), Self.rbp(offset, rbp: rbp)] {
+          let code = CFIRule.plainCode(rule)
+          #expect(code.map(CFIRule.rule(plainCode:)) == rule)
+        }
+      }
+    }
+    for rule in [
+      Self.rsp(0), Self.rsp(-8), Self.rsp(12), Self.rsp(16392), Self.rsp(16, rbp: -8),
+      Self.rsp(16, rbp: -72), Self.rsp(16, rbp: 8), Self.rsp(16, rbp: -20), CFIRule.end,
+    ] {
+      #expect(CFIRule.plainCode(rule) == nil)
+    }
+  }
+
+  @Test func nothingIsAnError() {
+    #expect(throws: CFIError.empty) { try convert(Section()) }
+    var section = Section()
+    section.common()
+    #expect(throws: CFIError.empty) { try convert(section) }
+    section.function(0x9000, 0x10, [])  // outside of the text
+    #expect(throws: CFIError.empty) { try convert(section) }
+  }
+
+  @Test func sizeIsLimited() {
+    var section = Section()
+    section.common()
+    for index in 0..<200 as Range<UInt32> {
+      section.function(0x1000 + index * 64, 64, [0x41, 0x0e, 16, 0x41, 0x0e, 24])
+    }
+    #expect(throws: CFIError.self) { try convert(section, limits: .init(words: 100)) }
+  }
+}
