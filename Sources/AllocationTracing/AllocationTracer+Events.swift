@@ -72,11 +72,9 @@ extension AllocationTracer {
     case UInt32(LT_EVENT_BREAK.rawValue):
       let previous = process.programBreak
       process.programBreak = event.address
-      if previous != 0, event.address > previous {
-        process.ledger.map(
-          start: previous, size: event.address - previous, site: site, time: event.time)
-      } else if event.address < previous {
-        process.ledger.unmap(start: event.address, size: previous - event.address)
+      if previous != 0 {
+        process.ledger.moveBreak(
+          from: previous, to: event.address, site: site, time: event.time)
       }
     default: break
     }

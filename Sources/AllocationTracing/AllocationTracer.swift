@@ -118,6 +118,8 @@ package final class AllocationTracer {
       abandon(process)
       throw error
     }
+    // Where the break was before the first call that moves it; the kernel tells it in whole pages.
+    process.programBreak = process.mappings.first { $0.path == "[heap]" }?.end ?? 0
     noteStart()
     return process
   }
