@@ -1,7 +1,7 @@
 import CProcessControl
 import Glibc
-import TraceModel
 import ProcessImage
+import TraceModel
 
 /// A program that leaktrace starts itself, so that it is traced from its first allocation.
 package final class TargetCommand {
@@ -95,7 +95,8 @@ package final class TargetCommand {
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
       // The first call from outside the loader: every library is in place and attached.
       if !(start..<end).contains(call.instruction_pointer) { return }
-      let isMap = call.number == 9, isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
+      let isMap = call.number == 9
+      let isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
       if isMap, isExecutable, call.result > 0 { try tracer.update(process) }
     }
   }

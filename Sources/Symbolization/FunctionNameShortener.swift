@@ -120,8 +120,7 @@ package struct FunctionNameShortener: Sendable {
     case UInt8(ascii: "("):
       let next = end + 1 < text.count ? text[end + 1] : UInt8(ascii: " ")
       // `(anonymous namespace)::f`: what follows belongs to it.
-      if next == UInt8(ascii: ":") && text[(start + 1)...].starts(with: "anonymous namespace".utf8)
-      {
+      if next == UInt8(ascii: ":") && text[(start + 1)...].starts(with: "anonymous namespace".utf8) {
         return nil
       }
       return .parameters
