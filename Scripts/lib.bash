@@ -4,7 +4,12 @@
 # What building needs: headers and static archives of the libraries that are linked in.
 build_packages=(
   libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev libbz2-dev libiberty-dev libcapstone-dev
-  gcc g++ libc6-dev
+  gcc g++ libc6-dev binutils
+)
+
+# What tests compare with or run on; those that miss theirs are skipped and say so.
+test_packages=(
+  xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
 )
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -82,5 +87,44 @@ wait_until() {
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep 0.02
+  done
+}
+
+# Builds the one binary that needs nothing of its host, and sets $leaktrace to it.
+build_release() {
+  local log=.build/release.log
+  mkdir -p .build
+  # The linker warns of functions of the static C library that leaktrace never calls: shown only when it fails.
+  if ! swift build -c release --product leaktrace -Xswiftc -static-executable \
+    -Xlinker --gc-sections -Xlinker -s >"$log" 2>&1; then
+    cat "$log" >&2
+    fail "the release build failed"
+  fi
+  leaktrace=$(swift build -c release --show-bin-path)/leaktrace
+}
+
+# Starts the leaking example server and a client that keeps asking; sets $server to its process id.
+start_session_server() {
+  local port
+  g++ -std=c++17 -O2 -g -pthread -o "$scratch/session-server" examples/session-server/session_server.cpp
+  "$scratch/session-server" >"$scratch/port" &
+  server=$!
+  background+=("$server")
+  wait_until 10 test -s "$scratch/port" || fail "the example server does not start"
+  port=$(cat "$scratch/port")
+  ask_session_server "$port" &
+  background+=("$!")
+}
+
+# About 200 requests a second over one connection, for at most five minutes.
+ask_session_server() {
+  local number path line paths=(/login /report /health /report)
+  exec 9<>"/dev/tcp/127.0.0.1/$1"
+  for ((number = 0; number < 60000; number++)); do
+    path=${paths[number % 4]}
+    printf 'GET %s HTTP/1.1\r\n\r\n' "$path" >&9 || return 0
+    while read -r line <&9 && [ "$line" != $'\r' ]; do :; done
+    read -r line <&9 || return 0
+    sleep 0.005
   done
 }

@@ -3,11 +3,6 @@
 
 missed=0
 
-build_release() {
-  swift build -c release --product leaktrace 2>&1 | tail -1 >&2
-  leaktrace=$(swift build -c release --show-bin-path)/leaktrace
-}
-
 compile() { gcc -O2 -g -o "$scratch/$1" "Tests/Programs/$1.c" "${@:2}"; }
 
 heading() { printf '\n%s\n' "$*"; }

@@ -10,8 +10,7 @@ package struct Mutator {
     var bytes = original
     for _ in 0..<Int.random(in: 1...8, using: &random) {
       let range: Range<Int>
-      if let picked = focus.randomElement(using: &random), Int.random(in: 0..<8, using: &random) > 0
-      {
+      if let picked = focus.randomElement(using: &random), Int.random(in: 0..<8, using: &random) > 0 {
         range = picked.clamped(to: 0..<bytes.count)
       } else {
         range = 0..<bytes.count
