@@ -82,8 +82,8 @@ int on_exit(struct bpf_raw_tracepoint_args *context) {
 // library's fork returns in it, and a process waits where its dynamic loader announces what it has mapped. The programs
 // are sleepable, which here means that they can be preempted and delay no grace period. Should leaktrace be gone, the
 // wait ends by itself.
-#define HOLD_NANOSECONDS 250000000ull
-#define HOLD_ROUNDS (1 << 23)
+#define HOLD_NANOSECONDS 1000000000ull
+#define HOLD_ROUNDS (1 << 23)  // the most that bpf_loop takes; some 40 ns each
 
 struct hold {
   __u32 process_id;
@@ -102,7 +102,8 @@ static long wait_for_attach(__u32 round, void *context) {
 
 static __always_inline void hold_until_attached(__u32 process_id) {
   struct hold hold = {.process_id = process_id, .deadline = bpf_ktime_get_ns() + HOLD_NANOSECONDS};
-  bpf_loop(HOLD_ROUNDS, wait_for_attach, &hold, 0);
+  for (int i = 0; i < 4 && !hold.is_over && bpf_ktime_get_ns() < hold.deadline; i++)
+    bpf_loop(HOLD_ROUNDS, wait_for_attach, &hold, 0);
   if (!hold.is_over) {
     bpf_map_delete_elem(&pending_children, &process_id);
     count_one(LT_COUNTER_LATE_FORKS);
@@ -114,9 +115,8 @@ static long wait_for_answer(__u32 round, void *context) {
   __u32 slot = hold->slot;
   (void)round;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
-  if (!process || *(volatile __u64 *)&process->loader_answers >= hold->awaited_answer)
-    return 1;
-  return bpf_ktime_get_ns() > hold->deadline;
+  hold->is_over = !process || *(volatile __u64 *)&process->loader_answers >= hold->awaited_answer;
+  return hold->is_over || bpf_ktime_get_ns() > hold->deadline;
 }
 
 // After the system call of the C library's fork.
@@ -143,8 +143,9 @@ int hold_loader(struct pt_regs *regs) {
   struct hold hold = {.slot = slot, .deadline = bpf_ktime_get_ns() + HOLD_NANOSECONDS};
   hold.awaited_answer = __sync_fetch_and_add(&process->loader_changes, 1) + 1;
   emit_process_event(LT_EVENT_LOADED, process_id, slot, hold.awaited_answer);
-  bpf_loop(HOLD_ROUNDS, wait_for_answer, &hold, 0);
-  if (*(volatile __u64 *)&process->loader_answers < hold.awaited_answer)
+  for (int i = 0; i < 4 && !hold.is_over && bpf_ktime_get_ns() < hold.deadline; i++)
+    bpf_loop(HOLD_ROUNDS, wait_for_answer, &hold, 0);
+  if (!hold.is_over)
     count_one(LT_COUNTER_LATE_LOADS);
   return 0;
 }

@@ -48,7 +48,9 @@ __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 g
   if (site == NO_SITE) {
     count_one(LT_COUNTER_SITES_REFUSED);
   } else if (is_new) {
-    long error = bpf_map_update_elem(&stacks, &identity.stack_hash, stack, BPF_NOEXIST);
+    long error = stack->depth <= LT_SHORT_STACK_DEPTH
+                     ? bpf_map_update_elem(&short_stacks, &identity.stack_hash, stack, BPF_NOEXIST)
+                     : bpf_map_update_elem(&stacks, &identity.stack_hash, stack, BPF_NOEXIST);
     if (error && error != -17 /* EEXIST: another process has the same stack */)
       count_one(LT_COUNTER_STACKS_REFUSED);
   }

@@ -315,6 +315,7 @@ int free_enter(struct pt_regs *regs) {
 }
 
 #define MINUS_ERRNO_MAX 4095
+#define MREMAP_DONTUNMAP 4
 
 // Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
 SEC("uprobe")
@@ -342,6 +343,8 @@ int mapping_site(struct pt_regs *regs) {
     event.other_address = regs->di;
     event.other_size = event.size;
     event.size = regs->dx;
+    if (regs->r10 & MREMAP_DONTUNMAP)
+      event.kind = LT_EVENT_MAP;  // the old range stays
   } else if (kind == LT_BREAK) {
     event.kind = LT_EVENT_BREAK;
   }

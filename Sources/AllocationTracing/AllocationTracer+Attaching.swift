@@ -56,7 +56,30 @@ extension AllocationTracer {
     // Taken off in the opposite order.
     process.links = links.reversed() + process.links
     process.probes += indices
+    process.allocatorCode = allocatorCode(of: process)
+    process.ownershipOfSite = [:]
     if indices.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
+  }
+
+  func allocatorCode(of process: TracedProcess) -> [Range<UInt64>] {
+    var ranges: [Range<UInt64>] = []
+    let code = process.mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
+    for mapping in code {
+      let identity = ObjectIdentity(mapping)
+      let name = mapping.path.split(separator: "/").last ?? ""
+      if name.hasPrefix("ld-linux") { ranges.append(mapping.start..<mapping.end) }
+      for probe in process.probes.map({ probes[Int($0)] })
+      where !probe.function.isSystemCall
+        && ObjectIdentity(device: probe.object.device, inode: probe.object.inode) == identity
+        && probe.fileOffset >= mapping.fileOffset
+        && probe.fileOffset - mapping.fileOffset < mapping.end - mapping.start
+      {
+        let start = mapping.start + (probe.fileOffset - mapping.fileOffset)
+        // A return address can be the first byte after a call at the function's end.
+        ranges.append(start..<(start + max(probe.size, 1) + 1))
+      }
+    }
+    return ranges
   }
 
   /// Makes processes wait for us where the object's code forks or changes the list of loaded objects.

@@ -26,6 +26,7 @@ extension AllocationTracer {
         if let process = running[Int32(event.process_id)] { end(process) }
       case UInt32(LT_EVENT_LOADED.rawValue):
         if let process = running[Int32(event.process_id)] {
+          name(process)  // just after an exec there were no arguments to read yet
           toRefresh[ObjectIdentifier(process)] = process
           answers[process.slot] = max(answers[process.slot] ?? 0, event.address)
         }
@@ -72,11 +73,9 @@ extension AllocationTracer {
     case UInt32(LT_EVENT_BREAK.rawValue):
       let previous = process.programBreak
       process.programBreak = event.address
-      if previous != 0, event.address > previous {
-        process.ledger.map(
-          start: previous, size: event.address - previous, site: site, time: event.time)
-      } else if event.address < previous {
-        process.ledger.unmap(start: event.address, size: previous - event.address)
+      if previous != 0 {
+        process.ledger.moveBreak(
+          from: previous, to: event.address, site: site, time: event.time)
       }
     default: break
     }
@@ -104,13 +103,17 @@ extension AllocationTracer {
   func replaceImage(of process: TracedProcess, generation: UInt32) {
     recordReplacedImage(of: process)
     tables.removeSites(slot: process.slot, olderThan: generation)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.ledger = MappingLedger()
     process.ownershipOfSite = [:]
     process.programBreak = 0
     process.knowsTrampoline = false
     process.examinedObjects = []
+    name(process)
+  }
+
+  func name(_ process: TracedProcess) {
     let info = reader.describe(process.processID)
     process.command = info.command
     process.executable = info.executable
@@ -127,7 +130,7 @@ extension AllocationTracer {
   /// Gives back everything that the kernel tables hold of an ended process.
   func forget(_ process: TracedProcess) {
     tables.removeSites(slot: process.slot, olderThan: UInt32.max)
-    tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
     processes.removeAll { $0 === process }
   }

@@ -9,7 +9,11 @@ extension AllocationTracer {
     let now = monotonicNanoseconds()
     var gathering = SiteGathering(
       tables: tables, configuration: configuration, processOfSlot: process(slot:))
-    if !request.combinedOnly { gathering.addBlocks(tables: tables, request: request, now: now) }
+    if !request.combinedOnly {
+      do { try gathering.addBlocks(tables: tables, request: request, now: now) } catch {
+        notes.append("ages and single blocks are missing: \(error)")
+      }
+    }
 
     var report = Report(
       target: Report.Target(kind: .process),
@@ -160,12 +164,10 @@ extension AllocationTracer {
   /// The programs leave most of the latter out already, but not where a call was not followed because of sampling.
   func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
     if let known = process.ownershipOfSite[site] { return known }
-    let frames = symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
-    let names = Set(process.probes.map { probes[Int($0)].function.name })
-    let isOwn = frames.contains { frame in
-      if let name = frame.function, names.contains(name) { return true }
-      guard let module = frame.module?.split(separator: "/").last else { return false }
-      return module.hasPrefix("ld-linux") || module.hasPrefix("ld-musl")
+    // By addresses, not by names: this runs while processes wait for us.
+    let stack = stackTrace(hash: tables.stackHash(ofSite: site))
+    let isOwn = stack.addresses.contains { address in
+      process.allocatorCode.contains { $0.contains(address) }
     }
     process.ownershipOfSite[site] = isOwn
     return isOwn

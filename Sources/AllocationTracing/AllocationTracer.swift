@@ -73,7 +73,9 @@ package final class AllocationTracer {
       unwindTables = nil
       unwindRequests = nil
     } else {
-      unwindTables = try UnwindTables(object: programs.object)
+      unwindTables = try UnwindTables(
+        object: programs.object,
+        limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
     }
     pendingChildren = try programs.lifecycle.map("pending_children")
@@ -116,6 +118,8 @@ package final class AllocationTracer {
       abandon(process)
       throw error
     }
+    // Where the break was before the first call that moves it; the kernel tells it in whole pages.
+    process.programBreak = process.mappings.first { $0.path == "[heap]" }?.end ?? 0
     noteStart()
     return process
   }
@@ -231,6 +235,7 @@ package final class AllocationTracer {
     for process in processes { process.links = [] }
     lifecycleLinks = []
     holdLinks = [:]
+    Link.finishDetaching()
   }
 }
 

@@ -144,7 +144,7 @@ package struct AllocatorDiscovery {
       codeIsWholeFunction: code.isWhole, emulation: options.emulation)
     return AllocatorProbe(
       function: function, aliases: found.aliases, object: object.description,
-      address: found.address, fileOffset: found.fileOffset, site: site,
+      address: found.address, fileOffset: found.fileOffset, size: found.size, site: site,
       returns: returnObservation(function, code, found))
   }
 

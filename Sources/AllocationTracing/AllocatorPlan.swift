@@ -36,6 +36,8 @@ package struct AllocatorProbe: Sendable {
   package var address: UInt64
   /// Offset of the function's first byte in the object file.
   package var fileOffset: UInt64
+  /// Bytes of the function; 0 when the symbol does not tell.
+  package var size: UInt64 = 0
   package var site: ProbeSite
   package var returns: ReturnObservation
 

@@ -29,6 +29,8 @@ package struct MappingLedger {
   package init() {}
 
   private static let pageSize: UInt64 = 4096
+  /// User addresses lie below.
+  private static let addressLimit: UInt64 = 1 << 47
 
   private func roundedUp(_ size: UInt64) -> UInt64 {
     (size &+ Self.pageSize - 1) & ~(Self.pageSize - 1)
@@ -38,6 +40,10 @@ package struct MappingLedger {
   package mutating func map(start: UInt64, size: UInt64, site: UInt32?, time: UInt64) {
     let end = start &+ roundedUp(size)
     guard end > start else { return }
+    add(start: start, end: end, site: site, time: time)
+  }
+
+  private mutating func add(start: UInt64, end: UInt64, site: UInt32?, time: UInt64) {
     _ = remove(start: start, end: end)
     guard let site else { return }
     let call = nextCall
@@ -51,8 +57,19 @@ package struct MappingLedger {
     // The kernel refuses these; what it accepts succeeds.
     guard start % Self.pageSize == 0, size != 0 else { return }
     let end = start &+ roundedUp(size)
-    guard end > start else { return }
+    guard end > start, end <= Self.addressLimit else { return }
     _ = remove(start: start, end: end)
+  }
+
+  /// The program break moved, which it does by single bytes.
+  package mutating func moveBreak(
+    from previous: UInt64, to current: UInt64, site: UInt32?, time: UInt64
+  ) {
+    if current > previous {
+      add(start: previous, end: current, site: site, time: time)
+    } else {
+      _ = remove(start: current, end: previous)
+    }
   }
 
   /// mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to `site`.
@@ -62,9 +79,7 @@ package struct MappingLedger {
   ) {
     let oldEnd = oldStart &+ roundedUp(oldSize)
     guard oldEnd >= oldStart else { return }
-    let wasTracked = remove(start: oldStart, end: oldEnd).contains {
-      $0.start < oldEnd && $0.end > oldStart
-    }
+    let wasTracked = !remove(start: oldStart, end: oldEnd).isEmpty
     // Growth of what was mapped before the trace, or by an allocator, is not a new mapping of the program's.
     map(start: newStart, size: newSize, site: wasTracked || oldSize == 0 ? site : nil, time: time)
   }

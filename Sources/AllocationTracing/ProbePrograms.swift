@@ -34,7 +34,7 @@ final class ProbePrograms {
   }
 
   static func sizes(for configuration: TraceConfiguration) -> Sizes {
-    // Three quarters full at the limit: with two choices of eight places no bucket overflows then.
+    // Three quarters full at the limit: with three choices of eight places no block is without a place then.
     let places = max(64, configuration.maximumAllocations + configuration.maximumAllocations / 3)
     let buckets = (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
     let sites = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
@@ -60,6 +60,7 @@ final class ProbePrograms {
     try open.setMaxEntries(sizes.buckets, ofMap: "blocks")
     try open.setMaxEntries(sizes.sites, ofMap: "sites")
     try open.setMaxEntries(UInt32(configuration.maximumSites), ofMap: "stacks")
+    try open.setMaxEntries(UInt32(configuration.maximumSites), ofMap: "short_stacks")
     try open.configure(values)
     let isSession = method == .session
     try open.setLoaded(isSession, program: "allocate_session")

@@ -1,3 +1,4 @@
+import BPFRuntime
 import CTraceABI
 import Glibc
 import TraceModel
@@ -100,9 +101,11 @@ struct SiteGathering {
   }
 
   /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
-  mutating func addBlocks(tables: TraceTables, request: ReportRequest, now: UInt64) {
+  mutating func addBlocks(
+    tables: TraceTables, request: ReportRequest, now: UInt64
+  ) throws(BPFError) {
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
-    tables.forEachBlock { block in
+    try tables.forEachBlock { block in
       guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0, block.time <= youngest
       else { return }
       let position = Int(draftOfSite[block.site])

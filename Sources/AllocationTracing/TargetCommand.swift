@@ -47,8 +47,8 @@ package final class TargetCommand {
         ? "\(name): found in PATH, but not executable" : "\(name): no such command in PATH")
   }
 
-  /// Lets the program run, with the tracer attached to every object as soon as the loader has mapped it and before any
-  /// code of it runs: constructors are traced too.
+  /// Lets the program run, with the tracer attached to every object once the loader has mapped them all and before any
+  /// code of them runs: constructors are traced too.
   package func start(with tracer: AllocationTracer) throws {
     do {
       let process = try tracer.attach(stopped: processID)
@@ -75,6 +75,7 @@ package final class TargetCommand {
     let range = process.mappings.filter { $0.path == loader.path }
     guard let start = range.map(\.start).min(), let end = range.map(\.end).max() else { return }
     var pendingSignal: Int32 = 0
+    var hasNewCode = false
     while true {
       guard cprocess_continue_to_syscall(processID, pendingSignal) == 0 else {
         throw TraceError("\(arguments[0]): ended while it was being attached")
@@ -93,10 +94,26 @@ package final class TargetCommand {
       }
       var call = cprocess_syscall()
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
+      let isOutside = !(start..<end).contains(call.instruction_pointer)
+      // Not library by library: which functions are worth a probe depends on all of them.
+      if hasNewCode, isOutside || Self.followsMapping(call) {
+        try tracer.update(process)
+        hasNewCode = false
+      }
       // The first call from outside the loader: every library is in place and attached.
-      if !(start..<end).contains(call.instruction_pointer) { return }
+      if isOutside { return }
       let isMap = call.number == 9, isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
-      if isMap, isExecutable, call.result > 0 { try tracer.update(process) }
+      if isMap, isExecutable, call.result > 0 { hasNewCode = true }
+    }
+  }
+
+  /// Whether the loader makes this call only when it has mapped every library that it knows of: it sets up the first
+  /// thread (arch_prctl, set_tid_address), protects what it has relocated (mprotect) or lets go of its cache (munmap).
+  private static func followsMapping(_ call: cprocess_syscall) -> Bool {
+    switch call.number {
+    case 158, 218, 11: true
+    case 10: call.arguments.2 == UInt64(PROT_READ)
+    default: false
     }
   }
 

@@ -11,7 +11,7 @@ package struct TraceConfiguration: Sendable {
   /// Blocks that can be outstanding at once before further ones are refused and counted.
   package var maximumAllocations: Int
   /// Distinct call stacks before further ones are refused and counted.
-  package var maximumSites: Int = 16384
+  package var maximumSites: Int = 10_000
   /// Trace children of the traced processes too.
   package var followsForks = true
   /// Record ranges that the program maps itself.

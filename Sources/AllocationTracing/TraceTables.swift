@@ -3,11 +3,11 @@ import CTraceABI
 
 /// The tables that the programs keep in the kernel, read through shared memory.
 package final class TraceTables {
-  private let blocks: MappedArray
+  private let blocks: BPFMap
   private let sites: MappedArray
   private let processes: MappedArray
   private let globals: MappedArray
-  private let stacks: BPFMap
+  private let stacks: [BPFMap]
   private let counters: BPFMap
   private let hits: BPFMap
   private let slots: BPFMap
@@ -23,11 +23,11 @@ package final class TraceTables {
   }
 
   init(object: BPFObject, bucketCount: Int, siteCount: Int) throws(BPFError) {
-    blocks = try object.map("blocks").memoryMapped()
+    blocks = try object.map("blocks")
     sites = try object.map("sites").memoryMapped()
     processes = try object.map("processes").memoryMapped()
     globals = try object.map("globals").memoryMapped()
-    stacks = try object.map("stacks")
+    stacks = [try object.map("short_stacks"), try object.map("stacks")]
     counters = try object.map("counters")
     hits = try object.map("probe_hits")
     slots = try object.map("process_slots")
@@ -66,9 +66,12 @@ package final class TraceTables {
   /// The frames of a stack, or nil when they could not be stored.
   func stack(hash: UInt64) -> StoredStack? {
     if let known = knownStacks[hash] { return known }
-    guard let stack = stacks.value(lt_stack.self, for: hash) else { return nil }
-    let depth = min(Int(stack.depth), Int(LT_MAX_STACK_DEPTH))
-    let frames = withUnsafeBytes(of: stack.frames) { Array($0.bindMemory(to: UInt64.self).prefix(depth)) }
+    // Both kinds begin alike and differ in how many frames they have room for.
+    var found: [UInt64]?
+    for map in stacks where found == nil { found = map.words(for: hash) }
+    guard let words = found, let head = words.first else { return nil }
+    let stack = (depth: UInt32(truncatingIfNeeded: head), outcome: UInt32(head >> 32))
+    let frames = Array(words.dropFirst().prefix(Int(stack.depth)))
     let summary = StoredStack(frames: frames, outcome: stack.outcome)
     knownStacks[hash] = summary
     return summary
@@ -89,7 +92,7 @@ package final class TraceTables {
       freedStacks.remove(table[index].stack_hash)
     }
     for hash in freedStacks {
-      stacks.remove(hash)
+      for map in stacks { map.remove(hash) }
       knownStacks[hash] = nil
     }
   }
@@ -108,12 +111,10 @@ package final class TraceTables {
   }
 
   /// Calls `body` for every outstanding block. Blocks come and go meanwhile; each is read whole or not at all.
-  func forEachBlock(_ body: (BlockRecord) -> Void) {
-    let buckets = blocks.bytes.bindMemory(to: lt_block_bucket.self)
+  func forEachBlock(_ body: (BlockRecord) -> Void) throws(BPFError) {
     let addressMask = (UInt64(1) << UInt64(LT_KEY_ADDRESS_BITS)) - 1
     let slotMask = UInt64(LT_MAX_PROCESS_SLOTS) - 1
-    for index in 0..<bucketCount {
-      let bucket = UnsafeRawPointer(buckets.baseAddress! + index)
+    try forEachBucket { bucket in
       let keys = bucket.assumingMemoryBound(to: UInt64.self)
       let payloads = (bucket + 8 * Int(LT_BUCKET_ENTRIES)).assumingMemoryBound(
         to: lt_block_payload.self)
@@ -132,23 +133,32 @@ package final class TraceTables {
     }
   }
 
+  private func forEachBucket(_ body: (UnsafeMutableRawPointer) -> Void) throws(BPFError) {
+    let size = MemoryLayout<lt_block_bucket>.size
+    var remaining = bucketCount
+    // A multiple of both the page and the bucket: 3 MiB.
+    try blocks.forEachWindow(ofSize: 3 << 20) { window in
+      let count = min(remaining, window.count / size)
+      for index in 0..<count { body(window.baseAddress! + index * size) }
+      remaining -= count
+    }
+  }
+
   /// Takes out the blocks of a process image that is gone; its programs can no longer change them.
-  func removeBlocks(slot: UInt32, keepingGeneration kept: UInt32?) {
-    let buckets = blocks.bytes.bindMemory(to: UInt64.self)
-    let wordsPerBucket = MemoryLayout<lt_block_bucket>.size / 8
+  func removeBlocks(slot: UInt32, keepingGeneration kept: UInt32?) throws(BPFError) {
     let slotShift = UInt64(LT_KEY_ADDRESS_BITS)
     let generationShift = UInt64(LT_KEY_ADDRESS_BITS + LT_KEY_SLOT_BITS)
     let generationMask = UInt32(1 << LT_KEY_GENERATION_BITS) - 1
     var removed: UInt64 = 0
-    for index in 0..<bucketCount {
+    try forEachBucket { bucket in
+      let keys = bucket.assumingMemoryBound(to: UInt64.self)
       for entry in 0..<Int(LT_BUCKET_ENTRIES) {
-        let word = buckets.baseAddress! + index * wordsPerBucket + entry
-        let key = word.pointee
+        let key = keys[entry]
         guard key > LT_BLOCK_BUSY,
           UInt32(key >> slotShift & (UInt64(LT_MAX_PROCESS_SLOTS) - 1)) == slot
         else { continue }
         if let kept, UInt32(key >> generationShift) == kept & generationMask { continue }
-        if ctrace_compare_exchange(word, key, 0) { removed += 1 }
+        if ctrace_compare_exchange(keys + entry, key, 0) { removed += 1 }
       }
     }
     ctrace_subtract(globals.bytes.bindMemory(to: UInt64.self).baseAddress!, removed)

@@ -26,6 +26,8 @@ package final class TracedProcess {
   /// The last program break that the process set.
   var programBreak: UInt64 = 0
   var knowsTrampoline = false
+  /// Addresses of the probed allocator functions and of the dynamic loader: what they map is not the program's own.
+  var allocatorCode: [Range<UInt64>] = []
   /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.
   var ownershipOfSite: [UInt32: Bool] = [:]
 

@@ -24,6 +24,20 @@ package struct BPFMap {
     }
   }
 
+  /// The value under `key` as 64-bit words, or nil when there is none.
+  package func words<Key: BitwiseCopyable>(for key: Key) -> [UInt64]? {
+    precondition(MemoryLayout<Key>.size == keySize)
+    var isFound = false
+    let words = [UInt64](unsafeUninitializedCapacity: (valueSize + 7) / 8) { buffer, count in
+      isFound =
+        withUnsafeBytes(of: key) {
+          bpf_map_lookup_elem(descriptor, $0.baseAddress!, buffer.baseAddress!)
+        } == 0
+      count = isFound ? buffer.count : 0
+    }
+    return isFound ? words : nil
+  }
+
   package func set<Key: BitwiseCopyable, Value: BitwiseCopyable>(
     _ value: Value, for key: Key
   ) throws(BPFError) {
@@ -58,7 +72,28 @@ package struct BPFMap {
 
   /// Maps an mmap-able array into this process, shared with the kernel.
   package func memoryMapped() throws(BPFError) -> MappedArray {
-    try MappedArray(map: self)
+    try MappedArray(map: self, from: 0, size: byteCount)
+  }
+
+  /// The bytes of an array map's elements together, as they are mapped.
+  package var byteCount: Int {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let stride = (valueSize + 7) / 8 * 8
+    return (stride * maxEntries + page - 1) / page * page
+  }
+
+  /// Gives `body` one window of an mmap-able array after the other, so that a large one never counts as our memory whole.
+  ///
+  /// - Parameter size: bytes of a window, a multiple of the page size and of the element size.
+  package func forEachWindow(
+    ofSize size: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void
+  ) throws(BPFError) {
+    var offset = 0
+    while offset < byteCount {
+      let window = try MappedArray(map: self, from: offset, size: min(size, byteCount - offset))
+      body(window.bytes)
+      offset += size
+    }
   }
 }
 
@@ -67,11 +102,9 @@ package final class MappedArray {
   package let bytes: UnsafeMutableRawBufferPointer
   private let map: BPFMap
 
-  fileprivate init(map: BPFMap) throws(BPFError) {
-    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let stride = (map.valueSize + 7) / 8 * 8
-    let size = (stride * map.maxEntries + page - 1) / page * page
-    let memory = mmap(nil, size, Int32(PROT_READ | PROT_WRITE), MAP_SHARED, map.descriptor, 0)
+  fileprivate init(map: BPFMap, from offset: Int, size: Int) throws(BPFError) {
+    let memory = mmap(
+      nil, size, Int32(PROT_READ | PROT_WRITE), MAP_SHARED, map.descriptor, off_t(offset))
     guard let memory, memory != MAP_FAILED else {
       throw BPFError(operation: "map \(map.name) into memory", code: errno)
     }

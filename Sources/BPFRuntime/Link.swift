@@ -1,13 +1,16 @@
 import CLibBPF
 import Glibc
 
-/// An attached probe. It is taken off when the value is released, or by the kernel when the process ends in any way.
+/// An attached probe. It is taken off soon after the value is released, or by the kernel when the process ends in any way.
 package final class Link {
   private let descriptors: [Int32]
 
   private init(descriptors: [Int32]) { self.descriptors = descriptors }
 
-  deinit { for descriptor in descriptors { close(descriptor) } }
+  deinit { for descriptor in descriptors { clibbpf_close_in_background(descriptor) } }
+
+  /// Waits until every link released so far is off.
+  package static func finishDetaching() { clibbpf_finish_closing() }
 
   /// One place of an object file and the word that its program is given there.
   package struct Place {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -188,4 +189,8 @@ long celf_read_process(int process, uint64_t address, void *destination, size_t 
 
 uint64_t celf_device_number(uint64_t device) {
   return (uint64_t)major(device) << 32 | minor(device);
+}
+
+void celf_return_freed_memory(void) {
+  malloc_trim(0);
 }

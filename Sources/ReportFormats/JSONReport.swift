@@ -84,8 +84,7 @@ package enum JSONReport {
   private static func write(
     _ outstanding: Tally, _ allocated: Tally, _ freed: Tally, to writer: inout JSONWriter
   ) {
-    for (name, tally) in [("outstanding", outstanding), ("allocated", allocated), ("freed", freed)]
-    {
+    for (name, tally) in [("outstanding", outstanding), ("allocated", allocated), ("freed", freed)] {
       writer.member(name + "_bytes", tally.bytes)
       writer.member(name + "_count", tally.count)
     }

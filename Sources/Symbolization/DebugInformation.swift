@@ -7,7 +7,7 @@ import ProcessImage
 /// The file may be hostile: walks are bounded in depth and number, and sections that would unpack to more than memory allows
 /// make the file count as one without DWARF.
 final class DebugInformation {
-  private let file: ElfFile
+  let file: ElfFile
   private let elf: OpaquePointer
   private let dwarf: OpaquePointer
   private let supplement: Supplement?
@@ -31,6 +31,8 @@ final class DebugInformation {
 
   /// Unpacked debug sections larger than this are not read.
   private static let maximumUnpackedSize: UInt64 = 1 << 30
+  /// Parsed units that may stay in memory.
+  private static let maximumParsedSize = 12 << 20
   private static let maximumUnitRangeCount = 4 << 20
 
   /// Whether the file itself carries DWARF.
@@ -67,8 +69,14 @@ final class DebugInformation {
   /// comes last. Empty if no compilation unit covers the address.
   func functions(at address: UInt64, demangle: Bool) -> [Module.Function] {
     guard let unit = unit(at: address) else { return [] }
+    let before = unit.sizeInBytes
+    defer { parsedSize += unit.sizeInBytes - before }
     return unit.functions(at: address, demangle: demangle)
   }
+
+  /// Whether so much has been parsed that it is time to start anew: libdw keeps all of it until the end.
+  var isLarge: Bool { parsedSize > Self.maximumParsedSize }
+  private var parsedSize = 0
 
   private func unit(at address: UInt64) -> CompilationUnit? {
     var low = 0
@@ -77,8 +85,10 @@ final class DebugInformation {
       let middle = (low + high) / 2
       if unitRanges[middle].low <= address { low = middle + 1 } else { high = middle }
     }
-    guard low > 0, address < unitRanges[low - 1].high else { return nil }
-    let offset = unitRanges[low - 1].entry
+    // Ranges overlap where the linker has left remains of dropped functions.
+    let candidates = stride(from: low - 1, through: max(0, low - 16), by: -1)
+    guard let index = candidates.first(where: { address < unitRanges[$0].high }) else { return nil }
+    let offset = unitRanges[index].entry
     if let known = units[offset] { return known }
     var entry = Dwarf_Die()
     guard dwarf_offdie(dwarf, offset, &entry) != nil else { return nil }

@@ -111,20 +111,20 @@ package struct FunctionNameShortener: Sendable {
     }
   }
 
-  /// What a pair of brackets holds; nil where they say who the function is, as in `(anonymous namespace)`, `operator()`,
-  /// `{lambda(int)#1}`, and Rust's `<T as Trait>::f`.
+  /// What a pair of brackets holds; nil where they say who the function is, as in `(anonymous namespace)::f`,
+  /// `operator()`, `{lambda(int)#1}`, Rust's `<T as Trait>::f` and Swift's `Module.(f in _0123)`.
   private static func kind(in text: [UInt8], from start: Int, to end: Int) -> Group.Kind? {
     switch text[start] {
     case UInt8(ascii: "<"):
-      return start > 0 && text[start - 1] != UInt8(ascii: " ") ? .template : nil
+      guard start > 0 else { return nil }
+      let isPlain = text[start - 1] != UInt8(ascii: " ")
+      return isPlain || text[..<start].hasSuffix("specialization ") ? .template : nil
     case UInt8(ascii: "("):
-      let next = end + 1 < text.count ? text[end + 1] : UInt8(ascii: " ")
-      // `(anonymous namespace)::f`: what follows belongs to it.
-      if next == UInt8(ascii: ":") && text[(start + 1)...].starts(with: "anonymous namespace".utf8)
-      {
-        return nil
-      }
-      return .parameters
+      let isScope =
+        start == 0 || text[..<start].hasSuffix("::") || text[start - 1] == UInt8(ascii: ".")
+      // A function that returns a pointer to one: `void (*f(int))(char)`.
+      let isDeclarator = text[start + 1] == UInt8(ascii: "*") && end - start > 2
+      return isScope || isDeclarator ? nil : .parameters
     default: return nil
     }
   }
@@ -151,5 +151,12 @@ package struct FunctionNameShortener: Sendable {
     byte == UInt8(ascii: "_") || byte >= 0x80
       || (byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"))
       || (byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z"))
+  }
+}
+
+extension Collection<UInt8> where Self: BidirectionalCollection {
+  fileprivate func hasSuffix(_ text: StaticString) -> Bool {
+    let wanted = UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
+    return count >= wanted.count && suffix(wanted.count).elementsEqual(wanted)
   }
 }

@@ -31,6 +31,10 @@ final class Module {
   /// Functions by the virtual address they were looked up at, innermost first.
   private var cache: [UInt64: [Function]] = [:]
   private static let maximumCacheCount = 32768
+  private var trampolines: [UInt64: Bool] = [:]
+  /// Places of the file read since its pages were given back, each of which may have brought in 64 KiB around it.
+  private var touchCount = 0
+  private static let maximumTouchCount = 192
 
   init(elf: ElfFile, path: String, options: SymbolizerOptions, processID: Int32?) {
     self.elf = elf
@@ -46,7 +50,25 @@ final class Module {
     if cache.count >= Self.maximumCacheCount { cache.removeAll(keepingCapacity: true) }
     let functions = resolve(address)
     cache[address] = functions
+    countTouch()
     return functions
+  }
+
+  /// Whether the code at a virtual address is `mov $15, %rax; syscall`, which leaves a signal handler (`__restore_rt`). No call
+  /// leads there, so it is not to be looked up one byte earlier.
+  func isSignalTrampoline(at address: UInt64) -> Bool {
+    if let known = trampolines[address] { return known }
+    if trampolines.count >= Self.maximumCacheCount { trampolines.removeAll(keepingCapacity: true) }
+    let code = elf.contents(atVirtualAddress: address, size: 9)
+    let isTrampoline = code?.elementsEqual([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]) ?? false
+    trampolines[address] = isTrampoline
+    countTouch()
+    return isTrampoline
+  }
+
+  private func countTouch() {
+    touchCount += 1
+    if touchCount % Self.maximumTouchCount == 0 { releasePages() }
   }
 
   private func resolve(_ address: UInt64) -> [Function] {
@@ -92,11 +114,18 @@ final class Module {
   }
 
   private var debugInformation: DebugInformation? {
+    if let debug = loadedDebugInformation ?? nil, debug.isLarge { loadedDebugInformation = nil }
     if let loadedDebugInformation { return loadedDebugInformation }
     let source = DebugInformation.isIn(elf) ? elf : separateDebugFile
     let loaded = source.flatMap { DebugInformation(file: $0, debugFiles: debugFiles) }
     loadedDebugInformation = .some(loaded)
     return loaded
+  }
+
+  private func releasePages() {
+    elf.releasePages()
+    (separateFile ?? nil)?.releasePages()
+    (loadedDebugInformation ?? nil)?.file.releasePages()
   }
 
   /// Drops what can be read again.
@@ -105,6 +134,7 @@ final class Module {
     loadedDebugInformation = nil
     separateFile = nil
     cache = [:]
+    trampolines = [:]
     elf.releasePages()
   }
 }

@@ -31,9 +31,15 @@ final class PerfMapFile {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
-  /// The function that covers an address.
+  /// Allows one more look at the file. A stack may have many addresses that the file does not know.
+  func allowRereading() { mayReread = true }
+  private var mayReread = true
+
+  /// The function that covers an address. The file is looked at again when none does, once after `allowRereading`.
   func lookup(_ address: UInt64) -> PerfMap.Match? {
     if let match = map?.lookup(address) { return match }
+    guard mayReread else { return nil }
+    mayReread = false
     openAgain()
     guard reread() else { return nil }
     return map?.lookup(address)

@@ -23,6 +23,8 @@ final class RecordedProcess {
   private(set) var regions: [Region] = []
   private let process: ProcessImage.ProcessInfo?
   private lazy var perfMap: PerfMapFile? = process.map(PerfMapFile.init)
+  /// Whether the perf map has been asked for, so that nothing is opened for processes without generated code.
+  private var usesPerfMap = false
 
   init(processID: Int32) {
     process = try? ProcessImage.ProcessInfo(processID: processID)
@@ -51,6 +53,7 @@ final class RecordedProcess {
     regions = updated
     if regions.contains(where: { if case .generatedCode = $0.contents { true } else { false } }) {
       // Opened early, because the file is out of reach once the process has ended.
+      usesPerfMap = true
       _ = perfMap
     }
   }
@@ -65,6 +68,11 @@ final class RecordedProcess {
     }
     guard low < regions.count, regions[low].mapping.contains(address) else { return nil }
     return regions[low]
+  }
+
+  /// To be called before the addresses of a stack are looked up.
+  func beginStack() {
+    if usesPerfMap { perfMap?.allowRereading() }
   }
 
   /// The name that the process's perf map gives an address.

@@ -1,3 +1,4 @@
+import CElfUtils
 import ProcessImage
 import TraceModel
 
@@ -52,7 +53,11 @@ package final class Symbolizer {
   }
 
   /// Gives back the memory of symbol tables and debug information; they are read again when needed.
-  package func trim() { modules.trim() }
+  package func trim() {
+    modules.trim()
+    // The allocator would keep it otherwise.
+    celf_return_freed_memory()
+  }
 
   /// The frames of a stack, leaf first. Inlined functions come as frames of their own before the function they were inlined
   /// into.
@@ -66,6 +71,7 @@ package final class Symbolizer {
     var frames: [Frame] = []
     frames.reserveCapacity(stack.addresses.count)
     var isExact = leafIsExact
+    process?.beginStack()
     for address in stack.addresses {
       guard let process else {
         frames.append(Frame(address: address, unresolved: .processGone))
@@ -98,7 +104,7 @@ package final class Symbolizer {
         return false
       }
       let virtualAddress = address &- base
-      let isTrampoline = Self.isSignalTrampoline(module.elf, at: virtualAddress)
+      let isTrampoline = module.isSignalTrampoline(at: virtualAddress)
       lookup = isTrampoline ? virtualAddress : lookup &- base
       frame.moduleOffset = virtualAddress
       frame.buildID = module.elf.buildID
@@ -166,12 +172,5 @@ package final class Symbolizer {
       return mapping.start &- (module.elf.loadSegments.first?.virtualAddress ?? 0)
     }
     return module.elf.virtualAddress(ofMappingAt: mapping.fileOffset).map { mapping.start &- $0 }
-  }
-
-  /// Whether the code at an address is `mov $15, %rax; syscall`, which leaves a signal handler (`__restore_rt`). No call leads
-  /// there, so it is not to be looked up one byte earlier.
-  private static func isSignalTrampoline(_ elf: ElfFile, at address: UInt64) -> Bool {
-    guard let code = elf.contents(atVirtualAddress: address, size: 9) else { return false }
-    return code.elementsEqual([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05])
   }
 }

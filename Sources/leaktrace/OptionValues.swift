@@ -1,5 +1,5 @@
-import ArgumentParser
 import AllocationTracing
+import ArgumentParser
 import TraceModel
 
 /// A length of time on the command line: a number in the option's own unit, or with `ms`, `s`, `m`, `h` or `d`.

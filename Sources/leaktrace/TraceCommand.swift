@@ -62,7 +62,8 @@ struct TraceCommand: ParsableCommand {
   var sampleRate: UInt32?
 
   @Option(
-    help: "Record a random sample with this mean number of bytes between samples (K, M); totals are unbiased estimates.")
+    help: "Record a random sample with this mean number of bytes between samples (K, M); totals are unbiased estimates."
+  )
   var sampleBytes: ByteCount?
 
   @Option(name: [.customShort("T"), .customLong("top")], help: "Show the N largest stacks (text: 10).")

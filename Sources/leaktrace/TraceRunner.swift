@@ -102,7 +102,7 @@ final class TraceRunner {
   }
 
   private func announce(_ processIDs: [Int32], _ tracer: AllocationTracer) {
-    guard isatty(STDERR_FILENO) == 1 else { return }
+    guard isatty(STDERR_FILENO) == 1 || command.verbose else { return }
     let names = processIDs.map(String.init).joined(separator: ", ")
     writeAll(
       "leaktrace: attached to \(names), \(tracer.probes.count) functions probed; Ctrl-C to end\n",

@@ -76,8 +76,9 @@ import Testing
     section.function(
       0x1000, 0x20, [0x0a, 0x41, 0x0e, 16, 0x0a, 0x41, 0x0e, 24, 0x41, 0x0b, 0x41, 0x0b])
     let table = try convert(section)
-    #expect((0..<6).map { table.rule(at: 0x1000 + $0) }
-      == [8, 16, 24, 16, 8, 8].map { Self.rsp($0) })
+    #expect(
+      (0..<6).map { table.rule(at: 0x1000 + $0) }
+        == [8, 16, 24, 16, 8, 8].map { Self.rsp($0) })
   }
 
   @Test func gapsHaveNoRowButPaddingHas() throws {

@@ -70,6 +70,19 @@ import Testing
       "closure #1 (Swift.Int) -> Swift.Array<Swift.Dictionary<Swift.String, Swift.Int>> in main.f",
       60, "closure #1 (…) -> Swift.Array<Swift.Dictionary<…>> in main.f"
     ),
+    (
+      "_StringProcessing.Compiler.ByteCodeGen.(emitQuantification in _0123456789ABCDEF)(Swift.Int) throws -> ()",
+      40,
+      "_StringProcessing.Compiler.ByteCodeGen.(emitQuantification in _0123456789ABCDEF)(…) throws -> ()"
+    ),
+    (
+      "generic specialization <Swift.Int, Swift.String> of Swift.Array.append(__owned A) -> ()", 40,
+      "generic specialization <…> of Swift.Array.append(…) -> ()"
+    ),
+    (
+      "void (*handler<int, std::vector<int, std::allocator<int> > >(int))(char)", 40,
+      "void (*handler<…>(…))(…)"
+    ),
   ])
   func shortens(name: String, limit: Int, expected: String) {
     #expect(FunctionNameShortener(limit: limit).shorten(name) == expected)

@@ -154,4 +154,49 @@ import TraceModel
     chown(path, 0, 0)
     #expect(frames(symbolizer, process, addresses).map(\.function) == ["forged", nil])
   }
+
+  /// In a container the file has the inner pid and lies in another /tmp.
+  @Test(.enabled(if: geteuid() == 0 && findTool("unshare") != nil, "needs root and unshare"))
+  func findsTheFileInAContainer() throws {
+    let directory = try TemporaryDirectory()
+    let source = try directory.write("jit.c", program)
+    try run(["gcc", "-o", directory.file("jit"), source])
+    // The program has to be copied in before the new /tmp hides it.
+    let script =
+      "exec 4<\(directory.file("jit")); mount -t tmpfs none /tmp && cat <&4 >/tmp/jit && chmod +x /tmp/jit && exec 4<&- && exec /tmp/jit"
+    let outer = try RunningProgram(["unshare", "--pid", "--mount", "--fork", "sh", "-c", script])
+    let addresses = outer.readLine().split(separator: " ").compactMap { UInt64($0, radix: 16) }
+    try #require(addresses.count == 2)
+    let inner = try #require(
+      ProcessInfo.allProcessIDs().first {
+        (try? ProcessInfo(processID: $0).parentProcessID) == outer.processID
+      })
+    let info = try ProcessInfo(processID: inner)
+    #expect(info.innermostProcessID == 1)
+    #expect(ProcessInfo.sharesMountNamespace(inner) == false)
+    try run([
+      "sh", "-c",
+      "echo '\(String(addresses[0], radix: 16)) 40 contained' > /proc/\(inner)/root/tmp/perf-1.map",
+    ])
+    let symbolizer = Symbolizer()
+    symbolizer.record(
+      processID: inner, generation: 0, mappings: try ProcessMaps.read(processID: inner))
+    let frames = symbolizer.frames(
+      for: StackTrace(addresses: [addresses[0] + 1], completeness: .complete), processID: inner,
+      generation: 0, leafIsExact: true)
+    #expect(frames.map(\.function) == ["contained"])
+    // Its program too is found there, and nowhere else.
+    let code = try #require(
+      ProcessMaps.read(processID: inner).first {
+        $0.path == "/tmp/jit" && $0.permissions.contains(.execute)
+      })
+    let main = try #require(symbols(of: directory.file("jit"))["main"])
+    let elf = try ElfFile(path: directory.file("jit"))
+    let bias = try code.start - (#require(elf.virtualAddress(ofMappingAt: code.fileOffset)))
+    let own = symbolizer.frames(
+      for: StackTrace(addresses: [bias + main], completeness: .complete), processID: inner,
+      generation: 0, leafIsExact: true)
+    #expect(own.map(\.function) == ["main"])
+    kill(inner, SIGKILL)
+  }
 }

@@ -61,9 +61,17 @@ package final class RunningProgram {
       posix_spawn_file_actions_init(&actions)
       posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
       posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
+      // Threads of the test runner block signals, and a child inherits that.
+      var attributes = posix_spawnattr_t()
+      posix_spawnattr_init(&attributes)
+      var noSignals = sigset_t()
+      sigemptyset(&noSignals)
+      posix_spawnattr_setsigmask(&attributes, &noSignals)
+      posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
       var pid: pid_t = 0
-      let code = posix_spawnp(&pid, arguments[0], &actions, nil, argv, environ)
+      let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, environ)
       posix_spawn_file_actions_destroy(&actions)
+      posix_spawnattr_destroy(&attributes)
       close(toChild[0])
       close(fromChild[1])
       return (code: code, pid: pid, input: toChild[1], output: fromChild[0])

@@ -34,6 +34,9 @@ int celf_make_writable(const void *_Nonnull start, size_t size);
 /// lead out of it. Opens nothing but regular files and never blocks on a FIFO. Gives a close-on-exec descriptor.
 int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, int *_Nonnull out);
 
+/// Gives memory that has been freed back to the system.
+void celf_return_freed_memory(void);
+
 /// Copies memory of another process. Returns the number of bytes copied, which is smaller than `size` when an unreadable
 /// page comes in between, or -errno.
 long celf_read_process(int process, uint64_t address, void *_Nonnull destination, size_t size);

@@ -36,4 +36,10 @@ int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 // Waits for an RCU grace period: every non-sleepable program that ran at the call has ended. Returns 0 or −errno.
 int clibbpf_synchronize_rcu(void);
 
+// Closes a link descriptor on a thread of its own, in the order of the calls: taking a uprobe off waits for every program
+// that is running, a traced process that waits for us among them.
+void clibbpf_close_in_background(int descriptor);
+// Waits until every descriptor given so far is closed.
+void clibbpf_finish_closing(void);
+
 #pragma clang assume_nonnull end

@@ -44,7 +44,7 @@ enum lt_argument_register {
 };
 
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
-// A bucketed hash table in one mmap-able array: a block lives in one of two buckets of eight. A key word is
+// A bucketed hash table in one mmap-able array: a block lives in one of three buckets of eight. A key word is
 //   bits 0–46 address   47–56 process slot   57–63 low bits of the process generation
 // 0 marks an empty place, LT_BLOCK_BUSY one that is being filled (no allocator hands out address 1).
 #define LT_BUCKET_ENTRIES 8
@@ -105,6 +105,15 @@ struct lt_stack {
   __u64 frames[127];
 };
 _Static_assert(sizeof(struct lt_stack) == 1024, "wire layout");
+
+// Most stacks are short; a map of their own keeps an entry at 512 bytes of kernel memory instead of 2,048.
+#define LT_SHORT_STACK_DEPTH 55
+struct lt_short_stack {
+  __u32 depth;
+  __u32 outcome;
+  __u64 frames[LT_SHORT_STACK_DEPTH];
+};
+_Static_assert(sizeof(struct lt_short_stack) == 448, "wire layout");
 
 // ---- Processes ----------------------------------------------------------------------------------------------------
 struct lt_process {
