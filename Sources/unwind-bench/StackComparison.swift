@@ -25,8 +25,9 @@ final class StackComparison {
     let frames = sample.frames
     let common = min(frames.count, expected.count, Int(LT_MAX_STACK_DEPTH))
     let outcome = sample.outcome & 0xff
-    if frames == expected || (outcome == LT_OUTCOME_TRUNCATED.rawValue
-      && frames[...] == expected.prefix(frames.count))
+    if frames == expected
+      || (outcome == LT_OUTCOME_TRUNCATED.rawValue
+        && frames[...] == expected.prefix(frames.count))
     {
       equal += 1
     } else if frames.prefix(common) == expected.prefix(common),
@@ -40,7 +41,8 @@ final class StackComparison {
     } else {
       let first = zip(frames, expected).enumerated().first { $0.element.0 != $0.element.1 }?.offset
       differences.append(
-        "outcome \(String(sample.outcome, radix: 16)), frames \(frames.count) and \(count), first difference \(first ?? common)")
+        "outcome \(String(sample.outcome, radix: 16)), frames \(frames.count) and \(count), first difference \(first ?? common)"
+      )
     }
   }
 
