@@ -7,6 +7,7 @@ import TraceModel
 extension AllocationTracer {
   /// Handles every event that waits. Returns whether the set of processes changed.
   package func handleEvents() {
+    refillHoldBudget()
     var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
     var answers: [UInt32: UInt64] = [:]
     ring.consume { record in
@@ -83,7 +84,10 @@ extension AllocationTracer {
 
   func follow(child: Int32, parentSlot: UInt32) {
     // Whatever comes of it, the child must not wait longer.
-    defer { pendingChildren?.remove(UInt32(child)) }
+    defer {
+      pendingChildren?.remove(UInt32(child))
+      tables.finishWaitingChild()
+    }
     guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
     do {
       let process = try enter(processID: child, parent: parent)
@@ -111,6 +115,15 @@ extension AllocationTracer {
     process.knowsTrampoline = false
     process.examinedObjects = []
     name(process)
+  }
+
+  /// Processes are held for a tenth of the time at most, with 10 s in hand for a burst of forks; whoever comes when that
+  /// is used up runs on and is counted as late.
+  func refillHoldBudget() {
+    let now = monotonicNanoseconds()
+    let elapsed = lastRefill == 0 ? 100_000_000_000 : Int64(clamping: now - lastRefill)
+    lastRefill = now
+    tables.refillHoldBudget(by: elapsed / 10, upTo: 10_000_000_000)
   }
 
   func name(_ process: TracedProcess) {

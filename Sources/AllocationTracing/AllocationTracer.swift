@@ -17,6 +17,7 @@ package final class AllocationTracer {
   let unwindRequests: RingBuffer?
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
+  var lastRefill: UInt64 = 0
   var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
@@ -78,6 +79,7 @@ package final class AllocationTracer {
         limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
     }
+    tables.refillHoldBudget(by: 10_000_000_000, upTo: 10_000_000_000)
     pendingChildren = try programs.lifecycle.map("pending_children")
     lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
     lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))

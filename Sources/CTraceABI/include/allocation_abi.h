@@ -184,6 +184,8 @@ _Static_assert(sizeof(struct lt_configuration) == 56 + 4 * 257 + 4 * 1025, "wire
 // Shared words that both halves change atomically.
 struct lt_globals {
   __u64 live_blocks;
+  __u64 waiting_children;  // forked, and not yet attached to
+  __s64 hold_budget;       // nanoseconds that traced processes may still be held; refilled by user space
 };
 
 // ---- Events -------------------------------------------------------------------------------------------------------
