@@ -10,7 +10,7 @@
 //
 // and, where the process's mappings change:
 //
-//   lt_unwind_unmapped(slot, generation, start, length)   before munmap, mremap, mmap with MAP_FIXED
+//   lt_unwind_unmapped(slot, generation, start, length)   before and after munmap, mremap, mmap with MAP_FIXED
 //   lt_unwind_mapped(slot, generation)                    after mmap or mprotect with PROT_EXEC
 //   lt_unwind_forget(slot)                                exec, exit, a slot given to another process
 //   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork

@@ -91,6 +91,19 @@ package struct CFIConverter {
 // MARK: - Records
 
 extension CFIConverter {
+  /// The records from the start up to the first of length 0.
+  static func untilTerminator(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    guard let base = bytes.baseAddress else { return bytes }
+    var reader = CFIReader(base: base, position: 0, end: bytes.count)
+    while !reader.failed, reader.end - reader.position >= 4 {
+      let start = reader.position
+      let shortLength = reader.read(UInt32.self)
+      if shortLength == 0 { return UnsafeRawBufferPointer(rebasing: bytes[..<start]) }
+      reader.skip(shortLength == 0xffff_ffff ? reader.read(UInt64.self) : UInt64(shortLength))
+    }
+    return bytes
+  }
+
   /// Finds all functions and the common parts that they refer to.
   private mutating func readRecords() {
     guard let base = section.baseAddress else { return }
