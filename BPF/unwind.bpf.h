@@ -172,6 +172,11 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
     lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
     return scratch->stack.depth;
   }
+  // Such an address would take the place of another process's in the cache's key.
+  if (scratch->lookup >> LT_UNWIND_ADDRESS_BITS) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
+    return scratch->stack.depth;
+  }
   scratch->wanted_start = scratch->sp;
   scratch->wanted_end = scratch->sp + 8;
   if (lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
