@@ -53,7 +53,7 @@ package final class TargetCommand {
     do {
       let process = try tracer.attach(stopped: processID)
       try followLoader(tracer, process)
-      tracer.release(process)
+      try tracer.release(process)
       guard cprocess_detach(processID, 0) == 0 else {
         throw TraceError("\(arguments[0]): ended while it was being attached")
       }

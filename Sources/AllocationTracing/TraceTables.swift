@@ -180,10 +180,6 @@ package final class TraceTables {
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }
 
-  func setTrampoline(_ address: UInt64, slot: UInt32) {
-    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
-  }
-
   /// Lets a process go on that waits for its loader's change number `change` to be looked at.
   func answerLoader(change: UInt64, slot: UInt32) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].loader_answers = change
