@@ -47,7 +47,6 @@ extension AllocationTracer {
     }
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
-    for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -112,7 +111,6 @@ extension AllocationTracer {
     process.ledger = MappingLedger()
     process.ownershipOfSite = [:]
     process.programBreak = 0
-    process.knowsTrampoline = false
     process.examinedObjects = []
     name(process)
   }
@@ -146,14 +144,6 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
     processes.removeAll { $0 === process }
-  }
-
-  func findTrampoline(of process: TracedProcess) {
-    guard let mappings = try? reader.mappings(of: process.processID),
-      let area = mappings.first(where: { $0.path == "[uprobes]" })
-    else { return }
-    tables.setTrampoline(area.start, slot: process.slot)
-    process.knowsTrampoline = true
   }
 
   /// Answers the stack walker's questions about code that it did not know.

@@ -180,10 +180,6 @@ package final class TraceTables {
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }
 
-  func setTrampoline(_ address: UInt64, slot: UInt32) {
-    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
-  }
-
   /// How long traced processes may still be held, all together; the programs take off what they used.
   func refillHoldBudget(by nanoseconds: Int64, upTo limit: Int64) {
     let words = globals.bytes.bindMemory(to: lt_globals.self).baseAddress!
