@@ -67,7 +67,7 @@ let package = Package(
 
     // Measures the stack walker; used by Scripts/bench.
     .executableTarget(
-      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI"],
+      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
       swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.

@@ -69,7 +69,7 @@ static __always_inline void probe_sample(
   // Page by page: the copy ends where the stack does, and a large frame can have pages that were never touched.
   __u64 start = sp & ~4095ULL;
   for (int i = 0; i < LT_PROBE_STACK_PAGES; i++) {
-    if (!bpf_probe_read_user(sample->stack[i], 4096, (void *)(start + i * 4096)))
+    if (!bpf_probe_read_user(sample->stack + i * 4096, 4096, (void *)(start + i * 4096)))
       sample->stack_pages = i + 1;
   }
   bpf_ringbuf_submit(sample, 0);

@@ -278,53 +278,16 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
   __sync_fetch_and_add(&process->unmatched_frees, 1);
 }
 
-// One program for entry and return, on kernels with uprobe sessions. Returning 1 from the entry skips the return.
-SEC("uprobe")
-int allocate_session(struct pt_regs *regs) {
-  __u64 cookie = bpf_get_attach_cookie(regs);
-  if (bpf_session_is_return && bpf_session_is_return()) {
-    leave_allocation(regs, cookie, false);
-    return 0;
-  }
-  return !enter_allocation(regs, cookie);
-}
-
-SEC("uprobe")
-int allocate_enter(struct pt_regs *regs) {
-  enter_allocation(regs, bpf_get_attach_cookie(regs));
-  return 0;
-}
-
-SEC("uretprobe")
-int allocate_exit(struct pt_regs *regs) {
-  leave_allocation(regs, bpf_get_attach_cookie(regs), false);
-  return 0;
-}
-
-// At the return instructions of functions that may throw: an exception cannot pass a replaced return address.
-SEC("uprobe")
-int allocate_return_site(struct pt_regs *regs) {
-  leave_allocation(regs, bpf_get_attach_cookie(regs), true);
-  return 0;
-}
-
-SEC("uprobe")
-int free_enter(struct pt_regs *regs) {
-  enter_free(regs, bpf_get_attach_cookie(regs));
-  return 0;
-}
-
 #define MINUS_ERRNO_MAX 4095
 #define MREMAP_DONTUNMAP 4
 
 // Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
-SEC("uprobe")
-int mapping_site(struct pt_regs *regs) {
-  __u64 cookie = bpf_get_attach_cookie(regs), pid_tgid = bpf_get_current_pid_tgid();
+static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
+  __u64 pid_tgid = bpf_get_current_pid_tgid();
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   if (!process)
-    return 0;
+    return;
   count_hit(cookie);
   struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
                            .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
@@ -333,10 +296,10 @@ int mapping_site(struct pt_regs *regs) {
     event.kind = LT_EVENT_UNMAP;
     event.address = regs->di;
     emit_event(&event);
-    return 0;
+    return;
   }
   if (event.address >= -(__u64)MINUS_ERRNO_MAX)
-    return 0;
+    return;
   event.kind = LT_EVENT_MAP;
   if (kind == LT_REMAP) {
     event.kind = LT_EVENT_REMAP;
@@ -354,6 +317,54 @@ int mapping_site(struct pt_regs *regs) {
     event.site = walk_to_site(regs, &start, slot, process->generation, event.probe);
   }
   emit_event(&event);
+}
+
+// One program for everything but free, on kernels with uprobe sessions: entry and return of allocator functions, their
+// return instructions, and mappings. One, because the verifier's time for each adds to the time to attach. Returning 1
+// skips the return.
+SEC("uprobe")
+int allocate_session(struct pt_regs *regs) {
+  __u64 cookie = bpf_get_attach_cookie(regs);
+  bool is_at_return_instruction = cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_AT_RETURN;
+  if ((cookie & 0xff) >= LT_MAP) {
+    record_mapping(regs, cookie);
+    return 1;
+  }
+  if (is_at_return_instruction || (bpf_session_is_return && bpf_session_is_return())) {
+    leave_allocation(regs, cookie, is_at_return_instruction);
+    return is_at_return_instruction;
+  }
+  return !enter_allocation(regs, cookie);
+}
+
+// The same in parts, for perf events.
+SEC("uprobe")
+int allocate_enter(struct pt_regs *regs) {
+  enter_allocation(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+SEC("uretprobe")
+int allocate_exit(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), false);
+  return 0;
+}
+
+SEC("uprobe")
+int allocate_return_site(struct pt_regs *regs) {
+  leave_allocation(regs, bpf_get_attach_cookie(regs), true);
+  return 0;
+}
+
+SEC("uprobe")
+int mapping_site(struct pt_regs *regs) {
+  record_mapping(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+SEC("uprobe")
+int free_enter(struct pt_regs *regs) {
+  enter_free(regs, bpf_get_attach_cookie(regs));
   return 0;
 }
 

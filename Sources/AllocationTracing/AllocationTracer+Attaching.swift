@@ -31,7 +31,8 @@ extension AllocationTracer {
       for index in indices {
         let probe = probes[Int(index)]
         let identity = ObjectIdentity(device: probe.object.device, inode: probe.object.inode)
-        let cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
+        var cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
+        if role == .returnInstruction { cookie |= Self.atReturn }
         let offsets = fileOffsets(of: probe, role: role)
         if offsets.isEmpty { continue }
         probeKinds[Int(index)] = kind(role)
@@ -139,7 +140,7 @@ extension AllocationTracer {
 
   func kind(_ role: Role) -> Report.Probe.Kind {
     switch programs.method {
-    case .session: role == .allocation ? .multiSession : .multi
+    case .session: role == .free ? .multi : .multiSession
     case .perf: .perf
     }
   }
@@ -148,17 +149,18 @@ extension AllocationTracer {
     _ places: [Link.Place], role: Role, path: String, processID: Int32
   ) throws(BPFError) -> [Link] {
     let program =
-      switch role {
-      case .free: "free_enter"
-      case .returnInstruction: "allocate_return_site"
-      case .mapping: "mapping_site"
-      case .allocation: programs.method == .session ? "allocate_session" : "allocate_enter"
+      switch (role, programs.method) {
+      case (.free, _): "free_enter"
+      case (_, .session): "allocate_session"
+      case (.returnInstruction, .perf): "allocate_return_site"
+      case (.mapping, .perf): "mapping_site"
+      case (.allocation, .perf): "allocate_enter"
       }
     switch programs.method {
     case .session:
       return [
         try Link.uprobes(
-          programs.object.program(program), kind: role == .allocation ? .session : .entry,
+          programs.object.program(program), kind: role == .free ? .entry : .session,
           path: path, places: places, processID: processID)
       ]
     case .perf:
@@ -182,6 +184,7 @@ extension AllocationTracer {
     }
   }
 
+  static let atReturn = UInt64(LT_COOKIE_AT_RETURN) << UInt64(LT_COOKIE_FLAGS_SHIFT)
   static let returnsBySite =
     UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
 

@@ -26,6 +26,7 @@ extension AllocationTracer {
         if let process = running[Int32(event.process_id)] { end(process) }
       case UInt32(LT_EVENT_LOADED.rawValue):
         if let process = running[Int32(event.process_id)] {
+          name(process)  // just after an exec there were no arguments to read yet
           toRefresh[ObjectIdentifier(process)] = process
           answers[process.slot] = max(answers[process.slot] ?? 0, event.address)
         }
@@ -109,6 +110,10 @@ extension AllocationTracer {
     process.programBreak = 0
     process.knowsTrampoline = false
     process.examinedObjects = []
+    name(process)
+  }
+
+  func name(_ process: TracedProcess) {
     let info = reader.describe(process.processID)
     process.command = info.command
     process.executable = info.executable

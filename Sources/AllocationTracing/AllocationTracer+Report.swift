@@ -36,13 +36,25 @@ extension AllocationTracer {
     }
     report.probes = reportProbes()
     report.loss = lossCounters()
-    report.notes = notes
+    report.notes = notes + exceptionNotes(report.probes)
     if configuration.isSampling {
       report.sampling = Report.Sampling(
         meanInBytes: configuration.sampleMeanInBytes ?? 0,
         everyNth: configuration.sampleEveryNth.map(UInt64.init))
     }
     return report
+  }
+
+  /// A warning for functions in use whose exceptions cannot pass their return probe.
+  private func exceptionNotes(_ reported: [Report.Probe]) -> [String] {
+    let names = zip(probes, reported).filter {
+      $0.returns == .returnProbeDespiteExceptions && $1.hits > 0
+    }.map(\.0.function.name)
+    if names.isEmpty { return [] }
+    return [
+      "should \(names.joined(separator: ", ")) throw (memory exhausted) while traced, the target ends: "
+        + "exceptions cannot pass a return probe"
+    ]
   }
 
   /// A process that ended gave its memory back: it counts only when it was the target, or nothing else is left.

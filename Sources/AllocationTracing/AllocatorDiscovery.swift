@@ -47,7 +47,6 @@ package struct AllocatorDiscovery {
     for index in objects.indices { objects[index].findFunctions(wanted, &plan.notes) }
     let defining = objects.filter { !$0.functions.isEmpty }
     let wrappers = WrapperFilter(objects: defining)
-    var mayEndByException: [String] = []
     for object in defining {
       let functions = wrappers.functionsToProbe(in: object)
       if functions.isEmpty { continue }
@@ -59,14 +58,10 @@ package struct AllocatorDiscovery {
           )
           continue
         }
-        let probe = probe(function, in: object, wrappers)
-        if probe.returns == .returnProbeDespiteExceptions {
-          mayEndByException.append(probe.function.name)
-        }
-        plan.probes.append(probe)
+        plan.probes.append(probe(function, in: object, wrappers))
       }
     }
-    explain(&plan, program: program, mayEndByException: mayEndByException)
+    explain(&plan, program: program)
     return plan
   }
 
@@ -162,19 +157,12 @@ package struct AllocatorDiscovery {
     return .returnInstructions(exits.returnOffsets.map { found.fileOffset + $0 })
   }
 
-  private func explain(
-    _ plan: inout AllocatorPlan, program: AllocatorObject?, mayEndByException: [String]
-  ) {
+  private func explain(_ plan: inout AllocatorPlan, program: AllocatorObject?) {
     for custom in options.customFunctions {
       let name = custom.function.name
       if !plan.probes.contains(where: { $0.function.name == name || $0.aliases.contains(name) }) {
         plan.notes.append("no object of process \(processID) defines \(name)")
       }
-    }
-    if !mayEndByException.isEmpty {
-      plan.notes.append(
-        "if \(mayEndByException.joined(separator: ", ")) throws (memory exhausted) while traced, the target ends: "
-          + "exceptions cannot pass a return probe")
     }
     if plan.probes.isEmpty {
       plan.failure = plan.failure ?? reasonForNothing(program)

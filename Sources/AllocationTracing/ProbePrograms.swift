@@ -64,15 +64,13 @@ final class ProbePrograms {
     try open.configure(values)
     let isSession = method == .session
     try open.setLoaded(isSession, program: "allocate_session")
-    try open.setLoaded(!isSession, program: "allocate_enter")
-    try open.setLoaded(!isSession, program: "allocate_exit")
+    for program in ["allocate_enter", "allocate_exit", "allocate_return_site", "mapping_site"] {
+      try open.setLoaded(!isSession, program: program)
+    }
     if isSession {
       try open.setAttachType(
         UInt32(CLIBBPF_TRACE_UPROBE_SESSION), program: "allocate_session")
       try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "free_enter")
-      for program in ["allocate_return_site", "mapping_site"] {
-        try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
-      }
     }
     let object = try open.load()
 

@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -94,4 +97,26 @@ int cprocess_open_process(pid_t process) {
 int cprocess_next_signal(int descriptor) {
   struct signalfd_siginfo info;
   return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+int cprocess_start_guardian(void) {
+  int caller = cprocess_open_process(getpid());
+  if (caller < 0)
+    return caller;
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &before);
+  // Its end is nobody's business: no signal to the parent.
+  long guardian = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
+  if (guardian == 0) {
+    setsid();
+    prctl(PR_SET_NAME, "lt-guardian");
+    struct pollfd wait = {.fd = caller, .events = POLLIN};
+    while (poll(&wait, 1, -1) < 0 && errno == EINTR)
+      ;
+    _exit(0);
+  }
+  int error = guardian < 0 ? -errno : 0;
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  return error;
 }

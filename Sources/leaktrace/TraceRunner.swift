@@ -42,6 +42,8 @@ final class TraceRunner {
   /// The exit code.
   func run() throws -> Int32 {
     for destination in destinations { try destination.open() }
+    // Without it a kill -9 can leave breakpoints behind; everything else works.
+    _ = cprocess_start_guardian()
     let processIDs = try targets()
     let tracer: AllocationTracer
     do {
@@ -50,6 +52,7 @@ final class TraceRunner {
     } catch let error as BPFError {
       throw TraceError(explain(error))
     }
+    defer { tracer.stop() }
     let symbolizer = symbolizer
     tracer.onMappings = { process in
       symbolizer.record(

@@ -3,7 +3,7 @@
 //   unwind-bench convert FILE…                  time and size of the tables of files
 //   unwind-bench run [-k] [-f FUNCTION] [-l LIBRARY] [-r] -- COMMAND…
 //       walks at every call of malloc (or FUNCTION in LIBRARY) in COMMAND; -k: the kernel's own walk, too; -r: at the
-//       function's return
+//       function's return; -c PERIOD: compares 1 of PERIOD stacks with libdwfl's
 import CTraceABI
 import Glibc
 import ProcessImage
@@ -37,6 +37,7 @@ func run(_ arguments: ArraySlice<String>) throws {
     case "-f": function = arguments.popFirst() ?? ""
     case "-l": library = arguments.popFirst() ?? ""
     case "-r": atReturn = true
+    case "-c": configuration.sample_period = arguments.popFirst().flatMap { UInt32($0) } ?? 0
     default: throw HarnessError(description: "unknown option \(option)")
     }
   }
@@ -45,7 +46,8 @@ func run(_ arguments: ArraySlice<String>) throws {
   let harness = try UnwindHarness(configuration: configuration)
   print("loaded in \(clock.now - start)")
   try harness.attach(path: library, function: function, atReturn: atReturn)
-  let status = try harness.run(Array(arguments))
+  let comparison = StackComparison(harness: harness)
+  let status = try harness.run(Array(arguments)) { comparison.compare($0) }
   let totals = try harness.totals
   func percent(_ count: UInt64) -> Double { Double(count) * 100 / Double(max(1, totals.walks)) }
   func nanoseconds(_ part: Double, _ histogram: [UInt64]) -> Int {
@@ -66,6 +68,7 @@ func run(_ arguments: ArraySlice<String>) throws {
       "bpf_get_stackid: mean \(totals.kernelNanoseconds / totals.events) ns,",
       "median \(nanoseconds(0.5, totals.kernelHistogram))")
   }
+  if configuration.sample_period > 0 { print(comparison.summary) }
   for (name, count) in try harness.counters { print("  \(name) \(count)") }
   print(harness.tables.statistics)
   print("refreshes \(harness.refreshCount), \(harness.refreshTime)")

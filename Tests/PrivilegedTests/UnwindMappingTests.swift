@@ -200,7 +200,9 @@ struct UnwindProgramTests {
       stacks.first?.names.contains($0) == true
     }
     #expect(
-      stacks.map { Array($0.names.prefix { $0 != "main" }).filter(["checkpoint", "recurse", "shallow_recursion"].contains) }
+      stacks.map {
+        Array($0.names.prefix { $0 != "main" }).filter(["checkpoint", "recurse", "shallow_recursion"].contains)
+      }
         == [["checkpoint"] + Array(repeating: "recurse", count: 4) + ["shallow_recursion"]]
         + (0..<4).map { Array(repeating: "recurse", count: 3 - $0) + ["shallow_recursion"] })
     #expect(callers.contains("shallow_recursion"))

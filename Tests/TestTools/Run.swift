@@ -41,26 +41,40 @@ package func run(_ arguments: [String]) throws(ToolFailure) -> String {
 /// A child process with pipes to its standard input and output. Killed and waited for when the object goes away.
 package final class RunningProgram {
   package let processID: Int32
-  private let input: Int32
+  /// −1 once closed.
+  private var input: Int32
   private let output: Int32
+  /// −1 unless captured.
+  private let errors: Int32
   private var status: Int32?
 
-  /// Starts a program found in PATH; standard error stays ours.
-  package init(_ arguments: [String]) throws(ToolFailure) {
+  /// Starts a program found in PATH; standard error stays ours unless it is captured.
+  ///
+  /// - Parameter environment: variables to set beside our own.
+  package init(
+    _ arguments: [String], environment: [String: String] = [:], capturesErrors: Bool = false
+  ) throws(ToolFailure) {
     var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
     argv.append(nil)
-    defer { for argument in argv { free(argument) } }
+    var envp = Self.inherited(without: environment).map { strdup($0) }
+    envp += environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+    defer { for text in argv + envp { free(text) } }
     // Tests run in parallel: a child started between pipe and fcntl would keep another one's pipe open.
     let started = spawnLock.withLock { _ in
       var toChild: [Int32] = [-1, -1]
       var fromChild: [Int32] = [-1, -1]
+      var errorsFromChild: [Int32] = [-1, -1]
       pipe(&toChild)
       pipe(&fromChild)
-      for descriptor in toChild + fromChild { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+      if capturesErrors { pipe(&errorsFromChild) }
+      for descriptor in toChild + fromChild + errorsFromChild where descriptor >= 0 {
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+      }
       var actions = posix_spawn_file_actions_t()
       posix_spawn_file_actions_init(&actions)
       posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
       posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
+      if capturesErrors { posix_spawn_file_actions_adddup2(&actions, errorsFromChild[1], 2) }
       // Threads of the test runner block signals, and a child inherits that.
       var attributes = posix_spawnattr_t()
       posix_spawnattr_init(&attributes)
@@ -69,15 +83,19 @@ package final class RunningProgram {
       posix_spawnattr_setsigmask(&attributes, &noSignals)
       posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
       var pid: pid_t = 0
-      let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, environ)
+      let code = posix_spawnp(&pid, arguments[0], &actions, &attributes, argv, envp)
       posix_spawn_file_actions_destroy(&actions)
       posix_spawnattr_destroy(&attributes)
       close(toChild[0])
       close(fromChild[1])
-      return (code: code, pid: pid, input: toChild[1], output: fromChild[0])
+      if capturesErrors { close(errorsFromChild[1]) }
+      return (
+        code: code, pid: pid, input: toChild[1], output: fromChild[0], errors: errorsFromChild[0]
+      )
     }
     input = started.input
     output = started.output
+    errors = started.errors
     processID = started.pid
     if started.code != 0 {
       status = started.code
@@ -90,27 +108,80 @@ package final class RunningProgram {
       kill(processID, SIGKILL)
       wait()
     }
-    close(input)
+    if input >= 0 { close(input) }
     close(output)
+    if errors >= 0 { close(errors) }
   }
 
-  /// Everything up to the end of the program's output.
-  package func readOutput() -> String {
+  /// Our environment but for these variables.
+  private static func inherited(without names: [String: String]) -> [String] {
+    var result: [String] = []
+    var entry = environ
+    while let text = entry.pointee {
+      let variable = String(cString: text)
+      if names[String(variable.prefix { $0 != "=" })] == nil { result.append(variable) }
+      entry += 1
+    }
+    return result
+  }
+
+  /// Everything up to the end of the program's output. A program that takes longer than the timeout is killed.
+  package func readOutput(timeout seconds: Double? = nil) -> String {
+    readAll(output, timeout: seconds)
+  }
+
+  /// Everything up to the end of the program's standard error, if that is captured.
+  package func readErrors(timeout seconds: Double? = nil) -> String {
+    errors < 0 ? "" : readAll(errors, timeout: seconds)
+  }
+
+  private func readAll(_ descriptor: Int32, timeout seconds: Double?) -> String {
+    let end = seconds.map { monotonicSeconds() + $0 }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65536)
-    while true {
-      let count = read(output, &chunk, chunk.count)
-      if count <= 0 { return String(decoding: bytes, as: UTF8.self) }
+    while isReadable(descriptor, before: end) {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count <= 0 { break }
       bytes += chunk[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// One line of the program's output, without its newline; what there is at the end of output. A program that takes
+  /// longer than the timeout is killed.
+  package func readLine(timeout seconds: Double? = nil) -> String {
+    let end = seconds.map { monotonicSeconds() + $0 }
+    var bytes: [UInt8] = []
+    var byte: UInt8 = 0
+    while isReadable(output, before: end), read(output, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
+      bytes.append(byte)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private func isReadable(_ descriptor: Int32, before end: Double?) -> Bool {
+    guard let end else { return true }
+    while true {
+      var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      let left = end - monotonicSeconds()
+      let ready = poll(&waiting, 1, Int32(max(0, left * 1000)))
+      if ready > 0 { return true }
+      if ready < 0, errno == EINTR { continue }
+      kill(processID, SIGKILL)
+      return false
     }
   }
 
-  /// One line of the program's output, without its newline; what there is at the end of output.
-  package func readLine() -> String {
-    var bytes: [UInt8] = []
-    var byte: UInt8 = 0
-    while read(output, &byte, 1) == 1, byte != UInt8(ascii: "\n") { bytes.append(byte) }
-    return String(decoding: bytes, as: UTF8.self)
+  private func monotonicSeconds() -> Double {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+  }
+
+  /// Ends the program's standard input.
+  package func closeInput() {
+    if input >= 0 { close(input) }
+    input = -1
   }
 
   /// Writes to the program's standard input.

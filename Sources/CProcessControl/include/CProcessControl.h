@@ -34,4 +34,9 @@ int cprocess_open_process(pid_t process);
 // Reads one pending signal's number from a signal descriptor; 0 when there is none.
 int cprocess_next_signal(int descriptor);
 
+// Starts a process that shares the caller's descriptors and ends when the caller has ended. The kernel cannot always take
+// uprobes off while it closes the descriptors of a process that is being killed (a pending SIGKILL interrupts it), and
+// would leave breakpoints behind; the guardian closes them in peace. Call before there are threads. 0 or −errno.
+int cprocess_start_guardian(void);
+
 #pragma clang assume_nonnull end

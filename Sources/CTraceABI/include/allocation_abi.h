@@ -22,6 +22,8 @@
 #define LT_COOKIE_MAY_NEST 0x01
 // The function's return instructions are probed instead of its return address, because it may throw.
 #define LT_COOKIE_RETURNS_BY_SITE 0x02
+// The place is such a return instruction.
+#define LT_COOKIE_AT_RETURN 0x04
 
 enum lt_function_kind {
   LT_ALLOCATE = 1,             // first: size

@@ -4,7 +4,7 @@
 
 #define LT_PROBE_BUCKETS 2048
 #define LT_PROBE_BUCKET_NANOSECONDS 4
-#define LT_PROBE_STACK_PAGES 8
+#define LT_PROBE_STACK_PAGES 64
 
 // What the programs do; set before loading.
 struct lt_probe_configuration {
@@ -44,6 +44,6 @@ struct lt_probe_sample {
   __u64 frames[LT_MAX_STACK_DEPTH + 1];
   // Pages copied, from the page that sp is in.
   __u64 stack_pages;
-  __u8 stack[LT_PROBE_STACK_PAGES][4096];
+  __u8 stack[LT_PROBE_STACK_PAGES * 4096];
 };
-_Static_assert(sizeof(struct lt_probe_sample) == 33880, "struct lt_probe_sample");
+_Static_assert(sizeof(struct lt_probe_sample) == 263256, "struct lt_probe_sample");
