@@ -1,7 +1,7 @@
 import CProcessControl
 import Glibc
-import TraceModel
 import ProcessImage
+import TraceModel
 
 /// A program that leaktrace starts itself, so that it is traced from its first allocation.
 package final class TargetCommand {
@@ -103,7 +103,8 @@ package final class TargetCommand {
       }
       // The first call from outside the loader: every library is in place and attached.
       if isOutside { return }
-      let isMap = call.number == 9, isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
+      let isMap = call.number == 9
+      let isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
       if isMap, isExecutable, call.result > 0 { hasNewCode = true }
     }
   }
