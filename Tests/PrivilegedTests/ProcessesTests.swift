@@ -5,23 +5,18 @@ import Testing
 extension Privileged {
   /// Children, other programs, and ends: everyone's own totals.
   @Suite struct ProcessesTests {
-    /// Attaching to a child takes longer than it is held on a busy host; the loss is counted then.
-    static let childrenMayBeMissed: Comment = "a child is held for a bounded time only"
-
     @Test func childHasItsOwnTotals() throws {
       let report = try trace("fork")
       let parent = try #require(report.processes.first { $0.parentPid == nil })
       #expect(parent.outstanding == Blocks(300, 3))
       #expect(parent.allocated == Blocks(300, 3))
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let child = try #require(report.processes.first { $0.parentPid == parent.pid })
-        #expect(child.outstanding == Blocks(800, 4))
-        #expect(child.allocated == Blocks(1000, 5))
-        #expect(child.freed == Blocks(200, 1))
-        #expect(child.state == "exited")
-        #expect(report.totals.outstanding == Blocks(1100, 7))
-        #expect(report.losses == [:])
-      }
+      let child = try #require(report.processes.first { $0.parentPid == parent.pid })
+      #expect(child.outstanding == Blocks(800, 4))
+      #expect(child.allocated == Blocks(1000, 5))
+      #expect(child.freed == Blocks(200, 1))
+      #expect(child.state == "exited")
+      #expect(report.totals.outstanding == Blocks(1100, 7))
+      #expect(report.losses == [:])
     }
 
     /// The child has copies of the parent's blocks: what it frees is its own affair.
@@ -31,31 +26,27 @@ extension Privileged {
       #expect(parent.outstanding == Blocks(512, 8))
       #expect(parent.freed == Blocks(128, 2))
       #expect(parent.unmatchedFrees == 0)
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let child = try #require(report.processes.first { $0.parentPid == parent.pid })
-        #expect(child.outstanding == Blocks(32, 1))
-        #expect(child.freed == Blocks(0, 0))
-        #expect(child.unmatchedFrees == 4)
-        #expect(report.losses == [:])
-      }
+      let child = try #require(report.processes.first { $0.parentPid == parent.pid })
+      #expect(child.outstanding == Blocks(32, 1))
+      #expect(child.freed == Blocks(0, 0))
+      #expect(child.unmatchedFrees == 4)
+      #expect(report.losses == [:])
     }
 
     @Test func grandchildren() throws {
       let report = try trace("grandchild")
       let parent = try #require(report.processes.first { $0.parentPid == nil })
       #expect(parent.outstanding == Blocks(11, 1))
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let child = try #require(report.processes.first { $0.parentPid == parent.pid })
-        #expect(child.outstanding == Blocks(44, 2))
-        let grandchild = try #require(report.processes.first { $0.parentPid == child.pid })
-        #expect(grandchild.outstanding == Blocks(99, 3))
-        #expect(report.losses == [:])
-      }
+      let child = try #require(report.processes.first { $0.parentPid == parent.pid })
+      #expect(child.outstanding == Blocks(44, 2))
+      let grandchild = try #require(report.processes.first { $0.parentPid == child.pid })
+      #expect(grandchild.outstanding == Blocks(99, 3))
+      #expect(report.losses == [:])
     }
 
     @Test func manyChildrenInTurn() throws {
       let report = try trace("storm")
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
+      withKnownIssue("on a busy host the time that children may be held runs out", isIntermittent: true) {
         let children = report.processes.filter { $0.parentPid != nil }
         #expect(children.map(\.outstanding) == (1...8).map { Blocks(3 * $0, 3) })
         #expect(report.losses == [:])
@@ -64,12 +55,10 @@ extension Privileged {
 
     @Test func manyChildrenAtOnce() throws {
       let report = try trace("crowd")
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let children = report.processes.filter { $0.parentPid != nil }
-        #expect(
-          children.map(\.outstandingBytes).sorted() == (0..<6).map { 200 + 2 * UInt64($0) })
-        #expect(report.losses == [:])
-      }
+      let children = report.processes.filter { $0.parentPid != nil }
+      #expect(
+        children.map(\.outstandingBytes).sorted() == (0..<6).map { 200 + 2 * UInt64($0) })
+      #expect(report.losses == [:])
     }
 
     /// A child that is missed must be told of: by a counter and in a note.
@@ -86,17 +75,15 @@ extension Privileged {
       let parent = try #require(
         report.processes.first { $0.parentPid == nil && $0.state == "exited" })
       #expect(parent.outstanding == Blocks(50, 1))
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let images = report.processes.filter { $0.parentPid == parent.pid }
-        let before = try #require(images.first { $0.state == "replaced" })
-        #expect(before.outstanding == Blocks(70, 1))
-        let after = try #require(images.first { $0.state == "exited" })
-        #expect(after.outstanding == Blocks(150, 1))
-        #expect(after.allocated == Blocks(300, 2))
-        #expect(after.command.hasPrefix("leaf"))
-        #expect(report.totals.outstanding == Blocks(200, 2))
-        #expect(report.losses == [:])
-      }
+      let images = report.processes.filter { $0.parentPid == parent.pid }
+      let before = try #require(images.first { $0.state == "replaced" })
+      #expect(before.outstanding == Blocks(70, 1))
+      let after = try #require(images.first { $0.state == "exited" })
+      #expect(after.outstanding == Blocks(150, 1))
+      #expect(after.allocated == Blocks(300, 2))
+      #expect(after.command.hasPrefix("leaf"))
+      #expect(report.totals.outstanding == Blocks(200, 2))
+      #expect(report.losses == [:])
     }
 
     @Test(arguments: [("vfork", UInt64(51)), ("spawn", UInt64(52))])
@@ -104,12 +91,10 @@ extension Privileged {
       let report = try trace(name)
       let parent = try #require(report.processes.first { $0.parentPid == nil })
       #expect(report.sites.filter { $0.pid == parent.pid }.map(\.outstanding) == [Blocks(size, 1)])
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        let child = try #require(report.processes.first { $0.parentPid == parent.pid })
-        #expect(child.outstanding == Blocks(150, 1))
-        #expect(child.allocated == Blocks(300, 2))
-        #expect(report.losses == [:])
-      }
+      let child = try #require(report.processes.first { $0.parentPid == parent.pid })
+      #expect(child.outstanding == Blocks(150, 1))
+      #expect(child.allocated == Blocks(300, 2))
+      #expect(report.losses == [:])
     }
 
     /// What the replaced program held is gone, and counted apart.
@@ -119,12 +104,10 @@ extension Privileged {
       #expect(before.outstanding == Blocks(162, 2))
       let after = try #require(report.processes.first { $0.state == "exited" })
       #expect(after.pid == before.pid)
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        #expect(after.outstanding == Blocks(150, 1))
-        #expect(report.totals.outstanding == Blocks(150, 1))
-        #expect(report.sites.map(\.outstanding) == [Blocks(150, 1)])
-        #expect(report.losses == [:])
-      }
+      #expect(after.outstanding == Blocks(150, 1))
+      #expect(report.totals.outstanding == Blocks(150, 1))
+      #expect(report.sites.map(\.outstanding) == [Blocks(150, 1)])
+      #expect(report.losses == [:])
     }
 
     @Test func programReplacesItselfWhileAttached() throws {
@@ -133,22 +116,18 @@ extension Privileged {
       program.letGo()
       let report = try attachment.end()
       #expect(report.processes.first { $0.state == "replaced" }?.outstanding == Blocks(162, 2))
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        #expect(report.totals.outstanding == Blocks(150, 1))
-        #expect(report.losses == [:])
-      }
+      #expect(report.totals.outstanding == Blocks(150, 1))
+      #expect(report.losses == [:])
     }
 
     /// The same process id twice: two processes, two totals.
     @Test func reusedProcessID() throws {
       let report = try trace("same_id")
-      withKnownIssue(Self.childrenMayBeMissed, isIntermittent: true) {
-        // Others with another id hold nothing: the program tries until it is given the same one again.
-        let children = report.processes.filter { $0.parentPid != nil && $0.outstandingCount > 0 }
-        #expect(children.map(\.outstanding) == [Blocks(2000, 2), Blocks(4000, 2)])
-        #expect(Set(children.map(\.pid)).count == 1)
-        #expect(report.losses == [:])
-      }
+      // Others with another id hold nothing: the program tries until it is given the same one again.
+      let children = report.processes.filter { $0.parentPid != nil && $0.outstandingCount > 0 }
+      #expect(children.map(\.outstanding) == [Blocks(2000, 2), Blocks(4000, 2)])
+      #expect(Set(children.map(\.pid)).count == 1)
+      #expect(report.losses == [:])
     }
 
     @Test func childrenCanBeLeftOut() throws {
@@ -161,12 +140,14 @@ extension Privileged {
 
     /// Blocks at the same addresses in two processes are different blocks.
     @Test func sameAddressesInTwoProcesses() throws {
-      let program = try TracedProgramPair(processes())
-      let attachment = try Attachment(to: [program.parent, program.child], ["-a", "--no-follow"])
+      let program = try TracedProgram([processes(), "twins"])
+      let children = contents(of: "/proc/\(program.processID)/task/\(program.processID)/children")
+      let childID = try #require(Int32(String(decoding: children, as: UTF8.self).filter(\.isNumber)))
+      let attachment = try Attachment(to: [program.processID, childID], ["-a", "--no-follow"])
       try program.step()
       let report = try attachment.interrupt()
-      let parent = try #require(report.sites.first { $0.pid == program.parent })
-      let child = try #require(report.sites.first { $0.pid == program.child })
+      let parent = try #require(report.sites.first { $0.pid == program.processID })
+      let child = try #require(report.sites.first { $0.pid == childID })
       #expect(parent.outstanding == Blocks(4000, 10))
       #expect(child.outstanding == Blocks(1200, 3))
       #expect(child.freed == Blocks(2800, 7))
@@ -174,7 +155,6 @@ extension Privileged {
       #expect(addresses.count == 10)
       #expect(addresses.isSuperset(of: child.allocations.map(\.address)))
       #expect(report.losses == [:])
-      program.end()
     }
 
     /// Frees and resizes of blocks from before the attach.
@@ -230,38 +210,5 @@ extension Privileged {
     private func trace(_ name: String, _ options: [String] = []) throws -> TraceReport {
       try LeakTrace.report(of: [processes(), name], options)
     }
-  }
-}
-
-/// The case `twins` of processes.c: a parent and its child that do the same.
-final class TracedProgramPair {
-  private let running: RunningProgram
-  let parent: Int32
-  let child: Int32
-
-  init(_ path: String) throws {
-    let running = try RunningProgram([path, "twins"], environment: ["STEPS": "1"])
-    self.running = running
-    parent = running.processID
-    // In any order: the parent tells the child's id, and both say that they are ready.
-    let lines = (0..<3).map { _ in running.readLine(timeout: 20) }
-    guard let child = lines.compactMap({ Int32($0) }).first else {
-      throw ToolFailure(command: path, status: 0, output: lines.joined(separator: "\n"))
-    }
-    self.child = child
-  }
-
-  /// Both go on, each by one line.
-  func step() throws {
-    for _ in 0..<2 { running.send("go\n") }
-    let lines = (0..<2).map { _ in running.readLine(timeout: 20) }
-    guard lines == ["ready", "ready"] else {
-      throw ToolFailure(command: "twins", status: 0, output: lines.joined(separator: "\n"))
-    }
-  }
-
-  func end() {
-    running.closeInput()
-    running.wait()
   }
 }
