@@ -106,7 +106,8 @@ build_release() {
 # Starts the leaking example server and a client that keeps asking; sets $server to its process id.
 start_session_server() {
   local port
-  g++ -std=c++17 -O2 -g -pthread -o "$scratch/session-server" examples/session-server/session_server.cpp
+  g++ -std=c++17 -O2 -g -pthread -ffile-prefix-map="$PWD"=. \
+    -o "$scratch/session-server" examples/session-server/session_server.cpp
   "$scratch/session-server" >"$scratch/port" &
   server=$!
   background+=("$server")

@@ -21,19 +21,39 @@ figure() {
 }
 
 least() { sort -g | head -1; }
-milliseconds_now() { awk -v seconds="$EPOCHREALTIME" 'BEGIN { printf "%.0f", seconds * 1000 }'; }
+greatest() { sort -g | tail -1; }
 
-# start_tracer OPTIONS…: `leaktrace trace` in the background, until it says that it has attached.
+# start_tracer OPTIONS…: `leaktrace trace` in the background, until it says that it has attached. Its report goes to
+# $scratch/tracer.out, which may be a pipe that somebody reads.
 start_tracer() {
   : >"$scratch/tracer.err"
-  as_root "$leaktrace" trace -v "$@" >"$scratch/tracer.out" 2>"$scratch/tracer.err" &
+  "$leaktrace" trace -v "$@" >"$scratch/tracer.out" 2>"$scratch/tracer.err" &
   tracer=$!
   background+=("$tracer")
-  wait_until 20 grep -q 'attached to' "$scratch/tracer.err" ||
-    fail "leaktrace trace $*: $(cat "$scratch/tracer.err")"
+  wait_until 20 grep -q 'attached to' "$scratch/tracer.err" || fail "trace $*: $(cat "$scratch/tracer.err")"
 }
 
 stop_tracer() {
-  as_root kill -INT "$tracer" 2>/dev/null || true
+  kill -INT "$tracer" 2>/dev/null || true
   wait "$tracer" || true
+}
+
+# start_waiting PROGRAM ARGUMENTS…: a program that waits for a line on its standard input; $waiting is its process id.
+start_waiting() {
+  rm -f "$scratch/start"
+  : >"$scratch/waiting.out"
+  mkfifo "$scratch/start"
+  "$@" <"$scratch/start" >"$scratch/waiting.out" &
+  waiting=$!
+  background+=("$waiting")
+  exec 7>"$scratch/start"
+}
+
+# Lets it begin.
+release_waiting() { echo >&7; }
+
+# Ends its standard input and waits for it.
+finish_waiting() {
+  exec 7>&-
+  wait "$waiting" || true
 }

@@ -2,24 +2,13 @@
 # does falls on all of them alike. A round's figure is the best of five runs inside the program; the least round counts.
 # shellcheck shell=bash
 
-pairs_started=0
-
-# Starts the program, which waits for a line before it begins.
-start_pairs() {
-  rm -f "$scratch/start"
-  mkfifo "$scratch/start"
-  "$scratch/pairs" "$1" 64 5 <"$scratch/start" >"$scratch/pairs.out" &
-  pairs=$!
-  exec 7>"$scratch/start"
-  background+=("$pairs")
-}
-
 run_pairs() {
-  echo >&7
-  wait "$pairs"
-  exec 7>&-
-  cat "$scratch/pairs.out"
+  release_waiting
+  finish_waiting
+  cat "$scratch/waiting.out"
 }
+
+start_pairs() { start_waiting "$scratch/pairs" "$1" 64 5; }
 
 pairs_untraced() {
   start_pairs 1000000
@@ -29,7 +18,7 @@ pairs_untraced() {
 # pairs_leaktrace COUNT OPTIONS…
 pairs_leaktrace() {
   start_pairs "$1"
-  start_tracer -p "$pairs" "${@:2}"
+  start_tracer -p "$waiting" "${@:2}"
   run_pairs
   wait "$tracer" || true
 }
@@ -50,8 +39,9 @@ SCRIPT
 
 pairs_bpftrace() {
   bpftrace_script >"$scratch/pairs.bt"
+  : >"$scratch/bpftrace.out"
   start_pairs 10000
-  as_root bpftrace -B line -p "$pairs" "$scratch/pairs.bt" >"$scratch/bpftrace.out" 2>&1 &
+  bpftrace -B line -p "$waiting" "$scratch/pairs.bt" >"$scratch/bpftrace.out" 2>&1 &
   local tool=$!
   background+=("$tool")
   # The interval probe is attached after those before it in the file.
@@ -62,13 +52,14 @@ pairs_bpftrace() {
   fi
   sleep 0.3
   run_pairs
-  as_root kill -INT "$tool" 2>/dev/null || true
+  kill -INT "$tool" 2>/dev/null || true
   wait "$tool" || true
 }
 
 pairs_memleak() {
+  : >"$scratch/memleak.out"
   start_pairs 10000
-  as_root memleak-bpfcc -p "$pairs" 60 1 >"$scratch/memleak.out" 2>&1 &
+  memleak-bpfcc -p "$waiting" 60 1 >"$scratch/memleak.out" 2>&1 &
   local tool=$!
   background+=("$tool")
   if ! wait_until 20 grep -q 'Attaching' "$scratch/memleak.out" || ! sleep 3 || ! kill -0 "$tool" 2>/dev/null; then
@@ -77,7 +68,7 @@ pairs_memleak() {
     return 1
   fi
   run_pairs
-  as_root kill -INT "$tool" 2>/dev/null || true
+  kill -INT "$tool" 2>/dev/null || true
   wait "$tool" || true
 }
 

@@ -1,7 +1,7 @@
 import CProcessControl
 import Glibc
-import TraceModel
 import ProcessImage
+import TraceModel
 
 /// A program that leaktrace starts itself, so that it is traced from its first allocation.
 package final class TargetCommand {
@@ -53,7 +53,7 @@ package final class TargetCommand {
     do {
       let process = try tracer.attach(stopped: processID)
       try followLoader(tracer, process)
-      tracer.release(process)
+      try tracer.release(process)
       guard cprocess_detach(processID, 0) == 0 else {
         throw TraceError("\(arguments[0]): ended while it was being attached")
       }
@@ -94,7 +94,8 @@ package final class TargetCommand {
       }
       var call = cprocess_syscall()
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
-      let isOutside = !(start..<end).contains(call.instruction_pointer)
+      // glibc sets up its threads (prlimit64) before the loader is done.
+      let isOutside = !(start..<end).contains(call.instruction_pointer) && call.number != 302
       // Not library by library: which functions are worth a probe depends on all of them.
       if hasNewCode, isOutside || Self.followsMapping(call) {
         try tracer.update(process)
@@ -102,7 +103,8 @@ package final class TargetCommand {
       }
       // The first call from outside the loader: every library is in place and attached.
       if isOutside { return }
-      let isMap = call.number == 9, isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
+      let isMap = call.number == 9
+      let isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
       if isMap, isExecutable, call.result > 0 { hasNewCode = true }
     }
   }

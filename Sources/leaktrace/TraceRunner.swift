@@ -178,6 +178,7 @@ final class TraceRunner {
       options.text.showAllocations = command.showsBlocks
       options.text.showProbes = command.verbose
       options.text.fullNames = command.fullNames
+      options.text.shortenFunctionName = FunctionNameShortener().shorten
       try destination.write(report, options: options)
     }
   }
