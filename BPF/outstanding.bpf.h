@@ -25,14 +25,6 @@ struct {
   __type(value, struct lt_site);
 } sites SEC(".maps");
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct lt_globals);
-} globals SEC(".maps");
-
 // Frames by the hash of the stack. Written once per new stack, so ordinary maps are fast enough.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);

@@ -16,6 +16,14 @@ struct {
   __type(value, struct lt_process);
 } processes SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lt_globals);
+} globals SEC(".maps");
+
 // Slot by process id.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -29,7 +37,10 @@ struct {
   __uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-static __always_inline void emit_event(struct lt_event *event) {
-  if (bpf_ringbuf_output(&events, event, sizeof(*event), 0))
-    count_one(LT_COUNTER_EVENTS_LOST);
+// Whether there was room; if not, the loss is counted.
+static __always_inline bool emit_event(struct lt_event *event) {
+  if (!bpf_ringbuf_output(&events, event, sizeof(*event), 0))
+    return true;
+  count_one(LT_COUNTER_EVENTS_LOST);
+  return false;
 }

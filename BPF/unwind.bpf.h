@@ -10,7 +10,7 @@
 //
 // and, where the process's mappings change:
 //
-//   lt_unwind_unmapped(slot, generation, start, length)   before munmap, mremap, mmap with MAP_FIXED
+//   lt_unwind_unmapped(slot, generation, start, length)   before and after munmap, mremap, mmap with MAP_FIXED
 //   lt_unwind_mapped(slot, generation)                    after mmap or mprotect with PROT_EXEC
 //   lt_unwind_forget(slot)                                exec, exit, a slot given to another process
 //   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork
@@ -170,6 +170,11 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
   if (!lt_unwind_open(scratch)) {
     lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_TABLES);
     lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
+    return scratch->stack.depth;
+  }
+  // Such an address would take the place of another process's in the cache's key.
+  if (scratch->lookup >> LT_UNWIND_ADDRESS_BITS) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
     return scratch->stack.depth;
   }
   scratch->wanted_start = scratch->sp;

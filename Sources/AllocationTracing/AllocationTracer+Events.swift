@@ -7,6 +7,7 @@ import TraceModel
 extension AllocationTracer {
   /// Handles every event that waits. Returns whether the set of processes changed.
   package func handleEvents() {
+    refillHoldBudget()
     var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
     var answers: [UInt32: UInt64] = [:]
     ring.consume { record in
@@ -46,7 +47,6 @@ extension AllocationTracer {
     }
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
-    for process in running.values where !process.knowsTrampoline { findTrampoline(of: process) }
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -83,7 +83,10 @@ extension AllocationTracer {
 
   func follow(child: Int32, parentSlot: UInt32) {
     // Whatever comes of it, the child must not wait longer.
-    defer { pendingChildren?.remove(UInt32(child)) }
+    defer {
+      pendingChildren?.remove(UInt32(child))
+      tables.finishWaitingChild()
+    }
     guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
     do {
       let process = try enter(processID: child, parent: parent)
@@ -108,9 +111,17 @@ extension AllocationTracer {
     process.ledger = MappingLedger()
     process.ownershipOfSite = [:]
     process.programBreak = 0
-    process.knowsTrampoline = false
     process.examinedObjects = []
     name(process)
+  }
+
+  /// Processes are held for a tenth of the time at most, with 10 s in hand for a burst of forks; whoever comes when that
+  /// is used up runs on and is counted as late.
+  func refillHoldBudget() {
+    let now = monotonicNanoseconds()
+    let elapsed = lastRefill == 0 ? 100_000_000_000 : Int64(clamping: now - lastRefill)
+    lastRefill = now
+    tables.refillHoldBudget(by: elapsed / 10, upTo: 10_000_000_000)
   }
 
   func name(_ process: TracedProcess) {
@@ -133,14 +144,6 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
     processes.removeAll { $0 === process }
-  }
-
-  func findTrampoline(of process: TracedProcess) {
-    guard let mappings = try? reader.mappings(of: process.processID),
-      let area = mappings.first(where: { $0.path == "[uprobes]" })
-    else { return }
-    tables.setTrampoline(area.start, slot: process.slot)
-    process.knowsTrampoline = true
   }
 
   /// Answers the stack walker's questions about code that it did not know.

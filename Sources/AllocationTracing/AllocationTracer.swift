@@ -17,6 +17,7 @@ package final class AllocationTracer {
   let unwindRequests: RingBuffer?
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
+  var lastRefill: UInt64 = 0
   var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
@@ -78,6 +79,7 @@ package final class AllocationTracer {
         limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
     }
+    tables.refillHoldBudget(by: 10_000_000_000, upTo: 10_000_000_000)
     pendingChildren = try programs.lifecycle.map("pending_children")
     lifecycleLinks.append(try tracepoint("on_exit", "sched_process_exit"))
     lifecycleLinks.append(try tracepoint("on_exec", "sched_process_exec"))
@@ -109,11 +111,8 @@ package final class AllocationTracer {
     try reader.check(processID)
     let process = try enter(processID: processID, parent: nil)
     do {
-      let plan = try refresh(process)
-      if !process.hasAllocator {
-        throw TraceError(
-          "process \(processID) (\(process.command)): \(plan?.failure ?? "no allocator found")")
-      }
+      try refresh(process)
+      try requireAllocator(process)
     } catch {
       abandon(process)
       throw error
@@ -128,13 +127,22 @@ package final class AllocationTracer {
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
     tables.setHeld(true, slot: process.slot)
-    _ = try refresh(process)
+    try refresh(process)
     noteStart()
     return process
   }
 
-  /// The program that was stopped runs on its own from here.
-  package func release(_ process: TracedProcess) { tables.setHeld(false, slot: process.slot) }
+  /// The program that was stopped runs on its own from here. Throws when nothing in it can be probed.
+  package func release(_ process: TracedProcess) throws(TraceError) {
+    try requireAllocator(process)
+    tables.setHeld(false, slot: process.slot)
+  }
+
+  private func requireAllocator(_ process: TracedProcess) throws(TraceError) {
+    if process.hasAllocator { return }
+    throw TraceError(
+      "process \(process.processID) (\(process.command)): \(process.failure ?? "no allocator found")")
+  }
 
   /// Looks for allocators in what the process has mapped since the last look.
   package func update(_ process: TracedProcess) throws { try refresh(process) }
@@ -189,13 +197,12 @@ package final class AllocationTracer {
   }
 
   /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
-  @discardableResult
-  func refresh(_ process: TracedProcess) throws -> AllocatorPlan? {
+  func refresh(_ process: TracedProcess) throws {
     let mappings = try reader.mappings(of: process.processID)
     take(mappings, of: process)
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
     let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
-    if fresh.isEmpty { return nil }
+    if fresh.isEmpty { return }
     var probes: [AllocatorProbe] = []
     for mapping in fresh {
       guard let file = files.file(behind: mapping, of: process.processID) else { continue }
@@ -213,7 +220,7 @@ package final class AllocationTracer {
     // After an exec the same objects are met again, and their probes are still on.
     let attached = Set(process.probes)
     try attach(probes.map(index(of:)).filter { !attached.contains($0) }, to: process)
-    return plan
+    process.failure = plan.failure
   }
 
   /// Makes the mappings known to everyone who names or walks stacks of the process: before its first probe is on.

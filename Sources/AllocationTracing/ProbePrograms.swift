@@ -79,7 +79,8 @@ final class ProbePrograms {
       name: "process_lifecycle",
       bytes: UnsafeRawBufferPointer(start: lifecycleImage.bytes, count: lifecycleImage.size))
     for map in [
-      "counters", "processes", "process_slots", "events", "thread_states", "lt_unwind_processes",
+      "counters", "processes", "process_slots", "events", "thread_states", "globals",
+      "lt_unwind_processes",
       "lt_unwind_counters",
     ] {
       try openLifecycle.reuse(object.map(map), as: map)

@@ -53,7 +53,7 @@ package final class TargetCommand {
     do {
       let process = try tracer.attach(stopped: processID)
       try followLoader(tracer, process)
-      tracer.release(process)
+      try tracer.release(process)
       guard cprocess_detach(processID, 0) == 0 else {
         throw TraceError("\(arguments[0]): ended while it was being attached")
       }
@@ -94,7 +94,8 @@ package final class TargetCommand {
       }
       var call = cprocess_syscall()
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
-      let isOutside = !(start..<end).contains(call.instruction_pointer)
+      // glibc sets up its threads (prlimit64) before the loader is done.
+      let isOutside = !(start..<end).contains(call.instruction_pointer) && call.number != 302
       // Not library by library: which functions are worth a probe depends on all of them.
       if hasNewCode, isOutside || Self.followsMapping(call) {
         try tracer.update(process)

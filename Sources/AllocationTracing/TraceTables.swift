@@ -161,7 +161,7 @@ package final class TraceTables {
         if ctrace_compare_exchange(keys + entry, key, 0) { removed += 1 }
       }
     }
-    ctrace_subtract(globals.bytes.bindMemory(to: UInt64.self).baseAddress!, removed)
+    ctrace_subtract(&globals.bytes.bindMemory(to: lt_globals.self).baseAddress!.pointee.live_blocks, removed)
   }
 
   // MARK: Processes
@@ -180,8 +180,17 @@ package final class TraceTables {
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }
 
-  func setTrampoline(_ address: UInt64, slot: UInt32) {
-    processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].uprobes_trampoline = address
+  /// How long traced processes may still be held, all together; the programs take off what they used.
+  func refillHoldBudget(by nanoseconds: Int64, upTo limit: Int64) {
+    let words = globals.bytes.bindMemory(to: lt_globals.self).baseAddress!
+    let missing = limit - words.pointee.hold_budget
+    if missing > 0 { ctrace_add_signed(&words.pointee.hold_budget, min(nanoseconds, missing)) }
+  }
+
+  /// One forked child less to be attached to.
+  func finishWaitingChild() {
+    let words = globals.bytes.bindMemory(to: lt_globals.self).baseAddress!
+    ctrace_subtract(&words.pointee.waiting_children, 1)
   }
 
   /// Lets a process go on that waits for its loader's change number `change` to be looked at.

@@ -19,13 +19,14 @@ package final class TracedProcess {
   var links: [Link] = []
   /// Whether a function that allocates or frees is probed.
   var hasAllocator = false
+  /// Why nothing can be traced in it and what to do.
+  var failure: String?
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
   package var mappings: [Mapping] = []
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0
-  var knowsTrampoline = false
   /// Addresses of the probed allocator functions and of the dynamic loader: what they map is not the program's own.
   var allocatorCode: [Range<UInt64>] = []
   /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.

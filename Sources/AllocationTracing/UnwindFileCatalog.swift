@@ -55,9 +55,19 @@ struct UnwindFileCatalog {
 
   private var files: [Key: File] = [:]
 
+  /// Files without a table are forgotten when there are more files than this.
+  private static let maximumCount = 8192
+
   subscript(key: Key) -> File? {
     get { files[key] }
-    set { files[key] = newValue }
+    set {
+      if files.count >= Self.maximumCount {
+        files = files.filter {
+          if case .table = $0.value.source { true } else { false }
+        }
+      }
+      files[key] = newValue
+    }
   }
 
   /// Tables that are gone must be loaded again.

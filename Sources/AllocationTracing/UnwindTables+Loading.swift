@@ -7,6 +7,9 @@ import TraceModel
 // MARK: - From mappings to tables
 
 extension UnwindTables {
+  /// Processes can map any number of strange files; so many are named.
+  private static let maximumRefusals = 1000
+
   /// Whether the walker should know a mapping. The page that the kernel puts into a process for uprobes must stay
   /// unknown: return addresses in it are put back by other means.
   static func isRelevant(_ mapping: Mapping) -> Bool {
@@ -86,7 +89,7 @@ extension UnwindTables {
     } catch let error as BPFError {
       throw error
     } catch {
-      refusals.insert(Refusal(path: mapping.path, reason: .unreadable("\(error)")))
+      refuse(mapping.path, .unreadable("\(error)"))
       return nil
     }
   }
@@ -113,14 +116,19 @@ extension UnwindTables {
         loaded.source = .table(identifier)
       } else {
         loaded.source = .refused
-        refusals.insert(Refusal(path: file.name, reason: .tooLarge))
+        refuse(file.name, .tooLarge)
       }
     case .failure(.empty): break
     case .failure(.tooLarge):
       loaded.source = .refused
-      refusals.insert(Refusal(path: file.name, reason: .tooLarge))
+      refuse(file.name, .tooLarge)
     }
     return loaded
+  }
+
+  private func refuse(_ path: String, _ reason: Refusal.Reason) {
+    guard refusals.count < Self.maximumRefusals else { return }
+    refusals.insert(Refusal(path: path, reason: reason))
   }
 
   /// Stores a table, giving up unused ones if there is no room otherwise.

@@ -93,9 +93,11 @@ extension UnwindTables {
     counts.cacheFlushes += 1
     // No walk may use or fill the cache meanwhile: identifier 0 means neither. Programs get no other from the counter,
     // which is past its end.
-    for slot in 0..<UInt32(LT_MAX_PROCESS_SLOTS) { setAddressSpace(0, slot: slot) }
-    waitForRunningPrograms()
-    // A child forked in the meantime may have inherited an old identifier's view, but never with an identifier.
+    // Twice, for a program that had taken one of the last identifiers and stored it only after the first time.
+    for _ in 0..<2 {
+      for slot in 0..<UInt32(LT_MAX_PROCESS_SLOTS) { setAddressSpace(0, slot: slot) }
+      waitForRunningPrograms()
+    }
     cacheMemory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
     ctrace_store(nextAddressSpace, 1)
     for slot in publications.keys {

@@ -19,10 +19,10 @@ extension CFIConverter {
   /// Emits the rows of one function.
   mutating func run(_ function: Function) {
     guard let base = section.baseAddress else { return }
-    let common = commons[function.common]
+    let common = commons[Int(function.common)]
     let end = function.start + function.size
     var reader = CFIReader(
-      base: base, position: function.program.lowerBound, end: function.program.upperBound)
+      base: base, position: Int(function.programStart), end: Int(function.programEnd))
     state = common.initialState
     address = function.start
     remembered.removeAll(keepingCapacity: true)

@@ -12,10 +12,21 @@ package struct CFIConverter {
     package var words: Int
     /// The largest distance between the first and the last function, in bytes.
     package var textSpan: UInt64
+    /// The largest section, in bytes. Browsers and compilers have some 30 MiB.
+    package var sectionBytes: Int
+    /// The most functions, and the most common parts, that are read.
+    package var functions: Int
+    package var commons: Int
 
-    package init(words: Int = 6 << 20, textSpan: UInt64 = 1 << 30) {
+    package init(
+      words: Int = 6 << 20, textSpan: UInt64 = 1 << 30, sectionBytes: Int = 128 << 20,
+      functions: Int = 2 << 20, commons: Int = 1 << 16
+    ) {
       self.words = words
       self.textSpan = textSpan
+      self.sectionBytes = min(sectionBytes, Int(UInt32.max))
+      self.functions = functions
+      self.commons = commons
     }
   }
 
@@ -24,8 +35,10 @@ package struct CFIConverter {
     var start: UInt64
     var size: UInt64
     /// Where its program is in the section.
-    var program: Range<Int>
-    var common: Int
+    var programStart: UInt32
+    var programEnd: UInt32
+    /// Index of its common part.
+    var common: UInt32
   }
 
   let section: UnsafeRawBufferPointer
@@ -70,7 +83,9 @@ package struct CFIConverter {
   }
 
   private mutating func convert() throws(CFIError) -> CFITable {
+    guard section.count <= limits.sectionBytes else { throw .tooLarge(words: section.count / 4) }
     readRecords()
+    guard functions.count < limits.functions else { throw .tooLarge(words: functions.count) }
     let order = CFIFunctionOrder.ascending(functions)
     guard let first = order.first else { throw .empty }
     let start = functions[Int(first)].start
@@ -91,15 +106,30 @@ package struct CFIConverter {
 // MARK: - Records
 
 extension CFIConverter {
-  /// Finds all functions and the common parts that they refer to.
+  /// The records from the start up to the first of length 0.
+  static func untilTerminator(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+    guard let base = bytes.baseAddress else { return bytes }
+    var reader = CFIReader(base: base, position: 0, end: bytes.count)
+    while !reader.failed, reader.end - reader.position >= 4 {
+      let start = reader.position
+      let shortLength = reader.read(UInt32.self)
+      if shortLength == 0 { return UnsafeRawBufferPointer(rebasing: bytes[..<start]) }
+      reader.skip(shortLength == 0xffff_ffff ? reader.read(UInt64.self) : UInt64(shortLength))
+    }
+    return bytes
+  }
+
+  /// Finds all functions and the common parts that they refer to. A common part comes before its functions: what a
+  /// function refers to must have been met as one, or a section could have each byte read very often.
   private mutating func readRecords() {
     guard let base = section.baseAddress else { return }
-    functions.reserveCapacity(section.count / 64)
+    functions.reserveCapacity(min(section.count / 64, limits.functions))
     var indexOfCommon: [Int: Int] = [:]
     var lastCommon = (offset: -1, index: -1)
     var reader = CFIReader(base: base, position: 0, end: section.count)
 
-    while reader.end - reader.position >= 4 {
+    while reader.end - reader.position >= 4, functions.count < limits.functions {
+      let recordStart = reader.position
       let shortLength = reader.read(UInt32.self)
       // A zero length ends the section; linkers leave some inside, too.
       if shortLength == 0 { continue }
@@ -114,45 +144,31 @@ extension CFIConverter {
       var record = CFIReader(base: base, position: start, end: reader.position)
       let identifier =
         is64Bit ? Int(truncatingIfNeeded: record.read(UInt64.self)) : Int(record.read(UInt32.self))
-      // Common parts are read when a function refers to one.
-      if identifier == 0 { continue }
-      let (offset, overflow) = start.subtractingReportingOverflow(identifier)
-      if overflow || offset < 0 || record.failed {
-        output.statistics.malformedRecords += 1
+      if identifier == 0 {
+        if readCommonInformation(&record) {
+          indexOfCommon[recordStart] = commons.count - 1
+        } else {
+          output.statistics.malformedRecords += 1
+        }
         continue
       }
-      if offset != lastCommon.offset {
-        let index = indexOfCommon[offset] ?? readCommonInformation(at: offset)
-        indexOfCommon[offset] = index
-        lastCommon = (offset, index)
-      }
+      let offset = start &- identifier
+      if offset != lastCommon.offset { lastCommon = (offset, indexOfCommon[offset] ?? -1) }
       if lastCommon.index < 0 || !readFunction(&record, common: lastCommon.index) {
         output.statistics.malformedRecords += 1
       }
     }
   }
 
-  /// Reads the common part whose length field is at `offset`. Returns its index, or −1 if it is malformed.
-  private mutating func readCommonInformation(at offset: Int) -> Int {
-    guard let base = section.baseAddress, section.count - offset >= 4 else { return -1 }
-    var reader = CFIReader(base: base, position: offset, end: section.count)
-    let shortLength = reader.read(UInt32.self)
-    let is64Bit = shortLength == 0xffff_ffff
-    let length = is64Bit ? reader.read(UInt64.self) : UInt64(shortLength)
-    let start = reader.position
-    reader.skip(length)
-    guard !reader.failed else { return -1 }
-    reader = CFIReader(base: base, position: start, end: reader.position)
-    guard (is64Bit ? reader.read(UInt64.self) : UInt64(reader.read(UInt32.self))) == 0 else {
-      return -1
-    }
-
+  /// Reads a common part after its identifier. False if it is malformed.
+  private mutating func readCommonInformation(_ reader: inout CFIReader) -> Bool {
+    guard commons.count < limits.commons else { return false }
     var common = CFICommonInformation()
     let version = reader.readByte()
-    guard version == 1 || version == 3 else { return -1 }
+    guard version == 1 || version == 3 else { return false }
     var augmentation: [UInt8] = []
     while case let byte = reader.readByte(), byte != 0 {
-      guard augmentation.count < 16 else { return -1 }
+      guard augmentation.count < 16 else { return false }
       augmentation.append(byte)
     }
     common.codeAlignment = reader.readULEB128()
@@ -163,26 +179,26 @@ extension CFIConverter {
       let size = reader.readULEB128()
       let dataStart = reader.position
       reader.skip(size)
-      guard !reader.failed else { return -1 }
-      var data = CFIReader(base: base, position: dataStart, end: reader.position)
+      guard !reader.failed else { return false }
+      var data = CFIReader(base: reader.base, position: dataStart, end: reader.position)
       guard readAugmentation(augmentation.dropFirst(), data: &data, into: &common) else {
-        return -1
+        return false
       }
     } else if !augmentation.isEmpty {
-      return -1
+      return false
     }
     guard !reader.failed, common.returnAddressRegister == CFIState.returnAddressColumn else {
-      return -1
+      return false
     }
 
     state = CFIState()
     address = 0
     remembered.removeAll(keepingCapacity: true)
     execute(&reader, common: common, end: 0)
-    guard !reader.failed else { return -1 }
+    guard !reader.failed else { return false }
     common.initialState = state
     commons.append(common)
-    return commons.count - 1
+    return true
   }
 
   private func readAugmentation(
@@ -217,7 +233,8 @@ extension CFIConverter {
     functions.append(
       Function(
         start: start, size: min(size, executableRange.upperBound - start),
-        program: record.position..<record.end, common: index))
-    return functions.count <= Int(UInt32.max)
+        programStart: UInt32(record.position), programEnd: UInt32(record.end),
+        common: UInt32(index)))
+    return true
   }
 }

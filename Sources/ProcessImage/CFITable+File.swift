@@ -1,16 +1,49 @@
+import CElfUtils
+
 extension CFITable {
-  /// Converts a file's `.eh_frame`.
+  /// Converts a file's `.eh_frame`, which is found by its section header or, where those were stripped, by the program
+  /// header of its search table.
   ///
   /// - Throws: ``CFIError``; `empty` also when the file has no such section or no executable segment.
   package init(file: ElfFile, limits: CFIConverter.Limits = CFIConverter.Limits()) throws(CFIError) {
     let executable = file.loadSegments.filter(\.isExecutable)
-    guard let section = file.section(named: ".eh_frame"), let contents = file.contents(of: section),
+    guard let (address, contents) = Self.section(of: file) ?? Self.sectionBySearchTable(of: file),
       let start = executable.map(\.virtualAddress).min(),
       let end = executable.map({ Self.end(of: $0) }).max(), start < end
     else { throw .empty }
     self = try CFIConverter.convert(
-      ehFrame: contents, sectionAddress: section.address, executableRange: start..<end,
-      limits: limits)
+      ehFrame: contents, sectionAddress: address, executableRange: start..<end, limits: limits)
+  }
+
+  private static func section(of file: ElfFile) -> (address: UInt64, UnsafeRawBufferPointer)? {
+    guard let section = file.section(named: ".eh_frame"), let contents = file.contents(of: section)
+    else { return nil }
+    return (section.address, contents)
+  }
+
+  /// The search table (`.eh_frame_hdr`) begins with four bytes, the second the encoding of the pointer to `.eh_frame`
+  /// that follows them. Where the section ends is not said: at its terminator.
+  private static func sectionBySearchTable(
+    of file: ElfFile
+  ) -> (address: UInt64, UnsafeRawBufferPointer)? {
+    guard let header = file.programHeaders.first(where: { $0.type == UInt32(PT_GNU_EH_FRAME) }),
+      let table = file.contents(atVirtualAddress: header.virtualAddress, size: header.fileSize),
+      let base = table.baseAddress
+    else { return nil }
+    var reader = CFIReader(base: base, position: 0, end: table.count)
+    guard reader.readByte() == 1 else { return nil }
+    let encoding = reader.readByte()
+    reader.skip(2)
+    guard
+      let address = reader.readPointer(
+        encoding: encoding, sectionAddress: header.virtualAddress), !reader.failed,
+      let segment = file.loadSegments.first(where: {
+        address >= $0.virtualAddress && address - $0.virtualAddress < $0.fileSize
+      }),
+      let contents = file.contents(
+        atVirtualAddress: address, size: segment.fileSize - (address - segment.virtualAddress))
+    else { return nil }
+    return (address, CFIConverter.untilTerminator(contents))
   }
 
   private static func end(of segment: ElfFile.LoadSegment) -> UInt64 {

@@ -1,4 +1,5 @@
 import CTraceABI
+import TestTools
 import Testing
 
 @testable import ProcessImage
@@ -193,5 +194,19 @@ import Testing
       section.function(0x1000 + index * 64, 64, [0x41, 0x0e, 16, 0x41, 0x0e, 24])
     }
     #expect(throws: CFIError.self) { try convert(section, limits: .init(words: 100)) }
+  }
+
+  @Test func sectionHeadersAreNotNeeded() throws {
+    let path = "/lib/x86_64-linux-gnu/libc.so.6"
+    var bytes = contents(of: path)
+    let expected = try CFITable(file: ElfFile(path: path))
+    // e_shoff, e_shnum and e_shstrndx
+    for index in Array(0x28..<0x30) + Array(0x3c..<0x40) { bytes[index] = 0 }
+    let directory = try TemporaryDirectory()
+    let file = try ElfFile(path: directory.write("stripped", bytes))
+    #expect(file.sections.isEmpty)
+    let table = try CFITable(file: file)
+    #expect(table.rows == expected.rows)
+    #expect(table.blockStarts == expected.blockStarts)
   }
 }

@@ -24,6 +24,8 @@ static inline void ctrace_store(__u64 *word, __u64 value) { __atomic_store_n(wor
 static inline void ctrace_store_32(__u32 *word, __u32 value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 static inline __u64 ctrace_load(const __u64 *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
+static inline void ctrace_add_signed(__s64 *word, __s64 amount) { __atomic_fetch_add(word, amount, __ATOMIC_SEQ_CST); }
+
 // Name and meaning of a counter, and whether it tells of a loss.
 static inline const char *ctrace_counter_name(int counter) {
   static const char *const names[] = {

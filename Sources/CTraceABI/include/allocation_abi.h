@@ -121,7 +121,7 @@ _Static_assert(sizeof(struct lt_short_stack) == 448, "wire layout");
 struct lt_process {
   __u32 process_id;
   __u32 generation;          // raised by exec, so that blocks of the old image cannot be confused with new ones
-  __u64 uprobes_trampoline;  // start of the process's [uprobes] area, 0 while unknown
+  __u64 uprobes_trampoline;  // start of the process's [uprobes] area, 0 while not read
   __u64 unmatched_frees;
   __u64 failed_allocations;
   __u64 loader_changes;      // how often the process waited for user space to look at what its loader mapped
@@ -184,6 +184,8 @@ _Static_assert(sizeof(struct lt_configuration) == 56 + 4 * 257 + 4 * 1025, "wire
 // Shared words that both halves change atomically.
 struct lt_globals {
   __u64 live_blocks;
+  __u64 waiting_children;  // forked, and not yet attached to
+  __s64 hold_budget;       // nanoseconds that traced processes may still be held; refilled by user space
 };
 
 // ---- Events -------------------------------------------------------------------------------------------------------
