@@ -100,6 +100,12 @@ extension AllocationTracer {
     for process in processes {
       let id = ObjectIdentifier(process)
       var total = totals[id] ?? Report.Totals()
+      let retired = Tally(
+        bytes: process.retiredBytes,
+        count: configuration.isSampling
+          ? process.retiredCount >> UInt64(LT_COUNT_UNIT_SHIFT) : process.retiredCount)
+      total.allocated += retired
+      total.freed += retired
       total.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
       if configuration.isSampling {
         total.outstandingBytesStandardError = variances[id, default: 0].squareRoot()

@@ -48,6 +48,7 @@ package final class AllocationTracer {
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
   var replacedImages: [Report.ProcessTotals] = []
+  var reclamation = SiteReclamation()
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
 
