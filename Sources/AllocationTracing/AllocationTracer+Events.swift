@@ -88,6 +88,8 @@ extension AllocationTracer {
       tables.finishWaitingChild()
     }
     guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
+    // On kernels whose programs cannot hold it, the child runs already.
+    if programs.method == .perf { unheldChildren += 1 }
     do {
       let process = try enter(processID: child, parent: parent)
       process.examinedObjects = parent.examinedObjects

@@ -189,7 +189,8 @@ extension AllocationTracer {
 
   /// Every cause of loss with its count, 0 included.
   package func lossCounters() -> [Report.LossCounter] {
-    let values = tables.counterValues()
+    var values = tables.counterValues()
+    values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += unheldChildren
     return (0..<Int32(LT_COUNTER_MAX.rawValue)).filter { ctrace_counter_is_loss($0) }.map {
       Report.LossCounter(
         name: String(cString: ctrace_counter_name($0)),

@@ -18,6 +18,8 @@ package final class AllocationTracer {
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
   var lastRefill: UInt64 = 0
+  /// Children that ran before their probes were on because nothing could hold them.
+  var unheldChildren: UInt64 = 0
   var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
