@@ -118,6 +118,10 @@ package final class AllocationTracer {
       try requireAllocator(process)
     } catch {
       abandon(process)
+      // Whatever it failed at then, that is why.
+      if reader.isGone(processID) {
+        throw TraceError("process \(processID) (\(process.command)) ended while it was being attached")
+      }
       throw error
     }
     // Where the break was before the first call that moves it; the kernel tells it in whole pages.

@@ -35,6 +35,11 @@ struct ProcessReader {
     }
   }
 
+  /// Whether the process has ended, waited for or not.
+  func isGone(_ processID: Int32) -> Bool {
+    do { return try ProcessInfo(processID: processID).hasEnded } catch { return error.isProcessGone }
+  }
+
   func describe(_ processID: Int32) -> Description {
     let arguments = ProcessInfo.arguments(of: processID)
     let command =

@@ -5,6 +5,7 @@ import TestTools
 enum LeakTrace {
   /// The built executable beside the test bundle, or what LEAKTRACE_PROGRAM names.
   static let program: String = {
+    _ = KernelPrograms.start
     if let named = getenv("LEAKTRACE_PROGRAM") { return String(cString: named) }
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
@@ -70,37 +71,34 @@ enum LeakTrace {
 /// leaktrace attached to a running program, reporting ten times a second.
 final class Attachment {
   let running: RunningProgram
-  private(set) var first: TraceReport
-  private var latest: TraceReport
 
-  /// Returns when every probe is on.
+  /// Returns with the first report, when every probe is on, or else at once.
   init(
-    to processIDs: [Int32], _ options: [String] = [], interval: String = "100ms"
+    to processIDs: [Int32], _ options: [String] = [], interval: String = "100ms",
+    waitsForReport: Bool = true
   ) throws {
     running = try RunningProgram(
       [LeakTrace.program, "trace", "--format", "json"] + options
         + processIDs.flatMap { ["-p", String($0)] } + [interval],
       capturesErrors: true)
-    let line = running.readLine(timeout: LeakTrace.patience)
-    guard let report = try? TraceReport(json: line) else {
-      let outcome = LeakTrace.finish(running)
-      throw ToolFailure(
-        command: "leaktrace", status: outcome.status, output: line + outcome.output + outcome.errors)
-    }
-    first = report
-    latest = report
+    if waitsForReport { _ = try nextReport() }
   }
 
-  convenience init(to program: TracedProgram, _ options: [String] = [], interval: String = "100ms")
-    throws
-  {
-    try self.init(to: [program.processID], options, interval: interval)
+  convenience init(
+    to program: TracedProgram, _ options: [String] = [], interval: String = "100ms",
+    waitsForReport: Bool = true
+  ) throws {
+    try self.init(
+      to: [program.processID], options, interval: interval, waitsForReport: waitsForReport)
   }
 
   /// The next report that leaktrace makes on its own.
   func nextReport() throws -> TraceReport {
-    latest = try TraceReport(json: running.readLine(timeout: LeakTrace.patience))
-    return latest
+    let line = running.readLine(timeout: LeakTrace.patience)
+    if let report = try? TraceReport(json: line) { return report }
+    let outcome = LeakTrace.finish(running)
+    throw ToolFailure(
+      command: "leaktrace", status: outcome.status, output: line + outcome.output + outcome.errors)
   }
 
   /// Waits until a report satisfies the condition; the last one in any case.

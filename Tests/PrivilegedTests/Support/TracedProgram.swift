@@ -66,8 +66,8 @@ final class TracedProgram {
   /// Waits for its end and returns its exit code, or 128 + signal.
   func end() -> Int32 { running.wait() }
 
-  /// The state letter of /proc/PID/stat.
-  var state: Character? { processState(processID) }
+  /// Whether it is there and neither stopped nor ended.
+  var isRunning: Bool { ["S", "R", "D"].contains(processState(processID)) }
 }
 
 /// The state letter of /proc/PID/stat, `S` for asleep and so on; nil when there is no such process.

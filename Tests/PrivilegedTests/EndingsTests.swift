@@ -1,0 +1,162 @@
+import Glibc
+import TestTools
+import Testing
+
+extension Privileged {
+  /// However leaktrace ends, the target goes on and no probe stays.
+  @Suite struct EndingsTests {
+    static let signals: [(signal: Int32, status: Int32)] = [
+      (SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129),
+    ]
+
+    @Test(arguments: signals) func signalGivesTheLastReport(signal: Int32, status: Int32) throws {
+      let program = try TracedProgram([options(), "order"])
+      let attachment = try Attachment(to: program, interval: "30s", waitsForReport: false)
+      let held = waitUntilAttached(attachment.running.processID)
+      try program.step()
+      kill(attachment.running.processID, signal)
+      let outcome = LeakTrace.finish(attachment.running)
+      #expect(outcome.status == status)
+      #expect(try outcome.reports().count == 1)
+      #expect(try outcome.report().totals.outstanding == Blocks(800, 50))
+      #expect(outcome.errors == "")
+      try program.step()
+      #expect(try KernelPrograms.remainingForGood(of: held).isEmpty)
+    }
+
+    @Test func killed() throws {
+      let program = try TracedProgram([options(), "order"])
+      let attachment = try Attachment(to: program)
+      let processID = attachment.running.processID
+      let held = KernelPrograms.held(by: processID)
+      // Or the test sees nothing.
+      #expect(held.programs.count >= 5 && held.links.count >= 5)
+      #expect(try KernelPrograms.remaining(of: held) == held)
+      kill(processID, SIGKILL)
+      attachment.running.wait()
+      #expect(try KernelPrograms.remainingForGood(of: held).isEmpty)
+      try program.step()
+      try program.step()
+      #expect(program.isRunning)
+      #expect(tracer(of: program.processID) == 0)
+    }
+
+    /// At any moment of the attach.
+    @Test(arguments: [10, 50, 100, 150, 200, 300]) func killedWhileAttaching(milliseconds: UInt32) throws {
+      let program = try TracedProgram([options(), "order"])
+      let running = try RunningProgram([LeakTrace.program, "trace", "-p", String(program.processID)])
+      usleep(milliseconds * 1000)
+      kill(running.processID, SIGKILL)
+      running.wait()
+      #expect(try KernelPrograms.orphans() == [])
+      try program.step()
+      try program.step()
+      #expect(program.isRunning)
+    }
+
+    /// A command that is not yet running on its own goes with leaktrace; one that is goes on. It is never left stopped.
+    @Test(arguments: [50, 150, 250, 400, 700]) func killedWhileACommandStarts(milliseconds: UInt32) throws {
+      let running = try RunningProgram([LeakTrace.program, "trace", "--", options(), "forever"])
+      usleep(milliseconds * 1000)
+      let command = try command(of: running.processID)
+      kill(running.processID, SIGKILL)
+      running.wait()
+      if let command {
+        defer { kill(command, SIGKILL) }
+        // The kernel takes the probes off, for which it holds the process up for a moment.
+        var state = processState(command)
+        for _ in 0..<20 where state != "S" && state != nil {
+          usleep(100_000)
+          state = processState(command)
+        }
+        #expect(state == nil || state == "S" || state == "Z", "\(String(describing: state))")
+        #expect(tracer(of: command) == 0)
+      }
+      #expect(try KernelPrograms.orphans() == [])
+    }
+
+    @Test func interruptedCommandIsNotLeftStopped() throws {
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "--format", "json", "0.1", "--", options(), "forever"],
+        capturesErrors: true)
+      let first = try TraceReport(json: running.readLine(timeout: LeakTrace.patience))
+      let child = try #require(first.target.pid)
+      defer { kill(child, SIGKILL) }
+      kill(running.processID, SIGINT)
+      // The command has the other end of the pipe, too.
+      running.wait()
+      let state = processState(child)
+      kill(child, SIGKILL)
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.status == 130)
+      #expect(try outcome.report().totals.outstandingCount > 1)
+      #expect(state == "S" || state == "R")
+      #expect(try KernelPrograms.orphans() == [])
+    }
+
+    /// The reader of the reports goes away.
+    @Test func closedPipe() throws {
+      let program = try TracedProgram([options(), "order"])
+      let start = secondsNow()
+      let shell = try RunningProgram([
+        "sh", "-c", "\(LeakTrace.program) trace -p \(program.processID) 0.1 | head -n 1",
+      ])
+      let output = shell.readOutput(timeout: 20)
+      shell.wait()
+      #expect(output.hasPrefix("leaktrace: process \(program.processID)"))
+      #expect(secondsNow() - start < 15)
+      try program.step()
+      #expect(program.isRunning)
+    }
+
+    /// Threads that allocate all the time while leaktrace comes and goes.
+    @Test func comesAndGoesUnderLoad() throws {
+      let program = try RunningProgram([options(), "forever"])
+      for _ in 0..<4 {
+        let outcome = try LeakTrace.trace(
+          ["--format", "json", "--duration", "200ms", "-p", String(program.processID)])
+        let report = try outcome.report()
+        #expect(outcome.status == 0)
+        #expect(report.totals.outstandingCount > 0)
+        #expect(report.totals.outstandingBytes == 32 * report.totals.outstandingCount)
+        #expect(report.totals.unmatchedFrees == 0)
+        #expect(report.losses == [:])
+      }
+      #expect(processState(program.processID) != nil && processState(program.processID) != "Z")
+    }
+
+    private func options() throws -> String { try Programs.compile("options.c", ["-fno-builtin"]) }
+
+    /// Waits until leaktrace has made all of its links, and returns what it holds then.
+    private func waitUntilAttached(_ processID: Int32) -> KernelPrograms.Identifiers {
+      let end = secondsNow() + 20
+      var held = KernelPrograms.Identifiers()
+      while secondsNow() < end {
+        usleep(400_000)
+        let now = KernelPrograms.held(by: processID)
+        if !now.links.isEmpty, now == held { break }
+        held = now
+      }
+      return held
+    }
+
+    /// The child of leaktrace that runs the program `options`.
+    private func command(of processID: Int32) throws -> Int32? {
+      let path = try options()
+      let children = String(
+        decoding: contents(of: "/proc/\(processID)/task/\(processID)/children"), as: UTF8.self)
+      return children.split(separator: " ").compactMap { Int32($0) }.first { child in
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/\(child)/exe", &buffer, buffer.count - 1)
+        return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+      }
+    }
+
+    /// TracerPid of /proc/PID/status.
+    private func tracer(of processID: Int32) -> Int32 {
+      let status = String(decoding: contents(of: "/proc/\(processID)/status"), as: UTF8.self)
+      let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
+      return line.flatMap { Int32($0.dropFirst(10).filter(\.isNumber)) } ?? 0
+    }
+  }
+}

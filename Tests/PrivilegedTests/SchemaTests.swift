@@ -1,0 +1,48 @@
+import Glibc
+import TestTools
+import Testing
+
+extension Privileged {
+  /// Reports of real runs against the schema that is shipped.
+  @Suite struct SchemaTests {
+    @Test func reportsAreValid() throws {
+      let python = "/usr/bin/python3"
+      guard access(python, X_OK) == 0, (try? run([python, "-c", "import jsonschema"])) != nil else {
+        print("skipped: python3-jsonschema is not installed")
+        return
+      }
+      let options = try Programs.compile("options.c", ["-fno-builtin"])
+      let runs: [[String]] = [
+        ["-a", "--", options, "shown"],
+        ["--sample-bytes", "512", "--", options, "order"],
+        ["-s", "2", "--combined-only", "--", options, "order"],
+        ["-T", "1", "0.1", "--", "sleep", "0.3"],
+        ["--", try Programs.compile("mappings.c", ["-fno-builtin"])],
+        ["--", try Programs.compile("operators.cpp", ["-fno-builtin"])],
+        ["--", try Programs.compile("processes.c", ["-fno-builtin"]), "exec_in_child"],
+        ["--max-stacks", "16", "--", try Programs.compile("limits.c", ["-fno-builtin"]), "stacks"],
+        ["--perf-links", "--", try Programs.compile("jumps.c", ["-fno-builtin"])],
+      ]
+      var lines: [Substring] = []
+      for arguments in runs {
+        let outcome = try LeakTrace.trace(["--format", "json"] + arguments)
+        let documents = outcome.output.split(separator: "\n").filter { $0.hasPrefix("{") }
+        #expect(!documents.isEmpty)
+        lines += documents
+      }
+      let directory = try TemporaryDirectory()
+      let path = try directory.write("reports.json", lines.joined(separator: "\n") + "\n")
+      let schema = Programs.sources + "../../docs/schema/leaktrace.report-1.schema.json"
+      let script = """
+        import json, sys, jsonschema
+        schema = json.load(open(sys.argv[1]))
+        validator = jsonschema.Draft202012Validator(schema)
+        for line in open(sys.argv[2], encoding='utf-8'):
+            document = json.loads(line, parse_constant=lambda name: sys.exit(name))
+            for error in validator.iter_errors(document):
+                sys.exit(f"{list(error.absolute_path)}: {error.message}")
+        """
+      try run([python, "-c", script, schema, path])
+    }
+  }
+}

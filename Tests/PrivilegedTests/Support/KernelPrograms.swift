@@ -1,0 +1,87 @@
+import Foundation
+import Glibc
+import TestTools
+
+/// The BPF programs and links that leaktrace loads, as the kernel lists them.
+enum KernelPrograms {
+  /// Names of our programs, as far as the kernel keeps them (15 characters).
+  private static let ours: Set<String> = [
+    "allocate_session", "allocate_enter", "allocate_exit", "allocate_return_site", "free_enter",
+    "mapping_site", "on_fork", "on_exec", "on_exit", "hold_child", "hold_loader", "loader_changed",
+  ]
+
+  /// When this run of the tests began, in seconds since 1970; what was loaded before is none of its affairs.
+  static let start = Int(Date().timeIntervalSince1970)
+
+  /// Kernel ids of programs and links.
+  struct Identifiers: Equatable {
+    var programs: Set<Int> = []
+    var links: Set<Int> = []
+    var isEmpty: Bool { programs.isEmpty && links.isEmpty }
+  }
+
+  /// What a process holds by its descriptors.
+  static func held(by processID: Int32) -> Identifiers {
+    var held = Identifiers()
+    let directory = "/proc/\(processID)/fdinfo"
+    for entry in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
+      let text = String(decoding: contents(of: "\(directory)/\(entry)"), as: UTF8.self)
+      for line in text.split(separator: "\n") {
+        let fields = line.split(separator: ":")
+        guard fields.count == 2, let id = Int(fields[1].filter(\.isNumber)) else { continue }
+        if fields[0] == "prog_id" { held.programs.insert(id) }
+        if fields[0] == "link_id" { held.links.insert(id) }
+      }
+    }
+    return held
+  }
+
+  /// What of these is still in the kernel.
+  static func remaining(of ids: Identifiers) throws -> Identifiers {
+    let programs = try list("prog").compactMap { $0["id"] as? Int }
+    let links = try list("link").compactMap { $0["id"] as? Int }
+    return Identifiers(
+      programs: ids.programs.intersection(programs), links: ids.links.intersection(links))
+  }
+
+  /// Waits, for 5 seconds at most, until nothing of these is left; the kernel cleans up in its own time.
+  static func remainingForGood(of ids: Identifiers) throws -> Identifiers {
+    try settled { try remaining(of: ids) } until: { $0.isEmpty }
+  }
+
+  /// Names of our programs that no process holds. Other runs of leaktrace may be under way; theirs are held.
+  static func orphans() throws -> [String] {
+    try settled {
+      let programs = try list("prog").filter { program in
+        program["loaded_at"] as? Int ?? 0 > start
+          && ours.contains { $0.prefix(15) == (program["name"] as? String ?? "").prefix(15) }
+      }
+      if programs.isEmpty { return [] }
+      var heldByAll: Set<Int> = []
+      for entry in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
+        if let processID = Int32(entry) { heldByAll.formUnion(held(by: processID).programs) }
+      }
+      return programs.filter { !heldByAll.contains($0["id"] as? Int ?? 0) }
+        .compactMap { $0["name"] as? String }
+    } until: {
+      $0.isEmpty
+    }
+  }
+
+  private static func settled<Value>(_ value: () throws -> Value, until isDone: (Value) -> Bool) throws
+    -> Value
+  {
+    let end = secondsNow() + 5
+    while true {
+      let found = try value()
+      if isDone(found) || secondsNow() > end { return found }
+      usleep(100_000)
+    }
+  }
+
+  private static func list(_ kind: String) throws -> [[String: Any]] {
+    let bpftool = findTool("bpftool") ?? "/usr/sbin/bpftool"
+    let output = try run([bpftool, "-j", kind, "show"])
+    return try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [[String: Any]] ?? []
+  }
+}
