@@ -2,7 +2,7 @@
 #pragma once
 
 // Reads a window of the stack at scratch->wanted_start that holds at least all up to scratch->wanted_end.
-__noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
+static __always_inline int lt_unwind_read_window(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
   if (!scratch || !cache)
@@ -34,6 +34,9 @@ __noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
   }
   return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
 }
+
+// The same as a function, for the slow paths.
+__noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) { return lt_unwind_read_window(scratch); }
 
 // Takes the two words of a frame record at `address`, if one can be there.
 static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {

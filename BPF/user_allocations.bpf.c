@@ -126,6 +126,11 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
     state->stack_pointer = 0;
   }
 
+  // A request that cannot be met makes operator new throw, and an exception cannot pass a replaced return address.
+  if (cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_MAY_THROW && size > configuration.largest_safe_request) {
+    count_one(LT_COUNTER_UNSAFE_CALLS);
+    return false;
+  }
   bool records = can_succeed && !is_filtered(size);
   if (can_succeed && !records)
     count_one(LT_COUNTER_FILTERED_BLOCKS);

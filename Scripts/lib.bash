@@ -90,16 +90,22 @@ wait_until() {
   done
 }
 
-# Builds the one binary that needs nothing of its host, and sets $leaktrace to it.
-build_release() {
-  local log=.build/release.log
-  mkdir -p .build
-  # The linker warns of functions of the static C library that leaktrace never calls: shown only when it fails.
-  if ! swift build -c release --product leaktrace -Xswiftc -static-executable \
-    -Xlinker --gc-sections -Xlinker -s >"$log" 2>&1; then
+# quietly COMMAND…: shows what the command prints only when it fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1; then
     cat "$log" >&2
-    fail "the release build failed"
+    rm -f "$log"
+    fail "'$*' failed"
   fi
+  rm -f "$log"
+}
+
+# Builds the one binary that needs nothing of its host, and sets $leaktrace to it. Quietly, because the linker warns of
+# functions of the static C library that leaktrace never calls.
+build_release() {
+  quietly swift build -c release --product leaktrace -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
   leaktrace=$(swift build -c release --show-bin-path)/leaktrace
 }
 

@@ -86,7 +86,9 @@ extension AllocationTracer {
   /// Makes processes wait for us where the object's code forks or changes the list of loaded objects.
   ///
   /// On every process that runs this code, because children are to be caught before they have probes of their own;
-  /// those that are not traced pass at the cost of one trap per fork or load.
+  /// those that are not traced pass at the cost of one trap per fork or load. A program that reads its own code, as
+  /// valgrind does with what it runs, meets a breakpoint there; so only the traced process is probed when children
+  /// are not followed.
   func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
     let identity = ObjectIdentity(device: object.device, inode: object.inode)
     guard holdLinks[identity] == nil else { return }
@@ -108,7 +110,8 @@ extension AllocationTracer {
       case .session:
         links.append(
           try Link.uprobes(
-            program, kind: .entry, path: opened.path, places: [target], processID: 0))
+            program, kind: .entry, path: opened.path, places: [target],
+            processID: configuration.followsForks ? 0 : process.processID))
       case .perf:
         links.append(
           try Link.perfUprobe(
@@ -116,7 +119,11 @@ extension AllocationTracer {
             processID: process.processID))
       }
     }
-    if programs.method == .session { holdLinks[identity] = links } else { process.links += links }
+    if programs.method == .session, configuration.followsForks {
+      holdLinks[identity] = links
+    } else {
+      process.links += links
+    }
   }
 
   /// Where in the probe's file the places of one role are.

@@ -47,6 +47,7 @@ extension AllocationTracer {
     }
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
+    reclaimSites()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -88,6 +89,8 @@ extension AllocationTracer {
       tables.finishWaitingChild()
     }
     guard let parent = processOfSlot[parentSlot], running[child] == nil else { return }
+    // On kernels whose programs cannot hold it, the child runs already.
+    if programs.method == .perf { unheldChildren += 1 }
     do {
       let process = try enter(processID: child, parent: parent)
       process.examinedObjects = parent.examinedObjects
@@ -109,10 +112,29 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.ledger = MappingLedger()
+    process.retiredBytes = 0
+    process.retiredCount = 0
     process.ownershipOfSite = [:]
     process.programBreak = 0
     process.examinedObjects = []
     name(process)
+  }
+
+  /// Gives back what belongs to stacks with nothing outstanding, when the table of sites fills.
+  func reclaimSites() {
+    reclamation.run(
+      tables: tables, capacity: configuration.maximumSites, now: monotonicNanoseconds(),
+      isKept: { site, index in
+        guard let process = processOfSlot[site.process_slot] else { return false }
+        return process.ledger.totals[UInt32(index)] != nil
+      },
+      retire: { site in
+        guard let process = processOfSlot[site.process_slot],
+          process.generation == site.process_generation
+        else { return }
+        process.retiredBytes += site.allocated_bytes
+        process.retiredCount += site.allocated_count
+      })
   }
 
   /// Processes are held for a tenth of the time at most, with 10 s in hand for a burst of forks; whoever comes when that

@@ -100,6 +100,12 @@ extension AllocationTracer {
     for process in processes {
       let id = ObjectIdentifier(process)
       var total = totals[id] ?? Report.Totals()
+      let retired = Tally(
+        bytes: process.retiredBytes,
+        count: configuration.isSampling
+          ? process.retiredCount >> UInt64(LT_COUNT_UNIT_SHIFT) : process.retiredCount)
+      total.allocated += retired
+      total.freed += retired
       total.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
       if configuration.isSampling {
         total.outstandingBytesStandardError = variances[id, default: 0].squareRoot()
@@ -189,7 +195,8 @@ extension AllocationTracer {
 
   /// Every cause of loss with its count, 0 included.
   package func lossCounters() -> [Report.LossCounter] {
-    let values = tables.counterValues()
+    var values = tables.counterValues()
+    values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += unheldChildren
     return (0..<Int32(LT_COUNTER_MAX.rawValue)).filter { ctrace_counter_is_loss($0) }.map {
       Report.LossCounter(
         name: String(cString: ctrace_counter_name($0)),

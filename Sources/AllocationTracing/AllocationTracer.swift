@@ -18,6 +18,8 @@ package final class AllocationTracer {
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
   var lastRefill: UInt64 = 0
+  /// Children that ran before their probes were on because nothing could hold them.
+  var unheldChildren: UInt64 = 0
   var lifecycleLinks: [Link] = []
 
   /// Every process of the trace in order of appearance, ended ones included.
@@ -46,6 +48,7 @@ package final class AllocationTracer {
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
   var replacedImages: [Report.ProcessTotals] = []
+  var reclamation = SiteReclamation()
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
 

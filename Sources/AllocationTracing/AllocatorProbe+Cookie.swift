@@ -8,6 +8,9 @@ extension AllocatorProbe {
     if function.traits.contains(.mayNest) {
       cookie |= UInt64(LT_COOKIE_MAY_NEST) << UInt64(LT_COOKIE_FLAGS_SHIFT)
     }
+    if case .returnProbeDespiteExceptions = returns {
+      cookie |= UInt64(LT_COOKIE_MAY_THROW) << UInt64(LT_COOKIE_FLAGS_SHIFT)
+    }
     if case .returnInstructions = returns {
       cookie |= UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
     }

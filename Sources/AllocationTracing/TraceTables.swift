@@ -88,13 +88,51 @@ package final class TraceTables {
       freedStacks.insert(table[index].stack_hash)
       table[index] = lt_site()
     }
+    removeStacks(freedStacks)
+  }
+
+  /// Forgets stacks, except those that a site still names.
+  func removeStacks(_ candidates: Set<UInt64>) {
+    guard !candidates.isEmpty else { return }
+    var unused = candidates
+    let table = sites.bytes.bindMemory(to: lt_site.self)
     for index in 0..<siteCount where table[index].key != 0 {
-      freedStacks.remove(table[index].stack_hash)
+      unused.remove(table[index].stack_hash)
     }
-    for hash in freedStacks {
+    for hash in unused {
       for map in stacks { map.remove(hash) }
       knownStacks[hash] = nil
     }
+  }
+
+  /// How many sites are in use.
+  var usedSites: Int {
+    let table = sites.bytes.bindMemory(to: lt_site.self)
+    return (0..<siteCount).count { table[$0].key != 0 }
+  }
+
+  func site(at index: Int) -> lt_site { sites.bytes.bindMemory(to: lt_site.self)[index] }
+
+  /// Makes a site one that programs do not find: their keys are odd. False when it is hidden already.
+  func hideSite(_ index: Int) -> Bool {
+    let site = sites.bytes.bindMemory(to: lt_site.self).baseAddress! + index
+    let key = site.pointee.key
+    return key & 1 == 1 && ctrace_compare_exchange(&site.pointee.key, key, key & ~1)
+  }
+
+  func showSite(_ index: Int) {
+    let site = sites.bytes.bindMemory(to: lt_site.self).baseAddress! + index
+    _ = ctrace_compare_exchange(&site.pointee.key, site.pointee.key, site.pointee.key | 1)
+  }
+
+  /// Makes room: everything but the key first, which is what says that the place is free.
+  func emptySite(_ index: Int) {
+    let site = sites.bytes.bindMemory(to: lt_site.self).baseAddress! + index
+    let key = site.pointee.key
+    var empty = lt_site()
+    empty.key = key
+    site.pointee = empty
+    _ = ctrace_compare_exchange(&site.pointee.key, key, 0)
   }
 
   // MARK: Blocks

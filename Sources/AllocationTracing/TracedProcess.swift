@@ -27,6 +27,9 @@ package final class TracedProcess {
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0
+  /// What sites that were given back had allocated, and freed again. In the units of the kernel's counts.
+  var retiredBytes: UInt64 = 0
+  var retiredCount: UInt64 = 0
   /// Addresses of the probed allocator functions and of the dynamic loader: what they map is not the program's own.
   var allocatorCode: [Range<UInt64>] = []
   /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.

@@ -31,6 +31,6 @@ import Testing
     #expect(throws: ElfError.unreadable(name: "/nonexistent", operation: "open", code: ENOENT)) {
       try ElfFile(path: "/nonexistent")
     }
-    #expect(throws: ElfError.notELF(name: "/etc/services")) { try ElfFile(path: "/etc/services") }
+    #expect(throws: ElfError.notELF(name: "/etc/passwd")) { try ElfFile(path: "/etc/passwd") }
   }
 }

@@ -24,6 +24,8 @@
 #define LT_COOKIE_RETURNS_BY_SITE 0x02
 // The place is such a return instruction.
 #define LT_COOKIE_AT_RETURN 0x04
+// The function may throw although its return address is replaced, which ends the process.
+#define LT_COOKIE_MAY_THROW 0x08
 
 enum lt_function_kind {
   LT_ALLOCATE = 1,             // first: size
@@ -141,6 +143,7 @@ _Static_assert(sizeof(struct lt_process) == 56, "wire layout");
   X(THREAD_STATE_REFUSED, "thread_state_refused", 1, "calls not followed because a thread's state had no memory")    \
   X(SCRATCH_BUSY, "scratch_busy", 1, "blocks not recorded because every scratch buffer of the CPU was in use")       \
   X(ABANDONED_CALLS, "abandoned_calls", 1, "calls into an allocator that never returned (longjmp, exception)")       \
+  X(UNSAFE_CALLS, "unsafe_calls", 1, "calls for more memory than there is, not followed because they may throw")     \
   X(UNREADABLE_RESULT, "unreadable_results", 1, "blocks whose address could not be read back from the caller")       \
   X(EVENTS_LOST, "events_lost", 1, "events for user space dropped because the ring buffer was full")                 \
   X(LATE_FORKS, "late_forks", 1, "forked processes that ran before their probes were attached")                      \
@@ -176,10 +179,11 @@ struct lt_configuration {
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
   __u32 reserved;
+  __u64 largest_safe_request;  // more than this is likely to fail, and a function that may throw not to be followed
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
 };
-_Static_assert(sizeof(struct lt_configuration) == 56 + 4 * 257 + 4 * 1025, "wire layout");
+_Static_assert(sizeof(struct lt_configuration) == 64 + 4 * 257 + 4 * 1025, "wire layout");
 
 // Shared words that both halves change atomically.
 struct lt_globals {
