@@ -46,7 +46,11 @@ enum KernelPrograms {
 
   /// Waits, for 5 seconds at most, until nothing of these is left; the kernel cleans up in its own time.
   static func remainingForGood(of ids: Identifiers) throws -> Identifiers {
-    try settled { try remaining(of: ids) } until: { $0.isEmpty }
+    try settled {
+      try remaining(of: ids)
+    } until: {
+      $0.isEmpty
+    }
   }
 
   /// Names of our programs that no process holds. Other runs of leaktrace may be under way; theirs are held.
