@@ -181,8 +181,11 @@ static __noinline void hold_until_turn(void) {
 static __noinline void hold_until_answered(__u32 slot, __u64 change) {
   struct hold hold = {.subject = slot, .awaited_answer = change};
   HOLD(hold, wait_for_answer)
-  if (!hold.is_over)
-    count_one(LT_COUNTER_LATE_LOADS);
+  if (hold.is_over)
+    return;
+  count_one(LT_COUNTER_LATE_LOADS);
+  // What is known of its mappings may be of objects that are gone.
+  lt_unwind_forget(slot);
 }
 
 // After the system call of the C library's fork. The child waits for its probes. A traced parent waits while more than

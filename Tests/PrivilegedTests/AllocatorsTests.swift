@@ -79,12 +79,10 @@ extension Privileged {
       let program = try TracedProgram(
         [Programs.compile("operators.cpp", ["-fno-builtin"])], environment: ["LD_PRELOAD": allocator.path])
       let attachment = try Attachment(to: program)
-      withKnownIssue("operator new that jumps to a slow path is seen by a return probe, which no exception passes") {
-        try program.step()
-        let report = try attachment.interrupt()
-        for expected in OperatorsTests.cases {
-          #expect(report.outstanding(in: "case_\(expected.name)()") == expected.outstanding, "\(expected.name)")
-        }
+      try program.step()
+      let report = try attachment.interrupt()
+      for expected in OperatorsTests.cases {
+        #expect(report.outstanding(in: "case_\(expected.name)()") == expected.outstanding, "\(expected.name)")
       }
     }
 
