@@ -121,8 +121,8 @@ bench_overhead() {
         value=$(cat "$scratch/value")
         if [[ $value =~ ^[0-9.]+$ ]]; then
           echo "$value" >>"$scratch/overhead-$index"
-        else
-          mv "$scratch/reason" "$scratch/no-$index" 2>/dev/null || : >"$scratch/no-$index"
+        elif [ -e "$scratch/reason" ]; then
+          mv "$scratch/reason" "$scratch/no-$index"
         fi
       fi
     done
@@ -146,7 +146,7 @@ overhead_table() {
       awk -v label="$label" -v value="$value" -v untraced="$untraced" -v full="$full" 'BEGIN {
         printf "%-54s %10.1f %10.1f %8.2f\n", label, value, value - untraced, (value - untraced) / (full - untraced) }'
     else
-      printf '%-54s %s\n' "$label" "does not run here: $(cut -c 1-110 "$scratch/no-$index")"
+      printf '%-54s %s\n' "$label" "does not run here: $(cut -c 1-110 "$scratch/no-$index" 2>/dev/null)"
     fi
     index=$((index + 1))
   done
