@@ -15,6 +15,8 @@ extension Privileged {
       var reallocatesToZero = false
       /// operator new ends the program instead of throwing.
       var abortsOnExhaustion = false
+      /// Calls in operators.cpp that leave the allocator's own operator new by an exception.
+      var throwingCalls: UInt64 = 0
 
       var testDescription: String { name }
       var path: String { "/usr/lib/x86_64-linux-gnu/\(file)" }
@@ -22,8 +24,8 @@ extension Privileged {
     }
 
     static let preloaded = [
-      Preloaded(name: "jemalloc", file: "libjemalloc.so.2", roundsPvalloc: false),
-      Preloaded(name: "tcmalloc", file: "libtcmalloc_minimal.so.4"),
+      Preloaded(name: "jemalloc", file: "libjemalloc.so.2", roundsPvalloc: false, throwingCalls: 50),
+      Preloaded(name: "tcmalloc", file: "libtcmalloc_minimal.so.4", throwingCalls: 100),
       Preloaded(
         name: "mimalloc", file: "libmimalloc.so.2.0", reallocatesToZero: true, abortsOnExhaustion: true),
     ]
@@ -81,9 +83,21 @@ extension Privileged {
       let attachment = try Attachment(to: program)
       try program.step()
       let report = try attachment.interrupt()
+      var outstanding = Blocks(0, 0)
+      var allocated = Blocks(0, 0)
       for expected in OperatorsTests.cases {
         #expect(report.outstanding(in: "case_\(expected.name)()") == expected.outstanding, "\(expected.name)")
+        outstanding += expected.outstanding
+        allocated += expected.allocated
       }
+      // The operator that may not throw returns a null pointer without an exception inside.
+      allocated.bytes -= 136
+      allocated.count -= 1
+      #expect(report.totals.outstanding == outstanding)
+      #expect(report.totals.allocated == allocated)
+      #expect(report.totals.unmatchedFrees == 0)
+      // 50 calls of each operator that throws by itself, for more than a machine has.
+      #expect(report.losses == ["unsafe_calls": allocator.throwingCalls])
     }
 
     // MARK: C libraries and ways to link
