@@ -5,7 +5,7 @@ import ProcessImage
 import TraceModel
 
 extension AllocationTracer {
-  /// Handles every event that waits. Returns whether the set of processes changed.
+  /// Handles every event that waits.
   package func handleEvents() {
     refillHoldBudget()
     var toRefresh: [ObjectIdentifier: TracedProcess] = [:]

@@ -103,7 +103,6 @@ package final class AllocationTracer {
   /// Whether any process that the user named still runs.
   package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
 
-  package func runningProcess(_ processID: Int32) -> TracedProcess? { running[processID] }
   func process(slot: UInt32) -> TracedProcess? { processOfSlot[slot] }
 
   // MARK: Attaching

@@ -18,14 +18,11 @@ final class ProbePrograms {
   let object: BPFObject
   let lifecycle: BPFObject
   let method: Method
-  /// Whether `free` goes through a multi link.
-  let usesMultiForFree: Bool
 
-  private init(object: BPFObject, lifecycle: BPFObject, method: Method, usesMultiForFree: Bool) {
+  private init(object: BPFObject, lifecycle: BPFObject, method: Method) {
     self.object = object
     self.lifecycle = lifecycle
     self.method = method
-    self.usesMultiForFree = usesMultiForFree
   }
 
   struct Sizes {
@@ -96,7 +93,7 @@ final class ProbePrograms {
     try openLifecycle.setLoaded(!isSession, program: "loader_changed")
     let lifecycle = try openLifecycle.load()
     return ProbePrograms(
-      object: object, lifecycle: lifecycle, method: method, usesMultiForFree: isSession)
+      object: object, lifecycle: lifecycle, method: method)
   }
 
   private static func values(
