@@ -55,12 +55,15 @@ let package = Package(
         "CProcessControl",
       ],
       swiftSettings: strict),
+    .target(
+      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
+      swiftSettings: strict),
     .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "ReportFormats", "CProcessControl",
+        "LeakAnalysis", "ReportFormats", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -90,6 +93,8 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
+    .testTarget(
+      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
       swiftSettings: strict),

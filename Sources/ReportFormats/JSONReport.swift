@@ -132,7 +132,7 @@ package enum JSONReport {
           $0.member("address", hexadecimal(allocation.address))
           $0.member("size", allocation.sizeInBytes)
           $0.member("age_seconds", allocation.age)
-          $0.member("verdict", (allocation.verdict ?? .unchecked).rawValue)
+          $0.member("verdict", (allocation.verdict?.kind ?? .unchecked).rawValue)
         }
       }
     }

@@ -46,7 +46,7 @@ extension TextRenderer {
       var line =
         "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
         + " age = \(milliseconds(allocation.age)) ms"
-      if let verdict = allocation.verdict, verdict != .unchecked {
+      if let verdict = allocation.verdict?.kind, verdict != .unchecked {
         line += " " + words(for: verdict)
       }
       output.line(line)

@@ -14,13 +14,19 @@ package struct OutstandingAllocation: Hashable, Sendable {
   /// Time since it was allocated, at the moment of the snapshot.
   package var age: Duration
   /// How sure it is that the block is leaked; nil when no leak check ran.
-  package var verdict: VerdictKind?
+  package var verdict: BlockVerdict?
+  /// The first bytes of the block, when they were asked for.
+  package var firstBytes: [UInt8]
 
-  package init(address: UInt64, sizeInBytes: UInt64, age: Duration, verdict: VerdictKind? = nil) {
+  package init(
+    address: UInt64, sizeInBytes: UInt64, age: Duration, verdict: BlockVerdict? = nil,
+    firstBytes: [UInt8] = []
+  ) {
     self.address = address
     self.sizeInBytes = sizeInBytes
     self.age = age
     self.verdict = verdict
+    self.firstBytes = firstBytes
   }
 }
 
@@ -87,6 +93,12 @@ package struct AllocationSite: Sendable {
   /// Named frames of `stack`, leaf first; empty until symbolized.
   package var frames: [Frame]
   package var verdicts: [VerdictKind: Tally]
+  /// What is lost with this site's definitely and possibly lost blocks: blocks that only they refer to.
+  package var keeps = Tally()
+  /// Reachable blocks that only an interpreter's own heap refers to, by that heap.
+  package var holders: [String: Tally] = [:]
+  /// nil when the run was too short to say anything.
+  package var growth: GrowthEvidence?
   /// Filled only when single blocks were asked for (`-a`).
   package var allocations: [OutstandingAllocation]
 

@@ -12,6 +12,12 @@ package struct Report: Sendable {
   package var loss: [LossCounter]
   /// Largest outstanding bytes first unless sorted otherwise.
   package var sites: [AllocationSite]
+  /// One entry per process that was checked for leaks; empty when no check was asked for.
+  package var leakChecks: [LeakCheckSummary] = []
+  /// Suppressions that matched something.
+  package var suppressions: [SuppressionUse] = []
+  /// One entry per running process whose allocators could be looked at.
+  package var retention: [RetentionSummary] = []
   /// Sentences for the reader: what could not be done and what follows from it.
   package var notes: [String]
 

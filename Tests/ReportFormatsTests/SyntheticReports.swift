@@ -76,7 +76,7 @@ enum SyntheticReports {
         allocations: [
           OutstandingAllocation(
             address: 0x7f12_3456_7890, sizeInBytes: 5_242_880, age: .milliseconds(9_500),
-            verdict: .definitelyLost)
+            verdict: BlockVerdict(kind: .definitelyLost))
         ]),
       AllocationSite(
         processID: 4242, allocationClass: .mapping, allocator: "mmap",
