@@ -7,19 +7,24 @@ import Synchronization
 /// To the kernel a tracer is a thread, and whatever it still traces when it ends is let go: also threads that could not be
 /// let go while it ran because they never came to a stop.
 package final class TracerThread: @unchecked Sendable {
-  /// What the thread is to do next, or nil to end.
+  /// Something to do for the thread, and somebody who waits until it is done.
   private final class Job: @unchecked Sendable {
-    let run: () -> Void
+    private var body: (() -> Void)?
     private var finished = sem_t()
 
-    init(_ run: @escaping () -> Void) {
-      self.run = run
+    init(_ body: @escaping () -> Void) {
+      self.body = body
       sem_init(&finished, 0, 0)
     }
 
     deinit { sem_destroy(&finished) }
 
-    func finish() { sem_post(&finished) }
+    func run() {
+      body?()
+      // Whoever waits must find the closure gone.
+      body = nil
+      sem_post(&finished)
+    }
 
     func wait() { while sem_wait(&finished) != 0 {} }
   }
@@ -91,10 +96,7 @@ package final class TracerThread: @unchecked Sendable {
         return (state.jobs, state.isEnding)
       }
       if hasNews { onNews?() }
-      for job in jobs {
-        job.run()
-        job.finish()
-      }
+      for job in jobs { job.run() }
       if isEnding { return }
     }
   }
