@@ -124,6 +124,17 @@ int cprocess_open_process(pid_t process) {
   return descriptor < 0 ? -errno : (int)descriptor;
 }
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+int cprocess_open_thread(pid_t thread) {
+  long descriptor = syscall(SYS_pidfd_open, thread, PIDFD_THREAD);
+  if (descriptor < 0 && errno == EINVAL)
+    descriptor = syscall(SYS_pidfd_open, thread, 0);
+  return descriptor < 0 ? -errno : (int)descriptor;
+}
+
 int cprocess_next_signal(int descriptor) {
   struct signalfd_siginfo info;
   return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;

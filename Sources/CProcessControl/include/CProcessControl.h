@@ -32,6 +32,8 @@ int cprocess_read_syscall(pid_t process, cprocess_syscall *out);
 // Process-wide descriptors for signals and processes. −errno on failure.
 int cprocess_signal_descriptor(const int *signals, int count);
 int cprocess_open_process(pid_t process);
+// Before Linux 6.9 only for the first thread of a process; others give −EINVAL or −ENOENT.
+int cprocess_open_thread(pid_t thread);
 
 // Reads one pending signal's number from a signal descriptor; 0 when there is none.
 int cprocess_next_signal(int descriptor);
