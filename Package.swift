@@ -51,7 +51,7 @@ let package = Package(
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
         "CProcessControl",
       ],
       swiftSettings: strict),

@@ -114,17 +114,22 @@ package struct OutstandingHistory: Sendable {
 
   /// How the run of a process divides into windows and ages; nil before the first tick in it.
   ///
-  /// - Parameter beginning: when the process, or its present program, began to be traced (CLOCK_MONOTONIC nanoseconds).
-  package func clock(since beginning: UInt64) -> GrowthClock? {
-    let windows = (0..<windowCount).filter { tickTimes[$0] >= max(beginning, 1) }
+  /// - Parameters:
+  ///   - beginning: when the process, or its present program, began to be traced (CLOCK_MONOTONIC nanoseconds).
+  ///   - end: when the process ended; nil while it runs.
+  package func clock(since beginning: UInt64, until end: UInt64? = nil) -> GrowthClock? {
+    let windows = (0..<windowCount).filter {
+      tickTimes[$0] >= max(beginning, 1) && tickTimes[$0] <= end ?? .max
+    }
     guard let first = windows.first, let last = windows.last else { return nil }
     let run = tickTimes[last] - min(tickTimes[last], beginning)
     // The youngest tenth is left out by whole windows: that is where allocations were counted.
     let oldEnough = windows.last { tickTimes[$0] <= tickTimes[last] - run / 10 }
     return GrowthClock(
-      origin: start, windowLength: windowLength, windows: windows, run: run,
-      startupEnd: max(beginning &+ run / 10, tickTimes[first]), lastOldWindow: oldEnough,
-      oldEnd: oldEnough.map { tickTimes[$0] } ?? 0)
+      windows: windows, run: run, lastOldWindow: oldEnough,
+      ages: GrowthAges(
+        origin: start, windowLength: windowLength, startupEnd: max(beginning &+ run / 10, tickTimes[first]),
+        oldEnd: oldEnough.map { tickTimes[$0] } ?? 0))
   }
 
   /// The series of one site, which may have been known by several indices; nil when it never held memory at a tick.
@@ -154,19 +159,24 @@ package struct OutstandingHistory: Sendable {
   }
 }
 
-/// The windows of one process's run, and which ages are its beginning and its youngest tenth.
+/// How one process's run divides into windows.
 package struct GrowthClock: Sendable {
-  /// CLOCK_MONOTONIC nanoseconds of the beginning of window 0.
-  package var origin: UInt64
-  package var windowLength: UInt64
   /// Those in which the process was looked at, rising.
   package var windows: [Int]
   /// Nanoseconds from the beginning of the process's trace to the last tick.
   package var run: UInt64
-  /// Blocks born until then belong to the start-up: the first tenth of the run.
-  package var startupEnd: UInt64
   /// The last window that is not of the youngest tenth.
   package var lastOldWindow: Int?
+  package var ages: GrowthAges
+}
+
+/// What a block's time of birth means in one process's run. Small, because every block is asked.
+package struct GrowthAges: Sendable {
+  /// CLOCK_MONOTONIC nanoseconds of the beginning of window 0.
+  package var origin: UInt64
+  package var windowLength: UInt64
+  /// Blocks born until then belong to the start-up: the first tenth of the run.
+  package var startupEnd: UInt64
   /// Blocks born until then are not of the youngest tenth.
   package var oldEnd: UInt64
 

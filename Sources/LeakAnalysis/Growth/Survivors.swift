@@ -12,14 +12,14 @@ package struct Survivors: Hashable, Sendable {
   package init() {}
 
   /// - Parameters:
+  ///   - bytes: the block's size, times the number of blocks that a sampled one stands for.
+  ///   - count: that number.
   ///   - time: of the block's birth, CLOCK_MONOTONIC nanoseconds.
-  ///   - weight: how many blocks a sampled one stands for.
-  package mutating func add(sizeInBytes: UInt64, time: UInt64, weight: Double = 1, clock: GrowthClock) {
-    windows |= 1 << UInt64(clock.window(of: time))
-    let size = Double(sizeInBytes) * weight
-    bytes += size
-    count += weight
-    if time <= clock.startupEnd { startupBytes += size }
-    if time <= clock.oldEnd { oldCount += weight }
+  package mutating func add(bytes: Double, count: Double = 1, time: UInt64, ages: GrowthAges) {
+    windows |= 1 << UInt64(ages.window(of: time))
+    self.bytes += bytes
+    self.count += count
+    if time <= ages.startupEnd { startupBytes += bytes }
+    if time <= ages.oldEnd { oldCount += count }
   }
 }

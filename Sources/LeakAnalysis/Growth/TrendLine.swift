@@ -20,45 +20,36 @@ package struct TrendLine: Hashable, Sendable {
   ///   - allowsForMemory: whether neighbouring points depend on each other.
   /// - Returns: nil for fewer than 3 points.
   package init?(x: [Double], y: [Double], deviations: Double = 1.959964, allowsForMemory: Bool = true) {
-    let count = x.count
-    guard count >= 3, y.count == count else { return nil }
-    var slopes: [Double] = []
-    slopes.reserveCapacity(count * (count - 1) / 2)
-    for first in 0..<count {
-      for second in first + 1..<count {
-        slopes.append((y[second] - y[first]) / (x[second] - x[first]))
-      }
+    guard var slopes = PairwiseSlopes(x: x, y: y) else { return nil }
+    slope = slopes.median
+    // Most sites do not change at all.
+    if slopes.areAllZero {
+      lower = 0
+      upper = 0
+      return
     }
-    let total = slopes.count
-    let middle = slopes.selected(total / 2)
-    // What lies before the selected place is not greater.
-    let slope = total % 2 == 1 ? middle : (middle + slopes[..<(total / 2)].max()!) / 2
-    self.slope = slope
-
     var variance = Self.kendallVariance(of: y)
+    var drift: ClosedRange<Double>?
     if allowsForMemory {
-      let residuals = zip(x, y).map { $1 - slope * $0 }
-      let inflation = Self.inflation(residuals, scale: y.greatestMagnitude)
-      if inflation > Self.wandering, let drift = Self.drift(x: x, y: y, deviations: deviations) {
+      let slope = slope
+      let inflation = Self.inflation(zip(x, y).map { $1 - slope * $0 }, scale: y.greatestMagnitude)
+      variance *= inflation
+      // How alike neighbours are cannot be told of few points.
+      if inflation > Self.wandering || x.count < Self.few { drift = Self.drift(x: x, y: y, deviations: deviations) }
+      if inflation > Self.wandering, let drift {
         lower = min(drift.lowerBound, slope)
         upper = max(drift.upperBound, slope)
         return
       }
-      variance *= inflation
     }
-    let width = deviations * variance.squareRoot()
-    let below = ((Double(total) - width) / 2).rounded(.down)
-    let above = ((Double(total) + width) / 2).rounded(.up)
-    lower = below < 1 ? -.infinity : slopes.selected(Int(below) - 1)
-    upper = above + 1 > Double(total) ? .infinity : slopes.selected(Int(above))
-    if width == 0 {
-      lower = slope
-      upper = slope
-    }
+    let interval = slopes.interval(width: deviations * variance.squareRoot())
+    lower = min(interval.lower, drift?.lowerBound ?? .infinity)
+    upper = max(interval.upper, drift?.upperBound ?? -.infinity)
   }
 
   /// Above this, where neighbours are alike with r = 0.6, a series counts as one that wanders.
   private static let wandering = 4.0
+  private static let few = 32
 
   /// Variance of Kendall's statistic where there is no trend, with the correction for equal values (Sen 1968).
   private static func kendallVariance(of y: [Double]) -> Double {
@@ -104,6 +95,43 @@ package struct TrendLine: Hashable, Sendable {
     let quantile: Double = deviations * (1 + 1.35 / count)
     let width: Double = quantile * (widened / count).squareRoot()
     return mean - width...mean + width
+  }
+}
+
+/// The slopes between all pairs of points.
+private struct PairwiseSlopes {
+  private var values: [Double] = []
+  let median: Double
+  let areAllZero: Bool
+
+  init?(x: [Double], y: [Double]) {
+    let count = x.count
+    guard count >= 3, y.count == count else { return nil }
+    areAllZero = y.allSatisfy { $0 == y[0] }
+    if areAllZero {
+      median = 0
+      return
+    }
+    values.reserveCapacity(count * (count - 1) / 2)
+    for first in 0..<count {
+      for second in first + 1..<count { values.append((y[second] - y[first]) / (x[second] - x[first])) }
+    }
+    let half = values.count / 2
+    let middle = values.selected(half)
+    // What lies before the selected place is not greater.
+    median = values.count % 2 == 1 ? middle : (middle + values[..<half].max()!) / 2
+  }
+
+  /// Those between which the statistic has the given width.
+  mutating func interval(width: Double) -> (lower: Double, upper: Double) {
+    if width == 0 { return (median, median) }
+    let count = Double(values.count)
+    let below = ((count - width) / 2).rounded(.down)
+    let above = ((count + width) / 2).rounded(.up)
+    return (
+      below < 1 ? -.infinity : values.selected(Int(below) - 1),
+      above + 1 > count ? .infinity : values.selected(Int(above))
+    )
   }
 }
 

@@ -100,7 +100,7 @@ import Testing
     let clock = try #require(history.clock(since: 10 * Self.second))
     #expect(clock.windows == Array(10..<20))
     #expect(clock.run == 9 * Self.second + 1)
-    #expect(clock.startupEnd == 10 * Self.second + (9 * Self.second + 1) / 10)
+    #expect(clock.ages.startupEnd == 10 * Self.second + (9 * Self.second + 1) / 10)
     #expect(history.clock(since: 100 * Self.second) == nil)
   }
 
@@ -113,12 +113,12 @@ import Testing
       history.endTick()
     }
     let clock = try #require(history.clock(since: 0))
-    #expect(clock.oldEnd == 89 * Self.second)
+    #expect(clock.ages.oldEnd == 89 * Self.second)
     let series = try #require(history.series(sites: [(0, 1)], clock: clock))
     #expect(series.allocatedWithoutYoungest == 90)
     var survivors = Survivors()
     for second: UInt64 in 0...100 where second % 2 == 0 {
-      survivors.add(sizeInBytes: 64, time: second * Self.second, clock: clock)
+      survivors.add(bytes: 64, time: second * Self.second, ages: clock.ages)
     }
     let evidence = try #require(
       GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: true))

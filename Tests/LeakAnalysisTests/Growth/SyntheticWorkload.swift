@@ -76,7 +76,7 @@ struct SyntheticWorkload {
     else { return nil }
     var survivors = Survivors()
     for block in blocks where block.death >= run {
-      survivors.add(sizeInBytes: UInt64(block.size), time: moment(block.birth), clock: clock)
+      survivors.add(bytes: block.size, time: moment(block.birth), ages: clock.ages)
     }
     return GrowthAnalysis.evidence(
       series: series, survivors: survivors, clock: clock, isTracedFromStart: isTracedFromStart)
