@@ -30,7 +30,7 @@ extension AllocationTracer {
     var gaps: [String] = []
     if process.isForked {
       gaps.append("forked while traced: heap memory from before counts as roots")
-    } else if !process.isTracedFromStart {
+    } else if !process.hasOnlyTracedBlocks {
       gaps.append("attached mid-life: unknown heap counts as roots")
     }
     if configuration.isSampling { gaps.append("only sampled blocks are known: unknown heap counts as roots") }
