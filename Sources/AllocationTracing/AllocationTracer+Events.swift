@@ -111,6 +111,7 @@ extension AllocationTracer {
         abandon(process)
         throw error
       }
+      onNewImage?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
     }
@@ -144,6 +145,7 @@ extension AllocationTracer {
     // Its loader waits for us before any of its code runs, where programs can wait.
     process.hasOnlyTracedBlocks = programs.method == .session && hasLoader(process)
     name(process)
+    onNewImage?(process)
   }
 
   private func hasLoader(_ process: TracedProcess) -> Bool {

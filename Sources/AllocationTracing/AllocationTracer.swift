@@ -45,6 +45,8 @@ package final class AllocationTracer {
   package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
     stack.addresses.map { Frame(address: $0) }
   }
+  /// Called when a child is followed, before it runs, and when a process has started another program.
+  package var onNewImage: ((TracedProcess) -> Void)?
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
