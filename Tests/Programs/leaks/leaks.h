@@ -1,6 +1,7 @@
 // What the programs of this directory share. Each is run with the names of its cases, or `all` for those that can share
-// a process. A case is a function `case_NAME`; what it allocates in threads or handlers comes from functions named
-// `case_NAME__SOMETHING`, so that a stack tells the case. The comment of a case says what becomes of its blocks.
+// a process; `-NAME` leaves one out. A case is a function `case_NAME`; what it allocates in threads or handlers comes from
+// functions named `case_NAME__SOMETHING`, so that a stack tells the case. The comment of a case says what becomes of its
+// blocks.
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -66,10 +67,14 @@ static size_t leak_case_count, leak_case_next;
 static char **leak_case_names;
 
 static int is_wanted(const struct leak_case *entry) {
-  for (char **name = leak_case_names; *name; name++)
+  int wanted = 0;
+  for (char **name = leak_case_names; *name; name++) {
     if (strcmp(*name, entry->name) == 0 || (!entry->alone && strcmp(*name, "all") == 0))
-      return 1;
-  return 0;
+      wanted = 1;
+    if (**name == '-' && strcmp(*name + 1, entry->name) == 0)
+      return 0;
+  }
+  return wanted;
 }
 
 // Runs the cases that are left and ends the process; a case whose frame must live until then calls it.
