@@ -177,6 +177,7 @@ NOINLINE static void fail() {
 LEAK_CASE(exception) {
   try {
     Small *object = new Small;
+    drop(object);
     fail();
     delete object;
   } catch (int) {

@@ -34,7 +34,7 @@ static inline void put(void *object, size_t offset, const void *value) {
 static inline void *get(void *object, size_t offset) { return *(void *volatile *)((char *)object + offset); }
 
 // Below the frame of the caller nothing is left of what ran before.
-NOINLINE static void wipe_stack(void) {
+__attribute__((unused)) NOINLINE static void wipe_stack(void) {
   volatile char waste[64 * 1024];
   for (size_t i = 0; i < sizeof waste; i++)
     waste[i] = 0;
@@ -78,7 +78,7 @@ static int is_wanted(const struct leak_case *entry) {
 }
 
 // Runs the cases that are left and ends the process; a case whose frame must live until then calls it.
-__attribute__((noreturn, noinline)) static void proceed(void) {
+__attribute__((unused, noreturn, noinline)) static void proceed(void) {
   while (leak_case_next < leak_case_count) {
     const struct leak_case *entry = &leak_cases[leak_case_next++];
     if (is_wanted(entry))
