@@ -466,7 +466,7 @@ static const struct leak_case cases[] = {
     CASE_ENTRY(mapping_cut_short), CASE_ENTRY(mapping_gone), CASE_ENTRY(mapping_emptied), CASE_ENTRY(own_break),
     CASE_ENTRY(epoll), CASE_ENTRY(timer), CASE_ENTRY(environment), CASE_ENTRY(open_file), CASE_ENTRY(pipe),
     CASE_ENTRY(stack_stale),
-    // Ended threads before those that live, which would be given their stacks.
+    // Threads that live before those that end, whose stacks they would be given.
     CASE_ENTRY(thread_tls), CASE_ENTRY(thread_key_first), CASE_ENTRY(thread_key_second), CASE_ENTRY(thread_stack),
     CASE_ENTRY(thread_many), CASE_ENTRY(thread_own_stack), CASE_ENTRY(ended_tls), CASE_ENTRY(ended_key),
     CASE_ENTRY(ended_stack), CASE_ENTRY(ended_dropped), CASE_ENTRY(context_suspended), CASE_ENTRY(stack),
