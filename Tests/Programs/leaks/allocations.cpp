@@ -28,7 +28,7 @@ struct alignas(64) Wide {
   uint64_t values[16];
 };
 
-// ---- Operators: one lost and one reachable of each, larger by 8 bytes or one element. --------------------------------
+// ---- Operators: one lost and one reachable of each, larger by 8 bytes or one element. -------------------------------
 LEAK_CASE(new_object) {
   drop(new Small);
   keep(new Small);
@@ -50,7 +50,7 @@ LEAK_CASE(new_aligned) {
   keep(new Wide[2]);
 }
 
-// ---- C from C++: lost. -----------------------------------------------------------------------------------------------
+// ---- C from C++: lost. ----------------------------------------------------------------------------------------------
 LEAK_CASE(duplicated) { drop(strdup("twenty-six characters here")); }
 LEAK_CASE(printed) {
   char *text = nullptr;
@@ -68,7 +68,7 @@ LEAK_CASE(line) {
   text = nullptr;
 }
 
-// ---- Much in use for a moment, little in the end. --------------------------------------------------------------------
+// ---- Much in use for a moment, little in the end. -------------------------------------------------------------------
 // 10 MB go, 10 blocks of 96 bytes are lost.
 LEAK_CASE(peak) {
   std::vector<std::unique_ptr<char[]>> many;
@@ -86,7 +86,7 @@ LEAK_CASE(nothing) {
     map[i] = std::string(50, 'x');
 }
 
-// ---- Containers: in use, lost as an object, or lost from one that stays. ---------------------------------------------
+// ---- Containers: in use, lost as an object, or lost from one that stays. --------------------------------------------
 using Names = std::vector<std::string>;
 
 // The vector object 24, its elements 320, the texts 10 * 51 bytes: 12 reachable.
@@ -130,7 +130,7 @@ LEAK_CASE(hash_lost) {
   drop(map);
 }
 
-// ---- Smart pointers. -------------------------------------------------------------------------------------------------
+// ---- Smart pointers. ------------------------------------------------------------------------------------------------
 struct Knot {
   std::shared_ptr<Knot> other;
   uint64_t payload[4] = {};
@@ -169,7 +169,7 @@ LEAK_CASE(function) {
   drop(new std::function<uint64_t()>([captured] { return captured[0]; }));
 }
 
-// ---- An exception that skips the delete. -----------------------------------------------------------------------------
+// ---- An exception that skips the delete. ----------------------------------------------------------------------------
 NOINLINE static void fail() {
   KEEP_FRAME();
   throw 1;
@@ -184,7 +184,7 @@ LEAK_CASE(exception) {
   }
 }
 
-// ---- A pool that hands out parts of its chunks. ----------------------------------------------------------------------
+// ---- A pool that hands out parts of its chunks. ---------------------------------------------------------------------
 struct Pool {
   std::vector<char *> chunks;
   size_t used = 4096;
@@ -218,7 +218,7 @@ LEAK_CASE(pool_kept) { keep(make_pool()); }
 // 1 lost, 1,005 with it.
 LEAK_CASE(pool_lost) { drop(make_pool()); }
 
-// ---- Globals: what their destructors free is not there at the end. ---------------------------------------------------
+// ---- Globals: what their destructors free is not there at the end. --------------------------------------------------
 // Nothing is left of these.
 static std::vector<std::string> global_vector;
 static std::unique_ptr<Small> global_owner;

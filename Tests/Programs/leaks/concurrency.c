@@ -7,7 +7,7 @@
 
 enum { SIZE = 48 };
 
-// ---- Many threads, much coming and going. ----------------------------------------------------------------------------
+// ---- Many threads, much coming and going. ---------------------------------------------------------------------------
 enum { THREADS = 8, ROUNDS = 5000 };
 static Root kept_lists[THREADS];
 
@@ -38,7 +38,7 @@ LEAK_CASE(contention) {
     require(pthread_join(threads[i], NULL) == 0, 11);
 }
 
-// ---- Children. -------------------------------------------------------------------------------------------------------
+// ---- Children. ------------------------------------------------------------------------------------------------------
 // Runs a function in a child, which then ends.
 static void in_child(void (*function)(void)) {
   pid_t child = fork();

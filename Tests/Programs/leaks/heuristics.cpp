@@ -8,7 +8,7 @@ static void *volatile roots[32];
 static int next_root;
 static void keep(const void *pointer) { roots[next_root++] = const_cast<void *>(pointer); }
 
-// ---- Strings: length, capacity and count before the text. ------------------------------------------------------------
+// ---- Strings: length, capacity and count before the text. -----------------------------------------------------------
 #if _GLIBCXX_USE_CXX11_ABI
 #error "the strings of this program must be the old ones"
 #endif
@@ -40,7 +40,7 @@ LEAK_CASE(string_alike) {
   keep(bytes + 3);
 }
 
-// ---- Arrays of objects with a destructor: their number before them. --------------------------------------------------
+// ---- Arrays of objects with a destructor: their number before them. -------------------------------------------------
 struct WithDestructor {
   NOINLINE ~WithDestructor() { KEEP_FRAME(); }
   uint64_t values[3] = {};
@@ -72,7 +72,7 @@ LEAK_CASE(array_alike) {
   keep(words + 1);
 }
 
-// ---- Objects with several base classes: a pointer to the second one. -------------------------------------------------
+// ---- Objects with several base classes: a pointer to the second one. ------------------------------------------------
 struct First {
   NOINLINE virtual ~First() { KEEP_FRAME(); }
   NOINLINE virtual int one() { return number; }
@@ -105,7 +105,7 @@ LEAK_CASE(second_base_lost) {
   (void)lost;
 }
 
-// ---- Blocks that begin with their own size. --------------------------------------------------------------------------
+// ---- Blocks that begin with their own size. -------------------------------------------------------------------------
 // 8 + 72 bytes reachable.
 LEAK_CASE(length) {
   uint64_t *words = static_cast<uint64_t *>(block(80));

@@ -1,7 +1,7 @@
 // What the programs of this directory share. Each is run with the names of its cases, or `all` for those that can share
-// a process; `-NAME` leaves one out. A case is a function `case_NAME`; what it allocates in threads or handlers comes from
-// functions named `case_NAME__SOMETHING`, so that a stack tells the case. The comment of a case says what becomes of its
-// blocks.
+// a process; `-NAME` leaves one out. A case is a function `case_NAME`; what it allocates in threads or handlers comes
+// from functions named `case_NAME__SOMETHING`, so that a stack tells the case. The comment of a case says what becomes
+// of its blocks.
 #pragma once
 #include <stdint.h>
 #include <stdio.h>

@@ -12,7 +12,7 @@ static void settle(void) {
   step();
 }
 
-// ---- Memory from before the attach. ----------------------------------------------------------------------------------
+// ---- Memory from before the attach. ---------------------------------------------------------------------------------
 static Root old_root, new_root, grown_root;
 
 NOINLINE static void before_attach(void) {
@@ -58,7 +58,7 @@ static void attached(void) {
   settle();
 }
 
-// ---- A pointer that is dropped between two checks. -------------------------------------------------------------------
+// ---- A pointer that is dropped between two checks. ------------------------------------------------------------------
 static Root dropped_root;
 
 // 1 reachable, and 1 it refers to.
@@ -76,7 +76,7 @@ static void drop(void) {
   settle();
 }
 
-// ---- Pointers in registers only. -------------------------------------------------------------------------------------
+// ---- Pointers in registers only. ------------------------------------------------------------------------------------
 static atomic_int spinning;
 static volatile int may_stop;
 
@@ -116,7 +116,7 @@ static void registers(void) {
   settle();
 }
 
-// ---- A server under load: requests wander between threads, never lost but for every thousandth. ----------------------
+// ---- A server under load: requests wander between threads, never lost but for every thousandth. ---------------------
 enum { WORKERS = 4 };
 struct request {
   struct request *next;
@@ -216,7 +216,7 @@ static void server(void) {
   settle();
 }
 
-// ---- A leak that goes on while reports are made. ---------------------------------------------------------------------
+// ---- A leak that goes on while reports are made. --------------------------------------------------------------------
 // One block in 5 ms, 200 in all, and as many that are kept in a list.
 static Root ongoing_root;
 NOINLINE static void ongoing_lost(void) { block(SIZE); KEEP_FRAME(); }
@@ -240,7 +240,9 @@ static void ongoing(void) {
 static const struct {
   const char *name;
   void (*function)(void);
-} cases[] = {{"attached", attached}, {"drop", drop}, {"registers", registers}, {"server", server}, {"ongoing", ongoing}};
+} cases[] = {
+    {"attached", attached}, {"drop", drop}, {"registers", registers}, {"server", server}, {"ongoing", ongoing},
+};
 
 int main(int argc, char **argv) {
   require(argc == 2, 15);

@@ -21,7 +21,7 @@ static uint64_t next_random() {
 }
 static size_t below(size_t limit) { return next_random() % limit; }
 
-// ---- What lives. -----------------------------------------------------------------------------------------------------
+// ---- What lives. ----------------------------------------------------------------------------------------------------
 struct Item {
   Item *left = nullptr, *right = nullptr, *parent = nullptr;
   uint64_t key = 0;
@@ -118,7 +118,7 @@ NOINLINE static void live_chain() {
 static void (*const live_kinds[])() = {live_map,   live_hash,    live_vectors, live_list,
                                        live_deque, live_forward, live_tree,    live_chain};
 
-// ---- What is lost. ---------------------------------------------------------------------------------------------------
+// ---- What is lost. --------------------------------------------------------------------------------------------------
 static uint64_t lost_blocks, lost_bytes;
 
 static inline __attribute__((always_inline)) void *lose(size_t size) {

@@ -3,7 +3,7 @@
 
 enum { A = 32, B = 48 };
 
-// ---- The nine cases of memcheck's manual; `-?->` there is an interior pointer here. ---------------------------------
+// ---- The nine cases of memcheck's manual; `-?->` there is an interior pointer here. --------------------------------
 static Root start_root, chain_root, interior_root, chain_interior_root, interior_chain_root, interior_interior_root;
 
 // B reachable.
@@ -49,7 +49,7 @@ LEAK_CASE(interior_interior) {
 // A lost, B with it.
 LEAK_CASE(lost_interior) { put(block(A), 0, (char *)block(B) + 40); }
 
-// ---- Where exactly a block begins and ends. --------------------------------------------------------------------------
+// ---- Where exactly a block begins and ends. -------------------------------------------------------------------------
 static Root last_byte_root, past_end_root, slack_root, before_start_root;
 
 // Possibly lost.
@@ -64,7 +64,7 @@ LEAK_CASE(slack) { slack_root = (char *)block(20) + 20; }
 // Lost.
 LEAK_CASE(before_start) { before_start_root = (char *)block(B) - 8; }
 
-// ---- Several pointers to one block. ----------------------------------------------------------------------------------
+// ---- Several pointers to one block. ---------------------------------------------------------------------------------
 static Root both_roots[2], diamond_roots[2], weaker_roots[2], rescued_root, rescued_interior_root;
 
 // Reachable: the better pointer counts, whichever is found first.
@@ -111,7 +111,7 @@ LEAK_CASE(rescued_interior) {
   rescued_interior_root = (char *)b + 8;
 }
 
-// ---- Words that are no pointers, or not whole ones. ------------------------------------------------------------------
+// ---- Words that are no pointers, or not whole ones. -----------------------------------------------------------------
 static struct __attribute__((packed)) {
   char shift;
   void *volatile pointer;
@@ -148,7 +148,7 @@ LEAK_CASE(halves) {
   halves_root[1] = (void *)(b >> 32);
 }
 
-// ---- Pointers that are gone. -----------------------------------------------------------------------------------------
+// ---- Pointers that are gone. ----------------------------------------------------------------------------------------
 static Root overwritten_root, nulled_root, freed_owner_root;
 
 // First B lost, second reachable.

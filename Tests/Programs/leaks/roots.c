@@ -20,7 +20,7 @@ enum { SIZE = 48, PAGE = 4096 };
 // Ends the process with no more code than that.
 #define EXIT_GROUP 231
 
-// ---- Data of the program. --------------------------------------------------------------------------------------------
+// ---- Data of the program. -------------------------------------------------------------------------------------------
 static int something;
 static Root data_root = &something, bss_root;
 static Root array_root[10000];
@@ -35,7 +35,7 @@ LEAK_CASE(static_local) {
   HOLD(local);
 }
 
-// ---- Thread-local variables and pthread keys. ------------------------------------------------------------------------
+// ---- Thread-local variables and pthread keys. -----------------------------------------------------------------------
 static __thread void *volatile tls_bss;
 static __thread void *volatile tls_data = &something;
 static __thread void *volatile tls_array[1000];
@@ -64,7 +64,7 @@ LEAK_CASE(key_first) { pthread_setspecific(first_keys[0], block(SIZE)); KEEP_FRA
 // Two blocks reachable: libc's 512 bytes hold the other.
 LEAK_CASE(key_second) { pthread_setspecific(second_keys[0], block(SIZE)); KEEP_FRAME(); }
 
-// ---- Threads that live until the end. --------------------------------------------------------------------------------
+// ---- Threads that live until the end. -------------------------------------------------------------------------------
 static sem_t is_set_up;
 
 // Starts a thread and waits until it says that it is set up.
@@ -151,7 +151,7 @@ LEAK_CASE(thread_own_stack) {
   while (sem_wait(&is_set_up) != 0) {}
 }
 
-// ---- Threads that have ended. ----------------------------------------------------------------------------------------
+// ---- Threads that have ended. ---------------------------------------------------------------------------------------
 // Lost, all of these, though libc keeps the stack and with it the variables for another thread.
 NOINLINE static void *case_ended_tls__thread(void *unused) {
   tls_bss = block(SIZE);
@@ -187,7 +187,7 @@ LEAK_CASE(ended_key) { run_thread(case_ended_key__thread); KEEP_FRAME(); }
 LEAK_CASE(ended_stack) { run_thread(case_ended_stack__thread); KEEP_FRAME(); }
 LEAK_CASE(ended_dropped) { run_thread(case_ended_dropped__thread); KEEP_FRAME(); }
 
-// ---- Stacks. ---------------------------------------------------------------------------------------------------------
+// ---- Stacks. --------------------------------------------------------------------------------------------------------
 // Reachable: this frame lives on.
 LEAK_CASE(stack) {
   void *local = block(SIZE);
@@ -223,7 +223,7 @@ LEAK_CASE(red_zone) {
                    :: "r"(b), "i"(EXIT_GROUP) : "rdi", "rax", "rcx", "r11", "memory");
 }
 
-// ---- Registers, when the process ends. -------------------------------------------------------------------------------
+// ---- Registers, when the process ends. ------------------------------------------------------------------------------
 // Reachable.
 LEAK_CASE(register_general) {
   void *b = block(SIZE);
@@ -242,7 +242,18 @@ LEAK_CASE(register_vector) {
                    :: "r"(b), "i"(EXIT_GROUP) : "rdi", "rax", "rcx", "r11", "xmm5", "memory");
 }
 
-// ---- Signals and other stacks. ---------------------------------------------------------------------------------------
+// Every mapping but one is known to the program: its address is kept.
+static Root mapping_roots[16];
+static int mapping_count;
+static char *map(size_t pages, int flags, int file) {
+  char *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, flags, file, 0);
+  require(memory != MAP_FAILED, 20);
+  mapping_roots[mapping_count++] = memory;
+  return memory;
+}
+#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
+
+// ---- Signals and other stacks. --------------------------------------------------------------------------------------
 static char signal_stack[1 << 18];
 
 static void on_signal(void (*handler)(int), int flags) {
@@ -281,7 +292,7 @@ NOINLINE static void case_signal_own_stack__handler(int number) {
 
 // Reachable: on the handler's stack, a mapping.
 LEAK_CASE(signal_own_stack) {
-  use_signal_stack(mmap(NULL, sizeof signal_stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  use_signal_stack(map(sizeof signal_stack / PAGE, ANONYMOUS, -1));
   on_signal(case_signal_own_stack__handler, SA_ONSTACK);
   raise(SIGUSR1);
   KEEP_FRAME();
@@ -338,14 +349,7 @@ LEAK_CASE(context_running) {
   HOLD(local);
 }
 
-// ---- Mappings. -------------------------------------------------------------------------------------------------------
-// The address is kept in a disguise, as nothing is reachable only through a pointer to a mapping.
-static char *map(size_t pages, int flags, int file) {
-  char *memory = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, flags, file, 0);
-  require(memory != MAP_FAILED, 20);
-  return memory;
-}
-#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
+// ---- Mappings. ------------------------------------------------------------------------------------------------------
 
 // Reachable.
 LEAK_CASE(mapping) { put(map(4, ANONYMOUS, -1), 3 * PAGE + 8, block(SIZE)); }
@@ -392,6 +396,12 @@ LEAK_CASE(mapping_emptied) {
   madvise(memory, 2 * PAGE, MADV_DONTNEED);
 }
 
+// The mapping itself is lost, and the block with it.
+LEAK_CASE(mapping_lost) {
+  put(map(3, ANONYMOUS, -1), 2 * PAGE, block(SIZE));
+  mapping_roots[--mapping_count] = NULL;
+}
+
 // Reachable: from memory that the program itself got by sbrk, between libc's.
 LEAK_CASE(own_break) {
   char *memory = sbrk(PAGE);
@@ -400,7 +410,7 @@ LEAK_CASE(own_break) {
   put(memory, PAGE - 16, block(SIZE));
 }
 
-// ---- Pointers that others keep. --------------------------------------------------------------------------------------
+// ---- Pointers that others keep. -------------------------------------------------------------------------------------
 // Reachable, but only the kernel knows.
 LEAK_CASE(epoll) {
   int pipes[2], poll = epoll_create1(0);
@@ -435,7 +445,7 @@ LEAK_CASE(pipe) {
   require(pipe(pipes) == 0 && write(pipes[1], &b, sizeof b) == sizeof b, 31);
 }
 
-// ---- Before main and after it: lost. ---------------------------------------------------------------------------------
+// ---- Before main and after it: lost. --------------------------------------------------------------------------------
 __attribute__((constructor)) static void case_constructor__runs(int argc, char **argv) {
   for (int i = 1; i < argc; i++)
     if (strcmp(argv[i], "constructor") == 0 || strcmp(argv[i], "all") == 0)
@@ -463,17 +473,17 @@ static const struct leak_case cases[] = {
     CASE_ENTRY(tls_data), CASE_ENTRY(tls_array_end), CASE_ENTRY(key_first), CASE_ENTRY(key_second),
     CASE_ENTRY(constructor), CASE_ENTRY(destructor), CASE_ENTRY(exit_handler), CASE_ENTRY(mapping),
     CASE_ENTRY(mapping_shared), CASE_ENTRY(mapping_file), CASE_ENTRY(mapping_read_only), CASE_ENTRY(mapping_hole),
-    CASE_ENTRY(mapping_cut_short), CASE_ENTRY(mapping_gone), CASE_ENTRY(mapping_emptied), CASE_ENTRY(own_break),
-    CASE_ENTRY(epoll), CASE_ENTRY(timer), CASE_ENTRY(environment), CASE_ENTRY(open_file), CASE_ENTRY(pipe),
-    CASE_ENTRY(stack_stale),
+    CASE_ENTRY(mapping_cut_short), CASE_ENTRY(mapping_gone), CASE_ENTRY(mapping_emptied), CASE_ENTRY(mapping_lost),
+    CASE_ENTRY(own_break), CASE_ENTRY(epoll), CASE_ENTRY(timer), CASE_ENTRY(environment), CASE_ENTRY(open_file),
+    CASE_ENTRY(pipe), CASE_ENTRY(stack_stale),
     // Threads that live before those that end, whose stacks they would be given.
     CASE_ENTRY(thread_tls), CASE_ENTRY(thread_key_first), CASE_ENTRY(thread_key_second), CASE_ENTRY(thread_stack),
     CASE_ENTRY(thread_many), CASE_ENTRY(thread_own_stack), CASE_ENTRY(ended_tls), CASE_ENTRY(ended_key),
     CASE_ENTRY(ended_stack), CASE_ENTRY(ended_dropped), CASE_ENTRY(context_suspended), CASE_ENTRY(stack),
     CASE_ENTRY(stack_large_frame),
     // These leave the main stack for good, and nobody knows where it ended.
-    CASE_ALONE(signal_main_stack), CASE_ALONE(signal_own_stack), CASE_ALONE(signal_register), CASE_ALONE(context_running),
-    CASE_ALONE(red_zone), CASE_ALONE(register_general), CASE_ALONE(register_vector),
+    CASE_ALONE(signal_main_stack), CASE_ALONE(signal_own_stack), CASE_ALONE(signal_register),
+    CASE_ALONE(context_running), CASE_ALONE(red_zone), CASE_ALONE(register_general), CASE_ALONE(register_vector),
 };
 
 int main(int argc, char **argv) {

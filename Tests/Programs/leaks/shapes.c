@@ -23,7 +23,7 @@ static inline __attribute__((always_inline)) void forget(void **pointers, size_t
     ((void *volatile *)pointers)[i] = NULL;
 }
 
-// ---- Trees. ----------------------------------------------------------------------------------------------------------
+// ---- Trees. ---------------------------------------------------------------------------------------------------------
 static Root tree_root, pruned_root;
 
 static inline __attribute__((always_inline)) void *make_tree(void) {
@@ -51,7 +51,7 @@ LEAK_CASE(tree_pruned) {
   link_to(root, 1, NULL);
 }
 
-// ---- Lists. ----------------------------------------------------------------------------------------------------------
+// ---- Lists. ---------------------------------------------------------------------------------------------------------
 static Root list_root, middle_root, end_root, both_ways_root, forward_root;
 
 static inline __attribute__((always_inline)) void *make_list(int count, int both_ways, void **middle, void **end) {
@@ -121,7 +121,7 @@ LEAK_CASE(list_deep) {
   KEEP_FRAME();
 }
 
-// ---- Cycles. ---------------------------------------------------------------------------------------------------------
+// ---- Cycles. --------------------------------------------------------------------------------------------------------
 static Root ring_root, ring_interior_root;
 
 static inline __attribute__((always_inline)) void *make_ring(int count, size_t offset) {
@@ -161,7 +161,7 @@ LEAK_CASE(ring_between) {
   link_to(ring, 1, behind);
 }
 
-// ---- Cliques: everyone knows everyone. -------------------------------------------------------------------------------
+// ---- Cliques: everyone knows everyone. ------------------------------------------------------------------------------
 static Root clique_root, clique_interior_root;
 
 static inline __attribute__((always_inline)) void *make_clique(void) {
@@ -222,7 +222,7 @@ LEAK_CASE(shared_child) {
   link_to(block(NODE), 0, child);
 }
 
-// ---- Pools: a large block cut into objects that own blocks. ----------------------------------------------------------
+// ---- Pools: a large block cut into objects that own blocks. ---------------------------------------------------------
 static Root pool_root, pool_object_root;
 
 static inline __attribute__((always_inline)) char *make_pool(void) {
@@ -241,7 +241,7 @@ LEAK_CASE(pool_lost) { make_pool(); KEEP_FRAME(); }
 // One object is known: 101 possibly lost.
 LEAK_CASE(pool_object) { pool_object_root = make_pool() + 640; }
 
-// ---- Sizes from nothing to megabytes. --------------------------------------------------------------------------------
+// ---- Sizes from nothing to megabytes. -------------------------------------------------------------------------------
 static Root empty_root, large_root, large_interior_root, large_next_root, holes_root;
 enum { LARGE = 1 << 20 };
 
@@ -284,7 +284,7 @@ LEAK_CASE(large_with_hole) {
   require(mprotect((void *)hole, 3 * 4096, PROT_NONE) == 0, 10);
 }
 
-// ---- Other ways to allocate. -----------------------------------------------------------------------------------------
+// ---- Other ways to allocate. ----------------------------------------------------------------------------------------
 static Root calloc_root, grown_root, grown_list_root, aligned_roots[3];
 
 // 1 of 400 bytes reachable, 1 of 160 lost.

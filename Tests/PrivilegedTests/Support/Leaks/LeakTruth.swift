@@ -137,6 +137,9 @@ enum LeakTruth {
     LeakCase("mapping_gone", definite: (48, 1)),
     LeakCase("mapping_emptied", definite: (48, 1)),
     LeakCase(
+      "mapping_lost", indirect: (48, 1), memcheck: LeakKinds(reachable: (48, 1)),
+      because: "to memcheck mappings are roots, to leaktrace they are blocks"),
+    LeakCase(
       "own_break", reachable: (48, 1), sanitizer: (48, 1),
       because: "LeakSanitizer knows no roots among mappings of the program"),
     LeakCase(
