@@ -162,7 +162,7 @@ extension AllocationTracer {
     return site
   }
 
-  private func stackTrace(hash: UInt64) -> StackTrace {
+  func stackTrace(hash: UInt64) -> StackTrace {
     let summary = tables.stack(hash: hash)
     return StackTrace(
       addresses: summary?.frames ?? [],
@@ -178,17 +178,22 @@ extension AllocationTracer {
     }
   }
 
-  /// Whether what a site maps is not the program's own: made by the dynamic loader, or inside a probed allocator.
-  /// The programs leave most of the latter out already, but not where a call was not followed because of sampling.
-  func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
+  /// On whose behalf a site maps: the program's own, or that of the dynamic loader or a probed allocator. The programs
+  /// leave most of the latter out already, but not where a call was not followed because of sampling.
+  func owner(ofSite site: UInt32, of process: TracedProcess) -> MappingOwner {
     if let known = process.ownershipOfSite[site] { return known }
     // By addresses, not by names: this runs while processes wait for us.
-    let stack = stackTrace(hash: tables.stackHash(ofSite: site))
-    let isOwn = stack.addresses.contains { address in
-      process.allocatorCode.contains { $0.contains(address) }
+    let stack = stackTrace(hash: tables.stackHash(ofSite: site)).addresses
+    func passes(_ ranges: [Range<UInt64>], _ addresses: some Sequence<UInt64>) -> Bool {
+      addresses.contains { address in ranges.contains { $0.contains(address) } }
     }
-    process.ownershipOfSite[site] = isOwn
-    return isOwn
+    var owner = MappingOwner.program
+    if passes(process.allocatorCode, stack) { owner = .allocator }
+    // The C library's mmap was called by the allocator itself.
+    if passes(process.allocatorLibraries, stack.prefix(3)) { owner = .allocator }
+    if owner == .program, passes(process.loaderCode, stack) { owner = .loader }
+    process.ownershipOfSite[site] = owner
+    return owner
   }
 
   // MARK: Counters

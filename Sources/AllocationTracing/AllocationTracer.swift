@@ -132,6 +132,7 @@ package final class AllocationTracer {
   /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
+    process.isTracedFromStart = true
     tables.setHeld(true, slot: process.slot)
     try refresh(process)
     noteStart()
@@ -240,6 +241,7 @@ package final class AllocationTracer {
       let note = "stacks of process \(process.processID) may be cut short: \(error)"
       if !notes.contains(note) { notes.append(note) }
     }
+    if !process.probes.isEmpty { noteCode(of: process) }
     onMappings?(process)
   }
 
