@@ -53,7 +53,7 @@ let package = Package(
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
         "ProcessControl", "CProcessControl",
       ],
       swiftSettings: strict),
@@ -96,7 +96,7 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
+      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
       swiftSettings: strict),

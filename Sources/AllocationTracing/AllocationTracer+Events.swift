@@ -48,6 +48,7 @@ extension AllocationTracer {
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
     reclaimSites()
+    recordGrowth()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -100,6 +101,7 @@ extension AllocationTracer {
     if programs.method == .perf { unheldChildren += 1 }
     do {
       let process = try enter(processID: child, parent: parent)
+      process.isTracedFromStart = true
       process.examinedObjects = parent.examinedObjects
       process.hasAllocator = parent.hasAllocator
       process.isForked = true
@@ -109,6 +111,7 @@ extension AllocationTracer {
         abandon(process)
         throw error
       }
+      onNewImage?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
     }
@@ -129,6 +132,8 @@ extension AllocationTracer {
     tables.removeSites(slot: process.slot, olderThan: generation)
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
+    process.beginTime = monotonicNanoseconds()
+    process.isTracedFromStart = true
     process.ledger = MappingLedger()
     process.retiredBytes = 0
     process.retiredCount = 0
@@ -138,8 +143,9 @@ extension AllocationTracer {
     process.dyingThreads = [:]
     process.isForked = false
     // Its loader waits for us before any of its code runs, where programs can wait.
-    process.isTracedFromStart = programs.method == .session && hasLoader(process)
+    process.hasOnlyTracedBlocks = programs.method == .session && hasLoader(process)
     name(process)
+    onNewImage?(process)
   }
 
   private func hasLoader(_ process: TracedProcess) -> Bool {
@@ -181,6 +187,7 @@ extension AllocationTracer {
 
   func end(_ process: TracedProcess) {
     process.state = .exited
+    process.endTime = monotonicNanoseconds()
     process.links = []
     unwindTables?.release(slot: process.slot)
     running[process.processID] = nil

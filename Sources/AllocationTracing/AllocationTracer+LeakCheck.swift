@@ -8,7 +8,8 @@ import TraceModel
 extension AllocationTracer {
   /// Calls `body` for every outstanding heap block of a process; meant for while it stands still.
   package func forEachOutstandingBlock(
-    of process: TracedProcess, _ body: (_ address: UInt64, _ sizeInBytes: UInt64, _ time: UInt64, _ site: UInt32) -> Void
+    of process: TracedProcess,
+    _ body: (_ address: UInt64, _ sizeInBytes: UInt64, _ time: UInt64, _ site: UInt32) -> Void
   ) throws(BPFError) {
     let generation = process.generation & (1 << UInt32(LT_KEY_GENERATION_BITS) - 1)
     try tables.forEachBlock { block in
@@ -30,7 +31,7 @@ extension AllocationTracer {
     var gaps: [String] = []
     if process.isForked {
       gaps.append("forked while traced: heap memory from before counts as roots")
-    } else if !process.isTracedFromStart {
+    } else if !process.hasOnlyTracedBlocks {
       gaps.append("attached mid-life: unknown heap counts as roots")
     }
     if configuration.isSampling { gaps.append("only sampled blocks are known: unknown heap counts as roots") }

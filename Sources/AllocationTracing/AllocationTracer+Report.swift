@@ -1,16 +1,31 @@
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import TraceModel
 
 extension AllocationTracer {
   /// Everything recorded so far, as one report.
-  package func report(_ request: ReportRequest) -> Report {
+  ///
+  /// - Parameter checks: results of leak checks; the latest of each process counts.
+  package func report(_ request: ReportRequest, checks: [LeakCheckResult] = []) -> Report {
     handleEvents()
     let now = monotonicNanoseconds()
+    var checksByProcess: [ObjectIdentifier: LeakCheckResult] = [:]
+    for check in checks {
+      guard
+        let process = processes.last(where: {
+          $0.processID == check.processID && $0.generation == check.generation
+        })
+      else { continue }
+      checksByProcess[ObjectIdentifier(process)] = check
+    }
     var gathering = SiteGathering(
       tables: tables, configuration: configuration, processOfSlot: process(slot:))
     if !request.combinedOnly {
-      do { try gathering.addBlocks(tables: tables, request: request, now: now) } catch {
+      do {
+        setGrowthClocks()
+        try gathering.addBlocks(tables: tables, request: request, checks: checksByProcess, now: now)
+      } catch {
         notes.append("ages and single blocks are missing: \(error)")
       }
     }
@@ -27,6 +42,7 @@ extension AllocationTracer {
     var shown = gathering.drafts.filter { isShown($0.process, request) }
     for index in shown.indices where usesBlocks { shown[index].outstanding = shown[index].matching }
     shown.removeAll { $0.outstanding.count == 0 && $0.outstanding.bytes == 0 }
+    report.leakChecks = leakChecks(checksByProcess, shown)
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
@@ -43,6 +59,21 @@ extension AllocationTracer {
         everyNth: configuration.sampleEveryNth.map(UInt64.init))
     }
     return report
+  }
+
+  /// What the checks found, by kind: of the blocks that are outstanding now.
+  private func leakChecks(
+    _ checks: [ObjectIdentifier: LeakCheckResult], _ drafts: [SiteDraft]
+  ) -> [LeakCheckSummary] {
+    processes.compactMap { process in
+      guard var summary = checks[ObjectIdentifier(process)]?.summary else { return nil }
+      for draft in drafts where draft.process === process {
+        for (kind, tally) in draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [:] {
+          summary.kinds[kind, default: Tally()] += tally
+        }
+      }
+      return summary
+    }
   }
 
   /// A warning for functions in use whose exceptions cannot pass their return probe.
@@ -156,8 +187,12 @@ extension AllocationTracer {
       processID: draft.process.processID, allocationClass: draft.key.allocationClass,
       allocator: name, outstanding: draft.outstanding, allocated: draft.allocated,
       freed: draft.freed, stack: stack, frames: frames,
-      verdicts: [.unchecked: draft.outstanding], allocations: draft.blocks)
+      verdicts: draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [.unchecked: draft.outstanding],
+      allocations: draft.blocks)
+    site.keeps = draft.verdicts?.keeps ?? Tally()
+    site.holders = draft.verdicts?.holders ?? [:]
     if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
+    site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
   }

@@ -23,6 +23,9 @@ struct BlockState: OptionSet {
   /// So many that they were not noted: every word counts.
   static let manyBases = BlockState(rawValue: 128)
 
+  /// Any pointer into it counts as one to its start.
+  static let anyPointer = BlockState(rawValue: 1024)
+
   /// Its pointers were not noted, for want of memory.
   static let unread = BlockState(rawValue: 256)
   /// They are being read again.

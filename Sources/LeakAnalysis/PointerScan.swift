@@ -68,6 +68,17 @@ package final class PointerScan {
   /// The blocks themselves take 30 bytes each, and what classifying them needs up to 10 for most programs.
   private static func defaultBudget(blocks: Int) -> Int { 24 * blocks + 4 << 20 }
 
+  /// Makes every pointer into a block count as one to its start: for memory that the program mapped itself, of which it
+  /// uses any part. Whole pages only. To be called before `read`.
+  package func countAnyPointer(into block: LeakBlock) {
+    guard block.address & 4095 == 0 else { return }
+    var number = table.index.find(block.address)
+    while number >= 0, table.index.starts[number] == block.address {
+      if table.index.size(number) == block.sizeInBytes { states.add(.anyPointer, to: number) }
+      number -= 1
+    }
+  }
+
   /// Searches roots and blocks for pointers to blocks, with `options.threads` threads.
   ///
   /// When it returns incomplete because the deadline has passed, calling it again goes on where it stopped, with the roots
@@ -227,7 +238,7 @@ package final class PointerScan {
       flood.formCliques(keeps)
     }
     return Reachability(
-      table: table, context: context, keeps: keeps, isComplete: phase == .complete,
+      table: table, context: context, stateMemory: stateMemory, keeps: keeps, isComplete: phase == .complete,
       roots: givenRoots, values: givenValues, sources: progress.sources)
   }
 }

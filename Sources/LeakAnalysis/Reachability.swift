@@ -7,6 +7,8 @@ package final class Reachability: @unchecked Sendable {
   package let tallies: [VerdictKind: Tally]
   private let table: BlockTable
   let context: ScanContext
+  /// What the context's states lie in.
+  private let stateMemory: PageMemory
   private let keeps: CliqueSizes
   private let isComplete: Bool
   let roots: [Root]
@@ -16,11 +18,12 @@ package final class Reachability: @unchecked Sendable {
   let paths = Mutex<PathSearch?>(nil)
 
   init(
-    table: BlockTable, context: ScanContext, keeps: CliqueSizes, isComplete: Bool, roots: [Root], values: [RootValue],
+    table: BlockTable, context: ScanContext, stateMemory: PageMemory, keeps: CliqueSizes, isComplete: Bool, roots: [Root], values: [RootValue],
     sources: [RootPointer]
   ) {
     self.table = table
     self.context = context
+    self.stateMemory = stateMemory
     self.keeps = keeps
     self.isComplete = isComplete
     self.roots = roots

@@ -55,6 +55,7 @@ final class ScanContext: @unchecked Sendable {
     let start = index.starts[block]
     let offset = pointer &- start
     if offset == 0 { return .start }
+    if start & 4095 == 0 && states[block].contains(.anyPointer) { return .start }
     if (offset | start) & 7 != 0 { return .interior }
     let word = offset >> 3
     if word == 1 && secondWordMatters || word == 3 && fourthWordMatters || basesMatter && word < 1 << 31 {

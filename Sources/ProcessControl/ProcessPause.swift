@@ -54,7 +54,9 @@ package final class ProcessPause {
     }
     threads = held.sorted { $0.key < $1.key }.compactMap { threadID, thread in
       guard thread.stop != nil else {
-        return StoppedThread(threadID: threadID, registers: nil, stackPointer: stackPointer(of: threadID))
+        return StoppedThread(
+          threadID: threadID, registers: nil,
+          stackPointer: StoppedThread.stackPointer(ofSystemCall: threadID, of: processID))
       }
       let registers = StoppedThread.Registers(ofStopped: threadID)
       return StoppedThread(threadID: threadID, registers: registers, stackPointer: registers?.stackPointer)
@@ -151,13 +153,5 @@ package final class ProcessPause {
       if text.hasPrefix("TracerPid:") { return Int32(text.dropFirst(10).filter(\.isNumber)) }
     }
     return nil
-  }
-
-  /// Of a thread inside a system call; the kernel prints it last but one.
-  private func stackPointer(of thread: Int32) -> UInt64? {
-    guard let bytes = try? readFile("/proc/\(processID)/task/\(thread)/syscall") else { return nil }
-    let fields = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
-    guard fields.count >= 3 else { return nil }
-    return UInt64(fields[fields.count - 2].dropFirst(2), radix: 16)
   }
 }

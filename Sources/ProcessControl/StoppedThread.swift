@@ -1,4 +1,5 @@
 import CProcessControl
+import ProcessImage
 
 /// One thread of a stopped process.
 package struct StoppedThread: Sendable {
@@ -16,12 +17,29 @@ package struct StoppedThread: Sendable {
     package var threadBase: UInt64
     /// General and vector registers, as far as they are not 0.
     package var values: [UInt64]
+
+    package init(stackPointer: UInt64, instructionPointer: UInt64, threadBase: UInt64, values: [UInt64]) {
+      self.stackPointer = stackPointer
+      self.instructionPointer = instructionPointer
+      self.threadBase = threadBase
+      self.values = values
+    }
   }
 
   package init(threadID: Int32, registers: Registers?, stackPointer: UInt64?) {
     self.threadID = threadID
     self.registers = registers
     self.stackPointer = stackPointer
+  }
+}
+
+extension StoppedThread {
+  /// Where the stack of a thread ends that is inside a system call; the kernel prints it last but one.
+  static func stackPointer(ofSystemCall threadID: Int32, of processID: Int32) -> UInt64? {
+    guard let bytes = try? readFile("/proc/\(processID)/task/\(threadID)/syscall") else { return nil }
+    let fields = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard fields.count >= 3 else { return nil }
+    return UInt64(fields[fields.count - 2].dropFirst(2), radix: 16)
   }
 }
 

@@ -100,7 +100,7 @@ struct LeakCheckOptions: ParsableArguments {
   }
 
   /// Roots that a check uses.
-  var rootFamilies: Set<RootFamily> { (roots ?? .all).families }
+  var rootPolicy: RootPolicy { roots?.policy ?? .all }
 
   /// Addresses of blocks whose reachability is to be explained.
   var explainedAddresses: [UInt64] { explained.map(\.value) }

@@ -45,37 +45,38 @@ struct LeakKinds: Equatable {
 }
 
 /// Which roots a check uses: those named, or all but those named with `no-` before them.
-struct RootSelection: Equatable {
-  var families: Set<RootFamily>
+struct RootSelection {
+  var policy: RootPolicy
 
-  static let all = RootSelection(families: Set(RootFamily.allCases))
+  private static let byName: [(String, RootPolicy)] = [
+    ("globals", .globals), ("stacks", .stacks), ("registers", .registers), ("tls", .threadLocals),
+    ("anonymous", .anonymous), ("heap", .unknownHeap), ("interpreters", .interpreterHeaps), ("kernel", .kernel),
+  ]
+  private static let names = byName.map(\.0).joined(separator: ", ")
   static let help =
-    "Where a check looks for pointers into blocks: a list of "
-    + RootFamily.allCases.map(\.rawValue).joined(separator: ", ")
-    + "; all, none; or of some to leave out, as in no-stacks. Default all."
+    "Where a check looks for pointers into blocks: a list of \(names); all, none; or of some to leave out, "
+    + "as in no-stacks. Default all."
 
-  init(families: Set<RootFamily>) { self.families = families }
+  private static func named(_ name: some StringProtocol) -> RootPolicy? { byName.first { $0.0 == name }?.1 }
 
   init(parsing argument: String) throws {
     let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     if names == ["none"] {
-      self.init(families: [])
+      policy = []
       return
     }
-    var families: Set<RootFamily> = names.allSatisfy { $0.hasPrefix("no-") } ? Self.all.families : []
+    policy = names.allSatisfy { $0.hasPrefix("no-") } ? .all : []
     for name in names {
       if name == "all" {
-        families = Self.all.families
-      } else if let family = RootFamily(rawValue: name) {
-        families.insert(family)
-      } else if name.hasPrefix("no-"), let family = RootFamily(rawValue: String(name.dropFirst(3))) {
-        families.remove(family)
+        policy = .all
+      } else if let known = Self.named(name) {
+        policy.formUnion(known)
+      } else if name.hasPrefix("no-"), let known = Self.named(name.dropFirst(3)) {
+        policy.subtract(known)
       } else {
-        let known = RootFamily.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("'\(name)' is none of \(known), all, none, and these with no- before them")
+        throw ValidationError("'\(name)' is none of \(Self.names), all, none, and these with no- before them")
       }
     }
-    self.init(families: families)
   }
 }
 

@@ -13,6 +13,8 @@ struct RootCollector {
   let modules: [ModuleImage]
   let heap: HeapKnowledge
   let memory: RemoteMemory
+  /// Nothing stands still: what is known of threads may be true no longer.
+  let isRunning: Bool
 
   /// What was found.
   struct Roots {
@@ -34,7 +36,7 @@ struct RootCollector {
 
   init(
     mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
-    heap: HeapKnowledge, memory: RemoteMemory
+    heap: HeapKnowledge, memory: RemoteMemory, isRunning: Bool = false
   ) {
     self.mappings = mappings
     self.threads = threads
@@ -42,13 +44,14 @@ struct RootCollector {
     self.modules = modules
     self.heap = heap
     self.memory = memory
+    self.isRunning = isRunning
   }
 
   mutating func collect() -> Roots {
     findHeaps()
     for reallocation in heap.reallocations { addReallocation(reallocation) }
     addHeaps()
-    for thread in threads { addThread(thread) }
+    for thread in threads where !isRunning { addThread(thread) }
     addTracedMappings()
     addModules()
     addOthers()
@@ -196,6 +199,9 @@ struct RootCollector {
   private mutating func addTracedMappings() {
     for traced in heap.mappings where found.liveMappings[traced.range.lowerBound] == nil {
       switch traced.origin {
+      case .threadStack where isRunning:
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
+        add(traced.range, .stack, "stack of a thread")
       case .threadStack:
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
         dead.append(traced.range)
@@ -203,7 +209,9 @@ struct RootCollector {
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: name)
         add(traced.range, .interpreterHeap(name), name)
       case .program:
-        guard traced.isPart else { continue }
+        // The first thread's variables may lie in what a static program's start-up code took from the break.
+        let mayHoldVariables = isRunning && mapping(at: traced.range.lowerBound)?.path == "[heap]"
+        guard traced.isPart || mayHoldVariables else { continue }
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
         add(traced.range, .anonymous, "part of a mapping")
       }
