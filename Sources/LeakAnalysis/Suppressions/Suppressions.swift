@@ -35,11 +35,12 @@ package struct Suppressions: Sendable {
       else { continue }
       matched[rule] += tally
       removed[kind] = tally
-      site.verdicts[kind] = nil
+      // Not nil: without any kind a site counts as unchecked.
+      site.verdicts[kind] = Tally()
       site.allocations.removeAll { $0.verdict?.kind == kind }
       if kind == .stillReachable { site.holders = [:] }
     }
-    let losesOthers = [VerdictKind.definitelyLost, .possiblyLost].contains { site.verdicts[$0] != nil }
+    let losesOthers = [VerdictKind.definitelyLost, .possiblyLost].contains { (site.verdicts[$0]?.count ?? 0) > 0 }
     if !losesOthers { site.keeps = Tally() }
     return removed
   }
