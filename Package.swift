@@ -46,24 +46,26 @@ let package = Package(
       name: "ProcessImage", dependencies: ["TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
+      name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
+    .target(
       name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
       name: "AllocationTracing",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
-        "CProcessControl",
+        "ProcessControl", "CProcessControl",
       ],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
+      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
     .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "LeakAnalysis", "ReportFormats", "CProcessControl",
+        "LeakAnalysis", "ReportFormats", "ProcessControl", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
