@@ -47,6 +47,7 @@ package enum JSONReport {
       }
       writer.key("sites")
       writer.array(report.sites) { write($1, to: &$0) }
+      JSONLeakCheck.write(report, to: &writer)
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
     }
@@ -117,13 +118,10 @@ package enum JSONReport {
           let tally =
             site.verdicts.isEmpty && kind == .unchecked
             ? site.outstanding : site.verdicts[kind] ?? Tally()
-          writer.key(kind.rawValue)
-          writer.object {
-            $0.member("bytes", tally.bytes)
-            $0.member("count", tally.count)
-          }
+          writer.member(kind.rawValue, tally)
         }
       }
+      JSONLeakCheck.write(site, to: &writer)
       writer.key("frames")
       writer.array(site.shownFrames) { write($1, to: &$0) }
       writer.key("allocations")
@@ -133,6 +131,7 @@ package enum JSONReport {
           $0.member("size", allocation.sizeInBytes)
           $0.member("age_seconds", allocation.age)
           $0.member("verdict", (allocation.verdict?.kind ?? .unchecked).rawValue)
+          JSONLeakCheck.write(allocation, to: &$0)
         }
       }
     }
@@ -142,6 +141,7 @@ package enum JSONReport {
     writer.object {
       $0.member("address", hexadecimal(frame.address))
       $0.member("function", frame.function)
+      $0.member("linkage_name", frame.linkageName)
       $0.member("offset", frame.functionOffset)
       $0.member("module", frame.module)
       $0.member("module_offset", frame.moduleOffset)
