@@ -58,7 +58,8 @@ let package = Package(
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
       swiftSettings: strict),
-    .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
+    .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [

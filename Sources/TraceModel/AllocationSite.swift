@@ -1,5 +1,5 @@
 /// What kind of memory a site holds.
-package enum AllocationClass: String, Hashable, Sendable, CaseIterable {
+package enum AllocationClass: String, Hashable, Codable, Sendable, CaseIterable {
   /// Blocks from an allocator (`malloc` and its relatives, or a custom pool).
   case heap
   /// Ranges the program itself asked the kernel for (`mmap`, `mremap`, `brk`), not those an allocator took for its arenas.
@@ -7,7 +7,7 @@ package enum AllocationClass: String, Hashable, Sendable, CaseIterable {
 }
 
 /// One outstanding allocation: a block not yet freed.
-package struct OutstandingAllocation: Hashable, Sendable {
+package struct OutstandingAllocation: Hashable, Codable, Sendable {
   package var address: UInt64
   /// The size the program asked for.
   package var sizeInBytes: UInt64
@@ -31,7 +31,7 @@ package struct OutstandingAllocation: Hashable, Sendable {
 }
 
 /// memcheck's kinds of outstanding block, and `unchecked` where no leak check ran.
-package enum VerdictKind: String, Hashable, Sendable, CaseIterable {
+package enum VerdictKind: String, Hashable, Codable, Sendable, CaseIterable {
   case definitelyLost = "definitely_lost"
   case indirectlyLost = "indirectly_lost"
   case possiblyLost = "possibly_lost"
@@ -40,7 +40,7 @@ package enum VerdictKind: String, Hashable, Sendable, CaseIterable {
 }
 
 /// Bytes and blocks, always counted together.
-package struct Tally: Hashable, Sendable {
+package struct Tally: Hashable, Codable, Sendable {
   package var bytes: UInt64
   package var count: UInt64
   package init(bytes: UInt64 = 0, count: UInt64 = 0) {
@@ -54,13 +54,13 @@ package struct Tally: Hashable, Sendable {
 }
 
 /// The call stack as addresses, before it is named.
-package struct StackTrace: Hashable, Sendable {
+package struct StackTrace: Hashable, Codable, Sendable {
   /// Leaf first.
   package var addresses: [UInt64]
   package var completeness: Completeness
 
   /// How the walk ended.
-  package enum Completeness: String, Hashable, Sendable {
+  package enum Completeness: String, Hashable, Codable, Sendable {
     /// The outermost frame was reached.
     case complete
     /// Cut at the depth limit.
@@ -78,7 +78,7 @@ package struct StackTrace: Hashable, Sendable {
 }
 
 /// Outstanding and total allocations of one call stack in one process.
-package struct AllocationSite: Sendable {
+package struct AllocationSite: Codable, Sendable {
   package var processID: Int32
   package var allocationClass: AllocationClass
   /// The function that handed out the memory, for example `malloc`.
