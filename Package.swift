@@ -56,6 +56,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "KernelTracing",
+      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
+      swiftSettings: strict),
+    .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
       swiftSettings: strict),
     .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
@@ -63,7 +67,7 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "LeakAnalysis", "ReportFormats", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportFormats", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -93,6 +97,7 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
+    .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
     .testTarget(
