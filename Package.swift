@@ -56,6 +56,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "KernelTracing",
+      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
+      swiftSettings: strict),
+    .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
       swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
@@ -64,7 +68,7 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "LeakAnalysis", "ReportFormats", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportFormats", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -94,6 +98,7 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
+    .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
     .testTarget(

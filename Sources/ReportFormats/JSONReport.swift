@@ -47,6 +47,10 @@ package enum JSONReport {
       }
       writer.key("sites")
       writer.array(report.sites) { write($1, to: &$0) }
+      if let memory = report.kernelMemory {
+        writer.key("kernel_memory")
+        write(memory, to: &writer)
+      }
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
     }
@@ -123,6 +127,10 @@ package enum JSONReport {
             $0.member("count", tally.count)
           }
         }
+      }
+      if let kernel = site.kernel {
+        writer.key("kernel")
+        write(kernel, to: &writer)
       }
       writer.key("frames")
       writer.array(site.shownFrames) { write($1, to: &$0) }

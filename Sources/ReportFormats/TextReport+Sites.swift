@@ -29,13 +29,14 @@ extension TextRenderer {
     )
     for frame in site.shownFrames { output.line("\t\t" + description(of: frame)) }
     switch site.stack.completeness {
-    case .complete: break
+    case .complete, .callerOnly: break
     case .truncated:
       output.line("\t\t... cut at \(site.stack.addresses.count) frames")
     case .broken: output.line("\t\t... the callers above could not be found")
     case .framePointersOnly:
       output.line("\t\t... followed by frame pointers only; callers that keep none are missing")
     }
+    kernelDetails(of: site)
     let verdicts = VerdictKind.allCases.compactMap { kind -> String? in
       guard kind != .unchecked, let tally = site.verdicts[kind], tally.count > 0 else { return nil }
       return "\(words(for: kind)) \(exactBytes(tally.bytes)) in \(blocks(tally.count))"
@@ -62,7 +63,8 @@ extension TextRenderer {
     if let human = humanBytes(site.outstanding.bytes) { remarks.append(human) }
     remarks.append(escapedForTerminal(site.allocator))
     if site.allocationClass == .mapping { remarks.append("mapping") }
-    if report.processes.count > 1 { remarks.append("process \(site.processID)") }
+    if let cache = cacheRemark(on: site) { remarks.append(cache) }
+    if report.processes.count > 1, site.kernel == nil { remarks.append("process \(site.processID)") }
     if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
     return " (" + remarks.joined(separator: ", ") + ")"
   }

@@ -41,6 +41,7 @@ package enum TextReport {
     renderer.heading()
     renderer.sites()
     renderer.processes()
+    renderer.kernelMemory()
     renderer.probes()
     renderer.loss()
     renderer.notes()

@@ -4,6 +4,14 @@ package enum AllocationClass: String, Hashable, Codable, Sendable, CaseIterable 
   case heap
   /// Ranges the program itself asked the kernel for (`mmap`, `mremap`, `brk`), not those an allocator took for its arenas.
   case mapping
+  /// Kernel: kmalloc and slab caches.
+  case slab
+  /// Kernel: ranges that are contiguous by address only.
+  case vmalloc
+  /// Kernel: one copy for each CPU.
+  case percpu
+  /// Kernel: whole pages from the page allocator.
+  case pages
 }
 
 /// One outstanding allocation: a block not yet freed.
@@ -69,6 +77,8 @@ package struct StackTrace: Hashable, Codable, Sendable {
     case broken
     /// Walked by frame pointers only: callers that keep none are missing.
     case framePointersOnly = "frame_pointers_only"
+    /// Only the caller of the allocator was recorded.
+    case callerOnly = "caller_only"
   }
 
   package init(addresses: [UInt64], completeness: Completeness) {
@@ -99,6 +109,8 @@ package struct AllocationSite: Codable, Sendable {
   package var holders: [String: Tally] = [:]
   /// nil when the run was too short to say anything.
   package var growth: GrowthEvidence?
+  /// Only for memory of the kernel.
+  package var kernel: KernelSiteDetails?
   /// Filled only when single blocks were asked for (`-a`).
   package var allocations: [OutstandingAllocation]
 

@@ -18,6 +18,8 @@ package struct Report: Codable, Sendable {
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
   package var retention: [RetentionSummary] = []
+  /// Only for a trace of the kernel.
+  package var kernelMemory: KernelMemorySummary?
   /// Sentences for the reader: what could not be done and what follows from it.
   package var notes: [String]
 
@@ -91,6 +93,7 @@ package struct Report: Codable, Sendable {
       case multi = "uprobe.multi"
       case perf = "perf uprobe"
       case rawTracepoint = "raw tracepoint"
+      case kprobe, kretprobe
     }
 
     package init(

@@ -1,4 +1,5 @@
 import AllocationTracing
+import ArgumentParser
 import Glibc
 import ReportFormats
 import TraceModel
@@ -26,6 +27,25 @@ final class ReportDestination {
   init(format: ReportFormat, path: String?) {
     self.format = format
     self.path = path == "-" ? nil : path
+  }
+
+  /// Pairs of --format and --output in their order.
+  static func pairs(formats: [String], outputs: [String]) throws -> [ReportDestination] {
+    if outputs.count > 1, formats.count > outputs.count {
+      throw ValidationError("every --format needs its --output when there are several")
+    }
+    var result: [ReportDestination] = []
+    for index in 0..<max(1, formats.count, outputs.count) {
+      let path = index < outputs.count ? outputs[index] : nil
+      let name = index < formats.count ? formats[index] : nil
+      guard let format = ReportFormats.format(named: name, path: path) else {
+        throw ValidationError(
+          name.map { "--format \($0): there is \(ReportFormats.names)" }
+            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
+      }
+      result.append(ReportDestination(format: format, path: path))
+    }
+    return result
   }
 
   var isText: Bool { format.name == "text" }

@@ -165,9 +165,6 @@ struct TraceCommand: ParsableCommand {
     if let maxStacks, !(1...400_000).contains(maxStacks) {
       throw ValidationError("--max-stacks must be from 1 to 400000")
     }
-    if outputs.count > 1, formats.count > outputs.count {
-      throw ValidationError("every --format needs its --output when there are several")
-    }
     _ = try destinations()
     _ = try discovery()
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
@@ -226,17 +223,6 @@ struct TraceCommand: ParsableCommand {
 
   /// Where reports go and in what form: pairs of --format and --output in their order.
   func destinations() throws -> [ReportDestination] {
-    var result: [ReportDestination] = []
-    for index in 0..<max(1, formats.count, outputs.count) {
-      let path = index < outputs.count ? outputs[index] : nil
-      let name = index < formats.count ? formats[index] : nil
-      guard let format = ReportFormats.format(named: name, path: path) else {
-        throw ValidationError(
-          name.map { "--format \($0): there is \(ReportFormats.names)" }
-            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
-      }
-      result.append(ReportDestination(format: format, path: path))
-    }
-    return result
+    try ReportDestination.pairs(formats: formats, outputs: outputs)
   }
 }
