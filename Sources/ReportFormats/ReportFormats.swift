@@ -29,7 +29,11 @@ package struct ReportOptions: Sendable {
 
 /// Every format there is. A new one is a file of its own and a line here.
 package enum ReportFormats {
-  package static let all: [ReportFormat] = [TextReport.format, JSONReport.format, PprofReport.format]
+  package static let all: [ReportFormat] = [
+    TextReport.format, JSONReport.format, PprofReport.format, FoldedReport.format, FlameGraphReport.format,
+    SpeedscopeReport.format, MassifReport.format, HeaptrackReport.format, GperftoolsReport.format,
+    ValgrindReport.format, CSVReport.format,
+  ]
 
   package static func named(_ name: String) -> ReportFormat? { all.first { $0.name == name } }
 

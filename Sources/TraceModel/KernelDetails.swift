@@ -1,5 +1,5 @@
 /// What is known of a site in the kernel beside its numbers.
-package struct KernelSiteDetails: Hashable, Sendable {
+package struct KernelSiteDetails: Hashable, Codable, Sendable {
   /// The slab cache that the blocks are from; nil for what is not slab.
   package var cache: String?
   /// Other names of the same cache: the kernel merges caches whose objects are alike.
@@ -13,7 +13,7 @@ package struct KernelSiteDetails: Hashable, Sendable {
   /// What speaks against a leak although blocks are outstanding; nil when nothing does.
   package var doubt: String?
 
-  package struct Share: Hashable, Sendable {
+  package struct Share: Hashable, Codable, Sendable {
     package var processID: Int32
     /// nil when the process ended and its name was not kept.
     package var command: String?
@@ -39,7 +39,7 @@ package struct KernelSiteDetails: Hashable, Sendable {
 }
 
 /// What the kernel itself says of its memory, beside what was traced.
-package struct KernelMemorySummary: Hashable, Sendable {
+package struct KernelMemorySummary: Hashable, Codable, Sendable {
   /// Where the memory of the host is; the lines add up to all of it.
   package var shares: [Share]
   /// Caches whose use changed most, by the kernel's own count and by the trace.
@@ -47,7 +47,7 @@ package struct KernelMemorySummary: Hashable, Sendable {
   /// What is outstanding by the trace but belongs to no leak, by a name, left out of the sites.
   package var leftOut: [LeftOut]
 
-  package struct Share: Hashable, Sendable {
+  package struct Share: Hashable, Codable, Sendable {
     package var name: String
     package var bytes: UInt64
     /// Since the trace began; nil without a trace.
@@ -61,7 +61,7 @@ package struct KernelMemorySummary: Hashable, Sendable {
     }
   }
 
-  package struct CacheChange: Hashable, Sendable {
+  package struct CacheChange: Hashable, Codable, Sendable {
     package var name: String
     package var bytes: UInt64
     /// Change of active objects by the kernel's count, which takes objects of a CPU's own slab for active.
@@ -76,7 +76,7 @@ package struct KernelMemorySummary: Hashable, Sendable {
     }
   }
 
-  package struct LeftOut: Hashable, Sendable {
+  package struct LeftOut: Hashable, Codable, Sendable {
     package var reason: String
     package var outstanding: Tally
     package init(reason: String, outstanding: Tally) {

@@ -18,6 +18,8 @@ package struct Report: Codable, Sendable {
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
   package var retention: [RetentionSummary] = []
+  /// Outstanding memory over the time of the trace, oldest first, at most a few hundred moments.
+  package var timeline: [Moment] = []
   /// Only for a trace of the kernel.
   package var kernelMemory: KernelMemorySummary?
   /// Sentences for the reader: what could not be done and what follows from it.
@@ -164,6 +166,20 @@ package struct Report: Codable, Sendable {
       self.command = command
       self.state = state
       self.totals = totals
+    }
+  }
+
+  /// What was outstanding at one moment of the trace.
+  package struct Moment: Hashable, Codable, Sendable {
+    /// Since the start of the window.
+    package var elapsed: Duration
+    package var outstanding: Tally
+    /// Resident memory of the target's processes, if it was read.
+    package var residentBytes: UInt64?
+    package init(elapsed: Duration, outstanding: Tally, residentBytes: UInt64? = nil) {
+      self.elapsed = elapsed
+      self.outstanding = outstanding
+      self.residentBytes = residentBytes
     }
   }
 
