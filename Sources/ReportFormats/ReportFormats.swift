@@ -32,7 +32,7 @@ package enum ReportFormats {
   package static let all: [ReportFormat] = [
     TextReport.format, JSONReport.format, PprofReport.format, FoldedReport.format, FlameGraphReport.format,
     SpeedscopeReport.format, MassifReport.format, HeaptrackReport.format, GperftoolsReport.format,
-    ValgrindReport.format, CSVReport.format,
+    ValgrindReport.format, CSVReport.format, HTMLReport.format,
   ]
 
   package static func named(_ name: String) -> ReportFormat? { all.first { $0.name == name } }
