@@ -62,13 +62,14 @@ let package = Package(
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
       swiftSettings: strict),
+    .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis", "ReportFormats", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -101,6 +102,7 @@ let package = Package(
     .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
+    .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
       swiftSettings: strict),
