@@ -11,9 +11,8 @@ extension ReportFormats {
   /// The format asked for by name, or else by the file's suffix, or else text.
   static func format(named name: String?, path: String?) -> ReportFormat? {
     if let name { return named(name) }
-    guard let path else { return named("text") }
-    let suffix = path.split(separator: ".").last.map(String.init) ?? ""
-    return named(suffix == "txt" ? "text" : suffix)
+    guard let path, path != "-" else { return named("text") }
+    return forFile(path)
   }
 }
 
