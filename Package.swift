@@ -104,7 +104,7 @@ let package = Package(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
+      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TestTools"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",

@@ -51,6 +51,7 @@ struct PprofProfile {
     var lines: [Line] = []
     var functionOffset: UInt64?
     var unresolved: UnresolvedReason?
+    var hasNoModuleOffset = false
   }
   struct Function {
     var name = ""
@@ -182,7 +183,9 @@ struct PprofProfile {
           if field == 2 { line.line = Int64(bitPattern: number) }
         }
         location.lines.append(line)
-      case (PprofField.functionOffset, .integer(let number)): location.functionOffset = number &- 1
+      case (PprofField.functionOffset, .bytes(let text)):
+        location.functionOffset = UInt64(String(decoding: text, as: UTF8.self), radix: 16)
+      case (PprofField.hasNoModuleOffset, .integer): location.hasNoModuleOffset = true
       case (PprofField.unresolved, .bytes(let text)):
         location.unresolved = UnresolvedReason(rawValue: String(decoding: text, as: UTF8.self))
       default: break
@@ -242,7 +245,9 @@ struct PprofProfile {
       var frame = Frame(address: location.address)
       if let mapping, !mapping.path.isEmpty {
         frame.module = mapping.path
-        frame.moduleOffset = location.address &- mapping.start &+ mapping.offset
+        if !location.hasNoModuleOffset {
+          frame.moduleOffset = location.address &- mapping.start &+ mapping.offset
+        }
         frame.buildID = mapping.buildID.isEmpty ? nil : mapping.buildID
       }
       for (index, line) in location.lines.enumerated() {
@@ -257,7 +262,7 @@ struct PprofProfile {
         frames.append(named)
       }
       if location.lines.isEmpty {
-        frame.unresolved = location.unresolved ?? .noSymbol
+        frame.unresolved = location.unresolved ?? (own == nil ? .noSymbol : nil)
         frames.append(frame)
       }
     }

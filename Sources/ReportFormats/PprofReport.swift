@@ -21,10 +21,12 @@ package enum PprofReport {
 /// Field numbers of our own; far above those of profile.proto.
 enum PprofField {
   static let own = 1000
-  /// In a location: bytes from the start of the function, plus 1.
+  /// In a location: bytes from the start of the function, in hexadecimal digits.
   static let functionOffset = 1001
   /// In a location: why it has no name.
   static let unresolved = 1002
+  /// In a location: the module is known, but not where in it the address is.
+  static let hasNoModuleOffset = 1003
 }
 
 /// What a sample keeps beside its values and labels: the site without its stack.
@@ -251,8 +253,9 @@ private struct PprofBuilder {
             $0.field(2, line)
           }
         }
-        if let offset = last.functionOffset { writer.field(PprofField.functionOffset, offset &+ 1) }
-        if let reason = last.unresolved { writer.field(PprofField.unresolved, string: reason.rawValue) }
+        if let offset = last.functionOffset { writer.field(PprofField.functionOffset, string: String(offset, radix: 16)) }
+        writer.field(PprofField.hasNoModuleOffset, last.module != nil && last.moduleOffset == nil)
+      if let reason = last.unresolved { writer.field(PprofField.unresolved, string: reason.rawValue) }
       }
     }
     for (index, function) in functions.enumerated() {
