@@ -46,13 +46,15 @@ let package = Package(
       name: "ProcessImage", dependencies: ["TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
+      name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
+    .target(
       name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
-        "CProcessControl",
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
+        "ProcessControl", "CProcessControl",
       ],
       swiftSettings: strict),
     .target(
@@ -60,7 +62,7 @@ let package = Package(
       dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
+      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
@@ -70,7 +72,7 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -102,7 +104,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
-      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
+      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(

@@ -1,6 +1,7 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import ProcessImage
 import TraceModel
 
@@ -44,6 +45,8 @@ package final class AllocationTracer {
   package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
     stack.addresses.map { Frame(address: $0) }
   }
+  /// Called when a child is followed, before it runs, and when a process has started another program.
+  package var onNewImage: ((TracedProcess) -> Void)?
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
@@ -51,6 +54,8 @@ package final class AllocationTracer {
   var reclamation = SiteReclamation()
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
+  /// What each site held through the run; heap sites by the kernel's index, mappings behind them.
+  var history: OutstandingHistory?
 
   let reader: ProcessReader
   let files = ElfFileCache()
@@ -132,6 +137,8 @@ package final class AllocationTracer {
   /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
+    process.isTracedFromStart = true
+    process.hasOnlyTracedBlocks = true
     tables.setHeld(true, slot: process.slot)
     try refresh(process)
     noteStart()
@@ -240,6 +247,7 @@ package final class AllocationTracer {
       let note = "stacks of process \(process.processID) may be cut short: \(error)"
       if !notes.contains(note) { notes.append(note) }
     }
+    if !process.probes.isEmpty { noteCode(of: process) }
     onMappings?(process)
   }
 

@@ -1,6 +1,7 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import TraceModel
 
 /// What identifies a site across reports.
@@ -28,6 +29,12 @@ struct SiteDraft {
   /// Of the estimate of outstanding bytes.
   var variance = 0.0
   var blocks: [OutstandingAllocation] = []
+  /// The kernel's sites that belong to it.
+  var sites: [Int] = []
+  /// What a leak check says of its blocks; nil when its process was not checked.
+  var verdicts: VerdictSums?
+  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
+  var survivors: Survivors?
 
   var matching: Tally {
     Tally(bytes: UInt64(matchingBytes.rounded()), count: UInt64(matchingCount.rounded()))
@@ -76,6 +83,7 @@ struct SiteGathering {
     let site = record.site
     let position = position(of: record, .heap, process)
     draftOfSite[record.index] = Int32(position)
+    drafts[position].sites.append(record.index)
     drafts[position].allocated += Tally(
       bytes: site.allocated_bytes, count: blocks(site.allocated_count))
     drafts[position].freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
@@ -95,6 +103,7 @@ struct SiteGathering {
   ) {
     let position = position(of: record, .mapping, process)
     mappingDraftOfSite[UInt32(record.index)] = position
+    drafts[position].sites.append(record.index)
     drafts[position].allocated += totals.allocated
     drafts[position].freed += totals.freed
     drafts[position].outstanding += process.ledger.outstanding(of: UInt32(record.index))
@@ -102,49 +111,81 @@ struct SiteGathering {
 
   /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
   mutating func addBlocks(
-    tables: TraceTables, request: ReportRequest, now: UInt64
+    tables: TraceTables, request: ReportRequest, checks: [ObjectIdentifier: LeakCheckResult], now: UInt64
   ) throws(BPFError) {
+    var checkOfDraft: [LeakCheckResult?] = []
+    for index in drafts.indices {
+      let check = checks[ObjectIdentifier(drafts[index].process)]
+      checkOfDraft.append(check?.generation == drafts[index].process.generation ? check : nil)
+      if checkOfDraft[index] != nil { drafts[index].verdicts = VerdictSums() }
+    }
+    var agesOfDraft: [GrowthAges?] = []
+    for index in drafts.indices {
+      agesOfDraft.append(drafts[index].process.growthClock?.ages)
+      if agesOfDraft[index] != nil { drafts[index].survivors = Survivors() }
+    }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
     try tables.forEachBlock { block in
-      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0, block.time <= youngest
-      else { return }
+      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { return }
       let position = Int(draftOfSite[block.site])
       let weight = weight(ofSize: block.sizeInBytes)
       let size = Double(block.sizeInBytes)
+      if let ages = agesOfDraft[position] {
+        drafts[position].survivors?.add(bytes: size * weight, count: weight, time: block.time, ages: ages)
+      }
+      guard block.time <= youngest else { return }
       drafts[position].matchingBytes += size * weight
       drafts[position].matchingCount += weight
       // Horvitz–Thompson: a block chosen with probability P stands for 1/P and adds (1−P)/P² of its square.
       drafts[position].variance += size * size * weight * (weight - 1)
       drafts[position].oldest = min(drafts[position].oldest, block.time)
+      let verdict = checkOfDraft[position]?.verdict(
+        of: LeakBlock(address: block.address, sizeInBytes: block.sizeInBytes, time: block.time))
+      if let verdict { drafts[position].verdicts?.add(verdict, bytes: size * weight, count: weight) }
       if request.listsBlocks {
         drafts[position].blocks.append(
           OutstandingAllocation(
             address: block.address, sizeInBytes: block.sizeInBytes,
-            age: .nanoseconds(Int64(now &- block.time))))
+            age: .nanoseconds(Int64(now &- block.time)), verdict: verdict))
       }
     }
     var seen: Set<ObjectIdentifier> = []
     for draft in drafts where draft.key.allocationClass == .mapping {
       if seen.insert(ObjectIdentifier(draft.process)).inserted {
-        addRanges(of: draft.process, request: request, youngest: youngest, now: now)
+        let check = checks[ObjectIdentifier(draft.process)]
+        addRanges(
+          of: draft.process, request: request,
+          check: check?.generation == draft.process.generation ? check : nil, youngest: youngest, now: now)
       }
     }
   }
 
   private mutating func addRanges(
-    of process: TracedProcess, request: ReportRequest, youngest: UInt64, now: UInt64
+    of process: TracedProcess, request: ReportRequest, check: LeakCheckResult?, youngest: UInt64, now: UInt64
   ) {
     var calls: Set<UInt64> = []
-    for range in process.ledger.ranges where range.time <= youngest {
+    for range in process.ledger.ranges {
       guard let position = mappingDraftOfSite[range.site] else { continue }
+      let isFirstPart = calls.insert(range.call).inserted
+      if let ages = process.growthClock?.ages {
+        drafts[position].survivors?.add(
+          bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0, time: range.time, ages: ages)
+      }
+      guard range.time <= youngest else { continue }
       drafts[position].matchingBytes += Double(range.end - range.start)
-      if calls.insert(range.call).inserted { drafts[position].matchingCount += 1 }
+      if isFirstPart { drafts[position].matchingCount += 1 }
       drafts[position].oldest = min(drafts[position].oldest, range.time)
+      let verdict = check?.verdict(
+        ofMapping: LeakBlock(address: range.start, sizeInBytes: range.end - range.start, time: range.time))
+      if let verdict {
+        drafts[position].verdicts?.add(
+          verdict, bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0)
+      }
       if request.listsBlocks {
         drafts[position].blocks.append(
           OutstandingAllocation(
             address: range.start, sizeInBytes: range.end - range.start,
-            age: .nanoseconds(Int64(now &- range.time))))
+            age: .nanoseconds(Int64(now &- range.time)), verdict: verdict))
       }
     }
   }

@@ -1,6 +1,7 @@
 import AllocationTracing
 import ArgumentParser
 import Glibc
+import LeakAnalysis
 import ReportFormats
 import TraceModel
 
@@ -110,6 +111,9 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "Distinct call stacks; blocks from further ones are refused and counted.")
   var maxStacks: Int?
 
+  @OptionGroup(title: "Leak check")
+  var leakCheck: LeakCheckOptions
+
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
@@ -165,9 +169,20 @@ struct TraceCommand: ParsableCommand {
     if let maxStacks, !(1...400_000).contains(maxStacks) {
       throw ValidationError("--max-stacks must be from 1 to 400000")
     }
+    if leakCheck.mode != nil { try validateLeakCheck() }
     _ = try destinations()
     _ = try discovery()
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
+  }
+
+  private func validateLeakCheck() throws {
+    if sampleRate ?? 1 != 1 || sampleBytes != nil {
+      throw ValidationError("--leak-check needs every block: a sample (-s, --sample-bytes) does not do")
+    }
+    if combinedOnly { throw ValidationError("--leak-check looks at single blocks, --combined-only does not") }
+    if leakCheck.hexdump, !showsBlocks {
+      throw ValidationError("--hexdump shows bytes of the blocks that -a lists: add -a")
+    }
   }
 
   mutating func run() throws {
@@ -191,7 +206,20 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
+  }
+
+  func leakCheckSettings() throws -> LeakCheckSettings {
+    var settings = LeakCheckSettings()
+    settings.maximumPause = try leakCheck.maximumPause()
+    settings.scan.roots = leakCheck.rootPolicy
+    settings.scan.alignment = leakCheck.unaligned ? 1 : 8
+    settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
+    if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
+      settings.stretchedPause = .milliseconds(milliseconds)
+    }
+    return settings
   }
 
   func discovery() throws -> AllocatorDiscovery.Options {
