@@ -117,6 +117,12 @@ struct TraceCommand: ParsableCommand {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
+  @Flag(name: .customLong("tui"), help: "On a terminal: a live screen like that of top.")
+  var isLive = false
+
+  @Option(name: .customLong("on-report"), help: "Run this shell command after each report, with the JSON on its input.")
+  var onReport: String?
+
   @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probed places and what they cost.")
   var verbose = false
 
