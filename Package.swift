@@ -82,6 +82,9 @@ let package = Package(
       name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
       swiftSettings: strict),
 
+    // Measures report formats; used by Scripts/bench.
+    .executableTarget(name: "report-bench", dependencies: ["ReportFormats", "TraceModel"], swiftSettings: strict),
+
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(

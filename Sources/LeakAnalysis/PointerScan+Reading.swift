@@ -39,7 +39,7 @@ extension PointerScan {
       if limits.isOver { return nil }
       states.set(block, states[block].subtracting(.unread).union(.rereading))
       let plan = WindowPlan(
-        index: table.index, blocks: block..<block + 1, segments: [], windowBytes: WindowScanner.windowBytes)
+        index: table.index, blocks: block..<block + 1, segments: [], windowBytes: options.windowBytes)
       while let window = plan.next(of: limits.memory) { scanner.search(window) }
       states.set(block, states[block].subtracting(.rereading))
       return scanner.takeNewlyReached()

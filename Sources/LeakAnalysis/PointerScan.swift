@@ -113,10 +113,10 @@ package final class PointerScan {
   private func begin(_ roots: [Root], _ values: [RootValue], _ mappings: [Mapping]) -> ScanContext {
     let map = RootMap(roots, values: values, policy: options.roots)
     let context = ScanContext(
-      index: table.index, states: states, edges: edges, options: options, roots: map, modules: ModuleMap(mappings))
+      table: table, states: stateMemory, edges: edges, options: options, roots: map, modules: ModuleMap(mappings))
     self.context = context
     givenRoots = options.retainsSources ? roots : []
-    plan = WindowPlan(index: table.index, segments: map.segments, windowBytes: WindowScanner.windowBytes)
+    plan = WindowPlan(index: table.index, segments: map.segments, windowBytes: options.windowBytes)
     return context
   }
 
@@ -214,7 +214,7 @@ package final class PointerScan {
     let states = states
     return WindowPlan(
       index: table.index, segments: progress.missedRoots ? context.roots.segments : [],
-      windowBytes: WindowScanner.windowBytes, includes: { states[$0].contains(.rereading) })
+      windowBytes: options.windowBytes, includes: { states[$0].contains(.rereading) })
   }
 
   private func endRereading() {

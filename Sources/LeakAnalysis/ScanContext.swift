@@ -11,6 +11,9 @@ final class ScanContext: @unchecked Sendable {
   /// For blocks with the state `held` the number of the interpreter heap, the least of several.
   let holders: UnsafeMutablePointer<Atomic<UInt16>>
   private let holderMemory: PageMemory
+  /// What `index` and `states` point into.
+  private let table: BlockTable
+  private let stateMemory: PageMemory
   /// Words that count as the start of their block: its number in the upper, the word's in the lower 32 bits; ascending.
   /// Complete when all memory has been read.
   var bases: [UInt64] = []
@@ -21,10 +24,12 @@ final class ScanContext: @unchecked Sendable {
   let basesMatter: Bool
 
   init(
-    index: BlockIndex, states: BlockStates, edges: EdgeStore, options: ScanOptions, roots: RootMap, modules: ModuleMap
+    table: BlockTable, states: PageMemory, edges: EdgeStore, options: ScanOptions, roots: RootMap, modules: ModuleMap
   ) {
-    self.index = index
-    self.states = states
+    self.table = table
+    index = table.index
+    stateMemory = states
+    self.states = BlockStates(states)
     self.edges = edges
     self.options = options
     self.roots = roots

@@ -3,6 +3,8 @@ struct MemoryPiece {
   let base: UInt64
   let bytes: UnsafeMutableRawPointer
   let count: Int
+  /// Bytes that were read; some behind the piece.
+  let readable: Int
 
   /// First address behind it.
   var end: UInt64 { base &+ UInt64(count) }
@@ -27,8 +29,9 @@ extension WindowScanner {
     let size = index.size(block)
     // A pointer behind the first word must lie in the block.
     guard start & 7 == 0, size > 8 else { return }
-    // Bytes behind the piece are in the buffer, or are zero.
-    let words = (piece.bytes + Int(start &- piece.base)).assumingMemoryBound(to: UInt64.self)
+    let position = Int(start &- piece.base)
+    guard position &+ 8 <= piece.readable else { return }
+    let words = (piece.bytes + position).assumingMemoryBound(to: UInt64.self)
     let first = words[0]
     let rest = size &- 8
     if first &- 1 < rest && context.secondWordMatters {
@@ -38,7 +41,9 @@ extension WindowScanner {
       }
     }
     // Length, capacity, count, characters, and the zero behind them.
-    if size > 24 && context.fourthWordMatters && words[1] == size &- 25 && first <= words[1] {
+    if size > 24 && context.fourthWordMatters && position &+ 16 <= piece.readable && words[1] == size &- 25
+      && first <= words[1]
+    {
       context.states.add(.fourthWord, to: block)
     }
     if context.basesMatter && tables.mayBeTable(first) && tables.isTable(first) {

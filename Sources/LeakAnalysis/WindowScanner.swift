@@ -31,21 +31,21 @@ struct WindowScanner {
   /// Blocks found to be reached, if wanted.
   private(set) var newlyReached: [UInt32]?
 
-  static let windowBytes = 1 << 19
   /// Bytes of memory per round of the two loops: what they share stays in the first-level cache.
   private static let roundBytes = 1 << 15
   private static let pendingLimit = 1 << 14
   /// Readable bytes wanted behind a window: for words and heads that begin in it.
   private static let lookAhead = 16
 
-  init(_ context: ScanContext, memory: any ScannableMemory, isAgain: Bool, readsRoots: Bool, listsReached: Bool = false) {
+  init(_ context: ScanContext, memory: any ScannableMemory, isAgain: Bool, readsRoots: Bool, listsReached: Bool = false)
+  {
     self.context = context
     self.memory = memory
     self.isAgain = isAgain
     self.readsRoots = readsRoots
     index = context.index
     states = context.states
-    buffer = PageMemory(byteCount: Self.windowBytes + Self.lookAhead)
+    buffer = PageMemory(byteCount: context.options.windowBytes + Self.lookAhead)
     hitMemory = PageMemory(of: UInt32.self, count: Self.roundBytes + 8)
     hits = hitMemory.elements(of: UInt32.self)
     writer = EdgeWriter(context.edges)
@@ -68,7 +68,7 @@ struct WindowScanner {
     return newlyReached ?? []
   }
 
-  /// Reads a window, at most `windowBytes` long and aligned to words, and searches it.
+  /// Reads a window, at most `ScanOptions.windowBytes` long and aligned to words, and searches it.
   mutating func search(_ window: Range<UInt64>) {
     var address = window.lowerBound
     while address < window.upperBound {
@@ -79,7 +79,7 @@ struct WindowScanner {
         // What is left of the window before would pass for the bytes behind the last.
         let rest = UnsafeMutableRawBufferPointer(rebasing: target[available...])
         rest.initializeMemory(as: UInt8.self, repeating: 0)
-        search(at: address, count: min(wanted, available & ~7))
+        search(at: address, count: min(wanted, available & ~7), readable: available)
       }
       if available >= wanted { break }
       let bad = address + UInt64(available)
@@ -90,10 +90,10 @@ struct WindowScanner {
   }
 
   /// Searches bytes in the buffer.
-  private mutating func search(at base: UInt64, count: Int) {
+  private mutating func search(at base: UInt64, count: Int, readable: Int) {
     let firstBlock = index.firstStart(from: base)
     if !isAgain && (context.secondWordMatters || context.fourthWordMatters || context.basesMatter) {
-      noteHeads(MemoryPiece(base: base, bytes: buffer.base, count: count), firstBlock: firstBlock)
+      noteHeads(MemoryPiece(base: base, bytes: buffer.base, count: count, readable: readable), firstBlock: firstBlock)
     }
     var cursor = Cursor(
       nextBlock: firstBlock, segment: readsRoots ? context.roots.firstSegment(endingAfter: base) : .max)
@@ -102,7 +102,7 @@ struct WindowScanner {
       let end = min(count, position + Self.roundBytes)
       let found =
         context.options.alignment == 1
-        ? pickUnaligned(from: position, to: end) : pickAligned(from: position, to: end)
+        ? pickUnaligned(from: position, to: min(end, readable - 7)) : pickAligned(from: position, to: end)
       if found > 0 { follow(found, base: base, &cursor) }
       position = end
     }
@@ -141,7 +141,7 @@ struct WindowScanner {
   private func pickUnaligned(from start: Int, to end: Int) -> Int {
     let filter = index.filter
     var found = 0
-    for position in start..<end {
+    for position in start..<max(start, end) {
       hits[found] = UInt32(truncatingIfNeeded: position)
       let word = (buffer.base + position).loadUnaligned(as: UInt64.self)
       found &+= filter.mayContain(word) ? 1 : 0

@@ -13,8 +13,10 @@ final class LeakCheckRun {
   private let tracer: AllocationTracer
   private let origins: MappingOrigins
   private var results: [ObjectIdentifier: LeakCheckResult] = [:]
-  /// Why processes could not be checked.
-  private(set) var notes: [String] = []
+  /// Why processes could not be checked: now, and at their exit.
+  var notes: [String] { currentNotes + exitNotes }
+  private var currentNotes: [String] = []
+  private var exitNotes: [String] = []
 
   /// - Parameter watch: there when the trace is of a command.
   init(settings: LeakCheckSettings, tracer: AllocationTracer, watch: ExitWatch?) {
@@ -29,7 +31,7 @@ final class LeakCheckRun {
 
   /// Checks every process that runs.
   func checkRunning() {
-    notes = []
+    currentNotes = []
     for process in tracer.processes {
       let id = ObjectIdentifier(process)
       if process.state != .running {
@@ -40,7 +42,7 @@ final class LeakCheckRun {
       do {
         results[id] = try checker.check(TracedSubject(process, of: tracer, origins: origins))
       } catch {
-        notes.append("process \(process.processID) was not checked for leaks: \(error)")
+        currentNotes.append("process \(process.processID) was not checked for leaks: \(error)")
       }
     }
   }
@@ -70,7 +72,7 @@ final class LeakCheckRun {
         results[ObjectIdentifier(process)] = try checker.checkAtExit(
           TracedSubject(process, of: tracer, origins: origins), threads: threads)
       } catch {
-        notes.append("process \(processID) was not checked for leaks at its exit: \(error)")
+        exitNotes.append("process \(processID) was not checked for leaks at its exit: \(error)")
       }
     }
   }

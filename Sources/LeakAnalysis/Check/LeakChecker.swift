@@ -35,7 +35,7 @@ package final class LeakChecker {
   // MARK: Stopped
 
   /// Part of the time that is not spent on reading, because resuming takes some, too.
-  private static let reserve = Duration.milliseconds(2)
+  private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 20) }
 
   private func checkStopped(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
     let start = ContinuousClock.now
@@ -46,7 +46,7 @@ package final class LeakChecker {
     var (job, paused) = try withPause(of: subject) { pause -> (SearchJob, Duration) in
       let job = try SearchJob(
         subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
-      job.read(until: pause.start + settings.maximumPause - Self.reserve)
+      job.read(until: pause.start + settings.maximumPause - reserve)
       if settings.stretchedPause > .zero { usleep(UInt32(settings.stretchedPause / .microseconds(1))) }
       pause.resume()
       return (job, pause.duration)
@@ -60,8 +60,8 @@ package final class LeakChecker {
       job.read(until: nil)
       youngestLost = job.time &- UInt64(max(0, settings.minimumAge / .nanoseconds(1)))
       searches.append(job.finish())
-      let fingerprints = Fingerprints(of: searches[0].reachability, processID: subject.processID)
-      job = try searchRunning(subject, generation: generation)
+      let fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner)
+      job = try searchRunning(subject, layout, generation: generation)
       changed = fingerprints.changed()
     }
     searches.append(job.finish())
@@ -128,13 +128,14 @@ package final class LeakChecker {
     for number in 0..<max(2, settings.searches) {
       if number > 0 { usleep(UInt32(max(0, settings.searchInterval / .microseconds(1)))) }
       subject.handleEvents()
-      let job = try searchRunning(subject, generation: generation)
+      let layout = try makeLayout(of: subject)
+      let job = try searchRunning(subject, layout, generation: generation)
       if number == 0 { firstTime = job.time }
       scannedBytes = job.scannedBytes
       notes = job.notes
       searches.append(job.finish())
       if let fingerprints { changed.formUnion(fingerprints.changed()) }
-      if number == 0 { fingerprints = Fingerprints(of: searches[0].reachability, processID: subject.processID) }
+      if number == 0 { fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner) }
     }
     var summary = LeakCheckSummary(processID: subject.processID, method: .running)
     summary.took = .now - start
@@ -145,8 +146,9 @@ package final class LeakChecker {
       changedBlocks: changed, youngestLost: firstTime &- UInt64(max(0, settings.minimumAge / .nanoseconds(1))))
   }
 
-  private func searchRunning(_ subject: some LeakCheckSubject, generation: UInt32) throws -> SearchJob {
-    let layout = try makeLayout(of: subject)
+  private func searchRunning(
+    _ subject: some LeakCheckSubject, _ layout: ProcessLayout, generation: UInt32
+  ) throws -> SearchJob {
     let job = try SearchJob(
       subject, threads: [], layout: layout, settings: settings, generation: generation, isRunning: true)
     job.read(until: nil)

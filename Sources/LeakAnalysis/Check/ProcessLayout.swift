@@ -3,7 +3,8 @@ import TraceModel
 
 /// What is read of a process before it is stopped, so that it is stopped for less time.
 final class ProcessLayout {
-  private let processID: Int32
+  /// A thread of the process through which /proc shows its memory: the first one unless that has ended.
+  let memoryOwner: Int32
   private let memory: RemoteMemory
   /// By start and inode; nil for files that are not ELF.
   private var known: [[UInt64]: ModuleImage?] = [:]
@@ -11,11 +12,12 @@ final class ProcessLayout {
   private(set) var threadNames: [Int32: String] = [:]
 
   init(processID: Int32) throws(ProcessError) {
-    self.processID = processID
-    memory = try RemoteMemory(processID: processID)
-    kernelPointers = KernelHeldPointers(processID: processID)
-    _ = modules(in: (try? ProcessMaps.read(processID: processID)) ?? [])
-    for thread in ProcessInfo.threads(of: processID) {
+    let threads = ProcessInfo.threads(of: processID)
+    memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.hasEnded == false } ?? processID
+    memory = try RemoteMemory(processID: memoryOwner)
+    kernelPointers = KernelHeldPointers(processID: memoryOwner)
+    _ = modules(in: (try? ProcessMaps.read(processID: memoryOwner)) ?? [])
+    for thread in threads {
       guard let name = try? readFile("/proc/\(processID)/task/\(thread)/comm") else { continue }
       threadNames[thread] = String(decoding: name.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }

@@ -32,11 +32,11 @@ final class SearchJob {
     }
     let heap = subject.heapKnowledge(threads: threads)
     do throws(ProcessError) {
-      mappings = try ProcessMaps.read(processID: processID)
-      memory = try ResidentMemory(processID: processID, mappings: mappings)
+      mappings = try ProcessMaps.read(processID: layout.memoryOwner)
+      memory = try ResidentMemory(processID: layout.memoryOwner, mappings: mappings)
       var collector = RootCollector(
         mappings: mappings, threads: threads, threadNames: layout.threadNames,
-        modules: layout.modules(in: mappings), heap: heap, memory: try RemoteMemory(processID: processID),
+        modules: layout.modules(in: mappings), heap: heap, memory: try RemoteMemory(processID: layout.memoryOwner),
         isRunning: isRunning)
       roots = collector.collect()
     } catch {

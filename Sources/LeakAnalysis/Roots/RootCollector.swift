@@ -149,16 +149,20 @@ struct RootCollector {
 
   private mutating func addThreadLocals(_ registers: StoppedThread.Registers, _ name: String) {
     let base = registers.threadBase
-    // glibc: the second word of the control block points to the second entry of the table of dynamic blocks.
-    if let table: UInt64 = memory.value(at: base &+ 8, as: UInt64.self), table > 4096 {
-      found.values.append(RootValue(value: table &- 16, kind: .threadLocal, name: name))
-    }
+    if let table = memory.value(at: base &+ 8, as: UInt64.self) { addThreadLocalTable(table, name) }
     guard let area = area(at: base), !area.range.contains(registers.stackPointer) else { return }
     let start = max(area.range.lowerBound, base - min(base, threadLocalBytes))
     add(start..<min(area.range.upperBound, base &+ Self.controlBlockBytes), .threadLocal, name)
     // The first thread's are in memory of the loader's; another's are on its stack, and it runs on another one now.
     if !isHeap(base), area.isExact { add(area.range, .stack, name) }
     markLive(area)
+  }
+
+  /// glibc: the second word of a thread's control block points to the second entry of the table of blocks that its dynamic
+  /// thread-local variables lie in.
+  private mutating func addThreadLocalTable(_ pointer: UInt64, _ name: String) {
+    guard pointer > 4096 else { return }
+    found.values.append(RootValue(value: pointer - 16, kind: .threadLocal, name: name))
   }
 
   private func holdsOtherThread(_ range: Range<UInt64>, than pointer: UInt64) -> Bool {
@@ -204,7 +208,7 @@ struct RootCollector {
         add(traced.range, .stack, "stack of a thread")
       case .threadStack:
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
-        dead.append(traced.range)
+        addUnusedStack(traced.range)
       case .interpreter(let name):
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: name)
         add(traced.range, .interpreterHeap(name), name)
@@ -215,6 +219,24 @@ struct RootCollector {
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
         add(traced.range, .anonymous, "part of a mapping")
       }
+    }
+  }
+
+  /// A stack on which no thread runs, not yet or no more. What the C library knows of the thread lies at its upper end: the
+  /// argument that it is to be started with, or the result that it was ended with.
+  private mutating func addUnusedStack(_ range: Range<UInt64>) {
+    let name = "stack without a thread"
+    let size = min((threadLocalBytes + Self.controlBlockBytes + 4095) & ~4095, range.upperBound - range.lowerBound)
+    let control = range.upperBound - size
+    dead.append(range.lowerBound..<control)
+    add(control..<range.upperBound, .threadLocal, name)
+    let words = memory.words(at: control, count: Int(size / 8))
+    // The control block's first and third words are its address.
+    for index in stride(from: 0, to: words.count - 2, by: 2) {
+      let address = control + UInt64(index) * 8
+      guard words[index] == address, words[index + 2] == address else { continue }
+      addThreadLocalTable(words[index + 1], name)
+      return
     }
   }
 
