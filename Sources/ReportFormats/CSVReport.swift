@@ -18,7 +18,19 @@ package enum CSVReport {
     var output = ByteWriter()
     output.write(columns.joined(separator: ",") + "\r\n")
     let commands = Dictionary(report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
-    for site in report.sites { output.write(row(site, command: commands[site.processID]) + "\r\n") }
+    // Escaped as in the middle of a quoted cell.
+    let names = FrameCache { frame in doubled(singleLine(frame.plainName)) }
+    for site in report.sites {
+      output.write(row(site, command: commands[site.processID]))
+      output.write(",\"")
+      for (index, frame) in site.shownFrames.enumerated() {
+        if index > 0 { output.write(" < ") }
+        // A spreadsheet must not take the cell for a formula.
+        if index == 0, let first = frame.plainName.first, "=+-@".contains(first) { output.write("'") }
+        output.write(names[frame])
+      }
+      output.write("\"\r\n")
+    }
     return output.bytes
   }
 
@@ -39,7 +51,6 @@ package enum CSVReport {
       text(leaf?.plainName ?? ""), text(leaf?.module ?? ""), text(leaf?.file ?? ""),
       leaf?.line.map { "\($0)" } ?? "",
     ]
-    cells.append(text(site.shownFrames.map { singleLine($0.plainName) }.joined(separator: " < ")))
     return cells.joined(separator: ",")
   }
 
@@ -48,6 +59,11 @@ package enum CSVReport {
     var value = singleLine(value)
     if let first = value.first, "=+-@".contains(first) { value = "'" + value }
     guard value.contains(where: { $0 == "," || $0 == "\"" }) else { return value }
-    return "\"" + value.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    return "\"" + doubled(value) + "\""
+  }
+
+  private static func doubled(_ value: String) -> String {
+    guard value.utf8.contains(UInt8(ascii: "\"")) else { return value }
+    return value.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
   }
 }

@@ -4,16 +4,28 @@ import TraceModel
 struct CallTree {
   final class Node {
     let name: String
+    fileprivate let id: Int
     var outstanding = Tally()
     private(set) var children: [Node] = []
-    private var positions: [String: Int] = [:]
+    /// Only where there are many children.
+    private var positions: [Int: Int] = [:]
 
-    init(name: String) { self.name = name }
+    fileprivate init(name: String, id: Int) {
+      self.name = name
+      self.id = id
+    }
 
-    func child(_ name: String) -> Node {
-      if let position = positions[name] { return children[position] }
-      let node = Node(name: name)
-      positions[name] = children.count
+    fileprivate func child(_ id: Int, _ names: [String]) -> Node {
+      if children.count <= 8 {
+        for child in children where child.id == id { return child }
+        if children.count == 8 {
+          for (position, child) in children.enumerated() { positions[child.id] = position }
+        }
+      } else if let position = positions[id] {
+        return children[position]
+      }
+      let node = Node(name: names[id], id: id)
+      if children.count >= 8 { positions[id] = children.count }
       children.append(node)
       return node
     }
@@ -28,16 +40,16 @@ struct CallTree {
   let root: Node
 
   /// - Parameters:
-  ///   - paths: names from the root of the tree on, with what is outstanding there.
   ///   - name: of the root.
-  init(name: String, paths: some Sequence<(names: [String], outstanding: Tally)>) {
-    root = Node(name: name)
-    for (names, outstanding) in paths {
+  ///   - fromLeaf: whether the leaf of a stack is next to the root, or the outermost caller.
+  init(name: String, stacks: NamedStacks, fromLeaf: Bool) {
+    root = Node(name: name, id: -1)
+    for entry in stacks.entries {
       var node = root
-      node.outstanding += outstanding
-      for name in names {
-        node = node.child(name)
-        node.outstanding += outstanding
+      node.outstanding += entry.outstanding
+      for index in entry.path.indices {
+        node = node.child(entry.path[fromLeaf ? index : entry.path.count - 1 - index], stacks.names)
+        node.outstanding += entry.outstanding
       }
     }
     root.sort()

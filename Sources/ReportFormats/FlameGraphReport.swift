@@ -12,7 +12,7 @@ package enum FlameGraphReport {
 
   package static func render(_ report: Report) -> [UInt8] {
     let stacks = NamedStacks(report, replacing: [:])
-    let tree = CallTree(name: "all", paths: stacks.entries.lazy.map { ($0.names.reversed(), $0.outstanding) })
+    let tree = CallTree(name: "all", stacks: stacks, fromLeaf: false)
     var layout = FlameLayout(root: tree.root)
     layout.run()
     let height = top + Double(layout.depth) * rowHeight + 30
@@ -76,28 +76,19 @@ package enum FlameGraphReport {
 
   /// Names once, stacks as indices, root first: `{"names":[…],"stacks":[[bytes,blocks,i,i,…],…]}`. In CDATA, so `]]>`
   /// must not appear: `>` is written as an escape.
-  static func stacksAsJSON(_ stacks: NamedStacks) -> String {
-    var ids: [String: Int] = [:]
-    var names: [String] = []
+  static func stacksAsJSON(_ stacks: NamedStacks) -> [UInt8] {
     var writer = JSONWriter()
-    let indexed = stacks.entries.map { entry in
-      entry.names.reversed().map { name -> Int in
-        if let known = ids[name] { return known }
-        ids[name] = names.count
-        names.append(name)
-        return names.count - 1
-      }
-    }
     writer.object { writer in
       writer.key("names")
-      writer.array(names) { $0.string($1) }
+      writer.array(stacks.names) { $0.string($1) }
       writer.key("stacks")
-      writer.array(zip(stacks.entries, indexed)) { writer, pair in
-        writer.array([pair.0.outstanding.bytes, pair.0.outstanding.count] + pair.1.map { UInt64($0) }) { $0.integer($1) }
+      writer.array(stacks.entries) { writer, entry in
+        writer.array([entry.outstanding.bytes, entry.outstanding.count] + entry.path.reversed().map { UInt64($0) }) {
+          $0.integer($1)
+        }
       }
     }
-    return String(decoding: writer.bytes, as: UTF8.self).split(separator: ">", omittingEmptySubsequences: false)
-      .joined(separator: "\\u003e").split(separator: "<", omittingEmptySubsequences: false).joined(separator: "\\u003c")
+    return withoutMarkup(writer.bytes)
   }
 
   static let style = """

@@ -8,8 +8,14 @@ package enum FoldedReport {
 
   package static func render(_ report: Report) -> [UInt8] {
     var output = ByteWriter()
-    for entry in NamedStacks(report, replacing: [";": ","]).entries where entry.outstanding.bytes > 0 {
-      output.line(entry.names.reversed().joined(separator: ";") + " \(entry.outstanding.bytes)")
+    let stacks = NamedStacks(report, replacing: [";": ","])
+    let names = stacks.names.map { Array($0.utf8) }
+    for entry in stacks.entries where entry.outstanding.bytes > 0 {
+      for (index, name) in entry.path.reversed().enumerated() {
+        if index > 0 { output.write(UInt8(ascii: ";")) }
+        output.write(names[name])
+      }
+      output.line(" \(entry.outstanding.bytes)")
     }
     return output.bytes
   }

@@ -41,8 +41,8 @@ package enum HTMLReport {
   // MARK: Data
 
   /// In a script element, so that no `<` may appear: it is written as an escape.
-  private static func data(_ report: Report) -> String {
-    var frames = FrameTable()
+  private static func data(_ report: Report) -> [UInt8] {
+    let frames = FrameTable()
     let stacks = report.sites.map { site in site.shownFrames.map { frames.index(of: $0) } }
     var writer = JSONWriter()
     writer.object { writer in
@@ -97,8 +97,7 @@ package enum HTMLReport {
       writer.key("sites")
       writer.array(zip(report.sites, stacks)) { writer, pair in write(pair.0, pair.1, to: &writer) }
     }
-    return String(decoding: writer.bytes, as: UTF8.self).split(separator: "<", omittingEmptySubsequences: false)
-      .joined(separator: "\\u003c")
+    return withoutMarkup(writer.bytes)
   }
 
   private static func write(_ tally: Tally, to writer: inout JSONWriter) {
@@ -170,25 +169,27 @@ package enum HTMLReport {
 }
 
 /// Frames and strings, each once.
-private struct FrameTable {
-  private var ids: [Frame: Int] = [:]
+private final class FrameTable {
+  private lazy var ids = FrameCache { [unowned self] in add($0) }
+
+  func index(of frame: Frame) -> Int { ids[frame] }
+
+
   private var stringIDs: [String: Int] = [:]
   private(set) var rows: [[Int]] = []
   private(set) var strings: [String] = []
 
   /// Name, module, file (indices of strings, −1: none), line, whether inlined, reason.
-  mutating func index(of frame: Frame) -> Int {
-    if let known = ids[frame] { return known }
+  private func add(_ frame: Frame) -> Int {
     let name = frame.functionOffset.map { frame.plainName + "+" + hexadecimal($0) } ?? frame.plainName
     rows.append([
       string(name), string(frame.module), string(frame.file), max(0, frame.line ?? 0), frame.isInlined ? 1 : 0,
       string(frame.unresolved?.rawValue), string(frame.plainName),
     ])
-    ids[frame] = rows.count - 1
     return rows.count - 1
   }
 
-  private mutating func string(_ text: String?) -> Int {
+  private func string(_ text: String?) -> Int {
     guard let text else { return -1 }
     if let known = stringIDs[text] { return known }
     stringIDs[text] = strings.count

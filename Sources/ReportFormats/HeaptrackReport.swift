@@ -29,8 +29,18 @@ package enum HeaptrackReport {
 private struct HeaptrackWriter {
   private struct PointerKey: Hashable {
     var address: UInt64
-    var frames: ArraySlice<Frame>
+    /// One for each frame that is inlined there, and its own.
+    var frames: [Int]
   }
+  private final class FrameNumbers {
+    private var count = 0
+    private lazy var numbers = FrameCache { [unowned self] _ in
+      count += 1
+      return count
+    }
+    subscript(frame: Frame) -> Int { numbers[frame] }
+  }
+  private let frameNumbers = FrameNumbers()
   private struct TraceKey: Hashable {
     var pointer: Int
     var parent: Int
@@ -78,7 +88,7 @@ private struct HeaptrackWriter {
 
   private mutating func pointer(_ frames: ArraySlice<Frame>) -> Int {
     let address = frames.last?.address ?? 0
-    let key = PointerKey(address: address, frames: frames)
+    let key = PointerKey(address: address, frames: frames.map { frameNumbers[$0] })
     if let known = pointers[key] { return known }
     let module = string(frames.last?.module ?? "[unknown]")
     var line = "i \(hex(address)) \(hex(module))"

@@ -46,7 +46,12 @@ package enum JSONReport {
         }
       }
       writer.key("sites")
-      writer.array(report.sites) { write($1, to: &$0) }
+      let frames = FrameCache { frame -> [UInt8] in
+        var writer = JSONWriter()
+        write(frame, to: &writer)
+        return writer.bytes
+      }
+      writer.array(report.sites) { write($1, frames, to: &$0) }
       JSONLeakCheck.write(report, to: &writer)
       if let memory = report.kernelMemory {
         writer.key("kernel_memory")
@@ -105,7 +110,7 @@ package enum JSONReport {
     }
   }
 
-  private static func write(_ site: AllocationSite, to writer: inout JSONWriter) {
+  private static func write(_ site: AllocationSite, _ frames: FrameCache<[UInt8]>, to writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("pid", site.processID)
       writer.member("class", site.allocationClass.rawValue)
@@ -131,7 +136,7 @@ package enum JSONReport {
         write(kernel, to: &writer)
       }
       writer.key("frames")
-      writer.array(site.shownFrames) { write($1, to: &$0) }
+      writer.array(site.shownFrames) { $0.raw(frames[$1]) }
       writer.key("allocations")
       writer.array(site.allocations) { writer, allocation in
         writer.object {

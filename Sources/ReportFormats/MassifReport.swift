@@ -24,8 +24,7 @@ package enum MassifReport {
     write(&output, snapshot, milliseconds(report.window.duration), whole.bytes, tree: "detailed")
     // Every node needs an address: ms_print wants one, although it shows the name.
     let tree = CallTree(
-      name: "(heap allocation functions) malloc/new/new[], --alloc-fns, etc.",
-      paths: stacks.entries.lazy.map { ($0.names, $0.outstanding) })
+      name: "(heap allocation functions) malloc/new/new[], --alloc-fns, etc.", stacks: stacks, fromLeaf: true)
     write(&output, tree.root, depth: 0, whole: whole.bytes)
     return output.bytes
   }

@@ -36,7 +36,16 @@ typealias PprofSiteRecord = AllocationSite
 private struct PprofBuilder {
   private struct LocationKey: Hashable {
     var processID: Int32
-    var frames: ArraySlice<Frame>
+    /// Numbers of the frames: what is inlined there, and the function itself.
+    var frames: [Int]
+  }
+  private final class FrameNumbers {
+    private var count = 0
+    private lazy var numbers = FrameCache { [unowned self] _ in
+      count += 1
+      return count
+    }
+    subscript(frame: Frame) -> Int { numbers[frame] }
   }
   private struct FunctionKey: Hashable {
     var name: String
@@ -60,7 +69,8 @@ private struct PprofBuilder {
   private var functionIDs: [FunctionKey: UInt64] = [:]
   private var functions: [FunctionKey] = []
   private var locationIDs: [LocationKey: UInt64] = [:]
-  private var locations: [(key: LocationKey, mapping: UInt64)] = []
+  private var locations: [(frames: ArraySlice<Frame>, mapping: UInt64)] = []
+  private let frameNumbers = FrameNumbers()
   private var mappingIDs: [MappingKey: UInt64] = [:]
   private var mappings: [Mapping] = []
   private let encoder = JSONEncoder()
@@ -194,12 +204,12 @@ private struct PprofBuilder {
   }
 
   private mutating func location(_ frames: ArraySlice<Frame>, processID: Int32) -> UInt64 {
-    let key = LocationKey(processID: processID, frames: frames)
+    let key = LocationKey(processID: processID, frames: frames.map { frameNumbers[$0] })
     if let known = locationIDs[key] { return known }
     let mapping = mapping(of: frames.last!, processID: processID)
     let id = UInt64(locations.count + 1)
     locationIDs[key] = id
-    locations.append((key, mapping))
+    locations.append((frames, mapping))
     return id
   }
 
@@ -241,8 +251,8 @@ private struct PprofBuilder {
       }
     }
     for (index, location) in locations.enumerated() {
-      let lines = location.key.frames.map { (function($0), Int64($0.line ?? 0), $0.function != nil) }
-      let last = location.key.frames.last!
+      let lines = location.frames.map { (function($0), Int64($0.line ?? 0), $0.function != nil) }
+      let last = location.frames.last!
       output.field(4) { writer in
         writer.field(1, UInt64(index + 1))
         writer.field(2, location.mapping)

@@ -15,17 +15,17 @@ package enum SpeedscopeReport {
     var ids: [Shared: Int] = [:]
     var frames: [Shared] = []
     var samples: [(stack: [Int], outstanding: Tally)] = []
+    let frameIDs = FrameCache { frame -> Int in
+      let shared = Shared(
+        name: singleLine(frame.plainName), file: frame.file.map { singleLine($0) },
+        line: frame.line.flatMap { $0 > 0 ? $0 : nil })
+      if let known = ids[shared] { return known }
+      ids[shared] = frames.count
+      frames.append(shared)
+      return frames.count - 1
+    }
     for site in report.sites where site.outstanding.bytes > 0 || site.outstanding.count > 0 {
-      let stack = site.shownFrames.reversed().map { frame -> Int in
-        let shared = Shared(
-          name: singleLine(frame.plainName), file: frame.file.map { singleLine($0) },
-          line: frame.line.flatMap { $0 > 0 ? $0 : nil })
-        if let known = ids[shared] { return known }
-        ids[shared] = frames.count
-        frames.append(shared)
-        return frames.count - 1
-      }
-      samples.append((stack, site.outstanding))
+      samples.append((site.shownFrames.reversed().map { frameIDs[$0] }, site.outstanding))
     }
     var writer = JSONWriter()
     writer.object { writer in

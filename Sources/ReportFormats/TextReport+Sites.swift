@@ -13,7 +13,9 @@ extension TextRenderer {
       if let end = CivilTime(unixSeconds: end) { time = "[\(end.time)] " }
     }
     output.line("\(time)Top \(sites.count) stacks with outstanding allocations:")
-    for site in sites { write(site) }
+    let renderer = self
+    let frameLines = FrameCache { frame in Array(("\t\t" + renderer.description(of: frame) + "\n").utf8) }
+    for site in sites { write(site, frameLines) }
     let rest = report.sites.dropFirst(shown)
     if !rest.isEmpty {
       let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
@@ -29,11 +31,11 @@ extension TextRenderer {
     output.line()
   }
 
-  private mutating func write(_ site: AllocationSite) {
+  private mutating func write(_ site: AllocationSite, _ frameLines: FrameCache<[UInt8]>) {
     output.line(
       "\t\(site.outstanding.bytes) bytes in \(site.outstanding.count) allocations from stack\(remarks(on: site))"
     )
-    for frame in site.shownFrames { output.line("\t\t" + description(of: frame)) }
+    for frame in site.shownFrames { output.write(frameLines[frame]) }
     switch site.stack.completeness {
     case .complete, .callerOnly: break
     case .truncated:

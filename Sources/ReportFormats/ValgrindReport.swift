@@ -25,10 +25,11 @@ package enum ValgrindReport {
     var number: UInt64 = 0
     var record = 0
     let total = report.sites.reduce(0) { $0 + records(of: $1).count }
+    let frames = FrameCache { Array(markup(of: $0).utf8) }
     for site in report.sites {
       for (kind, tally) in records(of: site) {
         record += 1
-        write(site, kind, tally, unique: number, record: record, of: total, to: &output)
+        write(site, kind, tally, unique: number, record: record, of: total, frames, to: &output)
         number += 1
       }
     }
@@ -57,7 +58,7 @@ package enum ValgrindReport {
 
   private static func write(
     _ site: AllocationSite, _ kind: VerdictKind, _ tally: Tally, unique: UInt64, record: Int, of total: Int,
-    to output: inout ByteWriter
+    _ frames: FrameCache<[UInt8]>, to output: inout ByteWriter
   ) {
     let (name, words) =
       switch kind {
@@ -78,7 +79,15 @@ package enum ValgrindReport {
     output.line("    <leakedblocks>\(tally.count)</leakedblocks>")
     output.line("  </xwhat>")
     output.line("  <stack>")
-    for frame in [Frame(address: site.shownFrames.first?.address ?? 0, function: site.allocator)] + site.shownFrames {
+    output.write(markup(of: Frame(address: site.shownFrames.first?.address ?? 0, function: site.allocator)))
+    for frame in site.shownFrames { output.write(frames[frame]) }
+    output.line("  </stack>")
+    output.line("</error>")
+  }
+
+  private static func markup(of frame: Frame) -> String {
+    var output = ByteWriter()
+    do {
       output.line("    <frame>")
       output.line("      <ip>\(hexadecimal(frame.address).uppercasedDigits)</ip>")
       if let module = frame.module { output.line("      <obj>\(escaped(module))</obj>") }
@@ -91,8 +100,7 @@ package enum ValgrindReport {
       if let line = frame.line, line > 0 { output.line("      <line>\(line)</line>") }
       output.line("    </frame>")
     }
-    output.line("  </stack>")
-    output.line("</error>")
+    return String(decoding: output.bytes, as: UTF8.self)
   }
 
   /// `DD:HH:MM:SS.mmm`.

@@ -59,7 +59,7 @@ package struct BlockVerdict: Hashable, Codable, Sendable {
 }
 
 /// How a program reaches a block, or why it is lost (`--explain`).
-package struct BlockExplanation: Hashable, Sendable {
+package struct BlockExplanation: Hashable, Codable, Sendable {
   package var processID: Int32
   /// The address that was asked for; it may lie inside of the block.
   package var address: UInt64
@@ -68,7 +68,7 @@ package struct BlockExplanation: Hashable, Sendable {
   /// From a root to the block, each step a pointer. Empty for a block that nothing points to.
   package var steps: [Step]
 
-  package struct Block: Hashable, Sendable {
+  package struct Block: Hashable, Codable, Sendable {
     package var address: UInt64
     package var sizeInBytes: UInt64
     package var kind: VerdictKind
@@ -80,7 +80,7 @@ package struct BlockExplanation: Hashable, Sendable {
   }
 
   /// One pointer on the way.
-  package struct Step: Hashable, Sendable {
+  package struct Step: Hashable, Codable, Sendable {
     /// For people, what holds the pointer: a variable, a register, a thread's stack, a block.
     package var holder: String
     package var pointer: UInt64
@@ -100,7 +100,7 @@ package struct BlockExplanation: Hashable, Sendable {
     }
   }
 
-  package enum Link: String, Hashable, Sendable {
+  package enum Link: String, Hashable, Codable, Sendable {
     /// To the first byte.
     case start
     /// Into the middle, where memcheck's heuristics take it for one to the start.
