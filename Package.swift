@@ -58,14 +58,21 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "KernelTracing",
+      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
+      swiftSettings: strict),
+    .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
-    .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
+    .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
+    .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "LeakAnalysis", "ReportFormats", "ProcessControl", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -74,6 +81,9 @@ let package = Package(
     .executableTarget(
       name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
       swiftSettings: strict),
+
+    // Measures report formats; used by Scripts/bench.
+    .executableTarget(name: "report-bench", dependencies: ["ReportFormats", "TraceModel"], swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
@@ -95,10 +105,13 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
+    .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
+    .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
+    .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
+      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TestTools"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",

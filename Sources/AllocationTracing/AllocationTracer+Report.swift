@@ -50,6 +50,7 @@ extension AllocationTracer {
       if let limit = request.limit, report.sites.count >= limit { break }
       report.sites.append(site(from: draft, now: now))
     }
+    report.timeline = timeline
     report.probes = reportProbes()
     report.loss = lossCounters()
     report.notes = notes + exceptionNotes(report.probes)

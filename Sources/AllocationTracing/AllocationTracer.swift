@@ -56,6 +56,9 @@ package final class AllocationTracer {
   var previousOutstanding: [SiteKey: UInt64] = [:]
   /// What each site held through the run; heap sites by the kernel's index, mappings behind them.
   var history: OutstandingHistory?
+  /// What was outstanding, at moments at least `momentDistance` nanoseconds apart.
+  var timeline: [Report.Moment] = []
+  var momentDistance: UInt64 = 0
 
   let reader: ProcessReader
   let files = ElfFileCache()

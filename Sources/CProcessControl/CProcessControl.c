@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CProcessControl.h"
+#include "CTerminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,7 @@ int cprocess_start_guardian(void) {
     struct pollfd wait = {.fd = caller, .events = POLLIN};
     while (poll(&wait, 1, -1) < 0 && errno == EINTR)
       ;
+    cterminal_leave();
     _exit(0);
   }
   int error = guardian < 0 ? -errno : 0;

@@ -37,6 +37,26 @@ package final class KernelSymbols {
     return frame
   }
 
+  /// Addresses of a function by its exact name, up to the next symbol; nil when there is none.
+  package func range(of name: String) -> Range<UInt64>? { loaded.range(of: Array(name.utf8)) }
+
+  /// The code by which interrupts come in: frames behind it belong to what was interrupted.
+  package var interruptEntries: [Range<UInt64>] {
+    var ranges: [Range<UInt64>] = []
+    for area in ["irqentry", "softirqentry"] {
+      if let start = range(of: "__\(area)_text_start"), let end = range(of: "__\(area)_text_end"),
+        start.lowerBound < end.lowerBound
+      {
+        ranges.append(start.lowerBound..<end.lowerBound)
+      }
+    }
+    // Soft interrupts that run at the end of something else.
+    for name in ["handle_softirqs", "__do_softirq"] {
+      if let range = range(of: name) { ranges.append(range) }
+    }
+    return ranges
+  }
+
   private var loaded: Table {
     if let table { return table }
     let text = (try? readFile(path, limit: 256 << 20)) ?? []
@@ -88,6 +108,18 @@ package final class KernelSymbols {
         addresses.append(entry.address)
         nameOffsets.append(entry.name)
       }
+    }
+
+    func range(of name: [UInt8]) -> Range<UInt64>? {
+      for index in addresses.indices {
+        let start = Int(nameOffsets[index])
+        guard names.count - start > name.count, names[start..<(start + name.count)].elementsEqual(name),
+          names[start + name.count] == 0 || names[start + name.count] == UInt8(ascii: "\t")
+        else { continue }
+        let end = index + 1 < addresses.count ? addresses[index + 1] : addresses[index] + Self.maximumFunctionSize
+        return addresses[index]..<min(end, addresses[index] + Self.maximumFunctionSize)
+      }
+      return nil
     }
 
     func lookup(_ address: UInt64) -> (name: String, module: String?, start: UInt64)? {

@@ -1,4 +1,5 @@
 import AllocationTracing
+import ArgumentParser
 import Glibc
 import ReportFormats
 import TraceModel
@@ -10,9 +11,8 @@ extension ReportFormats {
   /// The format asked for by name, or else by the file's suffix, or else text.
   static func format(named name: String?, path: String?) -> ReportFormat? {
     if let name { return named(name) }
-    guard let path else { return named("text") }
-    let suffix = path.split(separator: ".").last.map(String.init) ?? ""
-    return named(suffix == "txt" ? "text" : suffix)
+    guard let path, path != "-" else { return named("text") }
+    return forFile(path)
   }
 }
 
@@ -26,6 +26,25 @@ final class ReportDestination {
   init(format: ReportFormat, path: String?) {
     self.format = format
     self.path = path == "-" ? nil : path
+  }
+
+  /// Pairs of --format and --output in their order.
+  static func pairs(formats: [String], outputs: [String]) throws -> [ReportDestination] {
+    if outputs.count > 1, formats.count > outputs.count {
+      throw ValidationError("every --format needs its --output when there are several")
+    }
+    var result: [ReportDestination] = []
+    for index in 0..<max(1, formats.count, outputs.count) {
+      let path = index < outputs.count ? outputs[index] : nil
+      let name = index < formats.count ? formats[index] : nil
+      guard let format = ReportFormats.format(named: name, path: path) else {
+        throw ValidationError(
+          name.map { "--format \($0): there is \(ReportFormats.names)" }
+            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
+      }
+      result.append(ReportDestination(format: format, path: path))
+    }
+    return result
   }
 
   var isText: Bool { format.name == "text" }

@@ -16,6 +16,7 @@ final class TraceRunner {
   private let schedule: Schedule
   private let symbolizer: Symbolizer
   private let signals: Int32
+  private var live: LiveTerminal?
   /// nil when no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
@@ -38,13 +39,17 @@ final class TraceRunner {
     var options = SymbolizerOptions()
     options.linesAndInlines = true
     symbolizer = Symbolizer(options: options)
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
   func run() throws -> Int32 {
     for destination in destinations { try destination.open() }
+    if command.isLive, LiveTerminal.isPossible {
+      LiveTerminal.prepare()
+      live = LiveTerminal()
+    }
     // Without it a kill -9 can leave breakpoints behind; everything else works.
     _ = cprocess_start_guardian()
     let processIDs = try targets()
@@ -56,6 +61,7 @@ final class TraceRunner {
       throw TraceError(explain(error))
     }
     defer { tracer.stop() }
+    defer { live?.close() }
     let symbolizer = symbolizer
     tracer.onMappings = { process in
       symbolizer.record(
@@ -134,6 +140,7 @@ final class TraceRunner {
   // MARK: The loop
 
   private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
+    live?.open()
     let start = ContinuousClock.now
     var nextReport = schedule.interval.map { start + $0 }
     let end = schedule.duration.map { start + $0 }
@@ -149,8 +156,14 @@ final class TraceRunner {
       leakChecks?.checkHeld()
       own?.reap()
 
+      if live?.handleKeys() == true {
+        try write(tracer, own, isLast: true)
+        return exitCode
+      }
       let signal = cprocess_next_signal(signals)
-      if signal != 0 {
+      if signal == SIGWINCH {
+        live?.draw()
+      } else if signal != 0 {
         try write(tracer, own, isLast: true)
         return signal == SIGINT ? Failure.interrupted : 128 + signal
       }
@@ -180,7 +193,7 @@ final class TraceRunner {
 
   private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
     let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
-    var descriptors = (tracer.pollDescriptors + exits + [signals]).map {
+    var descriptors = (tracer.pollDescriptors + exits + [signals] + (live == nil ? [] : [STDIN_FILENO])).map {
       pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
     }
     poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
@@ -191,7 +204,18 @@ final class TraceRunner {
   private func write(_ tracer: AllocationTracer, _ own: TargetCommand?, isLast: Bool) throws {
     leakChecks?.checkRunning()
     var bySize: [Int?: Report] = [:]
-    for destination in destinations {
+    if let live {
+      let report = makeReport(tracer, own, limit: 1000)
+      live.show(report)
+      // The last report stays behind on the terminal.
+      if isLast { live.close() }
+    }
+    if let hook = command.onReport {
+      let report = makeReport(tracer, own, limit: command.top)
+      bySize[command.top] = report
+      try ReportHook.run(hook, report)
+    }
+    for destination in destinations where isLast || live == nil || destination.path != nil {
       // Text shows the largest; machine formats carry every site unless told otherwise.
       let limit = command.top ?? (destination.isText ? 10 : nil)
       let report = bySize[limit] ?? makeReport(tracer, own, limit: limit)

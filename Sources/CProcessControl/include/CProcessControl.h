@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "CProcessTracing.h"
+#include "CTerminal.h"
 
 #pragma clang assume_nonnull begin
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "allocation_abi.h"
+#include "kernel_abi.h"
 #include "unwind_abi.h"
 #include "unwind_probe_abi.h"
 
@@ -49,6 +50,34 @@ static inline bool ctrace_counter_is_loss(int counter) {
   static const bool losses[] = {
 #define X(name, text, loss, meaning) loss,
       LT_COUNTERS(X)
+#undef X
+  };
+  return losses[counter];
+}
+
+// The same of the kernel programs' counters.
+static inline const char *ctrace_kernel_counter_name(int counter) {
+  static const char *const names[] = {
+#define X(name, text, loss, meaning) text,
+      LT_KERNEL_COUNTERS(X)
+#undef X
+  };
+  return names[counter];
+}
+
+static inline const char *ctrace_kernel_counter_meaning(int counter) {
+  static const char *const meanings[] = {
+#define X(name, text, loss, meaning) meaning,
+      LT_KERNEL_COUNTERS(X)
+#undef X
+  };
+  return meanings[counter];
+}
+
+static inline bool ctrace_kernel_counter_is_loss(int counter) {
+  static const bool losses[] = {
+#define X(name, text, loss, meaning) loss,
+      LT_KERNEL_COUNTERS(X)
 #undef X
   };
   return losses[counter];

@@ -1,0 +1,135 @@
+import AllocationTracing
+import BPFRuntime
+import CProcessControl
+import Glibc
+import KernelTracing
+import ReportFormats
+import TraceModel
+
+/// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
+final class KernelRunner {
+  private let command: KernelCommand
+  private let destinations: [ReportDestination]
+  private let request: KernelReportRequest
+  private let signals: Int32
+
+  init(command: KernelCommand) throws {
+    self.command = command
+    destinations = try ReportDestination.pairs(formats: command.formats, outputs: command.outputs)
+    request = try command.request()
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+  }
+
+  /// The exit code.
+  func run() throws -> Int32 {
+    for destination in destinations { try destination.open() }
+    if let processID = command.processID, kill(processID, 0) != 0, errno == ESRCH {
+      throw TraceError("-p \(processID): there is no such process")
+    }
+    let tracer: KernelTracer
+    do { tracer = try KernelTracer(configuration: command.traceConfiguration()) } catch let error as BPFError {
+      throw TraceError(explain(error))
+    }
+    defer { tracer.stop() }
+    if isatty(STDERR_FILENO) == 1 || command.verbose {
+      writeAll("leaktrace: tracing the kernel; Ctrl-C to end\n", to: STDERR_FILENO)
+    }
+    return try follow(tracer)
+  }
+
+  private func follow(_ tracer: KernelTracer) throws -> Int32 {
+    let start = ContinuousClock.now
+    let interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) } ?? .seconds(5)
+    let end = try command.duration.map { start + (try TimeValue.parse($0, plainUnit: .seconds(1))) }
+    var nextReport = command.interval == nil && end != nil ? nil : Optional(start + interval)
+    var reports = 0
+    while true {
+      var wait = Duration.milliseconds(500)
+      for moment in [nextReport, end] {
+        if let moment { wait = min(wait, max(.zero, moment - .now)) }
+      }
+      var descriptor = pollfd(fd: signals, events: Int16(POLLIN), revents: 0)
+      poll(&descriptor, 1, Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+      let signal = cprocess_next_signal(signals)
+      if signal != 0 {
+        try write(tracer)
+        return signal == SIGINT ? Failure.interrupted : 128 + signal
+      }
+      tracer.tick()
+      let now = ContinuousClock.now
+      if let end, now >= end {
+        try write(tracer)
+        return 0
+      }
+      if let due = nextReport, now >= due {
+        reports += 1
+        try write(tracer)
+        if reports == command.count { return 0 }
+        var next = due + interval
+        while next <= ContinuousClock.now { next += interval }
+        nextReport = next
+      }
+    }
+  }
+
+  private func write(_ tracer: KernelTracer) throws {
+    for destination in destinations {
+      var request = request
+      request.limit = command.top ?? (destination.isText ? 10 : nil)
+      var options = ReportOptions()
+      options.text.showAllocations = command.showsBlocks
+      options.text.showProbes = command.verbose
+      try destination.write(tracer.report(request), options: options)
+    }
+  }
+
+  private func explain(_ error: BPFError) -> String {
+    if error.code == EPERM || error.code == EACCES, geteuid() != 0 {
+      return "tracing the kernel needs root: run it with sudo (or grant CAP_BPF and CAP_PERFMON)"
+    }
+    if error.code == EPERM {
+      return "the kernel refuses BPF programs although this is root (a container, or kernel lockdown?): \(error)"
+    }
+    return "\(error)"
+  }
+
+  // MARK: Without a trace
+
+  static func printWhere() throws {
+    let memory = KernelMemory.current()
+    guard let shares = memory.shares() else { throw TraceError("/proc/meminfo cannot be read") }
+    var report = Report(
+      target: Report.Target(kind: .kernel), window: Report.Window(startInUnixSeconds: 0, duration: .zero))
+    report.kernelMemory = KernelMemorySummary(
+      shares: shares.map {
+        KernelMemorySummary.Share(name: $0.name, bytes: $0.bytes, change: nil, isKernel: $0.isKernel)
+      })
+    var text = TextReport.whereMemoryIs(report)
+    text += "\nLargest slab caches:\n"
+    for cache in memory.slab.caches.sorted(by: { $0.sizeInBytes > $1.sizeInBytes }).prefix(10) {
+      text += TextReport.cacheLine(
+        name: cache.name, aliases: memory.slab.aliases(of: cache.name).filter { $0 != cache.name },
+        bytes: cache.sizeInBytes, active: cache.activeObjects, isReclaimable: memory.slab.isReclaimable(cache.name))
+    }
+    if memory.slab.caches.isEmpty { text += "  (/proc/slabinfo needs root)\n" }
+    text += "\nLargest vmalloc users:\n"
+    for caller in memory.vmalloc.filter({ $0.memoryBytes > 0 }).prefix(10) {
+      text += TextReport.vmallocLine(name: caller.function, bytes: caller.memoryBytes, count: caller.count)
+    }
+    writeAll(text, to: STDOUT_FILENO)
+  }
+
+  /// The cgroup (v2) at a path, absolute or below the root of the hierarchy.
+  static func cgroup(at path: String) throws -> KernelTraceConfiguration.Cgroup {
+    let root = "/sys/fs/cgroup"
+    let parts = (path.hasPrefix(root) ? String(path.dropFirst(root.count)) : path).split(separator: "/")
+    let whole = ([root] + parts.map(String.init)).joined(separator: "/")
+    var status = stat()
+    guard stat(whole, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+      throw TraceError("--cgroup \(path): there is no cgroup \(whole)")
+    }
+    // The identifier of a cgroup is the inode number of its directory.
+    return KernelTraceConfiguration.Cgroup(identifier: UInt64(status.st_ino), level: UInt32(parts.count))
+  }
+}
