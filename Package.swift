@@ -51,7 +51,7 @@ let package = Package(
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CTraceABI", "CTraceObjects",
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
         "CProcessControl",
       ],
       swiftSettings: strict),
@@ -99,7 +99,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
     .testTarget(
-      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TestTools"], swiftSettings: strict),
+      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
       swiftSettings: strict),

@@ -48,6 +48,7 @@ extension AllocationTracer {
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
     reclaimSites()
+    recordGrowth()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -93,6 +94,7 @@ extension AllocationTracer {
     if programs.method == .perf { unheldChildren += 1 }
     do {
       let process = try enter(processID: child, parent: parent)
+      process.isTracedFromStart = true
       process.examinedObjects = parent.examinedObjects
       process.hasAllocator = parent.hasAllocator
       process.programBreak = parent.programBreak
@@ -111,6 +113,8 @@ extension AllocationTracer {
     tables.removeSites(slot: process.slot, olderThan: generation)
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
+    process.beginTime = monotonicNanoseconds()
+    process.isTracedFromStart = true
     process.ledger = MappingLedger()
     process.retiredBytes = 0
     process.retiredCount = 0
@@ -154,6 +158,7 @@ extension AllocationTracer {
 
   func end(_ process: TracedProcess) {
     process.state = .exited
+    process.endTime = monotonicNanoseconds()
     process.links = []
     unwindTables?.release(slot: process.slot)
     running[process.processID] = nil

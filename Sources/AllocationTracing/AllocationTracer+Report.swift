@@ -10,7 +10,10 @@ extension AllocationTracer {
     var gathering = SiteGathering(
       tables: tables, configuration: configuration, processOfSlot: process(slot:))
     if !request.combinedOnly {
-      do { try gathering.addBlocks(tables: tables, request: request, now: now) } catch {
+      do {
+        setGrowthClocks()
+        try gathering.addBlocks(tables: tables, request: request, now: now)
+      } catch {
         notes.append("ages and single blocks are missing: \(error)")
       }
     }
@@ -158,6 +161,7 @@ extension AllocationTracer {
       freed: draft.freed, stack: stack, frames: frames,
       verdicts: [.unchecked: draft.outstanding], allocations: draft.blocks)
     if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
+    site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
   }

@@ -1,6 +1,7 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import ProcessImage
 import TraceModel
 
@@ -51,6 +52,8 @@ package final class AllocationTracer {
   var reclamation = SiteReclamation()
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
+  /// What each site held through the run; heap sites by the kernel's index, mappings behind them.
+  var history: OutstandingHistory?
 
   let reader: ProcessReader
   let files = ElfFileCache()
@@ -132,6 +135,7 @@ package final class AllocationTracer {
   /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
+    process.isTracedFromStart = true
     tables.setHeld(true, slot: process.slot)
     try refresh(process)
     noteStart()

@@ -1,6 +1,7 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import TraceModel
 
 /// What identifies a site across reports.
@@ -28,6 +29,10 @@ struct SiteDraft {
   /// Of the estimate of outstanding bytes.
   var variance = 0.0
   var blocks: [OutstandingAllocation] = []
+  /// The kernel's sites that belong to it.
+  var sites: [Int] = []
+  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
+  var survivors: Survivors?
 
   var matching: Tally {
     Tally(bytes: UInt64(matchingBytes.rounded()), count: UInt64(matchingCount.rounded()))
@@ -76,6 +81,7 @@ struct SiteGathering {
     let site = record.site
     let position = position(of: record, .heap, process)
     draftOfSite[record.index] = Int32(position)
+    drafts[position].sites.append(record.index)
     drafts[position].allocated += Tally(
       bytes: site.allocated_bytes, count: blocks(site.allocated_count))
     drafts[position].freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
@@ -95,6 +101,7 @@ struct SiteGathering {
   ) {
     let position = position(of: record, .mapping, process)
     mappingDraftOfSite[UInt32(record.index)] = position
+    drafts[position].sites.append(record.index)
     drafts[position].allocated += totals.allocated
     drafts[position].freed += totals.freed
     drafts[position].outstanding += process.ledger.outstanding(of: UInt32(record.index))
@@ -104,13 +111,21 @@ struct SiteGathering {
   mutating func addBlocks(
     tables: TraceTables, request: ReportRequest, now: UInt64
   ) throws(BPFError) {
+    var agesOfDraft: [GrowthAges?] = []
+    for index in drafts.indices {
+      agesOfDraft.append(drafts[index].process.growthClock?.ages)
+      if agesOfDraft[index] != nil { drafts[index].survivors = Survivors() }
+    }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
     try tables.forEachBlock { block in
-      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0, block.time <= youngest
-      else { return }
+      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { return }
       let position = Int(draftOfSite[block.site])
       let weight = weight(ofSize: block.sizeInBytes)
       let size = Double(block.sizeInBytes)
+      if let ages = agesOfDraft[position] {
+        drafts[position].survivors?.add(bytes: size * weight, count: weight, time: block.time, ages: ages)
+      }
+      guard block.time <= youngest else { return }
       drafts[position].matchingBytes += size * weight
       drafts[position].matchingCount += weight
       // Horvitz–Thompson: a block chosen with probability P stands for 1/P and adds (1−P)/P² of its square.
@@ -135,10 +150,16 @@ struct SiteGathering {
     of process: TracedProcess, request: ReportRequest, youngest: UInt64, now: UInt64
   ) {
     var calls: Set<UInt64> = []
-    for range in process.ledger.ranges where range.time <= youngest {
+    for range in process.ledger.ranges {
       guard let position = mappingDraftOfSite[range.site] else { continue }
+      let isFirstPart = calls.insert(range.call).inserted
+      if let ages = process.growthClock?.ages {
+        drafts[position].survivors?.add(
+          bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0, time: range.time, ages: ages)
+      }
+      guard range.time <= youngest else { continue }
       drafts[position].matchingBytes += Double(range.end - range.start)
-      if calls.insert(range.call).inserted { drafts[position].matchingCount += 1 }
+      if isFirstPart { drafts[position].matchingCount += 1 }
       drafts[position].oldest = min(drafts[position].oldest, range.time)
       if request.listsBlocks {
         drafts[position].blocks.append(

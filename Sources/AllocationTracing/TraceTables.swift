@@ -58,6 +58,21 @@ package final class TraceTables {
     return result
   }
 
+  /// Calls `body` for every site that blocks were allocated at, without a copy of the table. Frees are read before
+  /// allocations, so a site never seems to have freed more than it allocated.
+  func forEachSite(_ body: (_ index: Int, lt_site) -> Void) {
+    let table = sites.bytes.bindMemory(to: lt_site.self)
+    for index in 0..<siteCount where table[index].key != 0 && table[index].is_ready != 0 {
+      let freedBytes = table[index].freed_bytes
+      let freedCount = table[index].freed_count
+      var site = table[index]
+      guard site.allocated_count > 0 else { continue }
+      site.freed_bytes = min(freedBytes, site.allocated_bytes)
+      site.freed_count = min(freedCount, site.allocated_count)
+      body(index, site)
+    }
+  }
+
   func stackHash(ofSite index: UInt32) -> UInt64 {
     guard Int(index) < siteCount else { return 0 }
     return sites.bytes.bindMemory(to: lt_site.self)[Int(index)].stack_hash

@@ -1,4 +1,5 @@
 import BPFRuntime
+import LeakAnalysis
 import TraceModel
 
 /// One process of a trace, from attach to its end.
@@ -13,6 +14,13 @@ package final class TracedProcess {
   /// Raised by each exec.
   package internal(set) var generation: UInt32
   package internal(set) var state = Report.ProcessTotals.State.running
+  /// CLOCK_MONOTONIC nanoseconds of the moment from which its present program is traced, and of its end.
+  package internal(set) var beginTime = monotonicNanoseconds()
+  package internal(set) var endTime: UInt64?
+  /// Whether its present program, or it itself as a child, is traced from its first allocation.
+  package internal(set) var isTracedFromStart = false
+  /// The windows of its run as of the last report; nil when it was too short for any.
+  var growthClock: GrowthClock?
 
   /// Places probed in this process, by probe index; kept for children, which have the same code.
   var probes: [UInt32] = []

@@ -12,7 +12,8 @@ struct LeakTrace: ParsableCommand {
 
   static func main() {
     do {
-      var command = try parseAsRoot()
+      let arguments = OptionalValues.filledIn(Array(CommandLine.arguments.dropFirst()))
+      var command = try parseAsRoot(arguments)
       try command.run()
     } catch let error as ExitCode {
       Glibc.exit(error.rawValue)

@@ -110,6 +110,9 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "Distinct call stacks; blocks from further ones are refused and counted.")
   var maxStacks: Int?
 
+  @OptionGroup(title: "Leak check")
+  var leakCheck: LeakCheckOptions
+
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
@@ -165,9 +168,20 @@ struct TraceCommand: ParsableCommand {
     if let maxStacks, !(1...400_000).contains(maxStacks) {
       throw ValidationError("--max-stacks must be from 1 to 400000")
     }
+    if leakCheck.mode != nil { try validateLeakCheck() }
     _ = try destinations()
     _ = try discovery()
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
+  }
+
+  private func validateLeakCheck() throws {
+    if sampleRate ?? 1 != 1 || sampleBytes != nil {
+      throw ValidationError("--leak-check needs every block: a sample (-s, --sample-bytes) does not do")
+    }
+    if combinedOnly { throw ValidationError("--leak-check looks at single blocks, --combined-only does not") }
+    if leakCheck.hexdump, !showsBlocks {
+      throw ValidationError("--hexdump shows bytes of the blocks that -a lists: add -a")
+    }
   }
 
   mutating func run() throws {

@@ -1,0 +1,48 @@
+import CTraceABI
+import LeakAnalysis
+import TraceModel
+
+extension AllocationTracer {
+  /// Notes what every site holds, when the next tick is due.
+  func recordGrowth() {
+    guard startTime != 0 else { return }
+    let now = monotonicNanoseconds()
+    if history == nil { history = OutstandingHistory(start: startTime, siteCount: 2 * tables.siteCount) }
+    guard now >= history!.nextTick else { return }
+    history!.beginTick(at: now)
+    tables.forEachSite { index, site in
+      // Another site of the same process and stack would have the same key; hiding it clears the lowest bit.
+      history!.record(
+        site: index, identity: site.key | 1, outstandingBytes: site.allocated_bytes &- site.freed_bytes,
+        allocatedCount: site.allocated_count)
+    }
+    for process in processes where process.state == .running {
+      for (site, totals) in process.ledger.totals where totals.allocated.count > 0 {
+        history!.record(
+          site: tables.siteCount + Int(site), identity: tables.site(at: Int(site)).key | 1,
+          outstandingBytes: totals.allocated.bytes - totals.freed.bytes, allocatedCount: totals.allocated.count)
+      }
+    }
+    history!.endTick()
+  }
+
+  /// Divides the run of every process into windows, for the report that is being made.
+  func setGrowthClocks() {
+    for process in processes {
+      process.growthClock = history?.clock(since: process.beginTime, until: process.endTime)
+    }
+  }
+
+  /// Whether a site grows; nil when it held memory too shortly to say anything.
+  func growth(of draft: SiteDraft) -> GrowthEvidence? {
+    guard let survivors = draft.survivors, let clock = draft.process.growthClock else { return nil }
+    let offset = draft.key.allocationClass == .mapping ? tables.siteCount : 0
+    let sites = draft.sites.map { (index: offset + $0, identity: tables.site(at: $0).key | 1) }
+    guard var series = history?.series(sites: sites, clock: clock) else { return nil }
+    if configuration.isSampling, draft.key.allocationClass == .heap {
+      series.allocatedWithoutYoungest /= Double(UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT))
+    }
+    return GrowthAnalysis.evidence(
+      series: series, survivors: survivors, clock: clock, isTracedFromStart: draft.process.isTracedFromStart)
+  }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import LeakAnalysis
+import TraceModel
+
+/// The options of a leak check: what is searched, what is shown, what counts as an error.
+struct LeakCheckOptions: ParsableArguments {
+  @Option(
+    name: .customLong("leak-check"),
+    help: ArgumentHelp(
+      "At each report, test which outstanding blocks the program can still reach. Without a value: full.",
+      valueName: "full|summary"))
+  var mode: LeakCheckMode?
+
+  @Option(
+    help: ArgumentHelp(
+      "Which kinds a full check shows: definite, indirect, possible, reachable; all or none.", valueName: "kinds"),
+    transform: LeakKinds.init(parsing:))
+  var leakKinds: LeakKinds?
+
+  @Option(
+    help: ArgumentHelp(
+      "Exit with 1 when the last report has blocks of these kinds. Without a value: definite,possible.",
+      valueName: "kinds"),
+    transform: LeakKinds.init(parsing:))
+  var failOnLeak: LeakKinds?
+
+  @Flag(help: "With -a, show the first 64 bytes of each block.")
+  var hexdump = false
+
+  @Option(
+    name: .customLong("explain"),
+    help: ArgumentHelp(
+      "Say by what path the block at this address is reachable; can be repeated.", valueName: "address"),
+    transform: HexadecimalAddress.init(parsing:))
+  var explained: [HexadecimalAddress] = []
+
+  @Option(help: "How long a check may stop a process at most (milliseconds, or with ms, s). Default 250ms.")
+  var maxPause: String?
+
+  @Flag(help: "Never stop a process for a check: search it several times while it runs.")
+  var noPause = false
+
+  @Option(help: ArgumentHelp("\(RootSelection.help)", valueName: "list"), transform: RootSelection.init(parsing:))
+  var roots: RootSelection?
+
+  @Flag(help: "Look for pointers at every byte, not only at multiples of 8.")
+  var unaligned = false
+
+  @Option(
+    name: .customLong("suppressions"),
+    help: ArgumentHelp(
+      "Leave out leaks that this file names, in the syntax of LeakSanitizer or Valgrind; can be repeated.",
+      valueName: "file"))
+  var suppressionFiles: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "After the report, print a suppression for each site shown. Without a value: valgrind.",
+      valueName: "valgrind|lsan"))
+  var genSuppressions: SuppressionSyntax?
+
+  mutating func validate() throws {
+    if mode == nil, let option = firstGiven {
+      throw ValidationError("\(option) belongs to a leak check: add --leak-check")
+    }
+    if noPause, maxPause != nil { throw ValidationError("--no-pause and --max-pause contradict each other") }
+    guard let maxPause else { return }
+    let pause = try TimeValue.parse(maxPause, plainUnit: .milliseconds(1))
+    if pause <= .zero { throw ValidationError("--max-pause \(maxPause): to stop nothing at all write --no-pause") }
+    if pause > .seconds(60) { throw ValidationError("--max-pause \(maxPause): a minute at most") }
+  }
+
+  /// An option that was given although it means nothing without a leak check.
+  private var firstGiven: String? {
+    if leakKinds != nil { return "--leak-kinds" }
+    if failOnLeak != nil { return "--fail-on-leak" }
+    if hexdump { return "--hexdump" }
+    if !explained.isEmpty { return "--explain" }
+    if maxPause != nil { return "--max-pause" }
+    if noPause { return "--no-pause" }
+    if roots != nil { return "--roots" }
+    if unaligned { return "--unaligned" }
+    if !suppressionFiles.isEmpty { return "--suppressions" }
+    if genSuppressions != nil { return "--gen-suppressions" }
+    return nil
+  }
+
+  // MARK: What the options mean
+
+  /// Kinds whose blocks and sites are shown. memcheck shows the same by default.
+  var shownKinds: Set<VerdictKind> { (leakKinds ?? .errors).kinds }
+
+  /// Kinds that make the exit code 1; empty when leaks are no error.
+  var failingKinds: Set<VerdictKind> { failOnLeak?.kinds ?? [] }
+
+  /// How long a check may stop a process; zero when it must not.
+  func maximumPause() throws -> Duration {
+    if noPause { return .zero }
+    return try maxPause.map { try TimeValue.parse($0, plainUnit: .milliseconds(1)) } ?? .milliseconds(250)
+  }
+
+  /// Roots that a check uses.
+  var rootPolicy: RootPolicy { roots?.policy ?? .all }
+
+  /// Addresses of blocks whose reachability is to be explained.
+  var explainedAddresses: [UInt64] { explained.map(\.value) }
+
+  /// Bytes of each block to be shown.
+  var hexdumpBytes: Int { hexdump ? 64 : 0 }
+}
+
+/// How much a leak check reports.
+enum LeakCheckMode: String, ExpressibleByArgument, CaseIterable {
+  /// Every site with its kinds.
+  case full
+  /// Only the totals of each kind.
+  case summary
+}
+
+/// The form in which suppressions are printed.
+enum SuppressionSyntax: String, ExpressibleByArgument, CaseIterable {
+  case valgrind, lsan
+}

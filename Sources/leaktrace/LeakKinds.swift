@@ -1,0 +1,94 @@
+import ArgumentParser
+import LeakAnalysis
+import TraceModel
+
+/// A set of kinds of leak, by the names that memcheck's `--show-leak-kinds` has for them.
+struct LeakKinds: Equatable {
+  var kinds: Set<VerdictKind>
+
+  /// What memcheck counts as errors.
+  static let errors = LeakKinds(kinds: [.definitelyLost, .possiblyLost])
+
+  private static let byName: [(String, VerdictKind)] = [
+    ("definite", .definitelyLost), ("indirect", .indirectlyLost), ("possible", .possiblyLost),
+    ("reachable", .stillReachable),
+  ]
+
+  static let words = byName.map(\.0) + ["all", "none"]
+
+  init(kinds: Set<VerdictKind>) { self.kinds = kinds }
+
+  init(parsing argument: String) throws {
+    let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    if names == ["all"] {
+      self.init(kinds: Set(Self.byName.map(\.1)))
+      return
+    }
+    if names == ["none"] {
+      self.init(kinds: [])
+      return
+    }
+    var kinds: Set<VerdictKind> = []
+    for name in names {
+      guard let known = Self.byName.first(where: { $0.0 == name }) else {
+        throw ValidationError("'\(name)' is none of \(Self.words.joined(separator: ", "))")
+      }
+      kinds.insert(known.1)
+    }
+    self.init(kinds: kinds)
+  }
+
+  var names: String {
+    let names = Self.byName.filter { kinds.contains($0.1) }.map(\.0)
+    return names.isEmpty ? "none" : names.joined(separator: ",")
+  }
+}
+
+/// Which roots a check uses: those named, or all but those named with `no-` before them.
+struct RootSelection {
+  var policy: RootPolicy
+
+  private static let byName: [(String, RootPolicy)] = [
+    ("globals", .globals), ("stacks", .stacks), ("registers", .registers), ("tls", .threadLocals),
+    ("anonymous", .anonymous), ("heap", .unknownHeap), ("interpreters", .interpreterHeaps), ("kernel", .kernel),
+  ]
+  private static let names = byName.map(\.0).joined(separator: ", ")
+  static let help =
+    "Where a check looks for pointers into blocks: a list of \(names); all, none; or of some to leave out, "
+    + "as in no-stacks. Default all."
+
+  private static func named(_ name: some StringProtocol) -> RootPolicy? { byName.first { $0.0 == name }?.1 }
+
+  init(parsing argument: String) throws {
+    let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    if names == ["none"] {
+      policy = []
+      return
+    }
+    policy = names.allSatisfy { $0.hasPrefix("no-") } ? .all : []
+    for name in names {
+      if name == "all" {
+        policy = .all
+      } else if let known = Self.named(name) {
+        policy.formUnion(known)
+      } else if name.hasPrefix("no-"), let known = Self.named(name.dropFirst(3)) {
+        policy.subtract(known)
+      } else {
+        throw ValidationError("'\(name)' is none of \(Self.names), all, none, and these with no- before them")
+      }
+    }
+  }
+}
+
+/// An address as reports print it: hexadecimal digits, with or without `0x`.
+struct HexadecimalAddress: Equatable {
+  var value: UInt64
+
+  init(parsing argument: String) throws {
+    let digits = argument.hasPrefix("0x") || argument.hasPrefix("0X") ? argument.dropFirst(2) : argument[...]
+    guard !digits.isEmpty, digits.allSatisfy(\.isHexDigit), let value = UInt64(digits, radix: 16) else {
+      throw ValidationError("an address is up to 16 hexadecimal digits, as the report has it")
+    }
+    self.value = value
+  }
+}

@@ -1,0 +1,128 @@
+import Testing
+
+@testable import LeakAnalysis
+
+@Suite struct OutstandingHistoryTests {
+  static let second: UInt64 = 1_000_000_000
+
+  /// One tick a window; `bytes` of site 0 by window.
+  private func history(_ bytes: [UInt64], windowLength: UInt64 = second) -> OutstandingHistory {
+    var history = OutstandingHistory(start: 0, siteCount: 2, windowLength: windowLength)
+    for (window, bytes) in bytes.enumerated() {
+      history.beginTick(at: UInt64(window) * windowLength + 1)
+      history.record(site: 0, identity: 1, outstandingBytes: bytes, allocatedCount: UInt64(window + 1))
+      history.endTick()
+    }
+    return history
+  }
+
+  private func series(_ history: OutstandingHistory, identity: UInt64 = 1, since: UInt64 = 0) throws
+    -> OutstandingSeries?
+  {
+    let clock = try #require(history.clock(since: since))
+    return history.series(sites: [(0, identity)], clock: clock)
+  }
+
+  @Test func keepsWhatItWasGiven() throws {
+    let series = try #require(try series(history([10, 20, 0, 40])))
+    #expect(series.bytes == [10, 20, 0, 40])
+    #expect(series.seconds == [0.5, 1.5, 2.5, 3.5])
+    #expect(series.birthWindows == 0b1111)
+  }
+
+  @Test func keepsTheLeastOfAWindow() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 2, windowLength: 10 * Self.second)
+    for (tick, bytes) in [70, 30, 50].enumerated() {
+      history.beginTick(at: UInt64(tick) * Self.second)
+      history.record(site: 0, identity: 1, outstandingBytes: UInt64(bytes), allocatedCount: UInt64(tick + 1))
+      history.endTick()
+    }
+    #expect(try series(history)?.bytes == [30])
+    #expect(history.nextTick == 3 * Self.second)
+  }
+
+  @Test func windowsAreMergedWhenAllAreUsed() throws {
+    let values = (0..<65).map { UInt64(1000 + $0) }
+    let history = history(values)
+    #expect(history.windowLength == 2 * Self.second)
+    #expect(history.windowCount == 33)
+    let series = try #require(try series(history))
+    #expect(series.bytes == (0..<33).map { Double(1000 + 2 * $0) })
+    #expect(series.seconds.first == 1)
+  }
+
+  @Test func aLongSilenceIsNoWindow() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 1, windowLength: Self.second)
+    for time: UInt64 in [0, 1, 5, 400] {
+      history.beginTick(at: time * Self.second)
+      history.record(site: 0, identity: 1, outstandingBytes: time + 1, allocatedCount: 1)
+      history.endTick()
+    }
+    // 400 s need windows of 8 s.
+    #expect(history.windowLength == 8 * Self.second)
+    #expect(try series(history)?.bytes == [1, 401])
+    #expect(try series(history)?.seconds == [4, 404])
+  }
+
+  @Test func aSiteThatIsGoneHoldsNothing() throws {
+    var history = history([5, 5])
+    history.beginTick(at: 2 * Self.second)
+    history.endTick()
+    #expect(try series(history)?.bytes == [5, 5, 0])
+  }
+
+  @Test func anotherSiteInItsPlaceBeginsAnew() throws {
+    var history = history([5, 5, 5])
+    history.beginTick(at: 3 * Self.second)
+    history.record(site: 0, identity: 9, outstandingBytes: 7, allocatedCount: 1)
+    history.endTick()
+    #expect(try series(history, identity: 9)?.bytes == [0, 0, 0, 7])
+    #expect(try series(history, identity: 1) == nil)
+  }
+
+  @Test func sitesOfOneStackAreAddedUp() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 2, windowLength: Self.second)
+    for tick: UInt64 in 0..<3 {
+      history.beginTick(at: tick * Self.second)
+      history.record(site: 0, identity: 1, outstandingBytes: 10, allocatedCount: 2)
+      if tick > 0 { history.record(site: 1, identity: 2, outstandingBytes: 3, allocatedCount: tick) }
+      history.endTick()
+    }
+    let clock = try #require(history.clock(since: 0))
+    let series = try #require(history.series(sites: [(0, 1), (1, 2)], clock: clock))
+    #expect(series.bytes == [10, 13, 13])
+    #expect(series.birthWindows == 0b111)
+  }
+
+  /// A process that came later has only its own windows.
+  @Test func aLaterProcess() throws {
+    let history = history((0..<20).map { UInt64($0) })
+    let clock = try #require(history.clock(since: 10 * Self.second))
+    #expect(clock.windows == Array(10..<20))
+    #expect(clock.run == 9 * Self.second + 1)
+    #expect(clock.ages.startupEnd == 10 * Self.second + (9 * Self.second + 1) / 10)
+    #expect(history.clock(since: 100 * Self.second) == nil)
+  }
+
+  /// 100 windows of 1 s: the youngest tenth are those after second 90.
+  @Test func survivalLeavesTheYoungestTenthOut() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 1, windowLength: 2 * Self.second)
+    for second: UInt64 in 0...100 {
+      history.beginTick(at: second * Self.second)
+      history.record(site: 0, identity: 1, outstandingBytes: 64, allocatedCount: second + 1)
+      history.endTick()
+    }
+    let clock = try #require(history.clock(since: 0))
+    #expect(clock.ages.oldEnd == 89 * Self.second)
+    let series = try #require(history.series(sites: [(0, 1)], clock: clock))
+    #expect(series.allocatedWithoutYoungest == 90)
+    var survivors = Survivors()
+    for second: UInt64 in 0...100 where second % 2 == 0 {
+      survivors.add(bytes: 64, time: second * Self.second, ages: clock.ages)
+    }
+    let evidence = try #require(
+      GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: true))
+    #expect(evidence.survival == 0.5)
+    #expect(evidence.windows == 51 && evidence.generationsAlive == 51)
+  }
+}
