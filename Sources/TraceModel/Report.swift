@@ -93,7 +93,6 @@ package struct Report: Sendable {
       case multi = "uprobe.multi"
       case perf = "perf uprobe"
       case rawTracepoint = "raw tracepoint"
-      case kprobe, kretprobe
     }
 
     package init(
