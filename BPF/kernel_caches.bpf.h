@@ -5,7 +5,6 @@
 
 struct kmem_cache {
   const char *name;
-  unsigned int flags;
   unsigned int size;
   unsigned int object_size;
 } __attribute__((preserve_access_index));
@@ -60,9 +59,6 @@ __noinline int enter_cache(__u64 cache) {
   const char *name = BPF_CORE_READ(pointer, name);
   if (bpf_probe_read_kernel_str(entry.name, sizeof(entry.name), name) < 0)
     entry.name[0] = 0;
-  entry.flags = BPF_CORE_READ(pointer, flags);
-  entry.size = BPF_CORE_READ(pointer, size);
-  entry.object_size = BPF_CORE_READ(pointer, object_size);
   entry.is_wanted = !configuration.cache_filter || bpf_map_lookup_elem(&wanted_caches, entry.name) != NULL;
   if (bpf_map_update_elem(&caches, &cache, &entry, BPF_ANY))
     count_one(LT_KERNEL_COUNTER_CACHES_REFUSED);

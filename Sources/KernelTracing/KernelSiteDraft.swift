@@ -103,27 +103,28 @@ struct KernelSiteDraft {
 struct KernelCacheNames {
   let tables: KernelTables
   let slab: SlabCaches
-  private var known: [UInt64: KernelTables.Cache?] = [:]
+  private var known: [UInt64: String?] = [:]
 
   init(tables: KernelTables, slab: SlabCaches) {
     self.tables = tables
     self.slab = slab
   }
 
+  /// The name of the cache that a site's blocks are from; nil for what is not slab or has pages of its own.
+  mutating func name(of site: lt_kernel_site) -> String? {
+    guard site.class == LT_KERNEL_SLAB.rawValue else { return nil }
+    var name: String?
+    if site.cache != 0 {
+      name = known[site.cache] ?? tables.cacheName(site.cache)
+      known[site.cache] = .some(name)
+    }
+    return name ?? (site.is_kmalloc != 0 ? Self.kmallocName(objectSize: site.object_size, gfp: site.gfp) : nil)
+  }
+
   /// Name and reclaimability of the cache of a site.
   mutating func fill(_ draft: inout KernelSiteDraft) {
-    let site = draft.site
-    guard site.class == LT_KERNEL_SLAB.rawValue else { return }
-    if site.cache != 0 {
-      let cache = known[site.cache] ?? tables.cache(site.cache)
-      known[site.cache] = .some(cache)
-      draft.cacheName = cache?.name
-      draft.isReclaimable = cache?.isReclaimable ?? false
-    }
-    if draft.cacheName == nil, site.is_kmalloc != 0 {
-      draft.cacheName = Self.kmallocName(objectSize: site.object_size, gfp: site.gfp)
-      draft.isReclaimable = site.gfp & 0x10 != 0
-    }
+    draft.cacheName = name(of: draft.site)
+    draft.isReclaimable = draft.cacheName.map { slab.isReclaimable($0) } ?? false
   }
 
   /// kmalloc's caches by the size of their objects and what was asked for, where the kernel does not let us look.

@@ -13,13 +13,6 @@ final class KernelTables {
   private let bucketCount: Int
   private var knownStacks: [UInt64: [UInt64]] = [:]
 
-  struct Cache: Hashable {
-    var name: String
-    var flags: UInt32
-    /// SLAB_RECLAIM_ACCOUNT: its objects are given back when memory is short.
-    var isReclaimable: Bool { flags & 0x20000 != 0 }
-  }
-
   struct SiteRecord {
     var index: Int
     var site: lt_kernel_site
@@ -112,11 +105,11 @@ final class KernelTables {
 
   // MARK: What sites refer to
 
-  /// A cache by its address. Read anew each time: another one may have taken its place.
-  func cache(_ address: UInt64) -> Cache? {
+  /// Name of a cache by its address. Read anew each time: another one may have taken its place.
+  func cacheName(_ address: UInt64) -> String? {
     guard let entry = caches.value(lt_kernel_cache.self, for: address) else { return nil }
     let name = withUnsafeBytes(of: entry.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    return name.isEmpty ? nil : Cache(name: name, flags: entry.flags)
+    return name.isEmpty ? nil : name
   }
 
   /// Frames, leaf first; empty when they could not be stored.

@@ -108,19 +108,15 @@ package final class KernelTracer {
 
   private func chooseSuspects(_ records: [KernelTables.SiteRecord]) {
     var levels: [KernelSiteDraft.Group: SuspectChoice<KernelSiteDraft.Group>.Level] = [:]
-    var reclaimable: [UInt64: Bool] = [:]
+    var caches = KernelCacheNames(tables: programs.tables, slab: before.slab)
     // Sites that always take stacks need no choice.
     for record in records where record.site.call_site != 0 {
-      let cache = record.site.cache
-      if cache != 0, reclaimable[cache] == nil {
-        reclaimable[cache] = programs.tables.cache(cache)?.isReclaimable ?? false
-      }
       let group = KernelSiteDraft.Group(record.site)
       var level =
         levels[group]
         ?? SuspectChoice.Level(
           bytes: 0, count: 0, allocatedCount: 0,
-          isExempt: reclaimable[cache] ?? (record.site.gfp & 0x10 != 0 && record.site.is_kmalloc != 0))
+          isExempt: caches.name(of: record.site).map { before.slab.isReclaimable($0) } ?? false)
       level.bytes &+= record.outstandingBytes
       level.count &+= record.outstandingCount
       level.allocatedCount &+= record.site.allocated_count

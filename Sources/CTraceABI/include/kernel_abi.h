@@ -59,12 +59,9 @@ _Static_assert(sizeof(struct lt_kernel_site) == 96, "wire layout");
 #define LT_KERNEL_CACHE_NAME 64
 struct lt_kernel_cache {
   char name[LT_KERNEL_CACHE_NAME];
-  __u32 flags;  // SLAB_* flags of the cache
-  __u32 object_size;
-  __u32 size;   // bytes that an object takes in its slab
-  __u32 is_wanted;
+  __u64 is_wanted;
 };
-_Static_assert(sizeof(struct lt_kernel_cache) == 80, "wire layout");
+_Static_assert(sizeof(struct lt_kernel_cache) == 72, "wire layout");
 
 // ---- Events -------------------------------------------------------------------------------------------------------
 // What `--trace` prints: a recorded block was allocated or freed.
