@@ -1,6 +1,6 @@
 // The table of outstanding blocks: buckets of eight in one array, so that the hot path makes no map-update call and
 // user space reads it through mmap without a system call per entry. Whoever includes this has defined `configuration`
-// with the number of buckets and of blocks, and `globals`, whose value begins with the number of live blocks.
+// with the number of buckets.
 #pragma once
 
 #include "core.bpf.h"
@@ -41,31 +41,6 @@ static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key,
   return __sync_val_compare_and_swap(&bucket->keys[position & (LT_BUCKET_ENTRIES - 1)], key, 0) == key;
 }
 
-// Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
-// A function of its own for the verifier, which then checks it once and not on every path to it.
-__noinline int block_take(__u64 key, struct lt_block_payload *out) {
-  if (!out)
-    return false;
-  __u64 hash = lt_mix(key);
-  struct lt_block_bucket *bucket = bucket_for(hash);
-  bool found = bucket && take_from(bucket, key, out);
-  if (!found) {
-    bucket = bucket_for(hash >> 32);
-    found = bucket && take_from(bucket, key, out);
-  }
-  if (!found) {
-    bucket = bucket_for(third_choice(hash));
-    found = bucket && take_from(bucket, key, out);
-  }
-  if (!found)
-    return false;
-  __u32 zero = 0;
-  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
-  if (live)
-    __sync_fetch_and_add(live, -1);
-  return true;
-}
-
 // Puts the block into the bucket's first empty place: busy mark, payload, then the key that publishes it.
 static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key, const struct lt_block_payload *payload) {
 #pragma unroll
@@ -90,30 +65,4 @@ static __always_inline __u32 empty_places(struct lt_block_bucket *bucket) {
     count += 1 - (used >> 31);
   }
   return count;
-}
-
-// Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
-__noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
-  __u32 zero = 0;
-  if (!payload)
-    return false;
-  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
-  __u64 hash = lt_mix(key);
-  struct lt_block_bucket *first = bucket_for(hash);
-  struct lt_block_bucket *second = bucket_for(hash >> 32);
-  if (!live || !first || !second)
-    return false;
-  if (__sync_fetch_and_add(live, 1) >= configuration.maximum_blocks) {
-    __sync_fetch_and_add(live, -1);
-    return false;
-  }
-  // The emptier bucket first: two choices keep the fullest bucket close to the mean.
-  bool swap = empty_places(second) > empty_places(first);
-  if (put_into(swap ? second : first, key, payload) || put_into(swap ? first : second, key, payload))
-    return true;
-  struct lt_block_bucket *third = bucket_for(third_choice(hash));
-  if (third && put_into(third, key, payload))
-    return true;
-  __sync_fetch_and_add(live, -1);
-  return false;
 }

@@ -1,4 +1,4 @@
-// From an allocation in the kernel to its call stack's hash.
+// From an allocation in the kernel to its call stack and the stack's hash.
 #pragma once
 
 #include "kernel_tables.bpf.h"
@@ -34,7 +34,7 @@ static __always_inline void release_scratch(struct lt_kernel_scratch *found) {
   __sync_lock_test_and_set(&found->is_claimed, 0);
 }
 
-static __always_inline bool is_interrupt(__u64 address) {
+static __always_inline bool is_interrupt_entry(__u64 address) {
   for (__u32 i = 0; i < LT_KERNEL_MAX_RANGES; i++) {
     if (i >= configuration.interrupt_range_count)
       break;
@@ -44,46 +44,84 @@ static __always_inline bool is_interrupt(__u64 address) {
   return false;
 }
 
-// Hashes the stack up to the frame by which an interrupt came in: what it interrupted did not ask for the memory.
-__noinline __u64 hash_and_cut(struct lt_stack *stack) {
+// Cuts the stack behind the frame by which an interrupt came in: what it interrupted did not ask for the memory.
+__noinline int cut_at_interrupt(struct lt_stack *stack) {
   if (!stack)
     return 0;
-  __u64 hash = 0;
   __u32 depth = stack->depth;
   for (__u32 i = 0; i < 127; i++) {
     if (i >= depth)
       break;
-    __u64 frame = stack->frames[i];
-    hash = (hash ^ frame) * 0x9e3779b97f4a7c15ull;
-    hash ^= hash >> 29;
-    if (is_interrupt(frame)) {
+    if (is_interrupt_entry(stack->frames[i])) {
       stack->depth = i + 1;
       count_one(LT_KERNEL_COUNTER_CUT_AT_INTERRUPT);
       break;
     }
   }
-  return lt_mix(hash ^ stack->depth) | 1;
+  return 0;
 }
 
-// Hash of the running stack, its frames stored; 0 when there was no scratch memory.
-static __noinline __u64 store_stack(void *context) {
+__noinline __u64 hash_of_stack(const struct lt_stack *stack) {
+  if (!stack)
+    return 0;
+  __u64 hash = stack->depth;
+  __u32 depth = stack->depth;
+  for (__u32 i = 0; i < 127; i++) {
+    if (i >= depth)
+      break;
+    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ull;
+    hash ^= hash >> 29;
+  }
+  return lt_mix(hash) | 1;
+}
+
+// Whether one of the innermost frames is in a function that was asked for: the callers of allocators whose tracepoints
+// do not name them.
+__noinline int is_from_wanted_stack(const struct lt_stack *stack) {
+  if (!stack)
+    return false;
+  for (__u32 i = 0; i < 24; i++) {
+    if (i >= stack->depth)
+      break;
+    for (__u32 range = 0; range < LT_KERNEL_MAX_RANGES; range++) {
+      if (range >= configuration.call_site_range_count)
+        break;
+      // A return address can be the end of its function.
+      __u64 offset = stack->frames[i] - 1 - configuration.call_sites[range].start;
+      if (offset < configuration.call_sites[range].end - configuration.call_sites[range].start)
+        return true;
+    }
+  }
+  return false;
+}
+
+// The running stack, in scratch memory that is to be released; NULL when it cannot be had.
+static __always_inline struct lt_kernel_scratch *take_stack(void *context, bool in_interrupt) {
   struct lt_kernel_scratch *claimed = claim_scratch();
   if (!claimed) {
     count_one(LT_KERNEL_COUNTER_SCRATCH_BUSY);
-    return 0;
+    return NULL;
   }
   struct lt_stack *stack = &claimed->stack;
   long bytes = bpf_get_stack(context, stack->frames, sizeof(stack->frames), 0);
-  stack->depth = bytes > 0 ? (__u32)bytes / 8 : 0;
-  stack->outcome = stack->depth < 127 ? LT_OUTCOME_COMPLETE : LT_OUTCOME_TRUNCATED;
-  __u64 hash = hash_and_cut(stack);
-  bool is_short = stack->depth <= LT_SHORT_STACK_DEPTH;
-  if (!(is_short ? bpf_map_lookup_elem(&short_stacks, &hash) : bpf_map_lookup_elem(&stacks, &hash))) {
-    long error = is_short ? bpf_map_update_elem(&short_stacks, &hash, stack, BPF_NOEXIST)
-                          : bpf_map_update_elem(&stacks, &hash, stack, BPF_NOEXIST);
-    if (error && error != -17 /* EEXIST: stored on another CPU meanwhile */)
-      count_one(LT_KERNEL_COUNTER_STACKS_REFUSED);
+  if (bytes <= 0) {
+    // The kernel keeps registers for three levels of nested programs only.
+    count_one(LT_KERNEL_COUNTER_SCRATCH_BUSY);
+    release_scratch(claimed);
+    return NULL;
   }
-  release_scratch(claimed);
-  return hash;
+  stack->depth = (__u32)bytes / 8;
+  stack->outcome = stack->depth < 127 ? LT_OUTCOME_COMPLETE : LT_OUTCOME_TRUNCATED;
+  if (in_interrupt || !configuration.knows_interrupts)
+    cut_at_interrupt(stack);
+  return claimed;
+}
+
+// Keeps the frames of a stack that has just been seen for the first time.
+static __always_inline void store_stack(struct lt_stack *stack, __u64 hash) {
+  bool is_short = stack->depth <= LT_SHORT_STACK_DEPTH;
+  long error = is_short ? bpf_map_update_elem(&short_stacks, &hash, stack, BPF_NOEXIST)
+                        : bpf_map_update_elem(&stacks, &hash, stack, BPF_NOEXIST);
+  if (error && error != -17 /* EEXIST: another site has it, too */)
+    count_one(LT_KERNEL_COUNTER_STACKS_REFUSED);
 }

@@ -34,6 +34,14 @@ struct {
   __type(value, __u32);
 } wanted_caches SEC(".maps");
 
+// The cgroup whose tasks are asked for, when only those of one are.
+struct {
+  __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} cgroups SEC(".maps");
+
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1);  // set before loading
@@ -48,7 +56,7 @@ struct {
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
 
-// Command names of processes that allocated and have ended since.
+// Command names of processes that have ended.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 4096);
@@ -64,6 +72,13 @@ struct {
   __type(value, struct lt_kernel_globals);
 } globals SEC(".maps");
 
+static __always_inline struct lt_kernel_globals *global_words(void) {
+  __u32 zero = 0;
+  return bpf_map_lookup_elem(&globals, &zero);
+}
+
+// ---- Per CPU ------------------------------------------------------------------------------------------------------
+
 struct lt_kernel_counter_set {
   __u64 values[LT_KERNEL_COUNTER_MAX];
 };
@@ -78,13 +93,26 @@ struct {
 static __always_inline void count_many(enum lt_kernel_counter counter, __u64 amount) {
   __u32 zero = 0;
   struct lt_kernel_counter_set *set = bpf_map_lookup_elem(&counters, &zero);
+  // Atomic, because an interrupt can run another program in between.
   if (set)
     __sync_fetch_and_add(&set->values[counter], amount);
 }
 
 static __always_inline void count_one(enum lt_kernel_counter counter) { count_many(counter, 1); }
 
-#include "block_table.bpf.h"
+// How many interrupts, soft ones included, the CPU is inside of.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} interrupt_depths SEC(".maps");
+
+static __always_inline bool is_in_interrupt(void) {
+  __u32 zero = 0;
+  __u64 *depth = configuration.knows_interrupts ? bpf_map_lookup_elem(&interrupt_depths, &zero) : NULL;
+  return depth && *depth > 0;
+}
 
 // ---- Sites --------------------------------------------------------------------------------------------------------
 
@@ -94,20 +122,26 @@ struct lt_kernel_identity {
   __u64 call_site;
   __u64 cache;
   __u64 stack_hash;
-  __u32 object_size;
+  __u32 kmalloc_size;  // bytes that a block of kmalloc takes, else 0
   __u32 gfp;
   __u32 class;
+  __u32 reserved;
 };
 
-// What kmalloc's caches are told apart by besides their size: __GFP_DMA, __GFP_RECLAIMABLE, __GFP_ACCOUNT.
-#define KMALLOC_FLAGS (0x01u | 0x10u | 0x400000u)
+// What memory of one caller is told apart by besides its size: kmalloc's caches by __GFP_DMA, __GFP_RECLAIMABLE and
+// __GFP_ACCOUNT, and pages by __GFP_COMP, without which they may be freed in parts.
+#define GFP_COMPOUND 0x40000u
+#define IDENTIFYING_FLAGS (0x01u | 0x10u | GFP_COMPOUND | 0x400000u)
 
 // Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
 __noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, bool *is_new) {
   if (!identity || !is_new)
     return NO_SITE;
-  __u64 shape = (__u64)identity->object_size << 32 | (identity->gfp & KMALLOC_FLAGS) << 3 | identity->class;
-  __u64 key = lt_mix(identity->call_site ^ lt_mix(identity->cache ^ lt_mix(identity->stack_hash ^ shape))) | 1;
+  __u64 flags = identity->kmalloc_size || identity->class == LT_KERNEL_PAGES ? identity->gfp & IDENTIFYING_FLAGS : 0;
+  __u64 shape = (__u64)identity->kmalloc_size << 32 | flags << 3 | identity->class;
+  // Different odd factors, so that no two words cancel each other.
+  __u64 key = lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
+                     identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
   __u32 start = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;
   for (__u32 i = 0; i < LT_KERNEL_SITE_PROBES; i++) {
@@ -118,21 +152,24 @@ __noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, 
     if (!site)
       return NO_SITE;
     __u64 found = site->key;
-    if (found == 0) {
-      found = __sync_val_compare_and_swap(&site->key, 0, key);
-      if (found == 0) {
-        site->call_site = identity->call_site;
-        site->cache = identity->cache;
-        site->stack_hash = identity->stack_hash;
-        site->object_size = identity->object_size;
-        site->gfp = identity->gfp;
-        site->class = identity->class;
-        *is_new = true;
-        return index;
-      }
-    }
     if (found == key)
       return index;
+    if (found != 0)
+      continue;
+    found = __sync_val_compare_and_swap(&site->key, 0, key);
+    if (found == key)
+      return index;
+    if (found != 0)
+      continue;
+    site->call_site = identity->call_site;
+    site->cache = identity->cache;
+    site->stack_hash = identity->stack_hash;
+    site->object_size = identity->kmalloc_size;
+    site->gfp = identity->gfp;
+    site->class = identity->class;
+    site->is_kmalloc = identity->kmalloc_size != 0;
+    *is_new = true;
+    return index;
   }
   return NO_SITE;
 }

@@ -98,6 +98,11 @@ static int read_probe_source(const char *name, struct probe_source *out) {
   return out->type < 0 || out->return_bit < 0 ? -ENODEV : 0;
 }
 
+bool clibbpf_has_kprobes(void) {
+  struct probe_source source;
+  return read_probe_source("kprobe", &source) == 0;
+}
+
 int clibbpf_perf_kprobe(const char *function, _Bool is_return) {
   struct probe_source source;
   if (read_probe_source("kprobe", &source))

@@ -1,35 +1,63 @@
 import CTraceABI
 import TraceModel
 
-/// What was traced beside what the kernel says of itself.
+/// What was traced beside what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.
 struct KernelCrossCheck {
   let before: KernelMemory
   let after: KernelMemory
-  let caches: KernelCacheNames
-  /// Outstanding by the trace, by the name of the cache.
+  /// Whether everything that the sources allocated since the beginning was recorded: no filter, no sampling.
+  let isWhole: Bool
+  let sources: Set<KernelSource>
+  /// Outstanding by the trace, by the name of the cache as slabinfo knows it, so that merged ones are one.
   private var traced: [String: Tally] = [:]
+  private var tracedShares: [KernelMemory.Kind: Tally] = [:]
 
-  init(before: KernelMemory, after: KernelMemory, caches: KernelCacheNames) {
+  init(before: KernelMemory, after: KernelMemory, sources: Set<KernelSource>, isWhole: Bool) {
     self.before = before
     self.after = after
-    self.caches = caches
+    self.sources = sources
+    self.isWhole = isWhole
   }
 
   mutating func add(_ drafts: [KernelSiteDraft]) {
     for draft in drafts {
-      // Under the name that slabinfo knows the cache by, so that merged ones are one.
-      guard let name = caches.name(of: draft.site) else { continue }
-      traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.outstanding
+      if let name = draft.cacheName {
+        traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.outstanding
+      }
+      let kind: KernelMemory.Kind? =
+        switch draft.allocationClass {
+        // What is too large for a cache has pages of its own, which no account names.
+        case .slab:
+          draft.cacheName == nil ? nil : draft.isReclaimable ? .reclaimableSlab : .unreclaimableSlab
+        case .vmalloc: .vmalloc
+        case .percpu: .percpu
+        default: nil
+        }
+      if let kind { tracedShares[kind, default: Tally()] += draft.outstanding }
     }
   }
 
+  // MARK: Where memory is
+
   func shares() -> [KernelMemorySummary.Share] {
-    guard let shares = after.shares() else { return [] }
-    let old = Dictionary((before.shares() ?? []).map { ($0.name, $0.bytes) }, uniquingKeysWith: { first, _ in first })
-    return shares.map {
+    let old = Dictionary(
+      (before.shares() ?? []).map { ($0.kind, $0.bytes) }, uniquingKeysWith: { first, _ in first })
+    return (after.shares() ?? []).map { share in
       KernelMemorySummary.Share(
-        name: $0.name, bytes: $0.bytes, change: old[$0.name].map { [bytes = $0.bytes] in Int64(bytes) - Int64($0) },
-        isKernel: $0.isKernel)
+        name: share.kind.rawValue, bytes: share.bytes,
+        change: old[share.kind].map { Int64(clamping: share.bytes) - Int64(clamping: $0) },
+        traced: source(of: share.kind).map { sources.contains($0) } == true
+          ? tracedShares[share.kind]?.bytes ?? 0 : nil,
+        isKernel: share.kind.isKernel)
+    }
+  }
+
+  private func source(of kind: KernelMemory.Kind) -> KernelSource? {
+    switch kind {
+    case .reclaimableSlab, .unreclaimableSlab: .slab
+    case .vmalloc: .vmalloc
+    case .percpu: .percpu
+    default: nil
     }
   }
 
@@ -40,11 +68,14 @@ struct KernelCrossCheck {
         name: cache.name, bytes: cache.sizeInBytes, activeChange: activeChange(of: cache),
         traced: traced[cache.name] ?? Tally())
     }
+    let sizes = Dictionary(
+      after.slab.caches.map { ($0.name, $0.objectSizeInBytes) }, uniquingKeysWith: { first, _ in first })
     func weight(_ change: KernelMemorySummary.CacheChange) -> UInt64 {
-      let size = after.slab.cache(named: change.name)?.objectSizeInBytes ?? 0
-      return max(change.activeChange.magnitude.multipliedReportingOverflow(by: size).partialValue, change.traced.bytes)
+      let (bytes, overflow) = change.activeChange.magnitude.multipliedReportingOverflow(by: sizes[change.name] ?? 0)
+      return max(overflow ? .max : bytes, change.traced.bytes)
     }
-    return Array(changes.filter { weight($0) > 0 }.sorted { (weight($0), $1.name) > (weight($1), $0.name) }.prefix(10))
+    return Array(
+      changes.filter { weight($0) > 0 }.sorted { (weight($0), $1.name) > (weight($1), $0.name) }.prefix(10))
   }
 
   private func activeChange(of cache: SlabCache) -> Int64 {
@@ -52,21 +83,63 @@ struct KernelCrossCheck {
     return Int64(clamping: cache.activeObjects) - Int64(clamping: old)
   }
 
+  // MARK: What speaks against a leak
+
   /// What speaks against a leak at a site although it has outstanding blocks.
   func doubt(about draft: KernelSiteDraft) -> String? {
     let reused = draft.site.reused_count
-    if reused > 0, reused * 4 >= draft.outstanding.count {
+    // Some of every site's frees are lost to interrupts; where a good part of them is, they go a way that is not seen.
+    if reused > 0, reused * 4 >= draft.outstanding.count, reused * 20 >= draft.freed.count {
       return "\(reused) of its blocks turned out to be freed unseen (in bulk or by RCU): more may be"
     }
-    guard let name = caches.name(of: draft.site), let cache = after.slab.cache(named: name) else { return nil }
+    guard let name = draft.cacheName, let cache = after.slab.cache(named: name) else { return nil }
     let tally = traced[cache.name] ?? Tally()
     // The kernel's count is off by what the CPUs keep at hand: several slabs each.
-    let change = activeChange(of: cache)
+    let change = max(0, activeChange(of: cache))
     let slack = Int64(clamping: max(64, cache.objects / max(1, cache.slabs) * 32))
-    if Int64(clamping: tally.count) > max(0, change) + max(slack, Int64(clamping: tally.count / 2)) {
-      return "slabinfo has only \(max(0, change)) more active objects in \(cache.name) since the start, of "
+    if Int64(clamping: tally.count) > change + max(slack, Int64(clamping: tally.count / 2)) {
+      return "slabinfo has only \(change) more active objects in \(cache.name) since the start, of "
         + "\(tally.count) that look outstanding: the others were freed unseen (in bulk or by RCU)"
     }
     return nil
+  }
+
+  // MARK: What the trace cannot account for
+
+  /// Growth below this is the allocators' own play: slabs and pages kept at hand.
+  static let significantBytes: UInt64 = 4 << 20
+
+  /// Sentences on memory that grew and is in no account, or in the kernel's and not in the trace's.
+  func findings(tracedPages: Tally) -> [String] {
+    var findings: [String] = []
+    let shares = shares()
+    func change(_ kind: KernelMemory.Kind) -> Int64 { shares.first { $0.name == kind.rawValue }?.change ?? 0 }
+    let unaccounted = change(.unaccounted)
+    if unaccounted >= Int64(Self.significantBytes) {
+      var text = "\(mebibytes(unaccounted)) more than at the start are in no account of the kernel: pages that a driver "
+      text += "or another part of the kernel took for itself"
+      text +=
+        sources.contains(.pages)
+        ? "; of the pages traced, \(mebibytes(Int64(clamping: tracedPages.bytes))) are outstanding"
+        : " (--pages traces them)"
+      findings.append(text)
+    }
+    guard isWhole else { return findings }
+    for kind in [KernelMemory.Kind.unreclaimableSlab, .vmalloc, .percpu] {
+      guard let source = source(of: kind), sources.contains(source) else { continue }
+      let grown = change(kind)
+      let traced = Int64(clamping: tracedShares[kind]?.bytes ?? 0)
+      if grown - traced >= max(Int64(Self.significantBytes), grown / 4) {
+        findings.append(
+          "\(kind.rawValue) grew by \(mebibytes(grown)), of which the trace accounts for \(mebibytes(traced)): the rest was "
+            + "allocated in ways that this kernel shows no probe, or is kept at hand by the allocator")
+      }
+    }
+    return findings
+  }
+
+  private func mebibytes(_ bytes: Int64) -> String {
+    let tenths = (bytes * 10 + (1 << 19)) >> 20
+    return "\(tenths / 10).\(tenths % 10) MiB"
   }
 }

@@ -4,76 +4,94 @@ package struct KernelHook: Hashable, Sendable {
   package var name: String
   package var source: KernelSource
   package var ways: [Way]
-  /// Whether numbers are only incomplete without it; the others are needed to trace the source at all.
-  package var isOptional: Bool
+  /// What a trace of the source is without it.
+  package var importance: Importance
+
+  package enum Importance: Hashable, Sendable {
+    /// Nothing of the source is traced; what the kernel tells in /proc is compared from time to time instead.
+    case needed
+    /// Numbers are incomplete.
+    case completes
+  }
+
+  package enum Method: String, CaseIterable, Hashable, Sendable {
+    case rawTracepoint = "raw tracepoint"
+    case kprobe
+    case kretprobe
+    case polling
+  }
 
   package enum Way: Hashable, Sendable {
     /// Of every tracepoint named, the first must exist; the others are attached where they do.
     case rawTracepoint(program: String, names: [String])
     /// The first of the functions that exists.
-    case kprobe(program: String, functions: [String], isReturn: Bool)
+    case kprobe(program: String, functions: [String])
+    case kretprobe(program: String, functions: [String])
     /// Entry and return together.
     case kprobePair(entry: String, return: String, functions: [String])
 
     var programs: [String] {
       switch self {
-      case .rawTracepoint(let program, _), .kprobe(let program, _, _): [program]
+      case .rawTracepoint(let program, _), .kprobe(let program, _), .kretprobe(let program, _): [program]
       case .kprobePair(let entry, let exit, _): [entry, exit]
+      }
+    }
+
+    var method: Method {
+      switch self {
+      case .rawTracepoint: .rawTracepoint
+      case .kprobe, .kprobePair: .kprobe
+      case .kretprobe: .kretprobe
       }
     }
   }
 
+  init(_ name: String, _ source: KernelSource, _ importance: Importance = .needed, _ ways: Way...) {
+    self.name = name
+    self.source = source
+    self.importance = importance
+    self.ways = ways
+  }
+
+  /// Hooks that see frees are attached before the others: a block whose free went unseen would look leaked.
+  var seesFrees: Bool { name.contains("free") }
+
   /// Every hook there is. Names of functions differ by kernel version; newer ones come first.
   package static let all: [KernelHook] = [
     KernelHook(
-      name: "kmalloc", source: .slab,
-      ways: [.rawTracepoint(program: "on_kmalloc", names: ["kmalloc", "kmalloc_node"])], isOptional: false),
+      "kmalloc", .slab, .needed, .rawTracepoint(program: "on_kmalloc", names: ["kmalloc", "kmalloc_node"])),
     KernelHook(
-      name: "kmem_cache_alloc", source: .slab,
-      ways: [.rawTracepoint(program: "on_cache_alloc", names: ["kmem_cache_alloc", "kmem_cache_alloc_node"])],
-      isOptional: false),
+      "kmem_cache_alloc", .slab, .needed,
+      .rawTracepoint(program: "on_cache_alloc", names: ["kmem_cache_alloc", "kmem_cache_alloc_node"])),
+    KernelHook("kfree", .slab, .needed, .rawTracepoint(program: "on_kfree", names: ["kfree"])),
     KernelHook(
-      name: "kfree", source: .slab, ways: [.rawTracepoint(program: "on_kfree", names: ["kfree"])], isOptional: false),
+      "kmem_cache_free", .slab, .needed, .rawTracepoint(program: "on_cache_free", names: ["kmem_cache_free"])),
     KernelHook(
-      name: "kmem_cache_free", source: .slab,
-      ways: [.rawTracepoint(program: "on_cache_free", names: ["kmem_cache_free"])], isOptional: false),
+      "kmem_cache_free_bulk", .slab, .completes,
+      .kprobe(program: "bulk_free_enter", functions: ["kmem_cache_free_bulk"])),
     KernelHook(
-      name: "kmem_cache_free_bulk", source: .slab,
-      ways: [.kprobe(program: "bulk_free_enter", functions: ["kmem_cache_free_bulk"], isReturn: false)],
-      isOptional: true),
+      "kmem_cache_alloc_bulk", .slab, .completes,
+      .kprobePair(
+        entry: "bulk_alloc_enter", return: "bulk_alloc_exit",
+        functions: ["kmem_cache_alloc_bulk_noprof", "kmem_cache_alloc_bulk"])),
     KernelHook(
-      name: "kmem_cache_alloc_bulk", source: .slab,
-      ways: [
-        .kprobePair(
-          entry: "bulk_alloc_enter", return: "bulk_alloc_exit",
-          functions: ["kmem_cache_alloc_bulk_noprof", "kmem_cache_alloc_bulk"])
-      ], isOptional: true),
+      "kvfree_call_rcu", .slab, .completes, .kprobe(program: "rcu_free_enter", functions: ["kvfree_call_rcu"])),
     KernelHook(
-      name: "kvfree_call_rcu", source: .slab,
-      ways: [.kprobe(program: "rcu_free_enter", functions: ["kvfree_call_rcu"], isReturn: false)], isOptional: true),
+      "free_vmap_area_noflush", .vmalloc, .needed,
+      .rawTracepoint(program: "on_vmap_free", names: ["free_vmap_area_noflush"]),
+      .kprobe(program: "vmap_free_enter", functions: ["free_vmap_area_noflush"])),
     KernelHook(
-      name: "free_vmap_area_noflush", source: .vmalloc,
-      ways: [
-        .rawTracepoint(program: "on_vmap_free", names: ["free_vmap_area_noflush"]),
-        .kprobe(program: "vmap_free_enter", functions: ["free_vmap_area_noflush"], isReturn: false),
-      ], isOptional: false),
+      "alloc_vmap_area", .vmalloc, .needed,
+      .rawTracepoint(program: "on_vmap_alloc", names: ["alloc_vmap_area"]),
+      .kretprobe(program: "vmap_alloc_exit", functions: ["alloc_vmap_area"])),
     KernelHook(
-      name: "alloc_vmap_area", source: .vmalloc,
-      ways: [
-        .rawTracepoint(program: "on_vmap_alloc", names: ["alloc_vmap_area"]),
-        .kprobe(program: "vmap_alloc_exit", functions: ["alloc_vmap_area"], isReturn: true),
-      ], isOptional: false),
+      "percpu_free_percpu", .percpu, .needed,
+      .rawTracepoint(program: "on_percpu_free", names: ["percpu_free_percpu"])),
     KernelHook(
-      name: "percpu_free_percpu", source: .percpu,
-      ways: [.rawTracepoint(program: "on_percpu_free", names: ["percpu_free_percpu"])], isOptional: false),
+      "percpu_alloc_percpu", .percpu, .needed,
+      .rawTracepoint(program: "on_percpu_alloc", names: ["percpu_alloc_percpu"])),
+    KernelHook("mm_page_free", .pages, .needed, .rawTracepoint(program: "on_page_free", names: ["mm_page_free"])),
     KernelHook(
-      name: "percpu_alloc_percpu", source: .percpu,
-      ways: [.rawTracepoint(program: "on_percpu_alloc", names: ["percpu_alloc_percpu"])], isOptional: false),
-    KernelHook(
-      name: "mm_page_free", source: .pages,
-      ways: [.rawTracepoint(program: "on_page_free", names: ["mm_page_free"])], isOptional: false),
-    KernelHook(
-      name: "mm_page_alloc", source: .pages,
-      ways: [.rawTracepoint(program: "on_page_alloc", names: ["mm_page_alloc"])], isOptional: false),
+      "mm_page_alloc", .pages, .needed, .rawTracepoint(program: "on_page_alloc", names: ["mm_page_alloc"])),
   ]
 }

@@ -6,7 +6,18 @@ package struct KernelMemory: Sendable {
   /// Bytes by the names of `/proc/meminfo`.
   package var meminfo: [String: UInt64]
   package var slab: SlabCaches
-  package var vmalloc: [VmallocCaller]
+  package var vmalloc: [VmallocRange]
+
+  /// One range of `/proc/vmallocinfo`.
+  package struct VmallocRange: Hashable, Sendable {
+    package var function: String
+    /// Bytes from the start of `function` to the call.
+    package var offset: UInt64?
+    /// Bytes of address space, the page that guards the range included.
+    package var mappedBytes: UInt64
+    /// The part of it that is memory of its own.
+    package var memoryBytes: UInt64
+  }
 
   /// Ranges that one kernel function has mapped.
   package struct VmallocCaller: Hashable, Sendable {
@@ -42,60 +53,104 @@ package struct KernelMemory: Sendable {
     return values
   }
 
-  static func parse(vmallocinfo: String) -> [VmallocCaller] {
-    var callers: [String: VmallocCaller] = [:]
-    for line in vmallocinfo.split(separator: "\n") {
+  static func parse(vmallocinfo: String) -> [VmallocRange] {
+    vmallocinfo.split(separator: "\n").compactMap { line in
+      // START-END SIZE CALLER+OFFSET/LENGTH [pages=N] [phys=…] KIND; ranges that are freed already are "unpurged".
       let fields = line.split(separator: " ", omittingEmptySubsequences: true)
-      guard fields.count >= 2, let size = UInt64(fields[1]) else { continue }
-      let function = fields.count > 2 ? fields[2].split(separator: "+")[0] : "unknown"
-      let name = String(function)
-      // A range has a guard page behind it.
+      guard fields.count >= 2, let size = UInt64(fields[1]), !fields.dropFirst(2).contains("unpurged") else { return nil }
       let pages = fields.first { $0.hasPrefix("pages=") }.flatMap { UInt64($0.dropFirst(6)) } ?? 0
-      var caller =
-        callers[name] ?? VmallocCaller(function: name, mappedBytes: 0, memoryBytes: 0, count: 0)
-      caller.mappedBytes += size
-      caller.memoryBytes += pages * 4096
-      caller.count += 1
-      callers[name] = caller
+      let (bytes, overflow) = pages.multipliedReportingOverflow(by: 4096)
+      var range = VmallocRange(
+        function: "unknown", offset: nil, mappedBytes: size, memoryBytes: overflow ? 0 : bytes)
+      if fields.count > 2, !fields[2].contains("=") {
+        let parts = fields[2].split(separator: "+", maxSplits: 1)
+        range.function = String(parts[0])
+        if parts.count > 1, let text = parts[1].split(separator: "/").first, text.hasPrefix("0x") {
+          range.offset = UInt64(text.dropFirst(2), radix: 16)
+        }
+      }
+      return range
     }
-    return callers.values.sorted { ($0.memoryBytes, $0.mappedBytes, $1.function) > ($1.memoryBytes, $1.mappedBytes, $0.function) }
   }
 
-  package var vmallocBytes: UInt64 { vmalloc.reduce(0) { $0 + $1.memoryBytes } }
+  /// Ranges by the function that mapped them, those with most memory first.
+  package var vmallocCallers: [VmallocCaller] {
+    var callers: [String: VmallocCaller] = [:]
+    for range in vmalloc {
+      var caller =
+        callers[range.function]
+        ?? VmallocCaller(function: range.function, mappedBytes: 0, memoryBytes: 0, count: 0)
+      caller.mappedBytes &+= range.mappedBytes
+      caller.memoryBytes &+= range.memoryBytes
+      caller.count += 1
+      callers[range.function] = caller
+    }
+    return callers.values.sorted {
+      ($0.memoryBytes, $0.mappedBytes, $1.function) > ($1.memoryBytes, $1.mappedBytes, $0.function)
+    }
+  }
 
-  /// One line of where memory is. The lines add up to the memory of the host.
+  package var vmallocBytes: UInt64 { vmalloc.reduce(0) { $0 &+ $1.memoryBytes } }
+
+  /// One line of where memory is.
   package struct Share: Hashable, Sendable {
-    package var name: String
+    package var kind: Kind
     package var bytes: UInt64
-    /// Whether it is the kernel's own, not held for programs and files.
-    package var isKernel: Bool
   }
 
-  /// Everything that the kernel accounts for, and last what it does not: pages that drivers and others took for
-  /// themselves. nil where `/proc/meminfo` cannot be read.
+  package enum Kind: String, CaseIterable, Sendable {
+    case free
+    case programs = "programs (anonymous)"
+    case files = "files (page cache)"
+    case shared = "shared memory and tmpfs"
+    case hugePages = "huge pages"
+    case reclaimableSlab = "slab, reclaimable"
+    case unreclaimableSlab = "slab, unreclaimable"
+    case vmalloc
+    case percpu = "per-CPU"
+    case threadStacks = "stacks of threads"
+    case pageTables = "page tables"
+    /// Pages that the kernel gave out and nobody accounts for: those that drivers took for themselves, for one.
+    case unaccounted
+
+    /// Whether it is the kernel's own, not held for programs and files.
+    package var isKernel: Bool {
+      switch self {
+      case .free, .programs, .files, .shared, .hugePages: false
+      default: true
+      }
+    }
+  }
+
+  /// Everything that the kernel accounts for, and last what it does not; the lines add up to the memory of the host. nil
+  /// where `/proc/meminfo` cannot be read.
   package func shares() -> [Share]? {
-    guard let total = meminfo["MemTotal"], let free = meminfo["MemFree"] else { return nil }
-    func bytes(_ names: String...) -> UInt64 { names.reduce(0) { $0 + (meminfo[$1] ?? 0) } }
+    guard let total = meminfo["MemTotal"], meminfo["MemFree"] != nil else { return nil }
+    func bytes(_ names: String...) -> UInt64 { names.reduce(0) { $0 &+ (meminfo[$1] ?? 0) } }
     // Stacks of threads are vmalloc memory where the kernel maps them so.
-    let stacks = bytes("KernelStack")
-    let mappedStacks = vmalloc.filter { Self.stackAllocators.contains($0.function) }.reduce(0) { $0 + $1.memoryBytes }
+    let mappedStacks = vmalloc.filter { Self.stackAllocators.contains($0.function) }.reduce(0) { $0 &+ $1.memoryBytes }
     let cached = bytes("Cached", "Buffers", "SwapCached")
     let shared = bytes("Shmem")
-    var shares = [
-      Share(name: "free", bytes: free, isKernel: false),
-      Share(name: "programs (anonymous)", bytes: bytes("AnonPages"), isKernel: false),
-      Share(name: "files (page cache)", bytes: cached - min(cached, shared), isKernel: false),
-      Share(name: "shared memory and tmpfs", bytes: shared, isKernel: false),
-      Share(name: "huge pages", bytes: bytes("Hugetlb"), isKernel: false),
-      Share(name: "slab, reclaimable", bytes: bytes("SReclaimable"), isKernel: true),
-      Share(name: "slab, unreclaimable", bytes: bytes("SUnreclaim"), isKernel: true),
-      Share(name: "vmalloc", bytes: vmallocBytes - min(vmallocBytes, mappedStacks), isKernel: true),
-      Share(name: "per-CPU", bytes: bytes("Percpu"), isKernel: true),
-      Share(name: "stacks of threads", bytes: max(stacks, mappedStacks), isKernel: true),
-      Share(name: "page tables", bytes: bytes("PageTables", "SecPageTables"), isKernel: true),
-    ]
-    let known = shares.reduce(0) { $0 + $1.bytes }
-    shares.append(Share(name: "unaccounted", bytes: total - min(total, known), isKernel: true))
+    var shares = Kind.allCases.dropLast().map { kind in
+      let amount: UInt64 =
+        switch kind {
+        case .free: bytes("MemFree")
+        case .programs: bytes("AnonPages")
+        case .files: cached - min(cached, shared)
+        case .shared: shared
+        case .hugePages: bytes("Hugetlb")
+        case .reclaimableSlab: bytes("SReclaimable")
+        case .unreclaimableSlab: bytes("SUnreclaim")
+        case .vmalloc: vmallocBytes - min(vmallocBytes, mappedStacks)
+        case .percpu: bytes("Percpu")
+        case .threadStacks: max(bytes("KernelStack"), mappedStacks)
+        case .pageTables: bytes("PageTables", "SecPageTables")
+        case .unaccounted: 0
+        }
+      return Share(kind: kind, bytes: amount)
+    }
+    let known = shares.reduce(0) { $0 &+ $1.bytes }
+    shares.append(Share(kind: .unaccounted, bytes: total - min(total, known)))
     return shares
   }
 

@@ -1,10 +1,15 @@
 import CTraceABI
+import LeakAnalysis
 import TraceModel
 
 /// A site of the kernel while its numbers are gathered.
 struct KernelSiteDraft {
   var index: Int
   var site: lt_kernel_site
+  /// The slab cache by name; nil for what is not slab, and for blocks so large that they have pages of their own.
+  var cacheName: String?
+  /// Whether the kernel gives its objects back when memory is short.
+  var isReclaimable = false
   var outstanding: Tally
   var allocated: Tally
   var freed: Tally
@@ -14,6 +19,12 @@ struct KernelSiteDraft {
   /// CLOCK_MONOTONIC nanoseconds.
   var oldest = UInt64.max
   var blocks: [OutstandingAllocation] = []
+  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
+  var survivors: Survivors?
+  /// Sum of the squares of the blocks' sizes, from which the error of a sample follows.
+  var squares = 0.0
+  /// Ranges that the kernel no longer lists although no free of them was seen.
+  var vanished: UInt64 = 0
 
   init(_ record: KernelTables.SiteRecord) {
     index = record.index
@@ -28,12 +39,23 @@ struct KernelSiteDraft {
     matching += tally
     processes[block.processID, default: Tally()] += tally
     oldest = min(oldest, block.time)
+    squares += Double(block.sizeInBytes) * Double(block.sizeInBytes)
     if listsBlock {
       blocks.append(
         OutstandingAllocation(
           address: block.address, sizeInBytes: block.sizeInBytes,
           age: .nanoseconds(Int64(now &- min(now, block.time)))))
     }
+  }
+
+  /// Makes estimates of what is known of one allocation in `nth`.
+  mutating func scale(by nth: UInt64) {
+    func scaled(_ tally: Tally) -> Tally { Tally(bytes: tally.bytes &* nth, count: tally.count &* nth) }
+    outstanding = scaled(outstanding)
+    allocated = scaled(allocated)
+    freed = scaled(freed)
+    matching = scaled(matching)
+    processes = processes.mapValues(scaled)
   }
 
   var allocationClass: AllocationClass {
@@ -45,12 +67,34 @@ struct KernelSiteDraft {
     }
   }
 
-  var allocator: String {
-    switch allocationClass {
-    case .vmalloc: "vmalloc"
-    case .percpu: "alloc_percpu"
-    case .pages: "alloc_pages"
-    default: site.cache == 0 ? "kmalloc" : "kmem_cache_alloc"
+  var allocator: String { Self.allocator(of: site) }
+
+  static func allocator(of site: lt_kernel_site) -> String {
+    switch site.class {
+    case LT_KERNEL_VMALLOC.rawValue: "vmalloc"
+    case LT_KERNEL_PERCPU.rawValue: "alloc_percpu"
+    case LT_KERNEL_PAGES.rawValue: "alloc_pages"
+    default: site.is_kmalloc != 0 ? "kmalloc" : "kmem_cache_alloc"
+    }
+  }
+
+  /// What sites of one caller with different stacks have in common.
+  var group: Group { Group(site) }
+
+  struct Group: Hashable {
+    private var callSite: UInt64
+    private var cache: UInt64
+    private var size: UInt32
+    private var kind: UInt32
+    /// Where only the stack says who the caller is, each is its own.
+    private var stack: UInt64
+
+    init(_ site: lt_kernel_site) {
+      callSite = site.call_site
+      cache = site.cache
+      size = site.object_size
+      kind = site.class << 1 | (site.is_kmalloc != 0 ? 1 : 0)
+      stack = site.call_site == 0 ? site.stack_hash : 0
     }
   }
 }
@@ -59,15 +103,31 @@ struct KernelSiteDraft {
 struct KernelCacheNames {
   let tables: KernelTables
   let slab: SlabCaches
+  private var known: [UInt64: String?] = [:]
 
-  /// The cache that a site's blocks are from, or nil when they are not slab or so large that they have pages of their own.
-  func name(of site: lt_kernel_site) -> String? {
-    guard site.class == LT_KERNEL_SLAB.rawValue else { return nil }
-    if site.cache != 0 { return tables.cache(site.cache)?.name }
-    return Self.kmallocName(objectSize: site.object_size, gfp: site.gfp)
+  init(tables: KernelTables, slab: SlabCaches) {
+    self.tables = tables
+    self.slab = slab
   }
 
-  /// kmalloc's caches by the size of their objects and what was asked for: the tracepoint does not name them.
+  /// The name of the cache that a site's blocks are from; nil for what is not slab or has pages of its own.
+  mutating func name(of site: lt_kernel_site) -> String? {
+    guard site.class == LT_KERNEL_SLAB.rawValue else { return nil }
+    var name: String?
+    if site.cache != 0 {
+      name = known[site.cache] ?? tables.cacheName(site.cache)
+      known[site.cache] = .some(name)
+    }
+    return name ?? (site.is_kmalloc != 0 ? Self.kmallocName(objectSize: site.object_size, gfp: site.gfp) : nil)
+  }
+
+  /// Name and reclaimability of the cache of a site.
+  mutating func fill(_ draft: inout KernelSiteDraft) {
+    draft.cacheName = name(of: draft.site)
+    draft.isReclaimable = draft.cacheName.map { slab.isReclaimable($0) } ?? false
+  }
+
+  /// kmalloc's caches by the size of their objects and what was asked for, where the kernel does not let us look.
   static func kmallocName(objectSize: UInt32, gfp: UInt32) -> String? {
     guard objectSize > 0, objectSize <= 8192 else { return nil }
     let kind: String
@@ -81,11 +141,5 @@ struct KernelCacheNames {
       kind = "kmalloc-"
     }
     return kind + (objectSize >= 1024 ? "\(objectSize / 1024)k" : "\(objectSize)")
-  }
-
-  func isReclaimable(_ site: lt_kernel_site) -> Bool {
-    guard site.class == LT_KERNEL_SLAB.rawValue else { return false }
-    if site.cache != 0 { return tables.cache(site.cache)?.isReclaimable ?? false }
-    return site.gfp & 0x10 != 0
   }
 }

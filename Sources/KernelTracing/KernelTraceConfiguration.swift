@@ -20,26 +20,28 @@ package struct KernelTraceConfiguration: Sendable {
   /// Record only what tasks of this process ask for; 0: all.
   package var processID: Int32 = 0
   package var commandName: String?
-  /// Record only what tasks of this cgroup (v2) and those below it ask for.
-  package var cgroup: Cgroup?
+  /// Record only what tasks of this cgroup (v2) and those below it ask for: the path of its directory.
+  package var cgroupDirectory: String?
   package var stacks = Stacks.suspects
-  /// Blocks that can be outstanding at once.
+  /// Record one allocation in so many, chosen at random; nil: every one.
+  package var sampleEveryNth: Int?
+  /// Give every recorded allocation and free to ``KernelTracer/onEvent``.
+  package var emitsEvents = false
+  /// Ways to see the kernel's events that may be used; for tests, and where one is known not to work.
+  package var methods = Set(KernelHook.Method.allCases)
+  /// Blocks that can be outstanding at once, at least.
   package var maximumAllocations = 400_000
   /// Call sites and stacks.
   package var maximumSites = 16_384
 
-  package struct Cgroup: Hashable, Sendable {
-    package var identifier: UInt64
-    /// Steps below the root of the hierarchy.
-    package var level: UInt32
-    package init(identifier: UInt64, level: UInt32) {
-      self.identifier = identifier
-      self.level = level
-    }
-  }
-
   package enum Stacks: String, CaseIterable, Sendable {
     case all, suspects, none
+  }
+
+  /// Whether every allocation of the sources is recorded, so that sums can be compared with the kernel's own.
+  var recordsEverything: Bool {
+    sizes == 0...(.max) && cacheNames.isEmpty && callSites.isEmpty && processID == 0 && commandName == nil
+      && cgroupDirectory == nil && sampleEveryNth == nil
   }
 
   package init() {}

@@ -40,6 +40,12 @@ package final class KernelSymbols {
   /// Addresses of a function by its exact name, up to the next symbol; nil when there is none.
   package func range(of name: String) -> Range<UInt64>? { loaded.range(of: Array(name.utf8)) }
 
+  /// Address of a variable, if it is one of those that are looked for in the list at all; nil where the kernel lists none.
+  package func dataAddress(of name: String) -> UInt64? { loaded.data[name] }
+
+  /// Variables that say where the kernel has laid its memory.
+  static let dataNames: Set<String> = ["vmemmap_base", "page_offset_base"]
+
   /// The code by which interrupts come in: frames behind it belong to what was interrupted.
   package var interruptEntries: [Range<UInt64>] {
     var ranges: [Range<UInt64>] = []
@@ -71,6 +77,7 @@ package final class KernelSymbols {
     private var nameOffsets: [UInt32] = []
     /// NUL-terminated names; a module's name in brackets follows its function's name after a tab.
     private var names: [UInt8] = []
+    private(set) var data: [String: UInt64] = [:]
     /// A function is not taken to be longer: what lies further behind is something without a name.
     private static let maximumFunctionSize: UInt64 = 1 << 20
 
@@ -94,7 +101,13 @@ package final class KernelSymbols {
             line[position] == UInt8(ascii: " "), line[position + 2] == UInt8(ascii: " ")
           else { continue }
           let type = line[position + 1] | 0x20
-          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else { continue }
+          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else {
+            if line.last == UInt8(ascii: "e") {
+              let name = String(decoding: line[(position + 3)...], as: UTF8.self)
+              if KernelSymbols.dataNames.contains(name) { data[name] = address }
+            }
+            continue
+          }
           entries.append(Entry(address: address, name: UInt32(truncatingIfNeeded: names.count)))
           names.append(contentsOf: UnsafeRawBufferPointer(rebasing: line[(position + 3)...]))
           names.append(0)

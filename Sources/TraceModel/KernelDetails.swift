@@ -12,8 +12,11 @@ package struct KernelSiteDetails: Hashable, Codable, Sendable {
   package var reusedCount: UInt64
   /// What speaks against a leak although blocks are outstanding; nil when nothing does.
   package var doubt: String?
+  /// Whether its growth made its callers' stacks worth taking.
+  package var isSuspect: Bool
 
   package struct Share: Hashable, Codable, Sendable {
+    /// 0: interrupts, which work for nobody in particular.
     package var processID: Int32
     /// nil when the process ended and its name was not kept.
     package var command: String?
@@ -27,7 +30,7 @@ package struct KernelSiteDetails: Hashable, Codable, Sendable {
 
   package init(
     cache: String? = nil, aliases: [String] = [], isReclaimable: Bool = false, processes: [Share] = [],
-    reusedCount: UInt64 = 0, doubt: String? = nil
+    reusedCount: UInt64 = 0, doubt: String? = nil, isSuspect: Bool = false
   ) {
     self.cache = cache
     self.aliases = aliases
@@ -35,6 +38,7 @@ package struct KernelSiteDetails: Hashable, Codable, Sendable {
     self.processes = processes
     self.reusedCount = reusedCount
     self.doubt = doubt
+    self.isSuspect = isSuspect
   }
 }
 
@@ -46,17 +50,26 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
   package var caches: [CacheChange]
   /// What is outstanding by the trace but belongs to no leak, by a name, left out of the sites.
   package var leftOut: [LeftOut]
+  /// What is outstanding in the sites by the process that asked for it, largest first.
+  package var processes: [KernelSiteDetails.Share]
+  /// How each event of the kernel is seen.
+  package var hooks: [Hook]
+  /// Memory that grew and that the trace does not account for, in sentences.
+  package var findings: [String]
 
   package struct Share: Hashable, Codable, Sendable {
     package var name: String
     package var bytes: UInt64
     /// Since the trace began; nil without a trace.
     package var change: Int64?
+    /// Outstanding by the trace; nil where none was made of it.
+    package var traced: UInt64?
     package var isKernel: Bool
-    package init(name: String, bytes: UInt64, change: Int64?, isKernel: Bool) {
+    package init(name: String, bytes: UInt64, change: Int64? = nil, traced: UInt64? = nil, isKernel: Bool) {
       self.name = name
       self.bytes = bytes
       self.change = change
+      self.traced = traced
       self.isKernel = isKernel
     }
   }
@@ -85,9 +98,29 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
     }
   }
 
-  package init(shares: [Share] = [], caches: [CacheChange] = [], leftOut: [LeftOut] = []) {
+  /// One event of the kernel.
+  package struct Hook: Hashable, Codable, Sendable {
+    package var name: String
+    /// `raw tracepoint`, `kprobe`, `kretprobe` or `polling`; nil where the kernel has no way to see it.
+    package var method: String?
+    /// What it is attached to, where that has another name; or why there is no way.
+    package var detail: String?
+    package init(name: String, method: String?, detail: String? = nil) {
+      self.name = name
+      self.method = method
+      self.detail = detail
+    }
+  }
+
+  package init(
+    shares: [Share] = [], caches: [CacheChange] = [], leftOut: [LeftOut] = [],
+    processes: [KernelSiteDetails.Share] = [], hooks: [Hook] = [], findings: [String] = []
+  ) {
     self.shares = shares
     self.caches = caches
     self.leftOut = leftOut
+    self.processes = processes
+    self.hooks = hooks
+    self.findings = findings
   }
 }

@@ -100,7 +100,6 @@ package struct Report: Codable, Sendable {
       case multi = "uprobe.multi"
       case perf = "perf uprobe"
       case rawTracepoint = "raw tracepoint"
-      case kprobe, kretprobe
     }
 
     package init(

@@ -45,11 +45,14 @@ struct KernelCommand: ParsableCommand {
   @Option(name: .customLong("comm"), help: "Only what tasks with this command name ask for.")
   var commandName: String?
 
-  @Option(help: "Only what tasks of this cgroup ask for (a path below /sys/fs/cgroup).")
+  @Option(help: "Only what tasks of this cgroup (v2) ask for: its path, absolute or below the root of the hierarchy.")
   var cgroup: String?
 
   @Option(help: "Call stacks: all, suspects or none.")
   var stacks = StackChoice.suspects
+
+  @Flag(name: [.customShort("t"), .customLong("trace")], help: "Print every allocation and free as it happens.")
+  var printsEvents = false
 
   @Flag(name: [.customShort("a"), .customLong("show-allocs")], help: "List every outstanding block of each site.")
   var showsBlocks = false
@@ -65,6 +68,11 @@ struct KernelCommand: ParsableCommand {
   @Flag(help: "Accepted for memleak; an address handed out again always counts as freed.")
   var waMissingFree = false
 
+  @Option(
+    name: [.customShort("s"), .customLong("sample-rate")],
+    help: "Record one allocation in N, chosen at random; totals are estimates.")
+  var sampleEveryNth: Int?
+
   @Option(name: [.customShort("T"), .customLong("top")], help: "Show the N largest sites (text: 10).")
   var top: Int?
 
@@ -74,7 +82,7 @@ struct KernelCommand: ParsableCommand {
   @Option(name: [.customShort("Z"), .customLong("max-size")], help: "Record only blocks of at most this size.")
   var maximumSize: ByteCount?
 
-  @Option(help: "Order of the sites: bytes (size) or count.")
+  @Option(help: "Order of the sites: bytes (size), count, age or growth.")
   var sort = SortOrder.bytes
 
   @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
@@ -95,8 +103,13 @@ struct KernelCommand: ParsableCommand {
   @Flag(help: "Print where the memory of the host is, without any probe, and end.")
   var `where` = false
 
-  @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probes.")
+  @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probes, and what the kernel has none for.")
   var verbose = false
+
+  @Option(
+    name: .customLong("methods"),
+    help: ArgumentHelp("Use only these ways to see the kernel: raw_tp, kprobe, polling.", visibility: .hidden))
+  var methods: String?
 
   enum StackChoice: String, ExpressibleByArgument, CaseIterable {
     case all, suspects, none
@@ -122,10 +135,19 @@ struct KernelCommand: ParsableCommand {
     if let commandName, commandName.utf8.count > 15 {
       throw ValidationError("--comm \(commandName): the kernel keeps 15 characters of a command name")
     }
-    if ![.bytes, .size, .count].contains(sort) { throw ValidationError("--sort \(sort.rawValue): sites sort by bytes or count") }
+    if let sampleEveryNth, !(1...1_000_000).contains(sampleEveryNth) {
+      throw ValidationError("-s \(sampleEveryNth): record one allocation in 1 to 1000000")
+    }
+    if combinedOnly, showsBlocks || minimumAge != nil || sort == .age {
+      throw ValidationError("--combined-only leaves out the pass over single blocks that -a, -o and --sort age need")
+    }
+    if stacks == .none, try traced().contains(.pages) {
+      throw ValidationError("--pages needs call stacks, to tell the pages of slab caches from others: not with --stacks none")
+    }
     if callSites.count > 8 { throw ValidationError("--call-site: at most 8 functions") }
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     _ = try traced()
+    _ = try allowedMethods()
     _ = try ReportDestination.pairs(formats: formats, outputs: outputs)
   }
 
@@ -156,6 +178,20 @@ struct KernelCommand: ParsableCommand {
     return result
   }
 
+  private func allowedMethods() throws -> Set<KernelHook.Method> {
+    guard let methods else { return Set(KernelHook.Method.allCases) }
+    var result: Set<KernelHook.Method> = []
+    for name in methods.split(separator: ",") {
+      switch name {
+      case "raw_tp": result.insert(.rawTracepoint)
+      case "kprobe": result.formUnion([.kprobe, .kretprobe])
+      case "polling": result.insert(.polling)
+      default: throw ValidationError("--methods \(name): there is raw_tp, kprobe, polling")
+      }
+    }
+    return result
+  }
+
   func traceConfiguration() throws -> KernelTraceConfiguration {
     var configuration = KernelTraceConfiguration()
     configuration.sources = try traced()
@@ -164,7 +200,10 @@ struct KernelCommand: ParsableCommand {
     configuration.callSites = callSites
     configuration.processID = processID ?? 0
     configuration.commandName = commandName
-    configuration.cgroup = try cgroup.map { try KernelRunner.cgroup(at: $0) }
+    configuration.cgroupDirectory = try cgroup.map { try CgroupPath.directory(named: $0) }
+    configuration.sampleEveryNth = sampleEveryNth
+    configuration.emitsEvents = printsEvents
+    configuration.methods = try allowedMethods()
     configuration.stacks = KernelTraceConfiguration.Stacks(rawValue: stacks.rawValue) ?? .suspects
     if let maxAllocations { configuration.maximumAllocations = maxAllocations }
     if let maxSites { configuration.maximumSites = maxSites }
@@ -176,7 +215,13 @@ struct KernelCommand: ParsableCommand {
     if let minimumAge { request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     request.listsBlocks = showsBlocks
     request.combinedOnly = combinedOnly
-    request.sortsByCount = sort == .count
+    request.order =
+      switch sort {
+      case .bytes, .size: .bytes
+      case .count: .count
+      case .age: .age
+      case .growth: .growth
+      }
     request.showsEverything = showsEverything
     return request
   }

@@ -32,6 +32,7 @@ final class KernelRunner {
       throw TraceError(explain(error))
     }
     defer { tracer.stop() }
+    if command.printsEvents { tracer.onEvent = { [unowned self, unowned tracer] in printEvent($0, tracer) } }
     if isatty(STDERR_FILENO) == 1 || command.verbose {
       writeAll("leaktrace: tracing the kernel; Ctrl-C to end\n", to: STDERR_FILENO)
     }
@@ -49,8 +50,13 @@ final class KernelRunner {
       for moment in [nextReport, end] {
         if let moment { wait = min(wait, max(.zero, moment - .now)) }
       }
-      var descriptor = pollfd(fd: signals, events: Int16(POLLIN), revents: 0)
-      poll(&descriptor, 1, Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+      let untilTick = Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())
+      wait = min(wait, max(.zero, .nanoseconds(untilTick)))
+      var descriptors = ([signals] + [tracer.pollDescriptor].compactMap { $0 }).map {
+        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+      }
+      poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+      tracer.handleEvents()
       let signal = cprocess_next_signal(signals)
       if signal != 0 {
         try write(tracer)
@@ -94,6 +100,27 @@ final class KernelRunner {
     return "\(error)"
   }
 
+  private func monotonicNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
+  /// One line per event: time, process/thread, what happened.
+  private func printEvent(_ event: KernelEvent, _ tracer: KernelTracer) {
+    let descriptor = destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
+    let micros = event.time / 1000
+    let fraction = String(micros % 1_000_000)
+    let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+    let address = "0x" + String(event.address, radix: 16)
+    let caller = event.caller.map { " \(event.isFree ? "allocated by" : "by") \($0)" } ?? ""
+    let what =
+      event.isFree
+      ? "free(\(address)) of \(event.allocator), \(event.sizeInBytes) bytes"
+      : "\(event.allocator)(\(event.sizeInBytes)) = \(address)"
+    if !writeAll("\(time) \(event.processID)/\(event.threadID) \(what)\(caller)\n", to: descriptor) { tracer.onEvent = nil }
+  }
+
   // MARK: Without a trace
 
   static func printWhere() throws {
@@ -103,7 +130,7 @@ final class KernelRunner {
       target: Report.Target(kind: .kernel), window: Report.Window(startInUnixSeconds: 0, duration: .zero))
     report.kernelMemory = KernelMemorySummary(
       shares: shares.map {
-        KernelMemorySummary.Share(name: $0.name, bytes: $0.bytes, change: nil, isKernel: $0.isKernel)
+        KernelMemorySummary.Share(name: $0.kind.rawValue, bytes: $0.bytes, isKernel: $0.kind.isKernel)
       })
     var text = TextReport.whereMemoryIs(report)
     text += "\nLargest slab caches:\n"
@@ -114,22 +141,9 @@ final class KernelRunner {
     }
     if memory.slab.caches.isEmpty { text += "  (/proc/slabinfo needs root)\n" }
     text += "\nLargest vmalloc users:\n"
-    for caller in memory.vmalloc.filter({ $0.memoryBytes > 0 }).prefix(10) {
+    for caller in memory.vmallocCallers.filter({ $0.memoryBytes > 0 }).prefix(10) {
       text += TextReport.vmallocLine(name: caller.function, bytes: caller.memoryBytes, count: caller.count)
     }
     writeAll(text, to: STDOUT_FILENO)
-  }
-
-  /// The cgroup (v2) at a path, absolute or below the root of the hierarchy.
-  static func cgroup(at path: String) throws -> KernelTraceConfiguration.Cgroup {
-    let root = "/sys/fs/cgroup"
-    let parts = (path.hasPrefix(root) ? String(path.dropFirst(root.count)) : path).split(separator: "/")
-    let whole = ([root] + parts.map(String.init)).joined(separator: "/")
-    var status = stat()
-    guard stat(whole, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-      throw TraceError("--cgroup \(path): there is no cgroup \(whole)")
-    }
-    // The identifier of a cgroup is the inode number of its directory.
-    return KernelTraceConfiguration.Cgroup(identifier: UInt64(status.st_ino), level: UInt32(parts.count))
   }
 }

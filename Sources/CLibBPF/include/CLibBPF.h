@@ -30,6 +30,9 @@ int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool
 // Links a program to a perf event, with a cookie. Returns a link descriptor or −errno.
 int clibbpf_link_perf(int program, int perf_event, uint64_t cookie);
 
+// Whether the kernel was built with kprobes.
+_Bool clibbpf_has_kprobes(void);
+
 // Opens a perf event on the entry or the return of a kernel function. Returns a descriptor or −errno: ENODEV where the
 // kernel has no kprobes, ENOENT where it has no such function.
 int clibbpf_perf_kprobe(const char *function, _Bool is_return);
