@@ -77,10 +77,12 @@ enum lt_unwind_rule_id {
 
 // The cache from (address space, pc) to a rule code: 2-way sets of words, each word tag << 16 | rule code.
 // The set index and the tag together hold all bits of the key, so a hit is never another pc's or another process's.
+// The multiplier keeps neighbours together: one set for 64 bytes of text, one cache line of the processor for 256.
 #define LT_UNWIND_CACHE_WORDS 65536
-#define LT_UNWIND_CACHE_MULTIPLIER 0x9e3779b97f4a7c15ULL
+#define LT_UNWIND_CACHE_MULTIPLIER ((1ULL << 42) + 0x1e4ba7c15ULL)
 // Remembers pages just above a stack that could not be read, so that windows stop short of them.
 #define LT_UNWIND_UNREADABLE_PAGES 256
+#define LT_UNWIND_PAGE_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
 struct lt_unwind_cache {
   __u64 words[LT_UNWIND_CACHE_WORDS];
@@ -215,15 +217,18 @@ enum lt_unwind_counter {
 // The stack is read in windows of at most this size.
 #define LT_UNWIND_WINDOW_BYTES 4096
 #define LT_UNWIND_WINDOW_WORDS 512
+#define LT_UNWIND_FRAMES_PER_ROUND 32
 // One walk's memory. Everything but `stack` is the walker's own.
 struct lt_unwind_scratch {
   // The stack found, leaf first. For its outcome see LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
   struct lt_stack stack;
+  // A round looks only at its end whether the stack has become too deep.
+  __u64 excess[LT_UNWIND_FRAMES_PER_ROUND];
   // 1 while a walk or its caller uses this memory.
   __u32 busy;
   __u32 process_slot;
   __u32 generation;
-  __u32 window_size;
+  __u32 reserved;
   // The address to look up: the pc, or one less than a return address.
   __u64 lookup;
   __u64 sp;
@@ -231,14 +236,18 @@ struct lt_unwind_scratch {
   // The address space identifier, shifted to its place in the cache's key; 0: do not cache.
   __u64 address_space;
   __u64 view;
-  // Address of window[0], and how many bytes of it hold the stack.
+  // Address of window[0], and where in it the place that rbp is saved at must lie below; 0: the window is empty.
   __u64 window_start;
+  __u64 window_limit;
+  // Where the last complete walk ended, and where this one is thought to end.
+  __u64 last_end;
+  __u64 expected_end;
   // Handed from the fast path to the slow ones: the rule code, or the range of the stack that is needed next.
   __u64 code;
   __u64 wanted_start;
   __u64 wanted_end;
   __u64 window[LT_UNWIND_WINDOW_WORDS];
 };
-_Static_assert(sizeof(struct lt_unwind_scratch) == 5208, "struct lt_unwind_scratch");
+_Static_assert(sizeof(struct lt_unwind_scratch) == 5488, "struct lt_unwind_scratch");
 // How many walks can be under way on one CPU: tasks that preempted each other.
 #define LT_UNWIND_SCRATCHES 4
