@@ -81,6 +81,10 @@ struct {
   __uint(max_entries, 16384);
 } lt_unwind_requests SEC(".maps");
 
+#define LT_UNWIND_VIEW_FIRST(view) ((__u32)(view))
+#define LT_UNWIND_VIEW_COUNT(view) ((__u32)((view) >> 32) & 0xffff)
+#define LT_UNWIND_VIEW_ADDRESS_SPACE(view) ((view) >> 48)
+
 static __always_inline void lt_unwind_count(__u32 counter) {
   __u64 *count = bpf_map_lookup_elem(&lt_unwind_counters, &counter);
 

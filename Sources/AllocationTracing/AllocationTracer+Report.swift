@@ -8,7 +8,8 @@ extension AllocationTracer {
     handleEvents()
     let now = monotonicNanoseconds()
     var gathering = SiteGathering(
-      tables: tables, configuration: configuration, processOfSlot: process(slot:))
+      tables: tables, configuration: configuration, processOfSlot: process(slot:),
+      isSameCode: isSameCode)
     if !request.combinedOnly {
       do { try gathering.addBlocks(tables: tables, request: request, now: now) } catch {
         notes.append("ages and single blocks are missing: \(error)")
@@ -128,9 +129,9 @@ extension AllocationTracer {
 
   /// The totals of a process image that exec is about to replace.
   func recordReplacedImage(of process: TracedProcess) {
-    let gathering = SiteGathering(tables: tables, configuration: configuration) { slot in
-      slot == process.slot ? process : nil
-    }
+    let gathering = SiteGathering(
+      tables: tables, configuration: configuration,
+      processOfSlot: { $0 == process.slot ? process : nil }, isSameCode: isSameCode)
     var total = Report.Totals()
     for draft in gathering.drafts {
       total.outstanding += draft.outstanding
@@ -148,7 +149,7 @@ extension AllocationTracer {
 
   private func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
     let stack = stackTrace(hash: draft.key.stackHash)
-    let frames = symbolize(stack, draft.process)
+    let frames = symbolize(stack, draft.process, draft.key.epoch)
     let name =
       draft.key.allocationClass == .mapping
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
@@ -160,6 +161,12 @@ extension AllocationTracer {
     if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
+  }
+
+  private func isSameCode(_ site: SiteKey, _ epoch: UInt32, _ process: TracedProcess) -> Bool {
+    if site.epoch == epoch { return true }
+    let stack = stackTrace(hash: site.stackHash)
+    return codeIdentities(stack, process, site.epoch) == codeIdentities(stack, process, epoch)
   }
 
   private func stackTrace(hash: UInt64) -> StackTrace {

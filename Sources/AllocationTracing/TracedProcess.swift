@@ -1,4 +1,5 @@
 import BPFRuntime
+import ProcessImage
 import TraceModel
 
 /// One process of a trace, from attach to its end.
@@ -24,6 +25,15 @@ package final class TracedProcess {
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
   package var mappings: [Mapping] = []
+  /// What is executable among them, and when.
+  package internal(set) var mappingState = MappingState()
+
+  package struct MappingState: Equatable {
+    package var snapshot = AddressSpaceSnapshot()
+    var generation: UInt32 = 0
+    /// See ``MappingEpochs``.
+    package var epoch: UInt32 = 0
+  }
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0

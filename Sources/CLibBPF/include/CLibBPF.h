@@ -30,6 +30,10 @@ int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool
 // Links a program to a perf event, with a cookie. Returns a link descriptor or −errno.
 int clibbpf_link_perf(int program, int perf_event, uint64_t cookie);
 
+// Opens one run of an iterator program over one task: reading from the descriptor, which is returned, or −errno (EINVAL,
+// E2BIG: Linux before 6.1), runs it and yields what it writes.
+int clibbpf_open_task_iterator(int program, uint32_t thread_id);
+
 // Lets the program be loaded with an attach type that libbpf does not know by section name.
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 
