@@ -178,7 +178,7 @@ struct lt_site_identity {
 
 // Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
 static __always_inline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
-  __u64 owner = (__u64)identity->process_slot << 54 | (__u64)identity->process_generation << 32 | identity->epoch;
+  __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
   __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner)) | 1;
   __u32 start = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;

@@ -5,12 +5,16 @@
 // the last look, nothing can have changed, which one comparison per walk tells. When it is not, each published mapping
 // is compared with the area that lies there now. So it does not matter who changed what: the dynamic loader, the
 // program by system calls of its own, or another thread.
+//
+// Looking takes a lock that whoever changes something has. Where others never let go of it, the number of executable pages
+// must do: when it is what it was, the walk goes on, and the next look tells whether that was right (DOUBTFUL_STACK counts
+// if not). Kernels that do not count changes have only the number of pages, which tells of everything but the exchange of
+// code by code of the same size; what the dynamic loader exchanges they learn from it.
 #pragma once
 
 #include "unwind_identity.bpf.h"
 
-// Whoever changes something holds the lock that looking needs, for a moment: some microseconds of tries in all.
-#define LT_UNWIND_VALIDATION_TRIES 128
+#define LT_UNWIND_VALIDATION_TRIES 4
 
 // mm_lock_seq as Linux 6.13 has it: odd while somebody changes something.
 struct mm_struct___lt_unwind_sequence {
@@ -24,10 +28,6 @@ struct mm_struct___lt_unwind_counter {
   int mm_lock_seq;
 } __attribute__((preserve_access_index));
 
-struct task_struct___lt_unwind_memory {
-  struct mm_struct *mm;
-} __attribute__((preserve_access_index));
-
 struct bpf_iter_task_vma {
   __u64 opaque[1];
 } __attribute__((aligned(8)));
@@ -37,20 +37,27 @@ extern int bpf_iter_task_vma_new(struct bpf_iter_task_vma *iterator, struct task
 extern struct vm_area_struct *bpf_iter_task_vma_next(struct bpf_iter_task_vma *iterator) __ksym __weak;
 extern void bpf_iter_task_vma_destroy(struct bpf_iter_task_vma *iterator) __ksym __weak;
 
-#define LT_UNWIND_IS_COUNTED (1ULL << 32)
+static __always_inline struct mm_struct *lt_unwind_memory(void) { return bpf_get_current_task_btf()->mm; }
 
-// How often the current process's address space has changed, with LT_UNWIND_IS_COUNTED; 0 where the kernel does not count.
-// A change under way counts as not made yet: nothing runs in what is not mapped yet, or is about to be unmapped.
+static __always_inline __u64 lt_unwind_executable_pages(void) {
+  struct mm_struct *memory = lt_unwind_memory();
+
+  return memory ? memory->exec_vm : 0;
+}
+
+// A number for the state of the current process's address space. A change under way counts as not made yet: nothing runs in
+// what is not mapped yet, or is about to be unmapped.
 static __always_inline __u64 lt_unwind_changes(void) {
-  struct task_struct *task = bpf_get_current_task_btf();
-  struct mm_struct___lt_unwind_sequence *memory = (void *)task->mm;
+  struct mm_struct___lt_unwind_sequence *memory = (void *)lt_unwind_memory();
   struct mm_struct___lt_unwind_counter *older = (void *)memory;
 
+  if (!memory)
+    return 0;
   if (bpf_core_field_exists(memory->mm_lock_seq.sequence))
-    return memory ? LT_UNWIND_IS_COUNTED | (memory->mm_lock_seq.sequence & ~1U) : 0;
+    return memory->mm_lock_seq.sequence & ~1U;
   if (bpf_core_field_exists(older->mm_lock_seq))
-    return older ? LT_UNWIND_IS_COUNTED | (__u32)older->mm_lock_seq : 0;
-  return 0;
+    return (__u32)older->mm_lock_seq;
+  return lt_unwind_executable_pages() & LT_UNWIND_STATE_MASK;
 }
 
 struct lt_unwind_check {
@@ -108,8 +115,8 @@ static long lt_unwind_check_mapping([[maybe_unused]] __u32 round, void *context)
   return check->next >= check->end_index;
 }
 
-// Compares what is published for scratch->process_slot with the current address space, whose count of changes is
-// `changes`, and takes out what was replaced. False: it could not be found out.
+// Compares what is published for scratch->process_slot with the address space in the state `changes`, and takes out what was
+// replaced. False: it could not be looked at.
 __noinline int lt_unwind_validate(struct lt_unwind_scratch *scratch, __u64 changes) {
   if (!scratch)
     return false;
@@ -118,14 +125,20 @@ __noinline int lt_unwind_validate(struct lt_unwind_scratch *scratch, __u64 chang
   if (!process)
     return false;
 
-  __u64 view = scratch->view;
+  __u64 view = scratch->view, pages = lt_unwind_executable_pages();
   __u32 first = LT_UNWIND_VIEW_FIRST(view), count = LT_UNWIND_VIEW_COUNT(view);
   struct lt_unwind_check check = {.next = first, .end_index = first + count};
+  __u32 doubtful = *(volatile __u32 *)&process->doubtful;
   lt_unwind_count(LT_UNWIND_VALIDATION);
   if (count)
     bpf_loop(count + LT_UNWIND_VALIDATION_TRIES, lt_unwind_check_mapping, &check, 0);
   if (check.next < check.end_index)
     return false;
+  // Those that others had begun by then.
+  if (doubtful)
+    __sync_fetch_and_add(&process->doubtful, -doubtful);
+  if (check.is_replaced)
+    lt_unwind_count_many(LT_UNWIND_DOUBTFUL_STACK, doubtful);
   if (check.is_replaced) {
     lt_unwind_count(LT_UNWIND_INVALIDATION);
     // Should user space have published something else meanwhile, that is to be looked at instead.
@@ -135,8 +148,10 @@ __noinline int lt_unwind_validate(struct lt_unwind_scratch *scratch, __u64 chang
     scratch->address_space = LT_UNWIND_VIEW_ADDRESS_SPACE(scratch->view) << LT_UNWIND_ADDRESS_BITS;
   }
   // A view that may not be cached has no number of its own and is looked at in every walk.
-  if (scratch->address_space)
+  if (scratch->address_space) {
+    process->executable_pages = pages;
     *(volatile __u64 *)&process->validated = LT_UNWIND_VIEW_ADDRESS_SPACE(scratch->view) << 48 | changes;
+  }
   return true;
 }
 
@@ -154,8 +169,15 @@ static __always_inline enum lt_unwind_counter lt_unwind_open(struct lt_unwind_sc
   scratch->address_space = LT_UNWIND_VIEW_ADDRESS_SPACE(view) << LT_UNWIND_ADDRESS_BITS;
   if (!view)
     return LT_UNWIND_NO_TABLES;
-  if (changes && *(volatile __u64 *)&process->validated != (LT_UNWIND_VIEW_ADDRESS_SPACE(view) << 48 | changes) &&
-      !lt_unwind_validate(scratch, changes))
+  __u64 validated = *(volatile __u64 *)&process->validated;
+  if (validated == (LT_UNWIND_VIEW_ADDRESS_SPACE(view) << 48 | changes) && validated >> 48)
+    return LT_UNWIND_NO_REASON;
+  if (lt_unwind_validate(scratch, changes))
+    return LT_UNWIND_NO_REASON;
+  if (validated >> 48 != LT_UNWIND_VIEW_ADDRESS_SPACE(view) || !(validated >> 48) ||
+      *(volatile __u64 *)&process->executable_pages != lt_unwind_executable_pages())
     return LT_UNWIND_MAPPINGS_BUSY;
+  __sync_fetch_and_add(&process->doubtful, 1);
   return LT_UNWIND_NO_REASON;
 }
+

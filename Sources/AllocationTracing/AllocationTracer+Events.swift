@@ -114,6 +114,7 @@ extension AllocationTracer {
     tables.removeSites(slot: process.slot, olderThan: generation)
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
+    number(process)
     process.ledger = MappingLedger()
     process.retiredBytes = 0
     process.retiredCount = 0

@@ -208,6 +208,6 @@ extension AllocationTracer {
       Report.LossCounter(
         name: String(cString: ctrace_counter_name($0)),
         description: String(cString: ctrace_counter_meaning($0)), value: values[Int($0)])
-    }
+    } + brokenStackCounters()
   }
 }

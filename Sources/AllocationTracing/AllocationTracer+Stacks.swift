@@ -68,4 +68,17 @@ extension AllocationTracer {
       walkCorrections[Int(LT_UNWIND_TRUNCATED_STACK.rawValue)] += 1
     }
   }
+
+  /// How many stacks were cut short, by reason: those that could not be completed afterwards either.
+  func brokenStackCounters() -> [Report.LossCounter] {
+    let counts = tables.walkCounterValues()
+    let reasons = Int(LT_UNWIND_NO_TABLES.rawValue)...Int(LT_UNWIND_TRUNCATED_STACK.rawValue)
+    return reasons.map { reason in
+      Report.LossCounter(
+        name: "stacks_" + String(cString: ctrace_unwind_counter_name(Int32(reason))),
+        description: "call stacks cut short: "
+          + String(cString: ctrace_unwind_counter_meaning(Int32(reason))),
+        value: UInt64(clamping: Int64(clamping: counts[reason]) + walkCorrections[reason]))
+    }
+  }
 }

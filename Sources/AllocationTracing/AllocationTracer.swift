@@ -33,6 +33,7 @@ package final class AllocationTracer {
   var processOfSlot: [UInt32: TracedProcess] = [:]
   var running: [Int32: TracedProcess] = [:]
   var nextSlot: UInt32 = 0
+  private var lastImageNumber: UInt32 = 0
 
   /// Every probed place by its index, which the programs know it by.
   package internal(set) var probes: [AllocatorProbe] = []
@@ -183,11 +184,18 @@ package final class AllocationTracer {
       processID: processID, slot: slot, generation: generation,
       parentProcessID: parent?.processID, isTarget: parent == nil, command: info.command,
       executable: info.executable)
+    number(process)
     try tables.enter(processID: processID, slot: slot, generation: generation)
     processOfSlot[slot] = process
     running[processID] = process
     processes.append(process)
     return process
+  }
+
+  /// Tells the process's image from all others.
+  func number(_ process: TracedProcess) {
+    lastImageNumber += 1
+    process.imageNumber = lastImageNumber
   }
 
   /// The next slot that no running process has; one of an ended process only when all are taken.
@@ -262,7 +270,7 @@ package final class AllocationTracer {
       if !snapshot.keepsCode(of: process.mappingState.snapshot) { epochs.raise(process.slot) }
     }
     let state = TracedProcess.MappingState(
-      snapshot: snapshot, generation: process.generation, epoch: epochs[process.slot])
+      snapshot: snapshot, imageNumber: process.imageNumber, epoch: epochs[process.slot])
     if state == process.mappingState { return }
     process.mappingState = state
     onMappings?(process)

@@ -9,6 +9,7 @@ package final class TraceTables {
   private let globals: MappedArray
   private let stacks: [BPFMap]
   private let counters: BPFMap
+  private let walkCounters: BPFMap
   private let hits: BPFMap
   private let slots: BPFMap
   private let bucketCount: Int
@@ -34,6 +35,7 @@ package final class TraceTables {
     globals = try object.map("globals").memoryMapped()
     stacks = [try object.map("short_stacks"), try object.map("stacks")]
     counters = try object.map("counters")
+    walkCounters = try object.map("lt_unwind_counters")
     hits = try object.map("probe_hits")
     slots = try object.map("process_slots")
     self.bucketCount = bucketCount
@@ -142,7 +144,7 @@ package final class TraceTables {
 
   /// Whether user space is still going to complete the stack of a site.
   func isPending(_ index: UInt32) -> Bool {
-    Int(index) < siteCount && site(at: Int(index)).state == UInt32(LT_SITE_PENDING.rawValue)
+    Int(index) < siteCount && site(at: Int(index)).state == LT_SITE_PENDING.rawValue
   }
 
   /// Gives a pending site its stack. Its totals stay what they are, and reports add up sites of one stack.
@@ -278,6 +280,11 @@ package final class TraceTables {
   // MARK: Counters
 
   func counterValues() -> [UInt64] { counters.sumOverCPUs() }
+
+  /// The stack walker's counters, by `enum lt_unwind_counter`.
+  func walkCounterValues() -> [UInt64] {
+    (0..<UInt32(LT_UNWIND_COUNTER_COUNT.rawValue)).map { walkCounters.sumOverCPUs(index: $0)[0] }
+  }
 
   func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
 }

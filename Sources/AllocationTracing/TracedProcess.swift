@@ -13,6 +13,8 @@ package final class TracedProcess {
   package internal(set) var executable: String?
   /// Raised by each exec.
   package internal(set) var generation: UInt32
+  /// Unlike any other program image of the trace: process ids come again, and so do generations.
+  package internal(set) var imageNumber: UInt32 = 0
   package internal(set) var state = Report.ProcessTotals.State.running
 
   /// Places probed in this process, by probe index; kept for children, which have the same code.
@@ -30,7 +32,7 @@ package final class TracedProcess {
 
   package struct MappingState: Equatable {
     package var snapshot = AddressSpaceSnapshot()
-    var generation: UInt32 = 0
+    var imageNumber: UInt32 = 0
     /// See ``MappingEpochs``.
     package var epoch: UInt32 = 0
   }

@@ -140,16 +140,22 @@ struct lt_unwind_process {
   __u32 generation;
   // enum lt_unwind_request_state.
   __u32 requested;
-  // The last state of the address space in which the mappings of a view were compared and found right: its address space
-  // identifier in bits 63–48, the kernel's count of changes below.
+  // The last state of the address space in which the mappings of a view were compared and found right: the view's address
+  // space identifier in bits 63–48, the state below.
   __u64 validated;
+  // How many executable pages there were then.
+  __u64 executable_pages;
   // Raised whenever mappings are known to have been taken away or replaced: the same address may mean something else in
   // each epoch. It outlives the slot's processes.
   __u32 epoch;
   // Samples of this process that user space has not taken yet.
   __u32 waiting_samples;
+  // Walks since then that could not look.
+  __u32 doubtful;
+  __u32 reserved;
 };
-_Static_assert(sizeof(struct lt_unwind_process) == 32, "struct lt_unwind_process");
+_Static_assert(sizeof(struct lt_unwind_process) == 48, "struct lt_unwind_process");
+#define LT_UNWIND_STATE_MASK 0xffffffffffffULL
 
 // An executable area of a process as the kernel has it.
 struct lt_unwind_area {
@@ -218,6 +224,7 @@ enum lt_unwind_outcome {
 
 // Things that happen during walks, counted beside the reasons.
 #define LT_UNWIND_EVENTS(X)                                                          \
+  X(DOUBTFUL_STACK, doubtful, "stacks that may be wrong: walked while code was exchanged") \
   X(TRUNCATED_STACK, truncated, "stacks deeper than the limit")                            \
   X(CACHE_MISS, cache_miss, "rules looked up in a table")                            \
   X(FRAME_POINTER_STEP, frame_pointer_step, "steps without call-frame information")  \
@@ -276,7 +283,7 @@ struct lt_unwind_sample {
   __u32 process_slot;
   __u32 generation;
   __u32 process_id;
-  // The pending site; LT_UNWIND_NO_SITE if there was no room for it, and there is nothing to do.
+  // The pending site; 0xffffffff if there was no room for it, and there is nothing to do.
   __u32 site;
   // The site's stack_hash until the stack is complete.
   __u64 pending;
