@@ -91,6 +91,7 @@ static __always_inline int lt_unwind_push(
 #include "unwind_lookup.bpf.h"
 #include "unwind_steps.bpf.h"
 #include "unwind_changes.bpf.h"
+#include "unwind_validation.bpf.h"
 
 // The fast path: frames whose rule is cached and plain. Its variables stay in registers; it is not a function of its own,
 // because returning is dear where the kernel guards returns. Places on the stack count from the window's start: the fewer
@@ -211,9 +212,11 @@ static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
 __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
   if (!scratch)
     return 0;
-  if (!lt_unwind_open(scratch)) {
-    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_TABLES);
-    lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
+  enum lt_unwind_counter reason = lt_unwind_open(scratch);
+  if (reason) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, reason);
+    if (reason == LT_UNWIND_NO_TABLES)
+      lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
     return scratch->stack.depth;
   }
   // Such an address would take the place of another process's in the cache's key.

@@ -1,5 +1,6 @@
-// Keeps the walker from using mappings that are no more, from the moment of the system call on; user space catches up
-// later. Part of unwind.bpf.h.
+// Keeps the walker from using mappings that are no more where the kernel does not count changes of address spaces, so that
+// unwind_validation.bpf.h cannot: from the moment of a system call that is probed on; user space catches up later.
+// Part of unwind.bpf.h.
 #pragma once
 
 #define LT_UNWIND_MAX_UNMAPPED 16
@@ -11,6 +12,14 @@ static __always_inline __u64 lt_unwind_new_address_space(void) {
   __u64 identifier = session ? __sync_fetch_and_add(&session->next_address_space, 1) : 0;
 
   return identifier > LT_UNWIND_MAX_ADDRESS_SPACE ? 0 : identifier;
+}
+
+// Gives a view whose mappings were marked as gone a new identifier. The names of what was recorded so far stay those of the
+// mappings as they were (lt_unwind_process.epoch). False if another view was published meanwhile.
+static __always_inline bool lt_unwind_renew_view(struct lt_unwind_process *process, __u64 view) {
+  __sync_fetch_and_add(&process->epoch, 1);
+  __u64 new_view = (view & 0xffffffffffffULL) | lt_unwind_new_address_space() << 48;
+  return __sync_val_compare_and_swap(&process->view, view, new_view) == view;
 }
 
 // The process unmaps or replaces [start, start + length). Nothing in it is used for a walk any more.
@@ -36,10 +45,10 @@ __noinline int lt_unwind_unmapped(__u32 slot, __u32 generation, __u64 start, __u
     return 0;
   lt_unwind_count(LT_UNWIND_INVALIDATION);
   // Too many at once: forget the process's mappings. User space may have published new ones meanwhile, which stay.
-  __u64 new_view = i == LT_UNWIND_MAX_UNMAPPED
-                       ? 0
-                       : (view & 0xffffffffffffULL) | lt_unwind_new_address_space() << 48;
-  __sync_val_compare_and_swap(&process->view, view, new_view);
+  if (i == LT_UNWIND_MAX_UNMAPPED)
+    __sync_val_compare_and_swap(&process->view, view, 0);
+  else
+    lt_unwind_renew_view(process, view);
   return 0;
 }
 

@@ -20,7 +20,8 @@ extension AllocationTracer {
       checksByProcess[ObjectIdentifier(process)] = check
     }
     var gathering = SiteGathering(
-      tables: tables, configuration: configuration, processOfSlot: process(slot:))
+      tables: tables, configuration: configuration, processOfSlot: process(slot:),
+      isSameCode: isSameCode)
     if !request.combinedOnly {
       do {
         setGrowthClocks()
@@ -160,9 +161,9 @@ extension AllocationTracer {
 
   /// The totals of a process image that exec is about to replace.
   func recordReplacedImage(of process: TracedProcess) {
-    let gathering = SiteGathering(tables: tables, configuration: configuration) { slot in
-      slot == process.slot ? process : nil
-    }
+    let gathering = SiteGathering(
+      tables: tables, configuration: configuration,
+      processOfSlot: { $0 == process.slot ? process : nil }, isSameCode: isSameCode)
     var total = Report.Totals()
     for draft in gathering.drafts {
       total.outstanding += draft.outstanding
@@ -180,7 +181,7 @@ extension AllocationTracer {
 
   private func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
     let stack = stackTrace(hash: draft.key.stackHash)
-    let frames = symbolize(stack, draft.process)
+    let frames = symbolize(stack, draft.process, draft.key.epoch)
     let name =
       draft.key.allocationClass == .mapping
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
@@ -196,6 +197,12 @@ extension AllocationTracer {
     site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
+  }
+
+  private func isSameCode(_ site: SiteKey, _ epoch: UInt32, _ process: TracedProcess) -> Bool {
+    if site.epoch == epoch { return true }
+    let stack = stackTrace(hash: site.stackHash)
+    return codeIdentities(stack, process, site.epoch) == codeIdentities(stack, process, epoch)
   }
 
   func stackTrace(hash: UInt64) -> StackTrace {
@@ -242,6 +249,6 @@ extension AllocationTracer {
       Report.LossCounter(
         name: String(cString: ctrace_counter_name($0)),
         description: String(cString: ctrace_counter_meaning($0)), value: values[Int($0)])
-    }
+    } + brokenStackCounters()
   }
 }

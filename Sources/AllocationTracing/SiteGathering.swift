@@ -10,6 +10,8 @@ struct SiteKey: Hashable {
   var generation: UInt32
   var stackHash: UInt64
   var allocationClass: AllocationClass
+  /// What the stack's addresses mean: one of the epochs in which they mean this.
+  var epoch: UInt32
 }
 
 /// A site while its numbers are gathered.
@@ -44,20 +46,25 @@ struct SiteDraft {
 /// Brings the kernel's sites, the mapping ledgers and the blocks together.
 struct SiteGathering {
   private(set) var drafts: [SiteDraft] = []
-  private var positions: [SiteKey: Int] = [:]
+  /// Positions in `drafts` by the key with epoch 0: one for each meaning of the stack's addresses.
+  private var positions: [SiteKey: [Int]] = [:]
   /// Position in `drafts` by index of the kernel's site; −1 when it is of no traced image.
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
   private let configuration: TraceConfiguration
+  private let isSameCode: (SiteKey, UInt32, TracedProcess) -> Bool
 
+  /// - Parameter isSameCode: whether a site's stack means the same in another epoch of its process's mappings.
   init(
     tables: TraceTables, configuration: TraceConfiguration,
-    processOfSlot: (UInt32) -> TracedProcess?
+    processOfSlot: (UInt32) -> TracedProcess?,
+    isSameCode: @escaping (SiteKey, UInt32, TracedProcess) -> Bool
   ) {
     self.configuration = configuration
+    self.isSameCode = isSameCode
     draftOfSite = [Int32](repeating: -1, count: tables.siteCount)
     for record in tables.readSites() {
-      guard let process = processOfSlot(record.site.process_slot),
+      guard let process = processOfSlot(UInt32(record.site.process_slot)),
         process.generation == record.site.process_generation
       else { continue }
       if record.site.allocated_count > 0 { addHeap(record, process) }
@@ -70,12 +77,16 @@ struct SiteGathering {
   private mutating func position(
     of record: TraceTables.SiteRecord, _ allocationClass: AllocationClass, _ process: TracedProcess
   ) -> Int {
-    let key = SiteKey(
-      slot: record.site.process_slot, generation: record.site.process_generation,
-      stackHash: record.site.stack_hash, allocationClass: allocationClass)
-    if let known = positions[key] { return known }
-    positions[key] = drafts.count
-    drafts.append(SiteDraft(key: key, process: process, probe: record.site.probe))
+    var key = SiteKey(
+      slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
+      stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0)
+    let known = positions[key] ?? []
+    if let same = known.first(where: { isSameCode(drafts[$0].key, record.site.epoch, process) }) {
+      return same
+    }
+    positions[key, default: []].append(drafts.count)
+    key.epoch = record.site.epoch
+    drafts.append(SiteDraft(key: key, process: process, probe: UInt32(record.site.probe)))
     return drafts.count - 1
   }
 

@@ -1,5 +1,6 @@
 import BPFRuntime
 import LeakAnalysis
+import ProcessImage
 import TraceModel
 
 /// One process of a trace, from attach to its end.
@@ -13,6 +14,8 @@ package final class TracedProcess {
   package internal(set) var executable: String?
   /// Raised by each exec.
   package internal(set) var generation: UInt32
+  /// Unlike any other program image of the trace: process ids come again, and so do generations.
+  package internal(set) var imageNumber: UInt32 = 0
   package internal(set) var state = Report.ProcessTotals.State.running
   /// CLOCK_MONOTONIC nanoseconds of the moment from which its present program is traced, and of its end.
   package internal(set) var beginTime = monotonicNanoseconds()
@@ -38,6 +41,15 @@ package final class TracedProcess {
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
   package var mappings: [Mapping] = []
+  /// What is executable among them, and when.
+  package internal(set) var mappingState = MappingState()
+
+  package struct MappingState: Equatable {
+    package var snapshot = AddressSpaceSnapshot()
+    var imageNumber: UInt32 = 0
+    /// See ``MappingEpochs``.
+    package var epoch: UInt32 = 0
+  }
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0

@@ -183,6 +183,18 @@ int clibbpf_link_perf(int program, int perf_event, uint64_t cookie) {
   return result < 0 ? -errno : (int)result;
 }
 
+int clibbpf_open_task_iterator(int program, uint32_t thread_id) {
+  union bpf_iter_link_info information = {.task = {.tid = thread_id}};
+  LIBBPF_OPTS(bpf_link_create_opts, options, .iter_info = &information, .iter_info_len = sizeof(information));
+  int link = bpf_link_create(program, 0, BPF_TRACE_ITER, &options);
+  if (link < 0)
+    return link;
+  // The iterator outlives the descriptor of its link.
+  int iterator = bpf_iter_create(link);
+  close(link);
+  return iterator;
+}
+
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {
   int error = bpf_program__set_type(program, BPF_PROG_TYPE_KPROBE);
   if (!error)

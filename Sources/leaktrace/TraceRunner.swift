@@ -65,12 +65,17 @@ final class TraceRunner {
     let symbolizer = symbolizer
     tracer.onMappings = { process in
       symbolizer.record(
-        processID: process.processID, generation: process.generation, mappings: process.mappings)
+        processID: process.processID, generation: process.imageNumber,
+        snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
     }
-    tracer.symbolize = { stack, process in
+    tracer.symbolize = { stack, process, epoch in
       symbolizer.frames(
-        for: stack, processID: process.processID, generation: process.generation,
+        for: stack, processID: process.processID, generation: process.imageNumber, epoch: epoch,
         leafIsExact: false)
+    }
+    tracer.codeIdentities = { stack, process, epoch in
+      symbolizer.codeIdentities(
+        of: stack, processID: process.processID, generation: process.imageNumber, epoch: epoch)
     }
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 

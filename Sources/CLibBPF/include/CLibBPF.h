@@ -44,6 +44,10 @@ int64_t clibbpf_tracepoint_pointers(const char *tracepoint, uint32_t *count);
 // How often the kernel left a program out because it was running on the same CPU already, or −errno.
 int64_t clibbpf_recursion_misses(int program);
 
+// Opens one run of an iterator program over one task: reading from the descriptor, which is returned, or −errno (EINVAL,
+// E2BIG: Linux before 6.1), runs it and yields what it writes.
+int clibbpf_open_task_iterator(int program, uint32_t thread_id);
+
 // Lets the program be loaded with an attach type that libbpf does not know by section name.
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 

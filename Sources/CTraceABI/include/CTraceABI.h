@@ -23,6 +23,8 @@ static inline __u64 ctrace_fetch_add(__u64 *word, __u64 amount) {
 
 static inline void ctrace_store(__u64 *word, __u64 value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 static inline void ctrace_store_32(__u32 *word, __u32 value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
+static inline __u32 ctrace_load_32(const __u32 *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline void ctrace_add_32(__u32 *word, __u32 amount) { __atomic_fetch_add(word, amount, __ATOMIC_SEQ_CST); }
 static inline __u64 ctrace_load(const __u64 *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
 static inline void ctrace_add_signed(__s64 *word, __s64 amount) { __atomic_fetch_add(word, amount, __ATOMIC_SEQ_CST); }

@@ -96,12 +96,19 @@ struct lt_site {
   __u64 allocated_count;
   __u64 freed_bytes;
   __u64 freed_count;
-  __u32 process_slot;
   __u32 process_generation;
-  __u32 probe;       // index of the probed place that handed out the first block
-  __u32 is_ready;    // the identifying fields above are complete
+  __u16 process_slot;
+  __u16 probe;       // index of the probed place that handed out the first block
+  __u32 epoch;       // lt_unwind_process.epoch at the first block: what the stack's addresses mean
+  __u32 state;       // enum lt_site_state
 };
 _Static_assert(sizeof(struct lt_site) == 64, "one cache line");
+
+enum lt_site_state {
+  LT_SITE_EMPTY = 0,    // or its identifying fields are not complete yet
+  LT_SITE_READY = 1,
+  LT_SITE_PENDING = 2,  // of one event only, whose stack user space is going to complete (struct lt_unwind_sample)
+};
 
 struct lt_stack {
   __u32 depth;
@@ -109,6 +116,16 @@ struct lt_stack {
   __u64 frames[127];
 };
 _Static_assert(sizeof(struct lt_stack) == 1024, "wire layout");
+
+// The hash of a stack is odd, and built up from its outcome, its frames from the leaf on, and its depth.
+static inline __attribute__((always_inline)) __u64 lt_hash_frame(__u64 hash, __u64 frame) {
+  hash = (hash ^ frame) * 0x9e3779b97f4a7c15ull;
+  return hash ^ hash >> 29;
+}
+
+static inline __attribute__((always_inline)) __u64 lt_finish_stack_hash(__u64 hash, __u32 depth) {
+  return lt_mix(hash ^ depth) | 1;
+}
 
 // Most stacks are short; a map of their own keeps an entry at 512 bytes of kernel memory instead of 2,048.
 #define LT_SHORT_STACK_DEPTH 55

@@ -125,8 +125,10 @@ struct lt_unwind_mapping {
   // Index of the table's word 0 in the chunk.
   __u32 first_word;
   __u32 block_count;
+  // Of the area when it was published, see struct lt_unwind_area.
+  __u64 identity;
 };
-_Static_assert(sizeof(struct lt_unwind_mapping) == 32, "struct lt_unwind_mapping");
+_Static_assert(sizeof(struct lt_unwind_mapping) == 40, "struct lt_unwind_mapping");
 #define LT_UNWIND_MAX_MAPPINGS 16384
 #define LT_UNWIND_MAX_PROCESS_MAPPINGS 4095
 
@@ -140,8 +142,33 @@ struct lt_unwind_process {
   __u32 generation;
   // enum lt_unwind_request_state.
   __u32 requested;
+  // The last state of the address space in which the mappings of a view were compared and found right: the view's address
+  // space identifier in bits 63–48, the state below.
+  __u64 validated;
+  // How many executable pages there were then.
+  __u64 executable_pages;
+  // Raised whenever mappings are known to have been taken away or replaced: the same address may mean something else in
+  // each epoch. It outlives the slot's processes.
+  __u32 epoch;
+  // Samples of this process that user space has not taken yet.
+  __u32 waiting_samples;
+  // Walks since then that could not look.
+  __u32 doubtful;
+  __u32 reserved;
 };
-_Static_assert(sizeof(struct lt_unwind_process) == 16, "struct lt_unwind_process");
+_Static_assert(sizeof(struct lt_unwind_process) == 48, "struct lt_unwind_process");
+#define LT_UNWIND_STATE_MASK 0xffffffffffffULL
+
+// An executable area of a process as the kernel has it.
+struct lt_unwind_area {
+  __u64 start;
+  __u64 end;
+  // Differs between areas that show different things; the same for the parts of what was one area. 0: not known.
+  __u64 identity;
+};
+_Static_assert(sizeof(struct lt_unwind_area) == 24, "struct lt_unwind_area");
+// The identity of all anonymous memory.
+#define LT_UNWIND_ANONYMOUS 1
 
 enum lt_unwind_request_state {
   LT_UNWIND_REQUEST_NONE = 0,
@@ -194,17 +221,20 @@ enum lt_unwind_outcome {
   X(INVALID_FRAME, invalid_frame, "the frame's address does not grow or is not aligned")          \
   X(INVALID_ADDRESS, invalid_address, "the return address is no user address")                    \
   X(UPROBE_TRAMPOLINE, uprobe_trampoline, "a uretprobe replaced the return address")              \
-  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")
+  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")                            \
+  X(MAPPINGS_BUSY, mappings_busy, "the mappings were being changed")
 
 // Things that happen during walks, counted beside the reasons.
 #define LT_UNWIND_EVENTS(X)                                                          \
+  X(DOUBTFUL_STACK, doubtful, "stacks that may be wrong: walked while code was exchanged") \
   X(TRUNCATED_STACK, truncated, "stacks deeper than the limit")                            \
   X(CACHE_MISS, cache_miss, "rules looked up in a table")                            \
   X(FRAME_POINTER_STEP, frame_pointer_step, "steps without call-frame information")  \
   X(RESTORED_RETURN, restored_return, "return addresses hidden by a uretprobe")      \
   X(SCRATCH_BUSY, scratch_busy, "walks refused because all scratch areas were busy") \
   X(REQUEST_LOST, request_lost, "requests that did not fit in the ring buffer")      \
-  X(INVALIDATION, invalidation, "mappings found unmapped or replaced by a system call")
+  X(INVALIDATION, invalidation, "times that mappings were found unmapped or replaced") \
+  X(VALIDATION, validation, "times that mappings were compared with the process's")
 
 enum lt_unwind_counter {
   LT_UNWIND_NO_REASON = 0,
@@ -251,3 +281,36 @@ struct lt_unwind_scratch {
 _Static_assert(sizeof(struct lt_unwind_scratch) == 5488, "struct lt_unwind_scratch");
 // How many walks can be under way on one CPU: tasks that preempted each other.
 #define LT_UNWIND_SCRATCHES 4
+
+// ---- Samples ------------------------------------------------------------------------------------------------------
+// A stack that broke off because user space had not published what it takes: it is told all that it needs to walk on.
+#define LT_UNWIND_SAMPLE_STACK_BYTES 16384
+#define LT_UNWIND_SAMPLE_AREAS 64
+// How many samples of one process can be on their way at once.
+#define LT_UNWIND_MAX_WAITING_SAMPLES 48
+struct lt_unwind_sample {
+  __u32 process_slot;
+  __u32 generation;
+  __u32 process_id;
+  // The pending site; 0xffffffff if there was no room for it, and there is nothing to do.
+  __u32 site;
+  // The site's stack_hash until the stack is complete.
+  __u64 pending;
+  // Where the walk broke off: the registers of the last frame found, and the address to look up for it.
+  __u64 lookup;
+  __u64 sp;
+  __u64 bp;
+  // The view that the walk used; 0: none.
+  __u64 view;
+  // Whether the kernel can list areas (Linux 6.7).
+  __u32 can_list_areas;
+  __u32 reserved;
+  // The process's executable areas, ascending, as far as they fit; none if they could not be read.
+  __u32 area_count;
+  __u32 stack_bytes;
+  struct lt_unwind_area areas[LT_UNWIND_SAMPLE_AREAS];
+  // The stack so far.
+  struct lt_stack walked;
+  // The stack's memory from sp on follows, LT_UNWIND_SAMPLE_STACK_BYTES of which stack_bytes are good.
+};
+_Static_assert(sizeof(struct lt_unwind_sample) == 2632, "struct lt_unwind_sample");
