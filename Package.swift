@@ -59,7 +59,9 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "KernelTracing",
-      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
+      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI",
+        "CTraceObjects",
+      ],
       swiftSettings: strict),
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],

@@ -77,7 +77,8 @@ extension AllocationTracer {
 
   /// The named frames of a site's stack.
   package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
-    symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
+    let record = tables.site(at: Int(site))
+    return symbolize(stackTrace(hash: record.stack_hash), process, record.epoch)
   }
 
   /// A realloc that a thread has begun: its old block is not in the table any more.

@@ -69,7 +69,7 @@ package final class TraceTables {
   /// allocations, so a site never seems to have freed more than it allocated.
   func forEachSite(_ body: (_ index: Int, lt_site) -> Void) {
     let table = sites.bytes.bindMemory(to: lt_site.self)
-    for index in 0..<siteCount where table[index].key != 0 && table[index].is_ready != 0 {
+    for index in 0..<siteCount where table[index].key != 0 && table[index].state != UInt32(LT_SITE_EMPTY.rawValue) {
       let freedBytes = table[index].freed_bytes
       let freedCount = table[index].freed_count
       var site = table[index]
