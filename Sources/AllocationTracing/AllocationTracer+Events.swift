@@ -50,6 +50,7 @@ extension AllocationTracer {
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
     answerUnwindRequests()
     reclaimSites()
+    lastEvents = monotonicNanoseconds()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {

@@ -10,6 +10,8 @@ package struct StackCopyUnwinder {
     case nothing(lt_unwind_counter)
   }
 
+  /// Where the thread's stack can begin: a frame without a row just below is the outermost one.
+  package let origins: [UInt64]
   /// The memory that was copied, and the address of its first byte.
   package let copy: UnsafeRawBufferPointer
   package let copyStart: UInt64
@@ -28,11 +30,13 @@ package struct StackCopyUnwinder {
   /// - Parameters:
   ///   - frames: the stack so far, at least one frame.
   ///   - lookup: the address to look up for the last of them.
-  ///   - stackPointer: rsp in that frame; `framePointer`: rbp.
+  ///   - stackPointer: rsp in that frame.
+  ///   - framePointer: rbp in that frame.
   package init(
     frames: [UInt64], flags: UInt32, lookup: UInt64, stackPointer: UInt64, framePointer: UInt64,
-    copy: UnsafeRawBufferPointer, copyStart: UInt64
+    origins: [UInt64], copy: UnsafeRawBufferPointer, copyStart: UInt64
   ) {
+    self.origins = origins
     self.frames = frames
     self.flags = flags
     self.lookup = lookup
@@ -108,6 +112,9 @@ package struct StackCopyUnwinder {
   }
 
   private mutating func framePointerStep() -> End? {
+    if origins.contains(where: { $0 &- stackPointer < UInt64(LT_UNWIND_ORIGIN_DISTANCE) }) {
+      return .complete
+    }
     guard framePointer >= stackPointer,
       framePointer - stackPointer < Self.maximumFramePointerDistance, framePointer & 7 == 0
     else { return .broken(LT_UNWIND_NO_ROW) }
