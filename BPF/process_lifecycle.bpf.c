@@ -230,8 +230,6 @@ static __noinline void hold_until_answered(__u32 slot, __u64 change) {
   if (hold.is_over)
     return;
   count_one(LT_COUNTER_LATE_LOADS);
-  // What is known of its mappings may be of objects that are gone.
-  lt_unwind_forget(slot);
 }
 
 // After the system call of the C library's fork. The child waits for its probes. A traced parent waits while more than
@@ -260,6 +258,7 @@ int hold_loader(struct pt_regs *regs) {
   struct lt_process *process = process_of(process_id, &slot);
   if (!process || process->is_held)
     return 0;
+  lt_unwind_recheck(slot);
   __u64 change = __sync_fetch_and_add(&process->loader_changes, 1) + 1;
   emit_process_event(LT_EVENT_LOADED, process_id, slot, change);
   hold_until_answered(slot, change);
@@ -272,8 +271,10 @@ int loader_changed(struct pt_regs *regs) {
   (void)regs;
   __u32 process_id = bpf_get_current_pid_tgid() >> 32, slot = 0;
   struct lt_process *process = process_of(process_id, &slot);
-  if (process && !process->is_held)
-    emit_process_event(LT_EVENT_LOADED, process_id, slot, 0);
+  if (!process || process->is_held)
+    return 0;
+  lt_unwind_recheck(slot);
+  emit_process_event(LT_EVENT_LOADED, process_id, slot, 0);
   return 0;
 }
 

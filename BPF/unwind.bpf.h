@@ -8,11 +8,10 @@
 //   … scratch->stack.frames[0 … scratch->stack.depth − 1], scratch->stack.outcome …
 //   lt_unwind_release(scratch);
 //
-// and, where the process's mappings change:
+// and, where the process changes:
 //
-//   lt_unwind_unmapped(slot, generation, start, length)   before and after munmap, mremap, mmap with MAP_FIXED
-//   lt_unwind_mapped(slot, generation)                    after mmap or mprotect with PROT_EXEC
-//   lt_unwind_forget(slot)                                exec, exit, a slot given to another process
+//   lt_unwind_forget(slot)                                exec, a slot given to another process
+//   lt_unwind_recheck(slot)                               code may have been exchanged
 //   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork
 //
 // The walker needs Linux 5.17 (bpf_loop). It costs the verifier 31,000 instructions, some 25 ms, per program. Programs that

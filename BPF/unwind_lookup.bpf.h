@@ -52,6 +52,16 @@ static __always_inline int lt_unwind_find_mapping(__u32 first, __u64 count, __u6
   return (int)low - 1;
 }
 
+// Whether an address is in executable memory, as far as is published.
+static __always_inline bool lt_unwind_is_code(__u64 view, __u64 address) {
+  __u32 first = LT_UNWIND_VIEW_FIRST(view);
+  int index = lt_unwind_find_mapping(first, LT_UNWIND_VIEW_COUNT(view), address);
+  __u32 key = first + index;
+  struct lt_unwind_mapping *mapping = index < 0 ? NULL : bpf_map_lookup_elem(&lt_unwind_mappings, &key);
+
+  return mapping && address - mapping->start < mapping->length;
+}
+
 static __always_inline __u32 lt_unwind_word(void *chunk, __u32 index) {
   __u32 key = index / LT_UNWIND_PAGE_WORDS;
   struct lt_unwind_page *page = bpf_map_lookup_elem(chunk, &key);

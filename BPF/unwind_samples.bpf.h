@@ -104,6 +104,7 @@ static __always_inline void lt_unwind_send_sample(struct lt_unwind_record *recor
   sample->bp = scratch->bp;
   sample->view = scratch->view;
   sample->reserved = 0;
+  sample->origin = lt_unwind_stack_origin();
   bpf_probe_read_kernel(&sample->walked, sizeof(sample->walked), &scratch->stack);
   lt_unwind_sample_areas(sample);
   lt_unwind_sample_stack(record, scratch->sp);

@@ -62,10 +62,46 @@ __noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
   return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
 }
 
+// Where the stack of the program's first thread begins: the kernel puts its arguments there.
+static __always_inline __u64 lt_unwind_stack_origin(void) {
+  struct task_struct *task = bpf_get_current_task_btf();
+
+  return task->mm ? task->mm->start_stack : 0;
+}
+
+// Looks at the word at scratch->wanted_start and counts it in scratch->code if it may be a return address; bpf_loop's callback.
+// The verifier would follow variables of its own through every number of words.
+static long lt_unwind_look_for_caller([[maybe_unused]] __u32 round, void *context) {
+  struct lt_unwind_scratch *scratch = *(struct lt_unwind_scratch **)context;
+  __u64 word = 0;
+
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)scratch->wanted_start))
+    return 1;
+  scratch->wanted_start += sizeof(word);
+  if (lt_unwind_is_code(scratch->view, word))
+    scratch->code++;
+  return scratch->code > 1;
+}
+
+// Whether a frame without call-frame information is where the stack begins, as entry points are often written in assembler:
+// between it and the arguments of the program there is at most one word that may be a return address, the entry point's.
+static __always_inline bool lt_unwind_is_outermost(struct lt_unwind_scratch *scratch) {
+  __u64 distance = lt_unwind_stack_origin() - scratch->sp;
+
+  if (distance > LT_UNWIND_ORIGIN_DISTANCE)
+    return false;
+  scratch->wanted_start = scratch->sp;
+  scratch->code = 0;
+  bpf_loop(distance / 8, lt_unwind_look_for_caller, &scratch, 0);
+  return scratch->code <= 1;
+}
+
 // Takes the two words of a frame record at `address`, if one can be there.
 static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {
   __u64 record[2], sp = scratch->sp, bp = scratch->bp;
 
+  if (lt_unwind_is_outermost(scratch))
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (bp < sp || bp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (bp & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
   if (bpf_probe_read_user(record, sizeof(record), (void *)bp))

@@ -45,6 +45,10 @@ static __always_inline __u64 lt_unwind_executable_pages(void) {
   return memory ? memory->exec_vm : 0;
 }
 
+static __always_inline bool lt_unwind_counts_changes(void) {
+  return bpf_core_field_exists(((struct mm_struct___lt_unwind_counter *)0)->mm_lock_seq);
+}
+
 // A number for the state of the current process's address space. A change under way counts as not made yet: nothing runs in
 // what is not mapped yet, or is about to be unmapped.
 static __always_inline __u64 lt_unwind_changes(void) {

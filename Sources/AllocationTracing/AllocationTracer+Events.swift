@@ -51,6 +51,7 @@ extension AllocationTracer {
     answerUnwindRequests()
     reclaimSites()
     recordGrowth()
+    lastEvents = monotonicNanoseconds()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {

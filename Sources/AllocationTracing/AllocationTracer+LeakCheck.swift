@@ -78,7 +78,8 @@ extension AllocationTracer {
   /// The named frames of a site's stack.
   package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
     let record = tables.site(at: Int(site))
-    return symbolize(stackTrace(hash: record.stack_hash), process, record.epoch)
+    let code = RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: record.epoch)
+    return symbolize(stackTrace(hash: record.stack_hash), code)
   }
 
   /// A realloc that a thread has begun: its old block is not in the table any more.

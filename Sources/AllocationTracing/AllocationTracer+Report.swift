@@ -47,9 +47,11 @@ extension AllocationTracer {
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
-    for draft in shown {
-      if let limit = request.limit, report.sites.count >= limit { break }
-      report.sites.append(site(from: draft, now: now))
+    // Stacks first: naming them can take long, and processes that wait for us are not to wait for that.
+    let stacks = shown.prefix(request.limit ?? .max).map { ($0, stackTrace(hash: $0.key.stackHash)) }
+    for (draft, stack) in stacks {
+      report.sites.append(site(from: draft, stack, now: now))
+      if monotonicNanoseconds() &- lastEvents > Self.longestPause { handleEvents() }
     }
     report.timeline = timeline
     report.probes = reportProbes()
@@ -179,9 +181,8 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  private func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
-    let stack = stackTrace(hash: draft.key.stackHash)
-    let frames = symbolize(stack, draft.process, draft.key.epoch)
+  private func site(from draft: SiteDraft, _ stack: StackTrace, now: UInt64) -> AllocationSite {
+    let frames = symbolize(stack, draft.code)
     let name =
       draft.key.allocationClass == .mapping
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
@@ -199,10 +200,12 @@ extension AllocationTracer {
     return site
   }
 
-  private func isSameCode(_ site: SiteKey, _ epoch: UInt32, _ process: TracedProcess) -> Bool {
-    if site.epoch == epoch { return true }
-    let stack = stackTrace(hash: site.stackHash)
-    return codeIdentities(stack, process, site.epoch) == codeIdentities(stack, process, epoch)
+  private func isSameCode(_ draft: SiteDraft, _ epoch: UInt32) -> Bool {
+    if draft.key.epoch == epoch { return true }
+    let stack = stackTrace(hash: draft.key.stackHash)
+    var other = draft.code
+    other.epoch = epoch
+    return codeIdentities(stack, draft.code) == codeIdentities(stack, other)
   }
 
   func stackTrace(hash: UInt64) -> StackTrace {

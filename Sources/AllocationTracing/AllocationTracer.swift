@@ -24,6 +24,9 @@ package final class AllocationTracer {
   package internal(set) var completedStacks: UInt64 = 0
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
+  /// When events were last handled, and how many nanoseconds a report may let them wait.
+  var lastEvents: UInt64 = 0
+  static let longestPause: UInt64 = 10_000_000
   var lastRefill: UInt64 = 0
   /// Children that ran before their probes were on because nothing could hold them.
   var unheldChildren: UInt64 = 0
@@ -48,12 +51,12 @@ package final class AllocationTracer {
   package internal(set) var notes: [String] = []
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
   package var onEvent: ((AllocationEvent) -> Void)?
-  /// Names the frames of a stack of a process, recorded in an epoch of its mappings.
-  package var symbolize: (StackTrace, TracedProcess, _ epoch: UInt32) -> [Frame] = { stack, _, _ in
+  /// Names the frames of a stack.
+  package var symbolize: (StackTrace, RecordedCode) -> [Frame] = { stack, _ in
     stack.addresses.map { Frame(address: $0) }
   }
   /// Tells for each frame of a stack what code it was in; the same stack can mean different things in different epochs.
-  package var codeIdentities: (StackTrace, TracedProcess, _ epoch: UInt32) -> [Int?] = { _, _, epoch in [Int(epoch)] }
+  package var codeIdentities: (StackTrace, RecordedCode) -> [Int?] = { _, code in [Int(code.epoch)] }
   /// Called when a child is followed, before it runs, and when a process has started another program.
   package var onNewImage: ((TracedProcess) -> Void)?
   /// Called when the `mappingState` of a process has changed.

@@ -19,6 +19,7 @@ struct SiteDraft {
   var key: SiteKey
   var process: TracedProcess
   var probe: UInt32
+  var code: RecordedCode
   var allocated = Tally()
   var freed = Tally()
   /// By the totals kept per site; replaced by `matching` where single blocks decide.
@@ -52,13 +53,13 @@ struct SiteGathering {
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
   private let configuration: TraceConfiguration
-  private let isSameCode: (SiteKey, UInt32, TracedProcess) -> Bool
+  private let isSameCode: (SiteDraft, UInt32) -> Bool
 
   /// - Parameter isSameCode: whether a site's stack means the same in another epoch of its process's mappings.
   init(
     tables: TraceTables, configuration: TraceConfiguration,
     processOfSlot: (UInt32) -> TracedProcess?,
-    isSameCode: @escaping (SiteKey, UInt32, TracedProcess) -> Bool
+    isSameCode: @escaping (SiteDraft, UInt32) -> Bool
   ) {
     self.configuration = configuration
     self.isSameCode = isSameCode
@@ -81,12 +82,15 @@ struct SiteGathering {
       slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
       stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0)
     let known = positions[key] ?? []
-    if let same = known.first(where: { isSameCode(drafts[$0].key, record.site.epoch, process) }) {
+    if let same = known.first(where: { isSameCode(drafts[$0], record.site.epoch) }) {
       return same
     }
     positions[key, default: []].append(drafts.count)
     key.epoch = record.site.epoch
-    drafts.append(SiteDraft(key: key, process: process, probe: UInt32(record.site.probe)))
+    let code = RecordedCode(
+      processID: process.processID, imageNumber: process.imageNumber, epoch: key.epoch)
+    drafts.append(
+      SiteDraft(key: key, process: process, probe: UInt32(record.site.probe), code: code))
     return drafts.count - 1
   }
 

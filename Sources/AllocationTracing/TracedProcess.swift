@@ -3,6 +3,15 @@ import LeakAnalysis
 import ProcessImage
 import TraceModel
 
+/// What the addresses of a stack mean: the code of a process at the time when the stack was recorded.
+package struct RecordedCode: Equatable, Sendable {
+  package var processID: Int32
+  /// See `TracedProcess.imageNumber`.
+  package var imageNumber: UInt32
+  /// See ``MappingEpochs``.
+  package var epoch: UInt32
+}
+
 /// One process of a trace, from attach to its end.
 package final class TracedProcess {
   package let processID: Int32

@@ -36,8 +36,9 @@ extension UnwindTables {
     var isCurrent = current != nil
     var unwinder = StackCopyUnwinder(
       frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
-      stackPointer: header.sp, framePointer: header.bp, copy: record.stack, copyStart: header.sp)
-    let outcome = unwinder.walk { address in
+      stackPointer: header.sp, framePointer: header.bp,
+      origin: header.origin, copy: record.stack, copyStart: header.sp)
+    let outcome = unwinder.walk(isCode: { current?.index(at: $0) != nil }) { address in
       guard let current, let index = current.index(at: address),
         isSame(current.areas[index], at: address, in: record, earlier: earlier)
       else {

@@ -10,6 +10,8 @@ package struct StackCopyUnwinder {
     case nothing(lt_unwind_counter)
   }
 
+  /// Where the stack of the program's first thread begins.
+  package let origin: UInt64
   /// The memory that was copied, and the address of its first byte.
   package let copy: UnsafeRawBufferPointer
   package let copyStart: UInt64
@@ -28,11 +30,13 @@ package struct StackCopyUnwinder {
   /// - Parameters:
   ///   - frames: the stack so far, at least one frame.
   ///   - lookup: the address to look up for the last of them.
-  ///   - stackPointer: rsp in that frame; `framePointer`: rbp.
+  ///   - stackPointer: rsp in that frame.
+  ///   - framePointer: rbp in that frame.
   package init(
     frames: [UInt64], flags: UInt32, lookup: UInt64, stackPointer: UInt64, framePointer: UInt64,
-    copy: UnsafeRawBufferPointer, copyStart: UInt64
+    origin: UInt64, copy: UnsafeRawBufferPointer, copyStart: UInt64
   ) {
+    self.origin = origin
     self.frames = frames
     self.flags = flags
     self.lookup = lookup
@@ -43,13 +47,19 @@ package struct StackCopyUnwinder {
   }
 
   /// Walks to the end. Returns the outcome as the programs have it: status, reason and flags.
-  package mutating func walk(_ knowledge: (UInt64) -> Knowledge) -> UInt32 {
+  ///
+  /// - Parameters:
+  ///   - isCode: whether an address is in executable memory.
+  ///   - knowledge: asked for each frame.
+  package mutating func walk(
+    isCode: (UInt64) -> Bool, _ knowledge: (UInt64) -> Knowledge
+  ) -> UInt32 {
     // Each step adds a frame or ends.
     while true {
       let end: End?
       switch knowledge(lookup) {
       case .nothing(let reason): end = .broken(reason)
-      case .rule(let rule): end = step(rule)
+      case .rule(let rule): end = step(rule, isCode)
       }
       if let end { return end.outcome | flags }
     }
@@ -74,7 +84,7 @@ package struct StackCopyUnwinder {
     return copy.loadUnaligned(fromByteOffset: Int(offset), as: UInt64.self)
   }
 
-  private mutating func step(_ rule: UInt64) -> End? {
+  private mutating func step(_ rule: UInt64, _ isCode: (UInt64) -> Bool) -> End? {
     let offset = UInt64(bitPattern: Int64(bitPattern: rule) >> 32)
     let savedFramePointer = UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: rule >> 16)))
     let auxiliary = rule >> 8 & 0xff
@@ -83,7 +93,7 @@ package struct StackCopyUnwinder {
     var frame: UInt64
     switch kind {
     case LT_UNWIND_RULE_END: return .complete
-    case LT_UNWIND_RULE_NO_ROW: return framePointerStep()
+    case LT_UNWIND_RULE_NO_ROW: return framePointerStep(isCode)
     case LT_UNWIND_RULE_SIGNAL: return signalStep(stackPointer &+ offset)
     case LT_UNWIND_RULE_RSP: frame = stackPointer &+ offset
     case LT_UNWIND_RULE_RBP: frame = framePointer &+ offset
@@ -107,7 +117,16 @@ package struct StackCopyUnwinder {
     return push(address, stackPointer: frame, framePointer: callersFramePointer, distance: 1)
   }
 
-  private mutating func framePointerStep() -> End? {
+  /// Whether the current frame, which has no row, is where the stack begins: at most one word up to the program's arguments
+  /// may be a return address, the entry point's.
+  private func isOutermost(_ isCode: (UInt64) -> Bool) -> Bool {
+    guard origin &- stackPointer <= UInt64(LT_UNWIND_ORIGIN_DISTANCE) else { return false }
+    let words = stride(from: stackPointer, to: origin & ~7, by: 8).compactMap { word(at: $0) }
+    return words.count(where: isCode) <= 1
+  }
+
+  private mutating func framePointerStep(_ isCode: (UInt64) -> Bool) -> End? {
+    if isOutermost(isCode) { return .complete }
     guard framePointer >= stackPointer,
       framePointer - stackPointer < Self.maximumFramePointerDistance, framePointer & 7 == 0
     else { return .broken(LT_UNWIND_NO_ROW) }

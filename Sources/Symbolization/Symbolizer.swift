@@ -128,7 +128,9 @@ package final class Symbolizer {
       lookup = isTrampoline ? virtualAddress : lookup &- base
       frame.moduleOffset = virtualAddress
       frame.buildID = module.elf.buildID
-      append(module.functions(at: lookup), at: virtualAddress, like: frame, to: &frames)
+      let functions = module.functions(at: lookup)
+      frame.unresolved = module.isOverwritten ? .unreadableModule : .noSymbol
+      append(functions, at: virtualAddress, like: frame, to: &frames)
       return isTrampoline
     case .generatedCode:
       if region.mapping.path.isEmpty { frame.module = nil }
@@ -154,14 +156,13 @@ package final class Symbolizer {
     frame.unresolved = nil
   }
 
+  /// Appends a frame for each function; one like the template, with its reason for having no name, if there is none.
   private func append(
     _ functions: [Module.Function], at virtualAddress: UInt64, like template: Frame,
     to frames: inout [Frame]
   ) {
     guard !functions.isEmpty else {
-      var frame = template
-      frame.unresolved = .noSymbol
-      frames.append(frame)
+      frames.append(template)
       return
     }
     for (position, function) in functions.enumerated() {
@@ -172,7 +173,7 @@ package final class Symbolizer {
       frame.file = function.file
       frame.line = function.line
       frame.isInlined = position < functions.count - 1
-      if function.name == nil { frame.unresolved = .noSymbol }
+      if function.name != nil { frame.unresolved = nil }
       frames.append(frame)
     }
   }

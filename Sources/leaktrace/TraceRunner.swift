@@ -68,14 +68,14 @@ final class TraceRunner {
         processID: process.processID, generation: process.imageNumber,
         snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
     }
-    tracer.symbolize = { stack, process, epoch in
+    tracer.symbolize = { stack, code in
       symbolizer.frames(
-        for: stack, processID: process.processID, generation: process.imageNumber, epoch: epoch,
+        for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch,
         leafIsExact: false)
     }
-    tracer.codeIdentities = { stack, process, epoch in
+    tracer.codeIdentities = { stack, code in
       symbolizer.codeIdentities(
-        of: stack, processID: process.processID, generation: process.imageNumber, epoch: epoch)
+        of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
     }
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 

@@ -244,6 +244,9 @@ enum lt_unwind_counter {
       LT_UNWIND_COUNTER_COUNT,
 };
 
+// A frame without call-frame information that is at most this close below the beginning of the stack may be the outermost.
+#define LT_UNWIND_ORIGIN_DISTANCE 1024
+
 // The stack is read in windows of at most this size.
 #define LT_UNWIND_WINDOW_BYTES 4096
 #define LT_UNWIND_WINDOW_WORDS 512
@@ -302,6 +305,8 @@ struct lt_unwind_sample {
   __u64 bp;
   // The view that the walk used; 0: none.
   __u64 view;
+  // Where the stack of the program's first thread begins.
+  __u64 origin;
   // Whether the kernel can list areas (Linux 6.7).
   __u32 can_list_areas;
   __u32 reserved;
@@ -313,4 +318,4 @@ struct lt_unwind_sample {
   struct lt_stack walked;
   // The stack's memory from sp on follows, LT_UNWIND_SAMPLE_STACK_BYTES of which stack_bytes are good.
 };
-_Static_assert(sizeof(struct lt_unwind_sample) == 2632, "struct lt_unwind_sample");
+_Static_assert(sizeof(struct lt_unwind_sample) == 2640, "struct lt_unwind_sample");
