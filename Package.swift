@@ -87,6 +87,11 @@ let package = Package(
     // Measures report formats; used by Scripts/bench.
     .executableTarget(name: "report-bench", dependencies: ["ReportFormats", "TraceModel"], swiftSettings: strict),
 
+    // Measures the search for pointers; used by Scripts/bench.
+    .executableTarget(
+      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "TestTools"],
+      swiftSettings: strict),
+
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
