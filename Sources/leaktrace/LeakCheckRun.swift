@@ -32,19 +32,34 @@ final class LeakCheckRun {
   /// Checks every process that runs.
   func checkRunning() {
     currentNotes = []
+    checkHeld()
     for process in tracer.processes {
       let id = ObjectIdentifier(process)
+      // What was found out at its exit is final.
+      if let result = results[id], result.summary.method == .atExit, result.generation == process.generation {
+        continue
+      }
       if process.state != .running {
-        if let result = results[id], result.summary.method != .atExit { result.isPast = true }
+        results[id]?.isPast = true
         continue
       }
       origins.prepare(process)
       do {
         results[id] = try checker.check(TracedSubject(process, of: tracer, origins: origins))
       } catch {
+        if waitForExit(of: process), results[id]?.summary.method == .atExit { continue }
         currentNotes.append("process \(process.processID) was not checked for leaks: \(error)")
       }
     }
+  }
+
+  /// The process that could not be checked may be about to end, and be checked then. Returns whether it can be.
+  private func waitForExit(of process: TracedProcess) -> Bool {
+    guard let watch, watch.isWatched(process.processID) else { return false }
+    var ready = pollfd(fd: watch.descriptor, events: Int16(POLLIN), revents: 0)
+    poll(&ready, 1, 1000)
+    checkHeld()
+    return true
   }
 
   /// Checks processes that wait at their exit, and lets them go.

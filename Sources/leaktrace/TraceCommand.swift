@@ -217,6 +217,7 @@ struct TraceCommand: ParsableCommand {
     var settings = LeakCheckSettings()
     settings.maximumPause = try leakCheck.maximumPause()
     settings.scan.roots = leakCheck.rootPolicy
+    settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     settings.scan.alignment = leakCheck.unaligned ? 1 : 8
     settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
     if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
