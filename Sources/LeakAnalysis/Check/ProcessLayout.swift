@@ -9,6 +9,8 @@ final class ProcessLayout {
   /// By start and inode; nil for files that are not ELF.
   private var known: [[UInt64]: ModuleImage?] = [:]
   let kernelPointers: KernelHeldPointers
+  /// What a language runtime manages.
+  private(set) var interpreterHeaps: [InterpreterHeap] = []
   private(set) var threadNames: [Int32: String] = [:]
 
   init(processID: Int32) throws(ProcessError) {
@@ -16,7 +18,11 @@ final class ProcessLayout {
     memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.hasEnded == false } ?? processID
     memory = try RemoteMemory(processID: memoryOwner)
     kernelPointers = KernelHeldPointers(processID: memoryOwner)
-    _ = modules(in: (try? ProcessMaps.read(processID: memoryOwner)) ?? [])
+    if let mappings = try? ProcessMaps.read(processID: memoryOwner) {
+      interpreterHeaps = InterpreterHeap.find(
+        mappings: mappings, modules: modules(in: mappings),
+        memory: try ResidentMemory(processID: memoryOwner, mappings: mappings))
+    }
     for thread in threads {
       guard let name = try? readFile("/proc/\(processID)/task/\(thread)/comm") else { continue }
       threadNames[thread] = String(decoding: name.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)

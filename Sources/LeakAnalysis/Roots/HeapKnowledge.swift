@@ -40,8 +40,6 @@ package struct TracedMapping: Hashable, Sendable {
     case program
     /// Made by pthread_create. Where no thread runs on it, it is kept for the next one.
     case threadStack
-    /// By a language runtime, with the name of its heap.
-    case interpreter(String)
   }
 
   package init(range: Range<UInt64>, time: UInt64, tag: UInt32, origin: Origin = .program, isPart: Bool = false) {

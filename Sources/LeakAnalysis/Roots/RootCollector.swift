@@ -11,6 +11,7 @@ struct RootCollector {
   let threads: [StoppedThread]
   let threadNames: [Int32: String]
   let modules: [ModuleImage]
+  let interpreterHeaps: [InterpreterHeap]
   let heap: HeapKnowledge
   let memory: RemoteMemory
   /// Nothing stands still: what is known of threads may be true no longer.
@@ -36,12 +37,13 @@ struct RootCollector {
 
   init(
     mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
-    heap: HeapKnowledge, memory: RemoteMemory, isRunning: Bool = false
+    interpreterHeaps: [InterpreterHeap], heap: HeapKnowledge, memory: RemoteMemory, isRunning: Bool = false
   ) {
     self.mappings = mappings
     self.threads = threads
     self.threadNames = threadNames
     self.modules = modules
+    self.interpreterHeaps = interpreterHeaps
     self.heap = heap
     self.memory = memory
     self.isRunning = isRunning
@@ -52,6 +54,7 @@ struct RootCollector {
     for reallocation in heap.reallocations { addReallocation(reallocation) }
     addHeaps()
     for thread in threads where !isRunning { addThread(thread) }
+    for heap in interpreterHeaps { add(heap.range, .interpreterHeap(heap.name), heap.name) }
     addTracedMappings()
     addModules()
     addOthers()
@@ -201,7 +204,16 @@ struct RootCollector {
   // MARK: Mappings
 
   private mutating func addTracedMappings() {
+    let ofInterpreters = AddressRanges(interpreterHeaps.map(\.range))
     for traced in heap.mappings where found.liveMappings[traced.range.lowerBound] == nil {
+      if ofInterpreters.overlaps(traced.range),
+        let heap = interpreterHeaps.first(where: { $0.range.overlaps(traced.range) })
+      {
+        // A part of it is, so all of it will be.
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: heap.name)
+        add(traced.range, .interpreterHeap(heap.name), heap.name)
+        continue
+      }
       switch traced.origin {
       case .threadStack where isRunning:
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
@@ -209,9 +221,6 @@ struct RootCollector {
       case .threadStack:
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
         addUnusedStack(traced.range)
-      case .interpreter(let name):
-        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: name)
-        add(traced.range, .interpreterHeap(name), name)
       case .program:
         // The first thread's variables may lie in what a static program's start-up code took from the break.
         let mayHoldVariables = isRunning && mapping(at: traced.range.lowerBound)?.path == "[heap]"

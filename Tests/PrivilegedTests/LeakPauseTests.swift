@@ -1,0 +1,192 @@
+import Glibc
+import TestTools
+import Testing
+
+extension Privileged {
+  /// A process that is stopped for a check must not notice, and must run again whatever happens to leaktrace.
+  @Suite struct LeakPauseTests {
+    /// Fifty checks of a process with a thread in every system call that a stop can make return EINTR.
+    @Test func blockedCallsAreNotDisturbed() throws {
+      let program = try TracedProgram([blocked(), "handled"])
+      let attachment = try LeakAttachment(to: program, interval: "50ms")
+      for _ in 0..<50 { _ = try attachment.nextReport() }
+      _ = try attachment.interrupt()
+      program.letGo()
+      #expect(program.readLine() == "undisturbed")
+      #expect(program.end() == 0)
+    }
+
+    /// The same for a command of ours, whose first thread stays traced and gets signals that it ignores.
+    @Test func blockedCallsOfACommandAreNotDisturbed() throws {
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "--format", "json"] + LeakTrace.leakCheck + ["0.05", "--", blocked(), "alone"],
+        environment: ["STEPS": "1"], capturesErrors: true)
+      #expect(running.readLine(timeout: LeakTrace.patience).hasSuffix("ready"))
+      let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
+      // Ignored by default; but to a traced thread even such a signal is delivered.
+      for _ in 0..<50 {
+        kill(child, SIGWINCH)
+        kill(child, SIGURG)
+        usleep(20_000)
+      }
+      running.send("go\n")
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.output.contains("undisturbed\n"))
+      #expect(try LeakReport.all(in: outcome.output).count > 5)
+      #expect(try outcome.report().target.exitStatus == 0)
+    }
+
+    @Test func killedInThePause() throws {
+      let program = try TracedProgram([blocked(), "handled"])
+      let running = try pausing(program)
+      #expect(threadStates(program.processID).allSatisfy { $0 == "t" })
+      kill(running.processID, SIGKILL)
+      running.wait()
+      try expectUndisturbed(program)
+    }
+
+    /// Ctrl-C ends leaktrace with its report as soon as the pause is over.
+    @Test(arguments: [SIGINT, SIGTERM]) func interruptedInThePause(signal: Int32) throws {
+      let program = try TracedProgram([blocked(), "handled"])
+      let running = try pausing(program)
+      kill(running.processID, signal)
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.status == (signal == SIGINT ? 130 : 143))
+      try expectUndisturbed(program)
+    }
+
+    /// A command of ours, too, goes on when leaktrace is killed in a pause of it.
+    @Test func killedInThePauseOfACommand() throws {
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
+        environment: ["STEPS": "1", "LEAKTRACE_TEST_PAUSE": "3000"])
+      #expect(running.readLine(timeout: LeakTrace.patience).hasSuffix("ready"))
+      let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
+      defer { kill(child, SIGKILL) }
+      #expect(settles { threadStates(child).allSatisfy { $0 == "t" } })
+      kill(running.processID, SIGKILL)
+      running.wait()
+      #expect(settles { threadStates(child).allSatisfy { $0 == "S" || $0 == "D" } })
+      #expect(tracer(of: child) == 0)
+    }
+
+    /// What job control has stopped stays stopped, and goes on when it is told to.
+    @Test func stoppedProcessStaysStopped() throws {
+      let program = try TracedProgram([blocked(), "handled"])
+      kill(program.processID, SIGSTOP)
+      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "T" } })
+      let attachment = try LeakAttachment(to: program, interval: "50ms")
+      for _ in 0..<10 {
+        _ = try attachment.nextReport()
+        #expect(threadStates(program.processID).allSatisfy { $0 == "T" || $0 == "t" })
+      }
+      _ = try attachment.interrupt()
+      #expect(threadStates(program.processID).allSatisfy { $0 == "T" })
+      kill(program.processID, SIGCONT)
+      // The stop itself makes these calls return EINTR, with or without leaktrace.
+      program.letGo()
+      #expect(program.readLine() != "")
+      kill(program.processID, SIGKILL)
+    }
+
+    /// Stopping and continuing while it is checked ends as it would without.
+    @Test func stopsAndContinuesWhileChecked() throws {
+      let program = try TracedProgram([Programs.compile("options.c", ["-fno-builtin"]), "order"])
+      let attachment = try LeakAttachment(to: program, interval: "20ms")
+      for _ in 0..<20 {
+        kill(program.processID, SIGSTOP)
+        _ = try attachment.nextReport()
+        #expect(settles { threadStates(program.processID).allSatisfy { $0 == "T" } })
+        kill(program.processID, SIGCONT)
+        _ = try attachment.nextReport()
+        #expect(settles { threadStates(program.processID).allSatisfy { $0 == "S" } })
+      }
+      try program.step()
+      _ = try attachment.interrupt()
+      #expect(program.isRunning)
+    }
+
+    /// Another tracer is not disturbed: the process is searched while it runs, and the report says so.
+    @Test func tracedByAnother() throws {
+      let program = try TracedProgram([blocked(), "handled"])
+      let tracer = try RunningProgram([Programs.compile("tracer.c"), String(program.processID)])
+      #expect(tracer.readLine(timeout: 5) == "tracing")
+      let attachment = try LeakAttachment(to: program, interval: "200ms")
+      let report = try attachment.nextReport()
+      #expect(
+        report.notes.contains {
+          $0.contains("not stopped: process \(tracer.processID) traces it already; searched while it ran instead")
+        }, "\(report.notes)")
+      _ = try attachment.interrupt()
+      #expect(self.tracer(of: program.processID) == tracer.processID)
+      tracer.closeInput()
+      tracer.wait()
+      try expectUndisturbed(program)
+    }
+
+    /// A thread that waits for its vfork child cannot be stopped; the others are, and nothing hangs.
+    @Test func waitsForItsVforkChild() throws {
+      let program = try TracedProgram([Programs.compile("vfork.c")])
+      program.send("go")
+      #expect(program.readLine() == "forking")
+      let start = secondsNow()
+      let attachment = try LeakAttachment(to: program, interval: "100ms")
+      let report = try attachment.nextReport()
+      _ = try attachment.interrupt()
+      #expect(report.notes.contains { $0.contains("some threads did not stop") }, "\(report.notes)")
+      #expect(secondsNow() - start < 20)
+      program.send("go")
+      try program.wait()
+      #expect(tracer(of: program.processID) == 0)
+    }
+
+    // MARK: Support
+
+    private func blocked() throws -> String { try Programs.compile("blocked.c") }
+
+    /// leaktrace in a long pause of the program.
+    private func pausing(_ program: TracedProgram) throws -> RunningProgram {
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "--leak-check", "-p", String(program.processID), "0.1"],
+        environment: ["LEAKTRACE_TEST_PAUSE": "3000"], capturesErrors: true)
+      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "t" } })
+      return running
+    }
+
+    private func expectUndisturbed(_ program: TracedProgram) throws {
+      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "S" } })
+      #expect(tracer(of: program.processID) == 0)
+      program.letGo()
+      #expect(program.readLine() == "undisturbed")
+      #expect(program.end() == 0)
+    }
+
+    /// Whether a condition comes true within 20 seconds.
+    private func settles(_ condition: () -> Bool) -> Bool {
+      let end = secondsNow() + 20
+      while secondsNow() < end {
+        if condition() { return true }
+        usleep(5000)
+      }
+      return false
+    }
+
+    /// The state letters of a process's threads.
+    private func threadStates(_ processID: Int32) -> [Character] {
+      guard let directory = opendir("/proc/\(processID)/task") else { return [] }
+      defer { closedir(directory) }
+      var states: [Character] = []
+      while let entry = readdir(directory) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        if let thread = Int32(name), let state = processState(thread) { states.append(state) }
+      }
+      return states
+    }
+
+    private func tracer(of processID: Int32) -> Int32 {
+      let status = String(decoding: contents(of: "/proc/\(processID)/status"), as: UTF8.self)
+      let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
+      return line.flatMap { Int32($0.dropFirst(10).filter(\.isNumber)) } ?? 0
+    }
+  }
+}
