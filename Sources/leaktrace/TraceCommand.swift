@@ -209,6 +209,7 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.looksAtRetention = leakCheck.mode != nil || verbose
     configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
   }
@@ -250,6 +251,9 @@ struct TraceCommand: ParsableCommand {
     request.listsBlocks = showsBlocks
     request.combinedOnly = combinedOnly
     request.order = sort.order
+    request.shownKinds = leakCheck.mode == .full ? leakCheck.shownKinds : nil
+    request.summaryOnly = leakCheck.mode == .summary
+    request.suppressions = try leakCheck.suppressions()
     return request
   }
 
