@@ -115,6 +115,7 @@ extension AllocationTracer {
         abandon(process)
         throw error
       }
+      noteInitialHeap(of: process)
       onNewImage?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
@@ -137,6 +138,7 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.beginTime = monotonicNanoseconds()
+    process.initialHeapBytes = 0
     process.isTracedFromStart = true
     number(process)
     process.ledger = MappingLedger()

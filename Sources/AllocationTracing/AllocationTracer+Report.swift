@@ -47,13 +47,9 @@ extension AllocationTracer {
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
-    // Stacks first: naming them can take long, and processes that wait for us are not to wait for that.
-    let stacks = shown.prefix(request.limit ?? .max).map { ($0, stackTrace(hash: $0.key.stackHash)) }
-    for (draft, stack) in stacks {
-      report.sites.append(site(from: draft, stack, now: now))
-      if monotonicNanoseconds() &- lastEvents > Self.longestPause { handleEvents() }
-    }
+    addSites(shown, request: request, now: now, to: &report)
     report.timeline = timeline
+    report.retention = retentionSummaries()
     report.probes = reportProbes()
     report.loss = lossCounters()
     report.notes = notes + exceptionNotes(report.probes)
@@ -99,17 +95,24 @@ extension AllocationTracer {
 
   private func sort(_ drafts: inout [SiteDraft], by order: ReportRequest.Order) {
     // Ties by key, so that two reports of the same state are the same.
-    func rank(_ draft: SiteDraft) -> (Int64, UInt64, UInt64) {
-      let primary: Int64 =
-        switch order {
-        case .bytes: Int64(clamping: draft.outstanding.bytes)
-        case .count: Int64(clamping: draft.outstanding.count)
-        case .age: -Int64(clamping: draft.oldest)
-        case .growth:
-          Int64(clamping: draft.outstanding.bytes)
-            - Int64(clamping: previousOutstanding[draft.key] ?? 0)
+    func rank(_ draft: SiteDraft) -> (Int64, Int64, UInt64, UInt64) {
+      var primary: Int64
+      var secondary: Int64 = 0
+      switch order {
+      case .bytes:
+        primary = Int64(clamping: draft.outstanding.bytes)
+        if let verdicts = draft.verdicts {
+          // What is lost first, with what is lost by it; then what may be.
+          primary = Int64(clamping: verdicts.lostBytes)
+          secondary = Int64(clamping: verdicts.bytes(of: .possiblyLost))
         }
-      return (primary, draft.outstanding.bytes, draft.key.stackHash)
+      case .count: primary = Int64(clamping: draft.outstanding.count)
+      case .age: primary = -Int64(clamping: draft.oldest)
+      case .growth:
+        primary =
+          Int64(clamping: draft.outstanding.bytes) - Int64(clamping: previousOutstanding[draft.key] ?? 0)
+      }
+      return (primary, secondary, draft.outstanding.bytes, draft.key.stackHash)
     }
     drafts.sort { rank($0) > rank($1) }
   }
@@ -181,7 +184,7 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  private func site(from draft: SiteDraft, _ stack: StackTrace, now: UInt64) -> AllocationSite {
+  func site(from draft: SiteDraft, _ stack: StackTrace, now: UInt64) -> AllocationSite {
     let frames = symbolize(stack, draft.code)
     let name =
       draft.key.allocationClass == .mapping

@@ -403,9 +403,11 @@ LEAK_CASE(mapping_lost) {
 }
 
 // Reachable: from memory that the program itself got by sbrk, between libc's.
+static Root own_break_root;
 LEAK_CASE(own_break) {
   char *memory = sbrk(PAGE);
   require(memory != (char *)-1, 26);
+  own_break_root = memory;
   memset(memory, 0, PAGE);
   put(memory, PAGE - 16, block(SIZE));
 }

@@ -5,7 +5,20 @@ import TestTools
 struct LeakReport: Decodable {
   var sites: [Site]
   var loss: [String: UInt64]
+  var leakChecks: [Check]
   var notes: [String]
+
+  struct Check: Decodable {
+    var pid: Int32
+    var method: String
+    var pausedSeconds: Double
+    var definitelyLost: Tally
+    var indirectlyLost: Tally
+    var possiblyLost: Tally
+    var stillReachable: Tally
+    var unchecked: Tally
+    var notes: [String]
+  }
 
   struct Site: Decodable {
     var pid: Int32
@@ -34,6 +47,8 @@ struct LeakReport: Decodable {
     var address: String
     var size: UInt64
     var verdict: String
+    /// The interpreter's heap that alone refers to it.
+    var holder: String?
   }
 
   init(json: some StringProtocol) throws {
@@ -49,6 +64,19 @@ struct LeakReport: Decodable {
 
   /// Losses that are not 0.
   var losses: [String: UInt64] { loss.filter { $0.value != 0 } }
+
+  /// What the checks have to say beside their numbers.
+  var checkNotes: [String] { leakChecks.flatMap(\.notes) }
+
+  /// Verdicts of the single blocks of one size and how many have them, with the holder in parentheses; for reports with
+  /// `-a`.
+  func verdicts(ofSize size: UInt64) -> [String: Int] {
+    var counts: [String: Int] = [:]
+    for block in sites.flatMap(\.allocations) where block.size == size {
+      counts[block.verdict + (block.holder.map { " (\($0))" } ?? ""), default: 0] += 1
+    }
+    return counts
+  }
 
   /// Heap blocks by site. Mappings of the program are no blocks to memcheck.
   var records: [LeakRecord] {
@@ -69,8 +97,8 @@ struct LeakReport: Decodable {
 }
 
 extension LeakTrace {
-  /// What every run of a leak check asks for.
-  static let leakCheck = ["--leak-check", "--leak-kinds", "all"]
+  /// What every run of a leak check asks for. On a busy host a check takes its time, and is to be complete nevertheless.
+  static let leakCheck = ["--leak-check", "--leak-kinds", "all", "--max-pause", "30s"]
 
   /// Runs a command under trace and checks it at its exit. The one report, in which nothing is missing.
   static func leakReport(

@@ -4,7 +4,7 @@ struct LeakCase {
   var truth: LeakKinds
   /// What memcheck says; as it is, unless told otherwise.
   var memcheck: LeakKinds
-  /// What is true before the program has begun to end, of blocks that were allocated after the first step.
+  /// What leaktrace says when it is attached at the first step and the program has not begun to end.
   var running: LeakKinds
   /// What LeakSanitizer calls leaked: bytes and blocks.
   var sanitizer: Blocks
@@ -56,8 +56,12 @@ enum LeakTruth {
     LeakCase("halves", definite: (48, 1)),
     LeakCase("overwritten", definite: (48, 1), reachable: (48, 1)),
     LeakCase("nulled", definite: (48, 1)),
-    LeakCase("freed_owner", definite: (48, 1)),
-    LeakCase("freed_middle", definite: (48, 1), reachable: (32, 1)),
+    LeakCase(
+      "freed_owner", definite: (48, 1), running: LeakKinds(reachable: (48, 1)),
+      because: "in a heap that is not known from its beginning free memory counts as a root"),
+    LeakCase(
+      "freed_middle", definite: (48, 1), reachable: (32, 1), running: LeakKinds(reachable: (80, 2)),
+      because: "in a heap that is not known from its beginning free memory counts as a root"),
   ]
 
   /// shapes.c.
@@ -71,7 +75,7 @@ enum LeakTruth {
     LeakCase("list_end", definite: (64, 1), indirect: (6272, 98), reachable: (64, 1)),
     LeakCase("list_both_ways_end", reachable: (6400, 100)),
     LeakCase("list_both_ways_lost", definite: (64, 1), indirect: (6336, 99)),
-    LeakCase("list_deep", definite: (64, 1), indirect: (6_399_936, 99999)),
+    LeakCase("list_deep", definite: (64, 1), indirect: (2_559_936, 39_999)),
     LeakCase("ring_kept", reachable: (640, 10)),
     LeakCase("ring_lost", definite: (64, 1), indirect: (576, 9)),
     LeakCase("ring_closed_inside", definite: (64, 1), indirect: (576, 9)),

@@ -1,0 +1,35 @@
+import TestTools
+import Testing
+
+extension Privileged {
+  /// Programs that many people run: what leaktrace and memcheck find at their exit.
+  @Suite(.enabled(if: Memcheck.isInstalled)) struct RealProgramLeakTests {
+    struct RealProgram: CustomTestStringConvertible {
+      var command: [String]
+      var environment: [String: String] = [:]
+      var testDescription: String { command[0] }
+    }
+
+    static let programs = [
+      RealProgram(command: ["ls", "-l", "/usr"]),
+      RealProgram(command: ["sort", "/etc/passwd"]),
+      RealProgram(command: ["git", "-C", "/", "hash-object", "--stdin-paths"]),
+      RealProgram(command: [
+        "sqlite3", ":memory:", "create table t(a, b); insert into t values (1, 'x'); select * from t;",
+      ]),
+      RealProgram(command: ["xmllint", "--format", "/usr/share/xml/schema/xml-core/catalog.xml"]),
+      RealProgram(command: ["perl", "-e", "my %h = map { $_ => 'x' x $_ } 1 .. 200; print scalar keys %h"]),
+      RealProgram(
+        command: ["/usr/bin/python3", "-c", "import json; print(json.dumps({'a': [1, 2]}))"],
+        environment: ["PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0"]),
+    ].filter { $0.command[0].hasPrefix("/") || findTool($0.command[0]) != nil }
+
+    @Test(arguments: programs) func totals(program: RealProgram) throws {
+      let memcheck = try Memcheck.records(of: program.command, environment: program.environment).total
+      let report = try LeakTrace.leakReport(of: program.command, environment: program.environment)
+      let found = report.records.total
+      #expect(report.losses == [:])
+      #expect(found == memcheck)
+    }
+  }
+}
