@@ -46,28 +46,32 @@ let package = Package(
       name: "ProcessImage", dependencies: ["TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
+      name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
+    .target(
       name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
       name: "AllocationTracing",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
-        "CProcessControl",
+        "ProcessControl", "CProcessControl",
       ],
       swiftSettings: strict),
     .target(
       name: "KernelTracing",
-      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "CLibBPF", "CTraceABI", "CTraceObjects"],
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI", "CTraceObjects",
+      ],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "CProcessControl"],
+      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
     .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis", "ReportFormats", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportFormats", "ProcessControl", "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -97,7 +101,8 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
-    .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
+    .testTarget(
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
     .testTarget(

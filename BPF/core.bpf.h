@@ -34,6 +34,7 @@ typedef struct {
 
 struct signal_struct {
   atomic_t live;
+  unsigned int flags;
 } __attribute__((preserve_access_index));
 
 struct task_struct___signal {

@@ -6,19 +6,6 @@
 
 #include "allocation_abi.h"
 
-struct lt_thread_state {
-  __u64 stack_pointer;  // at entry of the outermost allocator call: address of its return address; 0 when in none
-  __u64 size;
-  __u64 pointer;        // realloc: the old block; posix_memalign: where the new pointer goes
-  __u64 return_address;  // the word at stack_pointer while the call lasts; 0: the kernel's trampoline
-  struct lt_block_payload old_block;
-  __u32 kind;
-  __u32 probe;
-  __u8 records_block;      // chosen by filters and sampling
-  __u8 has_old_block;
-  __u8 counted_unmatched;  // realloc of a block that was not recorded
-};
-
 struct {
   __uint(type, BPF_MAP_TYPE_TASK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);

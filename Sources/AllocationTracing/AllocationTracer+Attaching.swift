@@ -57,30 +57,40 @@ extension AllocationTracer {
     // Taken off in the opposite order.
     process.links = links.reversed() + process.links
     process.probes += indices
-    process.allocatorCode = allocatorCode(of: process)
-    process.ownershipOfSite = [:]
+    noteCode(of: process)
     if indices.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
   }
 
-  func allocatorCode(of process: TracedProcess) -> [Range<UInt64>] {
-    var ranges: [Range<UInt64>] = []
-    let code = process.mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
-    for mapping in code {
+  func isLoader(_ mapping: Mapping) -> Bool {
+    (mapping.path.split(separator: "/").last ?? "").hasPrefix("ld-linux")
+  }
+
+  /// Notes where the code of the process's loader and allocators lies: what they map is not the program's own.
+  func noteCode(of process: TracedProcess) {
+    process.allocatorCode = []
+    process.allocatorLibraries = []
+    process.loaderCode = []
+    process.ownershipOfSite = [:]
+    let probed = process.probes.map { probes[Int($0)] }.filter { !$0.function.isSystemCall }
+    for mapping in process.mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
       let identity = ObjectIdentity(mapping)
       let name = mapping.path.split(separator: "/").last ?? ""
-      if name.hasPrefix("ld-linux") { ranges.append(mapping.start..<mapping.end) }
-      for probe in process.probes.map({ probes[Int($0)] })
-      where !probe.function.isSystemCall
-        && ObjectIdentity(device: probe.object.device, inode: probe.object.inode) == identity
-        && probe.fileOffset >= mapping.fileOffset
+      if isLoader(mapping) { process.loaderCode.append(mapping.start..<mapping.end) }
+      let here = probed.filter { ObjectIdentity(device: $0.object.device, inode: $0.object.inode) == identity }
+      if !name.hasPrefix("libc.") && !name.hasPrefix("libc-"), mapping.path != process.executable,
+        name.hasPrefix("lib"), here.contains(where: { $0.function.name == "malloc" })
+      {
+        process.allocatorLibraries.append(mapping.start..<mapping.end)
+      }
+      for probe in here
+      where probe.fileOffset >= mapping.fileOffset
         && probe.fileOffset - mapping.fileOffset < mapping.end - mapping.start
       {
         let start = mapping.start + (probe.fileOffset - mapping.fileOffset)
         // A return address can be the first byte after a call at the function's end.
-        ranges.append(start..<(start + max(probe.size, 1) + 1))
+        process.allocatorCode.append(start..<(start + max(probe.size, 1) + 1))
       }
     }
-    return ranges
   }
 
   /// Makes processes wait for us where the object's code forks or changes the list of loaded objects.

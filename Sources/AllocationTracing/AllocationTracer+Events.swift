@@ -61,11 +61,18 @@ extension AllocationTracer {
 
   /// Applies a change of the address space.
   func apply(_ event: lt_event, to process: TracedProcess) {
+    if event.kind == UInt32(LT_EVENT_DYING_THREAD.rawValue) {
+      noteDyingThread(event, of: process)
+      return
+    }
     var site = event.site == UInt32.max ? nil : event.site
-    if let known = site, isAllocatorsOwn(site: known, of: process) { site = nil }
+    // Without a site: inside of an allocator.
+    let owner = site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
+    if owner != .program { site = nil }
     switch event.kind {
     case UInt32(LT_EVENT_MAP.rawValue):
-      process.ledger.map(start: event.address, size: event.size, site: site, time: event.time)
+      process.ledger.map(
+        start: event.address, size: event.size, site: site, time: event.time, forAllocator: owner == .allocator)
     case UInt32(LT_EVENT_UNMAP.rawValue):
       process.ledger.unmap(start: event.address, size: event.size)
     case UInt32(LT_EVENT_REMAP.rawValue):
@@ -97,15 +104,27 @@ extension AllocationTracer {
       process.isTracedFromStart = true
       process.examinedObjects = parent.examinedObjects
       process.hasAllocator = parent.hasAllocator
+      process.isForked = true
       process.programBreak = parent.programBreak
       take((try? reader.mappings(of: child)) ?? parent.mappings, of: process)
       do { try attach(parent.probes, to: process) } catch {
         abandon(process)
         throw error
       }
+      onNewImage?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
     }
+  }
+
+  private func noteDyingThread(_ event: lt_event, of process: TracedProcess) {
+    let words = [event.time, event.address, event.size, event.other_address, event.other_size]
+    let thread = Int32(bitPattern: event.thread_id)
+    var registers = process.dyingThreads[thread] ?? [UInt64](repeating: 0, count: Int(LT_DYING_WORDS.rawValue))
+    let start = Int(event.site) * words.count
+    guard start + words.count <= registers.count else { return }
+    registers.replaceSubrange(start..<(start + words.count), with: words)
+    process.dyingThreads[thread] = registers
   }
 
   func replaceImage(of process: TracedProcess, generation: UInt32) {
@@ -121,7 +140,17 @@ extension AllocationTracer {
     process.ownershipOfSite = [:]
     process.programBreak = 0
     process.examinedObjects = []
+    process.dyingThreads = [:]
+    process.isForked = false
+    // Its loader waits for us before any of its code runs, where programs can wait.
+    process.hasOnlyTracedBlocks = programs.method == .session && hasLoader(process)
     name(process)
+    onNewImage?(process)
+  }
+
+  private func hasLoader(_ process: TracedProcess) -> Bool {
+    let mappings = (try? reader.mappings(of: process.processID)) ?? []
+    return mappings.contains { isLoader($0) }
   }
 
   /// Gives back what belongs to stacks with nothing outstanding, when the table of sites fills.

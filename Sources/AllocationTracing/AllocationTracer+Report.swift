@@ -1,18 +1,30 @@
 import CTraceABI
 import Glibc
+import LeakAnalysis
 import TraceModel
 
 extension AllocationTracer {
   /// Everything recorded so far, as one report.
-  package func report(_ request: ReportRequest) -> Report {
+  ///
+  /// - Parameter checks: results of leak checks; the latest of each process counts.
+  package func report(_ request: ReportRequest, checks: [LeakCheckResult] = []) -> Report {
     handleEvents()
     let now = monotonicNanoseconds()
+    var checksByProcess: [ObjectIdentifier: LeakCheckResult] = [:]
+    for check in checks {
+      guard
+        let process = processes.last(where: {
+          $0.processID == check.processID && $0.generation == check.generation
+        })
+      else { continue }
+      checksByProcess[ObjectIdentifier(process)] = check
+    }
     var gathering = SiteGathering(
       tables: tables, configuration: configuration, processOfSlot: process(slot:))
     if !request.combinedOnly {
       do {
         setGrowthClocks()
-        try gathering.addBlocks(tables: tables, request: request, now: now)
+        try gathering.addBlocks(tables: tables, request: request, checks: checksByProcess, now: now)
       } catch {
         notes.append("ages and single blocks are missing: \(error)")
       }
@@ -30,6 +42,7 @@ extension AllocationTracer {
     var shown = gathering.drafts.filter { isShown($0.process, request) }
     for index in shown.indices where usesBlocks { shown[index].outstanding = shown[index].matching }
     shown.removeAll { $0.outstanding.count == 0 && $0.outstanding.bytes == 0 }
+    report.leakChecks = leakChecks(checksByProcess, shown)
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
@@ -46,6 +59,21 @@ extension AllocationTracer {
         everyNth: configuration.sampleEveryNth.map(UInt64.init))
     }
     return report
+  }
+
+  /// What the checks found, by kind: of the blocks that are outstanding now.
+  private func leakChecks(
+    _ checks: [ObjectIdentifier: LeakCheckResult], _ drafts: [SiteDraft]
+  ) -> [LeakCheckSummary] {
+    processes.compactMap { process in
+      guard var summary = checks[ObjectIdentifier(process)]?.summary else { return nil }
+      for draft in drafts where draft.process === process {
+        for (kind, tally) in draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [:] {
+          summary.kinds[kind, default: Tally()] += tally
+        }
+      }
+      return summary
+    }
   }
 
   /// A warning for functions in use whose exceptions cannot pass their return probe.
@@ -159,14 +187,17 @@ extension AllocationTracer {
       processID: draft.process.processID, allocationClass: draft.key.allocationClass,
       allocator: name, outstanding: draft.outstanding, allocated: draft.allocated,
       freed: draft.freed, stack: stack, frames: frames,
-      verdicts: [.unchecked: draft.outstanding], allocations: draft.blocks)
+      verdicts: draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [.unchecked: draft.outstanding],
+      allocations: draft.blocks)
+    site.keeps = draft.verdicts?.keeps ?? Tally()
+    site.holders = draft.verdicts?.holders ?? [:]
     if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
     site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
   }
 
-  private func stackTrace(hash: UInt64) -> StackTrace {
+  func stackTrace(hash: UInt64) -> StackTrace {
     let summary = tables.stack(hash: hash)
     return StackTrace(
       addresses: summary?.frames ?? [],
@@ -182,17 +213,22 @@ extension AllocationTracer {
     }
   }
 
-  /// Whether what a site maps is not the program's own: made by the dynamic loader, or inside a probed allocator.
-  /// The programs leave most of the latter out already, but not where a call was not followed because of sampling.
-  func isAllocatorsOwn(site: UInt32, of process: TracedProcess) -> Bool {
+  /// On whose behalf a site maps: the program's own, or that of the dynamic loader or a probed allocator. The programs
+  /// leave most of the latter out already, but not where a call was not followed because of sampling.
+  func owner(ofSite site: UInt32, of process: TracedProcess) -> MappingOwner {
     if let known = process.ownershipOfSite[site] { return known }
     // By addresses, not by names: this runs while processes wait for us.
-    let stack = stackTrace(hash: tables.stackHash(ofSite: site))
-    let isOwn = stack.addresses.contains { address in
-      process.allocatorCode.contains { $0.contains(address) }
+    let stack = stackTrace(hash: tables.stackHash(ofSite: site)).addresses
+    func passes(_ ranges: [Range<UInt64>], _ addresses: some Sequence<UInt64>) -> Bool {
+      addresses.contains { address in ranges.contains { $0.contains(address) } }
     }
-    process.ownershipOfSite[site] = isOwn
-    return isOwn
+    var owner = MappingOwner.program
+    if passes(process.allocatorCode, stack) { owner = .allocator }
+    // The C library's mmap was called by the allocator itself.
+    if passes(process.allocatorLibraries, stack.prefix(3)) { owner = .allocator }
+    if owner == .program, passes(process.loaderCode, stack) { owner = .loader }
+    process.ownershipOfSite[site] = owner
+    return owner
   }
 
   // MARK: Counters

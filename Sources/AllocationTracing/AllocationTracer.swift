@@ -45,6 +45,8 @@ package final class AllocationTracer {
   package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
     stack.addresses.map { Frame(address: $0) }
   }
+  /// Called when a child is followed, before it runs, and when a process has started another program.
+  package var onNewImage: ((TracedProcess) -> Void)?
   /// Called when the address space of a process was read anew.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
@@ -136,6 +138,7 @@ package final class AllocationTracer {
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
     process.isTracedFromStart = true
+    process.hasOnlyTracedBlocks = true
     tables.setHeld(true, slot: process.slot)
     try refresh(process)
     noteStart()
@@ -244,6 +247,7 @@ package final class AllocationTracer {
       let note = "stacks of process \(process.processID) may be cut short: \(error)"
       if !notes.contains(note) { notes.append(note) }
     }
+    if !process.probes.isEmpty { noteCode(of: process) }
     onMappings?(process)
   }
 

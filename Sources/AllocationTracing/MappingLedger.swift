@@ -23,6 +23,8 @@ package struct MappingLedger {
   /// Sorted by start, not overlapping.
   package private(set) var ranges: [Range] = []
   package private(set) var totals: [UInt32: SiteTotals] = [:]
+  /// What allocators mapped for themselves. Sorted, not overlapping.
+  package private(set) var allocatorMemory: [Swift.Range<UInt64>] = []
   private var partsOfCall: [UInt64: Int] = [:]
   private var nextCall: UInt64 = 1
 
@@ -36,11 +38,15 @@ package struct MappingLedger {
     (size &+ Self.pageSize - 1) & ~(Self.pageSize - 1)
   }
 
-  /// A new mapping; what it lies over is unmapped by it. `site` nil: not the program's own (an allocator's arena).
-  package mutating func map(start: UInt64, size: UInt64, site: UInt32?, time: UInt64) {
+  /// A new mapping; what it lies over is unmapped by it. `site` nil: not the program's own, but an allocator's or, when it
+  /// is not `forAllocator` either, the loader's.
+  package mutating func map(
+    start: UInt64, size: UInt64, site: UInt32?, time: UInt64, forAllocator: Bool = false
+  ) {
     let end = start &+ roundedUp(size)
     guard end > start else { return }
     add(start: start, end: end, site: site, time: time)
+    if site == nil, forAllocator { insertAllocatorMemory(start..<end) }
   }
 
   private mutating func add(start: UInt64, end: UInt64, site: UInt32?, time: UInt64) {
@@ -79,9 +85,52 @@ package struct MappingLedger {
   ) {
     let oldEnd = oldStart &+ roundedUp(oldSize)
     guard oldEnd >= oldStart else { return }
+    let wasAllocators = allocatorMemory.contains { $0.overlaps(oldStart..<max(oldEnd, oldStart + 1)) }
     let wasTracked = !remove(start: oldStart, end: oldEnd).isEmpty
     // Growth of what was mapped before the trace, or by an allocator, is not a new mapping of the program's.
-    map(start: newStart, size: newSize, site: wasTracked || oldSize == 0 ? site : nil, time: time)
+    map(
+      start: newStart, size: newSize, site: wasTracked || oldSize == 0 ? site : nil, time: time,
+      forAllocator: wasAllocators)
+  }
+
+  /// How many separate parts are left of what one call mapped.
+  package func partCount(ofCall call: UInt64) -> Int { partsOfCall[call] ?? 0 }
+
+  /// The ranges in which any part of an allocator's memory lies; neighbours are joined.
+  private mutating func insertAllocatorMemory(_ range: Swift.Range<UInt64>) {
+    var index = firstAllocatorIndex(endingAfter: range.lowerBound)
+    var joined = range
+    if index > 0, allocatorMemory[index - 1].upperBound == range.lowerBound {
+      index -= 1
+      joined = allocatorMemory.remove(at: index).lowerBound..<range.upperBound
+    }
+    if index < allocatorMemory.count, allocatorMemory[index].lowerBound == joined.upperBound {
+      joined = joined.lowerBound..<allocatorMemory.remove(at: index).upperBound
+    }
+    allocatorMemory.insert(joined, at: index)
+  }
+
+  private func firstAllocatorIndex(endingAfter address: UInt64) -> Int {
+    var low = 0
+    var high = allocatorMemory.count
+    while low < high {
+      let middle = (low + high) / 2
+      if allocatorMemory[middle].upperBound > address { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
+
+  private mutating func removeAllocatorMemory(_ range: Swift.Range<UInt64>) {
+    let first = firstAllocatorIndex(endingAfter: range.lowerBound)
+    var last = first
+    var kept: [Swift.Range<UInt64>] = []
+    while last < allocatorMemory.count, allocatorMemory[last].lowerBound < range.upperBound {
+      let part = allocatorMemory[last]
+      if part.lowerBound < range.lowerBound { kept.append(part.lowerBound..<range.lowerBound) }
+      if part.upperBound > range.upperBound { kept.append(range.upperBound..<part.upperBound) }
+      last += 1
+    }
+    if first < last { allocatorMemory.replaceSubrange(first..<last, with: kept) }
   }
 
   /// Outstanding bytes and calls of a site.
@@ -110,6 +159,7 @@ package struct MappingLedger {
 
   /// Cuts [start, end) out of what is recorded and returns the cut parts.
   private mutating func remove(start: UInt64, end: UInt64) -> [Range] {
+    if start < end { removeAllocatorMemory(start..<end) }
     let first = firstIndex(endingAfter: start)
     var last = first
     while last < ranges.count, ranges[last].start < end { last += 1 }

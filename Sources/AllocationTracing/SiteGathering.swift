@@ -31,6 +31,8 @@ struct SiteDraft {
   var blocks: [OutstandingAllocation] = []
   /// The kernel's sites that belong to it.
   var sites: [Int] = []
+  /// What a leak check says of its blocks; nil when its process was not checked.
+  var verdicts: VerdictSums?
   /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
   var survivors: Survivors?
 
@@ -109,8 +111,14 @@ struct SiteGathering {
 
   /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
   mutating func addBlocks(
-    tables: TraceTables, request: ReportRequest, now: UInt64
+    tables: TraceTables, request: ReportRequest, checks: [ObjectIdentifier: LeakCheckResult], now: UInt64
   ) throws(BPFError) {
+    var checkOfDraft: [LeakCheckResult?] = []
+    for index in drafts.indices {
+      let check = checks[ObjectIdentifier(drafts[index].process)]
+      checkOfDraft.append(check?.generation == drafts[index].process.generation ? check : nil)
+      if checkOfDraft[index] != nil { drafts[index].verdicts = VerdictSums() }
+    }
     var agesOfDraft: [GrowthAges?] = []
     for index in drafts.indices {
       agesOfDraft.append(drafts[index].process.growthClock?.ages)
@@ -131,23 +139,29 @@ struct SiteGathering {
       // Horvitz–Thompson: a block chosen with probability P stands for 1/P and adds (1−P)/P² of its square.
       drafts[position].variance += size * size * weight * (weight - 1)
       drafts[position].oldest = min(drafts[position].oldest, block.time)
+      let verdict = checkOfDraft[position]?.verdict(
+        of: LeakBlock(address: block.address, sizeInBytes: block.sizeInBytes, time: block.time))
+      if let verdict { drafts[position].verdicts?.add(verdict, bytes: size * weight, count: weight) }
       if request.listsBlocks {
         drafts[position].blocks.append(
           OutstandingAllocation(
             address: block.address, sizeInBytes: block.sizeInBytes,
-            age: .nanoseconds(Int64(now &- block.time))))
+            age: .nanoseconds(Int64(now &- block.time)), verdict: verdict))
       }
     }
     var seen: Set<ObjectIdentifier> = []
     for draft in drafts where draft.key.allocationClass == .mapping {
       if seen.insert(ObjectIdentifier(draft.process)).inserted {
-        addRanges(of: draft.process, request: request, youngest: youngest, now: now)
+        let check = checks[ObjectIdentifier(draft.process)]
+        addRanges(
+          of: draft.process, request: request,
+          check: check?.generation == draft.process.generation ? check : nil, youngest: youngest, now: now)
       }
     }
   }
 
   private mutating func addRanges(
-    of process: TracedProcess, request: ReportRequest, youngest: UInt64, now: UInt64
+    of process: TracedProcess, request: ReportRequest, check: LeakCheckResult?, youngest: UInt64, now: UInt64
   ) {
     var calls: Set<UInt64> = []
     for range in process.ledger.ranges {
@@ -161,11 +175,17 @@ struct SiteGathering {
       drafts[position].matchingBytes += Double(range.end - range.start)
       if isFirstPart { drafts[position].matchingCount += 1 }
       drafts[position].oldest = min(drafts[position].oldest, range.time)
+      let verdict = check?.verdict(
+        ofMapping: LeakBlock(address: range.start, sizeInBytes: range.end - range.start, time: range.time))
+      if let verdict {
+        drafts[position].verdicts?.add(
+          verdict, bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0)
+      }
       if request.listsBlocks {
         drafts[position].blocks.append(
           OutstandingAllocation(
             address: range.start, sizeInBytes: range.end - range.start,
-            age: .nanoseconds(Int64(now &- range.time))))
+            age: .nanoseconds(Int64(now &- range.time)), verdict: verdict))
       }
     }
   }

@@ -1,5 +1,6 @@
 import CProcessControl
 import Glibc
+import ProcessControl
 import ProcessImage
 import TraceModel
 
@@ -9,20 +10,29 @@ package final class TargetCommand {
   package let arguments: [String]
   /// Exit code, or 128 + signal; nil while it runs.
   package private(set) var exitStatus: Int32?
+  /// Its parent and tracer.
+  private let thread: TracerThread
+  /// What holds it at its exit, if that was asked for.
+  private let exitWatch: ExitWatch?
 
   /// Starts a program and holds it before its first instruction.
   ///
-  /// - Parameter arguments: the program, looked up in PATH unless it has a slash, and its arguments.
-  package init(arguments: [String]) throws(TraceError) {
+  /// - Parameters:
+  ///   - arguments: the program, looked up in PATH unless it has a slash, and its arguments.
+  ///   - exitWatch: is to hold the program at its exit. Without one it is not traced by ptrace once it runs.
+  package init(arguments: [String], exitWatch: ExitWatch? = nil) throws {
     guard let name = arguments.first, !name.isEmpty else {
       throw TraceError("no command to run: give it after `--`, or with -c \"CMD\"")
     }
     let path = try Self.find(name)
     var argv = arguments.map { strdup($0) } + [nil]
     defer { for argument in argv { free(argument) } }
-    let process = argv.withUnsafeMutableBufferPointer {
-      cprocess_spawn_stopped(path, $0.baseAddress!, environ)
+    let thread = exitWatch?.thread ?? TracerThread()
+    let process = try argv.withUnsafeMutableBufferPointer { argv in
+      try thread.perform { cprocess_spawn_stopped(path, argv.baseAddress!, environ) }
     }
+    self.thread = thread
+    self.exitWatch = exitWatch
     guard process > 0 else {
       throw TraceError("\(name): cannot be run: \(String(cString: strerror(-process)))")
     }
@@ -50,19 +60,23 @@ package final class TargetCommand {
   /// Lets the program run, with the tracer attached to every object once the loader has mapped them all and before any
   /// code of them runs: constructors are traced too.
   package func start(with tracer: AllocationTracer) throws {
-    do {
-      let process = try tracer.attach(stopped: processID)
-      try followLoader(tracer, process)
-      try tracer.release(process)
-      guard cprocess_detach(processID, 0) == 0 else {
-        throw TraceError("\(arguments[0]): ended while it was being attached")
+    try thread.perform {
+      do {
+        let process = try tracer.attach(stopped: processID)
+        try followLoader(tracer, process)
+        try tracer.release(process)
+        guard (exitWatch?.watch(seized: processID) ?? cprocess_detach(processID, 0)) == 0 else {
+          throw TraceError("\(arguments[0]): ended while it was being attached")
+        }
+      } catch {
+        if exitStatus == nil {
+          kill(processID, SIGKILL)
+          var stop = cprocess_stop()
+          while cprocess_next_stop(processID, true, &stop) == 0, stop.kind != CPROCESS_ENDED {}
+          record(stop.status)
+        }
+        throw error
       }
-    } catch {
-      if exitStatus == nil {
-        kill(processID, SIGKILL)
-        _ = reap(waits: true)
-      }
-      throw error
     }
   }
 
@@ -81,15 +95,14 @@ package final class TargetCommand {
         throw TraceError("\(arguments[0]): ended while it was being attached")
       }
       pendingSignal = 0
-      var status: Int32 = 0
-      guard waitpid(processID, &status, 0) == processID else { return }
-      guard status & 0xff == 0x7f else {
-        record(status)
+      var stop = cprocess_stop()
+      guard cprocess_next_stop(processID, true, &stop) == 0 else { return }
+      if stop.kind == CPROCESS_ENDED {
+        record(stop.status)
         throw TraceError("\(arguments[0]): ended while its libraries were being loaded")
       }
-      let signal = status >> 8 & 0xff
-      guard signal == SIGTRAP | 0x80 else {
-        pendingSignal = signal == SIGTRAP ? 0 : signal
+      guard stop.kind == CPROCESS_AT_SYSCALL else {
+        if stop.kind == CPROCESS_SIGNALLED { pendingSignal = stop.signal }
         continue
       }
       var call = cprocess_syscall()
@@ -128,9 +141,20 @@ package final class TargetCommand {
   @discardableResult
   package func reap(waits: Bool = false) -> Bool {
     if exitStatus != nil { return true }
-    var status: Int32 = 0
-    guard waitpid(processID, &status, waits ? 0 : WNOHANG) == processID else { return false }
-    record(status)
+    guard let exitWatch else {
+      // Not a tracee any more; a child of the thread that started it.
+      var status: Int32 = 0
+      let found = try? thread.perform { waitpid(processID, &status, waits ? 0 : WNOHANG) }
+      if found == processID { record(status) }
+      return exitStatus != nil
+    }
+    exitStatus = exitWatch.exitStatus(of: processID)
+    while waits, exitStatus == nil {
+      var ready = pollfd(fd: exitWatch.descriptor, events: Int16(POLLIN), revents: 0)
+      poll(&ready, 1, -1)
+      for held in exitWatch.takeHeld() { exitWatch.release(held) }
+      exitStatus = exitWatch.exitStatus(of: processID)
+    }
     return exitStatus != nil
   }
 

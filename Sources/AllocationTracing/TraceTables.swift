@@ -217,6 +217,9 @@ package final class TraceTables {
     ctrace_subtract(&globals.bytes.bindMemory(to: lt_globals.self).baseAddress!.pointee.live_blocks, removed)
   }
 
+  /// How many blocks are recorded now.
+  var liveBlocks: Int { Int(globals.bytes.bindMemory(to: lt_globals.self).baseAddress!.pointee.live_blocks) }
+
   // MARK: Processes
 
   func process(slot: UInt32) -> lt_process {

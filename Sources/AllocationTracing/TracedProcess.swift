@@ -25,6 +25,12 @@ package final class TracedProcess {
   /// Places probed in this process, by probe index; kept for children, which have the same code.
   var probes: [UInt32] = []
   var links: [Link] = []
+  /// Whether every block in its heap was allocated while it was traced: no child, which has its parent's blocks.
+  package internal(set) var hasOnlyTracedBlocks = false
+  /// Whether it was forked by a traced process, and still runs what that ran.
+  package internal(set) var isForked = false
+  /// Registers of threads that ended with it, by thread id; see LT_EVENT_DYING_THREAD.
+  var dyingThreads: [Int32: [UInt64]] = [:]
   /// Whether a function that allocates or frees is probed.
   var hasAllocator = false
   /// Why nothing can be traced in it and what to do.
@@ -38,10 +44,14 @@ package final class TracedProcess {
   /// What sites that were given back had allocated, and freed again. In the units of the kernel's counts.
   var retiredBytes: UInt64 = 0
   var retiredCount: UInt64 = 0
-  /// Addresses of the probed allocator functions and of the dynamic loader: what they map is not the program's own.
+  /// Addresses of the probed allocator functions: what they map is not the program's own.
   var allocatorCode: [Range<UInt64>] = []
-  /// Whether the mappings of a site are an allocator's or the loader's own, by the kernel's site index.
-  var ownershipOfSite: [UInt32: Bool] = [:]
+  /// Addresses of the dynamic loader, of which the same is true.
+  var loaderCode: [Range<UInt64>] = []
+  /// Code of libraries that are there to allocate, such as jemalloc's: what they map at their start is theirs, too.
+  var allocatorLibraries: [Range<UInt64>] = []
+  /// Whose the mappings of a site are, by the kernel's site index.
+  var ownershipOfSite: [UInt32: MappingOwner] = [:]
 
   init(
     processID: Int32, slot: UInt32, generation: UInt32, parentProcessID: Int32?, isTarget: Bool,
@@ -55,6 +65,11 @@ package final class TracedProcess {
     self.command = command
     self.executable = executable
   }
+}
+
+/// On whose behalf memory was mapped.
+enum MappingOwner {
+  case program, allocator, loader
 }
 
 /// What tells one file from another, whatever its path.

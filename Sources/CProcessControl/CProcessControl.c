@@ -14,47 +14,77 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void run_child(const char *path, char *const *argv, char *const *envp, int report) {
+static void run_child(const char *path, char *const *argv, char *const *envp, int go, int report) {
   sigset_t none;
   sigemptyset(&none);
   for (int number = 1; number < NSIG; number++)
     signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
-    execve(path, argv, envp);
+  char byte;
+  if (read(go, &byte, 1) != 1)
+    _exit(127);
+  execve(path, argv, envp);
   int error = errno;
   ssize_t written = write(report, &error, sizeof(error));
   (void)written;
   _exit(127);
 }
 
+// Waits until a seized child stands behind execve. 0 or −ESRCH when it ended before.
+static int wait_for_exec(pid_t child) {
+  cprocess_stop stop;
+  while (cprocess_next_stop(child, true, &stop) == 0) {
+    if (stop.kind == CPROCESS_EXECUTED)
+      return 0;
+    if (stop.kind == CPROCESS_ENDED)
+      return -ESRCH;
+    if (stop.kind == CPROCESS_JOB_STOPPED)
+      cprocess_stay_stopped(child);
+    else
+      cprocess_resume(child, stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0);
+  }
+  return -ESRCH;
+}
+
+static pid_t spawn(const char *path, char *const *argv, char *const *envp, const int go[2], const int report[2]) {
+  pid_t child = fork();
+  if (child < 0)
+    return -errno;
+  if (child == 0) {
+    close(go[1]);
+    run_child(path, argv, envp, go[0], report[1]);
+  }
+  // Should leaktrace die while it holds the program, the program goes too: it was not yet running on its own.
+  int error = cprocess_seize(child, CPROCESS_REPORT_EXEC | CPROCESS_MARK_SYSCALLS | CPROCESS_KILL_WITH_US);
+  if (error == 0 && write(go[1], "", 1) != 1)
+    error = -errno;
+  if (error == 0)
+    error = wait_for_exec(child);
+  if (error == 0)
+    return child;
+  int reason = 0;
+  // It ends, perhaps has: with the reason why the program cannot be run, or by a signal.
+  fcntl(report[0], F_SETFL, O_NONBLOCK);
+  if (read(report[0], &reason, sizeof(reason)) == sizeof(reason))
+    error = -reason;
+  kill(child, SIGKILL);
+  waitpid(child, NULL, __WALL);
+  return error;
+}
+
 pid_t cprocess_spawn_stopped(const char *path, char *const *argv, char *const *envp) {
-  int report[2];
+  int go[2], report[2];
   if (pipe2(report, O_CLOEXEC))
     return -errno;
-  pid_t child = fork();
-  if (child < 0) {
-    int error = errno;
-    close(report[0]);
-    close(report[1]);
-    return -error;
+  int result = pipe2(go, O_CLOEXEC) ? -errno : 0;
+  if (result == 0) {
+    result = spawn(path, argv, envp, go, report);
+    close(go[0]);
+    close(go[1]);
   }
-  if (child == 0)
-    run_child(path, argv, envp, report[1]);
-  close(report[1]);
-  int error = 0;
-  ssize_t count = read(report[0], &error, sizeof(error));
   close(report[0]);
-  int status = 0;
-  if (waitpid(child, &status, 0) != child)
-    return -errno;
-  if (count == sizeof(error))
-    return -error;
-  if (!WIFSTOPPED(status))
-    return -ESRCH;
-  // Should leaktrace die while it holds the program, the program goes too: it was not yet running on its own.
-  ptrace(PTRACE_SETOPTIONS, child, NULL, (void *)(long)(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL));
-  return child;
+  close(report[1]);
+  return result;
 }
 
 int cprocess_continue_to_syscall(pid_t process, int signal) {
@@ -91,6 +121,17 @@ int cprocess_signal_descriptor(const int *signals, int count) {
 
 int cprocess_open_process(pid_t process) {
   long descriptor = syscall(SYS_pidfd_open, process, 0);
+  return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
+int cprocess_open_thread(pid_t thread) {
+  long descriptor = syscall(SYS_pidfd_open, thread, PIDFD_THREAD);
+  if (descriptor < 0 && errno == EINVAL)
+    descriptor = syscall(SYS_pidfd_open, thread, 0);
   return descriptor < 0 ? -errno : (int)descriptor;
 }
 

@@ -2,8 +2,8 @@
 package struct ExplanationStep: Hashable, Sendable {
   /// What holds the pointer.
   package var holder: Holder
-  /// The pointer itself: an address in the block of the next step, or in the block asked for.
-  package var pointer: UInt64
+  /// The pointer itself; nil where a pointer into the middle of a block is known, but not its exact value.
+  package var pointer: UInt64?
   /// The block that the pointer leads to.
   package var target: LeakBlock
   /// How the pointer counts.
@@ -27,7 +27,7 @@ package struct ExplanationStep: Hashable, Sendable {
     case interior
   }
 
-  package init(holder: Holder, pointer: UInt64, target: LeakBlock, link: Link) {
+  package init(holder: Holder, pointer: UInt64?, target: LeakBlock, link: Link) {
     self.holder = holder
     self.pointer = pointer
     self.target = target

@@ -1,4 +1,5 @@
 import ProcessImage
+import Synchronization
 import TraceModel
 
 /// Finds out which blocks a process can still reach, the way memcheck does, from outside.
@@ -10,25 +11,79 @@ import TraceModel
 /// block, and whoever reaches a block also reaches the block it lies in.
 package final class PointerScan {
   package let options: ScanOptions
+  let table: BlockTable
+  let states: BlockStates
+  private let stateMemory: PageMemory
+  let edges: EdgeStore
+  /// What the first call of `read` brings.
+  private(set) var context: ScanContext?
+  private var givenRoots: [Root] = []
+  private var givenValues: [RootValue] = []
+  private var phase = Phase.first
+  private var plan: WindowPlan?
+  var progress = Progress()
+
+  /// What is being done with the memory.
+  enum Phase: Equatable {
+    /// Everything is searched for the first time.
+    case first
+    /// Blocks whose pointers found no room are searched again, and how often that was done.
+    case again(round: Int)
+    /// Those of them that are reached are read one by one.
+    case oneByOne
+    /// The rest is searched, whatever memory that takes.
+    case rest
+    case complete
+  }
+
+  /// What the threads have gathered so far.
+  struct Progress {
+    var scannedBytes: UInt64 = 0
+    var unreadable = UnreadableMemory()
+    var pending: [RootPointer] = []
+    /// Whether pointers from roots must be looked for again.
+    var missedRoots = false
+    var sources: [RootPointer] = []
+    var bases: [UInt64] = []
+  }
 
   /// Sorts and indexes the blocks; their tags are their positions in the array.
   package convenience init(blocks: [LeakBlock], options: ScanOptions = ScanOptions()) {
-    var collector = BlockCollector(capacity: blocks.count)
-    for (position, block) in blocks.enumerated() {
-      collector.append(block, tag: UInt32(position))
-    }
+    var collector = BlockCollector()
+    for (position, block) in blocks.enumerated() { collector.append(block, tag: UInt32(position)) }
     self.init(blocks: collector, options: options)
   }
 
   /// Sorts and indexes the blocks. Fit for the time while the process is stopped.
   package init(blocks: consuming BlockCollector, options: ScanOptions = ScanOptions()) {
     self.options = options
+    table = BlockTable(blocks, threads: options.threads)
+    stateMemory = PageMemory(of: UInt16.self, count: table.count)
+    states = BlockStates(stateMemory)
+    edges = EdgeStore(
+      blocks: table.count, keepsSources: options.retainsSources,
+      budget: options.retainsSources ? nil : options.edgeBudgetInBytes ?? Self.defaultBudget(blocks: table.count))
+  }
+
+  /// The blocks themselves take 30 bytes each, and what classifying them needs up to 10 for most programs.
+  private static func defaultBudget(blocks: Int) -> Int { 24 * blocks + 4 << 20 }
+
+  /// Makes every pointer into a block count as one to its start: for memory that the program mapped itself, of which it
+  /// uses any part. Whole pages only. To be called before `read`.
+  package func countAnyPointer(into block: LeakBlock) {
+    guard block.address & 4095 == 0 else { return }
+    var number = table.index.find(block.address)
+    while number >= 0, table.index.starts[number] == block.address {
+      if table.index.size(number) == block.sizeInBytes { states.add(.anyPointer, to: number) }
+      number -= 1
+    }
   }
 
   /// Searches roots and blocks for pointers to blocks, with `options.threads` threads.
   ///
-  /// When it returns incomplete because the deadline has passed, calling it again with the same roots goes on where it
-  /// stopped; what the process wrote in the meantime to memory already searched is not seen.
+  /// When it returns incomplete because the deadline has passed, calling it again goes on where it stopped, with the roots
+  /// and mappings of the first call and with new values; what the process wrote in the meantime to memory already searched
+  /// is not seen.
   ///
   /// - Parameters:
   ///   - roots: ranges of memory, whole mappings as a rule: what blocks lie in them is left out here. Where roots overlap,
@@ -41,11 +96,160 @@ package final class PointerScan {
     roots: [Root], values: [RootValue] = [], mappings: [Mapping] = [], memory: some ScannableMemory,
     deadline: ContinuousClock.Instant? = nil
   ) -> ReadOutcome {
-    preconditionFailure("next commit")
+    let context = context ?? begin(roots, values, mappings)
+    mark(values, context)
+    let limits = ReadLimits(memory: memory, deadline: deadline)
+    while phase != .complete, advance(context, limits) {}
+    return ReadOutcome(
+      isComplete: phase == .complete, scannedBytes: progress.scannedBytes,
+      remainingBytes: phase == .complete ? 0 : max(1, plan?.remaining ?? 1),
+      unreadableBytes: progress.unreadable.bytes, unreadable: progress.unreadable.ranges,
+      readBlocksAgain: readsAgain)
   }
 
-  /// Gives every block its kind by what has been read. Needs no memory of the process.
+  /// Whether there was no room for all pointers.
+  private var readsAgain = false
+
+  private func begin(_ roots: [Root], _ values: [RootValue], _ mappings: [Mapping]) -> ScanContext {
+    let map = RootMap(roots, values: values, policy: options.roots)
+    let context = ScanContext(
+      table: table, states: stateMemory, edges: edges, options: options, roots: map, modules: ModuleMap(mappings))
+    self.context = context
+    givenRoots = options.retainsSources ? roots : []
+    plan = WindowPlan(index: table.index, segments: map.segments, windowBytes: options.windowBytes)
+    return context
+  }
+
+  /// Registers and the like. They wait with the roots' pointers for what heuristics need to know.
+  private func mark(_ values: [RootValue], _ context: ScanContext) {
+    for value in values where options.roots.includes(value.kind) {
+      let block = table.index.find(value.value)
+      guard block >= 0 else { continue }
+      progress.pending.append(
+        RootPointer(
+          block: UInt32(block), offset: context.offset(of: value.value, in: block),
+          holder: context.roots.number(of: value.kind), isValue: true, root: UInt32(givenValues.count), address: 0,
+          pointer: value.value))
+      if options.retainsSources { givenValues.append(value) }
+    }
+    if phase != .first { markPending(context) }
+  }
+
+  private func markPending(_ context: ScanContext) {
+    for pointer in progress.pending {
+      let isStart = context.isStart(pointer.offset, of: Int(pointer.block))
+      if context.mark(Int(pointer.block), isStart: isStart, holder: pointer.holder), options.retainsSources {
+        progress.sources.append(pointer)
+      }
+    }
+    progress.pending = []
+  }
+
+  /// Does the next piece of work; false when the deadline came first.
+  private func advance(_ context: ScanContext, _ limits: ReadLimits) -> Bool {
+    guard let plan else { return false }
+    switch phase {
+    case .first:
+      guard search(plan, context, limits, isAgain: false, readsRoots: true) else { return false }
+      context.bases = progress.bases.sorted()
+      progress.bases = []
+      markPending(context)
+      startAgain(round: 1, context)
+    case .again(let round):
+      guard search(plan, context, limits, isAgain: true, readsRoots: progress.missedRoots) else { return false }
+      progress.missedRoots = false
+      endRereading()
+      startAgain(round: round + 1, context)
+    case .oneByOne:
+      guard followOneByOne(context, limits) else { return false }
+      compact(context)
+      edges.liftBudget()
+      self.plan = planRereading(context)
+      phase = .rest
+    case .rest:
+      guard search(plan, context, limits, isAgain: true, readsRoots: false) else { return false }
+      endRereading()
+      phase = .complete
+    case .complete: return false
+    }
+    return true
+  }
+
+  /// Plans another round for blocks that were not read for want of room, if there are any.
+  private func startAgain(round: Int, _ context: ScanContext) {
+    guard progress.missedRoots || hasUnread else {
+      phase = .complete
+      return
+    }
+    readsAgain = true
+    var flood = FloodFill(context)
+    flood.spreadReached()
+    compact(context)
+    if round > Self.mostRounds {
+      phase = .oneByOne
+    } else {
+      plan = planRereading(context)
+      phase = .again(round: round)
+    }
+  }
+
+  /// Rounds over all unread blocks before those reached are read one by one: most programs need one.
+  private static let mostRounds = 3
+
+  private var hasUnread: Bool {
+    (0..<table.count).contains { states[$0].contains(.unread) }
+  }
+
+  /// Drops pointers from and to blocks that are reached, and those of blocks to be read again.
+  private func compact(_ context: ScanContext) {
+    edges.compact { source, edge in
+      states[source].isDisjoint(with: [.reached, .unread]) && !states[edge.target].contains(.reached)
+    }
+  }
+
+  private func planRereading(_ context: ScanContext) -> WindowPlan {
+    for block in 0..<table.count where states[block].contains(.unread) {
+      states.set(block, states[block].subtracting(.unread).union(.rereading))
+    }
+    let states = states
+    return WindowPlan(
+      index: table.index, segments: progress.missedRoots ? context.roots.segments : [],
+      windowBytes: options.windowBytes, includes: { states[$0].contains(.rereading) })
+  }
+
+  private func endRereading() {
+    for block in 0..<table.count where states[block].contains(.rereading) {
+      states.set(block, states[block].subtracting(.rereading))
+    }
+  }
+
+  /// Gives every block its kind by what has been read. Needs no memory of the process. To be called once.
+  ///
+  /// After an incomplete `read` blocks that were not found to be reachable are `unchecked`.
   package func classify() -> Reachability {
-    preconditionFailure("next commit")
+    let context = context ?? begin([], [], [])
+    markPending(context)
+    var flood = FloodFill(context)
+    flood.spreadReached()
+    flood.spreadHeld()
+    let keeps = CliqueSizes(blocks: table.count)
+    if phase == .complete {
+      flood.spreadPossible()
+      flood.formCliques(keeps)
+    }
+    return Reachability(
+      table: table, context: context, stateMemory: stateMemory, keeps: keeps, isComplete: phase == .complete,
+      roots: givenRoots, values: givenValues, sources: progress.sources)
+  }
+}
+
+/// What one call of `read` may use.
+struct ReadLimits: Sendable {
+  let memory: any ScannableMemory
+  let deadline: ContinuousClock.Instant?
+
+  var isOver: Bool {
+    guard let deadline else { return false }
+    return ContinuousClock.now >= deadline
   }
 }

@@ -1,35 +1,102 @@
+import Synchronization
 import TraceModel
 
 /// The kind of every block of a scan. Blocks are numbered from 0 in ascending order of address.
-package struct Reachability {
-  package let count: Int
+package final class Reachability: @unchecked Sendable {
   /// All blocks by kind.
   package let tallies: [VerdictKind: Tally]
+  private let table: BlockTable
+  let context: ScanContext
+  /// What the context's states lie in.
+  private let stateMemory: PageMemory
+  private let keeps: CliqueSizes
+  private let isComplete: Bool
+  let roots: [Root]
+  let values: [RootValue]
+  let sources: [RootPointer]
+  /// Found when first asked for.
+  let paths = Mutex<PathSearch?>(nil)
 
-  /// The block of a number, with the tag it was collected with.
+  init(
+    table: BlockTable, context: ScanContext, stateMemory: PageMemory, keeps: CliqueSizes, isComplete: Bool, roots: [Root], values: [RootValue],
+    sources: [RootPointer]
+  ) {
+    self.table = table
+    self.context = context
+    self.stateMemory = stateMemory
+    self.keeps = keeps
+    self.isComplete = isComplete
+    self.roots = roots
+    self.values = values
+    self.sources = sources
+    var sums = [Tally](repeating: Tally(), count: VerdictKind.allCases.count)
+    for block in 0..<table.count {
+      let kind = Self.kind(context.states[block], isComplete: isComplete)
+      sums[Self.place(of: kind)] += Tally(bytes: table.index.size(block), count: 1)
+    }
+    var tallies: [VerdictKind: Tally] = [:]
+    for kind in VerdictKind.allCases {
+      let sum = sums[Self.place(of: kind)]
+      if sum.count > 0 { tallies[kind] = sum }
+    }
+    self.tallies = tallies
+  }
+
+  package var count: Int { table.count }
+
+  /// The block of a number, its time rounded down to units of 2^20 ns, and the tag it was collected with.
   package func block(_ index: Int) -> (block: LeakBlock, tag: UInt32) {
-    preconditionFailure("next commit")
+    (table.block(index), table.tag(index))
+  }
+
+  /// The kind of the block with a number.
+  package func kind(_ index: Int) -> VerdictKind {
+    Self.kind(context.states[index], isComplete: isComplete)
   }
 
   /// The verdict of the block with a number.
   package subscript(index: Int) -> BlockVerdict {
-    preconditionFailure("next commit")
+    let kind = kind(index)
+    let size = keeps[index]
+    let isHeld = isComplete && kind == .stillReachable && !context.states[index].contains(.reached)
+    return BlockVerdict(
+      kind: kind, keeps: Tally(bytes: size.bytes, count: UInt64(size.count)),
+      holder: isHeld ? context.holder(of: index) : nil)
   }
 
   /// The number of the innermost block that the address is the start of or lies in.
   package func index(ofBlockAt address: UInt64) -> Int? {
-    preconditionFailure("next commit")
+    let block = table.index.find(address)
+    return block >= 0 ? block : nil
   }
 
   /// The verdict of a block; nil when it was not part of the scan: another block at its address is not taken for it.
   package func verdict(of block: LeakBlock) -> BlockVerdict? {
-    preconditionFailure("next commit")
+    guard var number = index(ofBlockAt: block.address), table.index.starts[number] == block.address else { return nil }
+    // Of several blocks with one address the innermost is found; the others come right before it.
+    while number >= 0, table.index.starts[number] == block.address {
+      if table.index.size(number) == block.sizeInBytes, table.tick(number) == BlockRecord.tick(block.time) {
+        return self[number]
+      }
+      number -= 1
+    }
+    return nil
   }
 
-  /// How the block at an address is reached: a root, then every block on the path, the one asked for last. For a lost block
-  /// with others pointing to it: its clique's leader, then the path from there. nil when no block lies there, or nothing
-  /// points to it. Needs `ScanOptions.retainsSources`.
-  package func explain(address: UInt64) -> [ExplanationStep]? {
-    preconditionFailure("next commit")
+  private static func kind(_ state: BlockState, isComplete: Bool) -> VerdictKind {
+    if !state.isDisjoint(with: [.reached, .held]) { return .stillReachable }
+    if !isComplete { return .unchecked }
+    if state.contains(.possible) { return .possiblyLost }
+    return state.contains(.indirect) ? .indirectlyLost : .definitelyLost
+  }
+
+  private static func place(of kind: VerdictKind) -> Int {
+    switch kind {
+    case .definitelyLost: 0
+    case .indirectlyLost: 1
+    case .possiblyLost: 2
+    case .stillReachable: 3
+    case .unchecked: 4
+    }
   }
 }

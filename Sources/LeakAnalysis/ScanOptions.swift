@@ -17,6 +17,9 @@ package struct ScanOptions: Sendable {
   /// Where it is not enough, blocks are read again instead.
   package var edgeBudgetInBytes: Int?
 
+  /// Bytes read at once by each thread, a multiple of 8. As much as fits into a core's second-level cache is best.
+  var windowBytes = 1 << 19
+
   package init() {}
 }
 

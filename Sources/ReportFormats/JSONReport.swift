@@ -48,9 +48,10 @@ package enum JSONReport {
       writer.key("sites")
       writer.array(report.sites) { write($1, to: &$0) }
       if let memory = report.kernelMemory {
-        writer.key("kernel_memory")
+        writer.key("kernel")
         write(memory, to: &writer)
       }
+      JSONLeakCheck.write(report, to: &writer)
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
     }
@@ -121,17 +122,14 @@ package enum JSONReport {
           let tally =
             site.verdicts.isEmpty && kind == .unchecked
             ? site.outstanding : site.verdicts[kind] ?? Tally()
-          writer.key(kind.rawValue)
-          writer.object {
-            $0.member("bytes", tally.bytes)
-            $0.member("count", tally.count)
-          }
+          writer.member(kind.rawValue, tally)
         }
       }
       if let kernel = site.kernel {
         writer.key("kernel")
         write(kernel, to: &writer)
       }
+      JSONLeakCheck.write(site, to: &writer)
       writer.key("frames")
       writer.array(site.shownFrames) { write($1, to: &$0) }
       writer.key("allocations")
@@ -141,6 +139,7 @@ package enum JSONReport {
           $0.member("size", allocation.sizeInBytes)
           $0.member("age_seconds", allocation.age)
           $0.member("verdict", (allocation.verdict?.kind ?? .unchecked).rawValue)
+          JSONLeakCheck.write(allocation, to: &$0)
         }
       }
     }
@@ -150,6 +149,7 @@ package enum JSONReport {
     writer.object {
       $0.member("address", hexadecimal(frame.address))
       $0.member("function", frame.function)
+      $0.member("linkage_name", frame.linkageName)
       $0.member("offset", frame.functionOffset)
       $0.member("module", frame.module)
       $0.member("module_offset", frame.moduleOffset)

@@ -20,6 +20,12 @@ extension TextRenderer {
       let stacks = rest.count == 1 ? "1 more stack" : "\(rest.count) more stacks"
       output.line("\t\(stacks) with \(exactBytes(bytes)) not shown")
     }
+    if report.leftOutSites > 0 {
+      let stacks = report.leftOutSites == 1 ? "1 stack" : "\(report.leftOutSites) stacks"
+      output.line(
+        "\t\(stacks) with \(exactBytes(report.leftOut.bytes)) in \(blocks(report.leftOut.count)) "
+          + "left out: none of a kind to be shown (--leak-kinds)")
+    }
     output.line()
   }
 
@@ -37,21 +43,10 @@ extension TextRenderer {
       output.line("\t\t... followed by frame pointers only; callers that keep none are missing")
     }
     kernelDetails(of: site)
-    let verdicts = VerdictKind.allCases.compactMap { kind -> String? in
-      guard kind != .unchecked, let tally = site.verdicts[kind], tally.count > 0 else { return nil }
-      return "\(words(for: kind)) \(exactBytes(tally.bytes)) in \(blocks(tally.count))"
-    }
-    if !verdicts.isEmpty { output.line("\t\tverdict: " + verdicts.joined(separator: "; ")) }
+    verdict(of: site)
+    growth(of: site)
     guard options.showAllocations else { return }
-    for allocation in site.allocations {
-      var line =
-        "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
-        + " age = \(milliseconds(allocation.age)) ms"
-      if let verdict = allocation.verdict?.kind, verdict != .unchecked {
-        line += " " + words(for: verdict)
-      }
-      output.line(line)
-    }
+    for allocation in site.allocations { write(allocation) }
   }
 
   /// What memleak does not say, behind its words.
@@ -67,16 +62,6 @@ extension TextRenderer {
     if report.processes.count > 1, site.kernel == nil { remarks.append("process \(site.processID)") }
     if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
     return " (" + remarks.joined(separator: ", ") + ")"
-  }
-
-  private func words(for verdict: VerdictKind) -> String {
-    switch verdict {
-    case .definitelyLost: "definitely lost"
-    case .indirectlyLost: "indirectly lost"
-    case .possiblyLost: "possibly lost"
-    case .stillReachable: "still reachable"
-    case .unchecked: "unchecked"
-    }
   }
 
   /// `function+0xoff [module] at file:line`, or address and module with the reason why there is no name.

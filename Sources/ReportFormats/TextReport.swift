@@ -16,6 +16,8 @@ package struct TextOptions: Sendable {
   package var fullNames = false
   /// Shortens a demangled name where `fullNames` is off.
   package var shortenFunctionName: @Sendable (String) -> String = { $0 }
+  /// Writes an entry for a suppressions file for a site; nil when none were asked for.
+  package var suppressionEntry: (@Sendable (AllocationSite) -> String)?
 
   package init(
     top: Int? = nil, showAllocations: Bool = false, timestamps: Bool = true,
@@ -40,11 +42,15 @@ package enum TextReport {
     var renderer = TextRenderer(report: report, options: options)
     renderer.heading()
     renderer.sites()
+    renderer.explanations()
+    renderer.leakSummaries()
+    renderer.retention()
     renderer.processes()
     renderer.kernelMemory()
     renderer.probes()
     renderer.loss()
     renderer.notes()
+    renderer.suppressionEntries()
     return renderer.output.bytes
   }
 }

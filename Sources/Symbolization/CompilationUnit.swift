@@ -50,23 +50,29 @@ final class CompilationUnit {
     for call in calls(inlinedInto: function, at: address).reversed() {
       var callee = Dwarf_Die()
       guard dwarf_offdie(dwarf_cu_getdwarf(entry.cu), call.entry, &callee) != nil else { continue }
+      let name = names(of: &callee, demangle: demangle)
       functions.append(
         Module.Function(
-          name: name(of: &callee, demangle: demangle), file: place.file, line: place.line))
+          name: name.plain, linkageName: name.linkage, file: place.file, line: place.line))
       place = callPlace(of: &callee)
     }
     var physical = Dwarf_Die()
     let isKnown = dwarf_offdie(dwarf_cu_getdwarf(entry.cu), function, &physical) != nil
+    let name = isKnown ? names(of: &physical, demangle: demangle) : (plain: nil, linkage: nil)
     functions.append(
       Module.Function(
-        name: isKnown ? name(of: &physical, demangle: demangle) : nil,
-        start: isKnown ? start(of: &physical) : nil, file: place.file, line: place.line))
+        name: name.plain, linkageName: name.linkage, start: isKnown ? start(of: &physical) : nil, file: place.file,
+        line: place.line))
     return functions
   }
 
-  private func name(of entry: inout Dwarf_Die, demangle: Bool) -> String? {
-    guard let name = DebugEntry.name(of: &entry) else { return nil }
-    return demangle ? Demangler.demangle(name) : String(cString: name)
+  /// The name for people, and the linker's where it differs.
+  private func names(of entry: inout Dwarf_Die, demangle: Bool) -> (plain: String?, linkage: String?) {
+    guard let name = DebugEntry.name(of: &entry) else { return (nil, nil) }
+    let linkage = String(cString: name)
+    guard demangle else { return (linkage, nil) }
+    let plain = Demangler.demangle(name)
+    return (plain, plain == linkage ? nil : linkage)
   }
 
   private func start(of entry: inout Dwarf_Die) -> UInt64? {

@@ -14,6 +14,8 @@ final class Module {
   /// One function at an address: the physical one, or one inlined into it.
   struct Function {
     var name: String?
+    /// The linker's name where it differs.
+    var linkageName: String?
     /// Virtual address of the first byte; nil for inlined functions.
     var start: UInt64?
     var file: String?
@@ -73,20 +75,24 @@ final class Module {
 
   private func resolve(_ address: UInt64) -> [Function] {
     let match = index.lookup(address)
+    let raw = match.map { String(cString: $0.name) }
     let name = match.map { match in
-      let name = options.demangle ? Demangler.demangle(match.name) : String(cString: match.name)
+      let name = options.demangle ? Demangler.demangle(match.name) : raw!
       return match.isLinkageStub ? name + "@plt" : name
     }
+    // Without the symbol's version.
+    let linkageName = raw.map { raw in raw.prefix { $0 != "@" } }.flatMap { $0 == name! ? nil : String($0) }
     var functions: [Function] = []
     if options.linesAndInlines, match?.isLinkageStub != true, let debugInformation {
       functions = debugInformation.functions(at: address, demangle: options.demangle)
     }
     if functions.isEmpty {
-      return match == nil ? [] : [Function(name: name, start: match?.start)]
+      return match == nil ? [] : [Function(name: name, linkageName: linkageName, start: match?.start)]
     }
     // The symbol table knows clones (`.cold`, `.constprop.0`) that debug information calls by the original's name.
     if let match {
       functions[functions.count - 1].name = name
+      functions[functions.count - 1].linkageName = linkageName
       functions[functions.count - 1].start = match.start
     }
     return functions

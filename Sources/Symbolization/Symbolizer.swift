@@ -142,6 +142,7 @@ package final class Symbolizer {
     for (position, function) in functions.enumerated() {
       var frame = template
       frame.function = function.name
+      frame.linkageName = function.linkageName
       frame.functionOffset = function.start.map { virtualAddress &- $0 }
       frame.file = function.file
       frame.line = function.line

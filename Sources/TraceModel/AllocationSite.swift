@@ -59,6 +59,11 @@ package struct Tally: Hashable, Sendable {
     left.bytes &+= right.bytes
     left.count &+= right.count
   }
+  /// Stops at 0.
+  package static func -= (left: inout Tally, right: Tally) {
+    left.bytes -= min(left.bytes, right.bytes)
+    left.count -= min(left.count, right.count)
+  }
 }
 
 /// The call stack as addresses, before it is named.

@@ -4,6 +4,8 @@ package struct Frame: Hashable, Sendable {
   package var address: UInt64
   /// Demangled name, or nil when unresolved.
   package var function: String?
+  /// The name that the linker knows, where it differs from `function`.
+  package var linkageName: String?
   /// Bytes from the start of `function` to `address`.
   package var functionOffset: UInt64?
   /// Path of the object that holds the address, or an area name such as `[vdso]`.

@@ -58,6 +58,67 @@ package struct BlockVerdict: Hashable, Sendable {
   }
 }
 
+/// How a program reaches a block, or why it is lost (`--explain`).
+package struct BlockExplanation: Hashable, Sendable {
+  package var processID: Int32
+  /// The address that was asked for; it may lie inside of the block.
+  package var address: UInt64
+  /// nil when no outstanding block is there.
+  package var block: Block?
+  /// From a root to the block, each step a pointer. Empty for a block that nothing points to.
+  package var steps: [Step]
+
+  package struct Block: Hashable, Sendable {
+    package var address: UInt64
+    package var sizeInBytes: UInt64
+    package var kind: VerdictKind
+    package init(address: UInt64, sizeInBytes: UInt64, kind: VerdictKind) {
+      self.address = address
+      self.sizeInBytes = sizeInBytes
+      self.kind = kind
+    }
+  }
+
+  /// One pointer on the way.
+  package struct Step: Hashable, Sendable {
+    /// For people, what holds the pointer: a variable, a register, a thread's stack, a block.
+    package var holder: String
+    package var pointer: UInt64
+    /// The block that it leads to.
+    package var targetAddress: UInt64
+    package var targetSizeInBytes: UInt64
+    package var link: Link
+
+    package init(
+      holder: String, pointer: UInt64, targetAddress: UInt64, targetSizeInBytes: UInt64, link: Link
+    ) {
+      self.holder = holder
+      self.pointer = pointer
+      self.targetAddress = targetAddress
+      self.targetSizeInBytes = targetSizeInBytes
+      self.link = link
+    }
+  }
+
+  package enum Link: String, Hashable, Sendable {
+    /// To the first byte.
+    case start
+    /// Into the middle, where memcheck's heuristics take it for one to the start.
+    case heuristic
+    /// Into the middle.
+    case interior
+    /// The holder lies inside of the target, which it was carved from.
+    case carved
+  }
+
+  package init(processID: Int32, address: UInt64, block: Block?, steps: [Step] = []) {
+    self.processID = processID
+    self.address = address
+    self.block = block
+    self.steps = steps
+  }
+}
+
 /// How often one line of a suppressions file matched.
 package struct SuppressionUse: Hashable, Sendable {
   /// The suppression as it stands in its file: LeakSanitizer's template, or the name of a Valgrind entry.

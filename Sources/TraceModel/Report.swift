@@ -14,6 +14,11 @@ package struct Report: Sendable {
   package var sites: [AllocationSite]
   /// One entry per process that was checked for leaks; empty when no check was asked for.
   package var leakChecks: [LeakCheckSummary] = []
+  /// What was asked about single blocks.
+  package var explanations: [BlockExplanation] = []
+  /// Sites that are left out because none of their blocks is of a kind to be shown, and what they hold.
+  package var leftOutSites = 0
+  package var leftOut = Tally()
   /// Suppressions that matched something.
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.

@@ -1,6 +1,7 @@
 import AllocationTracing
 import ArgumentParser
 import Glibc
+import LeakAnalysis
 import ReportFormats
 import TraceModel
 
@@ -205,7 +206,20 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
+  }
+
+  func leakCheckSettings() throws -> LeakCheckSettings {
+    var settings = LeakCheckSettings()
+    settings.maximumPause = try leakCheck.maximumPause()
+    settings.scan.roots = leakCheck.rootPolicy
+    settings.scan.alignment = leakCheck.unaligned ? 1 : 8
+    settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
+    if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
+      settings.stretchedPause = .milliseconds(milliseconds)
+    }
+    return settings
   }
 
   func discovery() throws -> AllocatorDiscovery.Options {

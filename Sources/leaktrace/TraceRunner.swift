@@ -2,6 +2,7 @@ import AllocationTracing
 import BPFRuntime
 import CProcessControl
 import Glibc
+import ProcessControl
 import ProcessImage
 import ReportFormats
 import Symbolization
@@ -15,6 +16,8 @@ final class TraceRunner {
   private let schedule: Schedule
   private let symbolizer: Symbolizer
   private let signals: Int32
+  /// nil when no leak check was asked for.
+  private var leakChecks: LeakCheckRun?
 
   private struct Schedule {
     /// nil: one report, at the end.
@@ -68,14 +71,25 @@ final class TraceRunner {
     var own: TargetCommand?
     if processIDs.isEmpty {
       let arguments = try command.commandLine.map { try TargetCommand.split($0) } ?? command.command
-      let started = try TargetCommand(arguments: arguments)
+      let watch = command.leakCheck.mode == nil ? nil : ExitWatch(thread: TracerThread())
+      try prepareLeakChecks(tracer, watch)
+      let started = try TargetCommand(arguments: arguments, exitWatch: watch)
       own = started
       try started.start(with: tracer)
     } else {
+      try prepareLeakChecks(tracer, nil)
       for processID in processIDs { try tracer.attach(processID: processID) }
       announce(processIDs, tracer)
     }
     return try follow(tracer, own)
+  }
+
+  private func prepareLeakChecks(_ tracer: AllocationTracer, _ watch: ExitWatch?) throws {
+    guard command.leakCheck.mode != nil else { return }
+    leakChecks = LeakCheckRun(settings: try command.leakCheckSettings(), tracer: tracer, watch: watch)
+    guard let watch else { return }
+    // A child is held while it is attached to, and so cannot get away.
+    tracer.onNewImage = { process in watch.watch(process.processID) }
   }
 
   /// The processes that the options name, each once.
@@ -112,6 +126,11 @@ final class TraceRunner {
       to: STDERR_FILENO)
   }
 
+  /// Whether the last report has leaks of the kinds that make leaktrace fail.
+  private var hasFailingLeaks = false
+
+  private var exitCode: Int32 { hasFailingLeaks ? 1 : 0 }
+
   // MARK: The loop
 
   private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
@@ -127,6 +146,7 @@ final class TraceRunner {
       }
       pollEvents(tracer, wait: wait)
       tracer.handleEvents()
+      leakChecks?.checkHeld()
       own?.reap()
 
       let signal = cprocess_next_signal(signals)
@@ -138,18 +158,18 @@ final class TraceRunner {
         own?.reap(waits: true)
         tracer.handleEvents()
         try write(tracer, own, isLast: true)
-        return 0
+        return exitCode
       }
       let later = ContinuousClock.now
       if let end, later >= end {
         try write(tracer, own, isLast: true)
-        return 0
+        return exitCode
       }
       if let due = nextReport, later >= due {
         reports += 1
         let isLast = reports == schedule.count
         try write(tracer, own, isLast: isLast)
-        if isLast { return 0 }
+        if isLast { return exitCode }
         // The schedule does not slip by the time a report takes; a report missed altogether is left out.
         var next = due + schedule.interval!
         while next <= ContinuousClock.now { next += schedule.interval! }
@@ -159,7 +179,8 @@ final class TraceRunner {
   }
 
   private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
-    var descriptors = (tracer.pollDescriptors + [signals]).map {
+    let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
+    var descriptors = (tracer.pollDescriptors + exits + [signals]).map {
       pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
     }
     poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
@@ -168,6 +189,7 @@ final class TraceRunner {
   // MARK: Reports
 
   private func write(_ tracer: AllocationTracer, _ own: TargetCommand?, isLast: Bool) throws {
+    leakChecks?.checkRunning()
     var bySize: [Int?: Report] = [:]
     for destination in destinations {
       // Text shows the largest; machine formats carry every site unless told otherwise.
@@ -187,8 +209,14 @@ final class TraceRunner {
     var request = request
     request.limit = limit
     request.includesEnded = own != nil
-    var report = tracer.report(request)
+    var report = tracer.report(request, checks: leakChecks?.latestResults ?? [])
     symbolizer.trim()
+    if let leakChecks {
+      report.notes += leakChecks.notes
+      hasFailingLeaks = report.leakChecks.contains { check in
+        command.leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
+      }
+    }
     let target = tracer.processes.first { $0.isTarget }
     report.target = Report.Target(
       kind: own == nil ? .process : .command, processID: target?.processID,

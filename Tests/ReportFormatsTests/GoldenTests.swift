@@ -24,6 +24,9 @@ import TraceModel
         "process-full-names.txt",
         TextReport.render(SyntheticReports.process, TextOptions(fullNames: true))
       ))
+    var full = TextOptions(showAllocations: true)
+    full.suppressionEntry = { "{\n   entry of \($0.allocator)\n}\n" }
+    cases.append(("leaks-allocations.txt", TextReport.render(SyntheticReports.leaks, full)))
     return cases
   }()
 
@@ -70,10 +73,11 @@ import TraceModel
       schema = json.load(open(sys.argv[1]))
       jsonschema.Draft202012Validator.check_schema(schema)
       lines = open(sys.argv[2], encoding='utf-8').read().split(chr(10))
-      assert len(lines) == 5 and lines[4] == '', len(lines)
-      for line in lines[:4]:
+      assert len(lines) == \(SyntheticReports.all.count + 1) and lines[-1] == '', len(lines)
+      for line in lines[:-1]:
           document = json.loads(line, parse_constant=lambda name: sys.exit(name))
           jsonschema.Draft202012Validator(schema).validate(document)
+      document = json.loads(lines[3])
       assert document['totals']['outstanding_bytes'] == 2**64 - 1
       assert document['notes'][0].startswith(chr(27) + '[2J')
       """

@@ -159,11 +159,33 @@ enum SyntheticReports {
         allocations: [OutstandingAllocation(address: .max, sizeInBytes: .max, age: .nanoseconds(1))]
       )
     ]
+    report.sites[0].holders = [evil: Tally(bytes: 1, count: 1)]
+    report.sites[0].verdicts = [.stillReachable: Tally(bytes: 1, count: 1)]
+    report.sites[0].allocations[0].verdict = BlockVerdict(kind: .stillReachable, holder: evil)
+    report.sites[0].frames[0].linkageName = evil
+    report.sites[0].growth = GrowthEvidence(
+      word: .unclear, slopeInBytesPerSecond: .nan, lowerSlope: -.infinity, upperSlope: .infinity, confidence: 0.95,
+      windows: 3, generationsAlive: 0, survival: nil)
+    report.leakChecks = [LeakCheckSummary(processID: 1, scannedBytes: .max, notes: [evil])]
+    report.explanations = [
+      BlockExplanation(
+        processID: 1, address: .max, block: BlockExplanation.Block(address: 0, sizeInBytes: .max, kind: .unchecked),
+        steps: [
+          BlockExplanation.Step(holder: evil, pointer: .max, targetAddress: 0, targetSizeInBytes: 0, link: .interior)
+        ])
+    ]
+    report.suppressions = [SuppressionUse(pattern: evil, matched: Tally(bytes: .max, count: .max))]
+    report.retention = [
+      RetentionSummary(
+        processID: 1, residentHeapBytes: .max, mappedHeapBytes: .max, outstandingBytes: .max, residentHeapGrowth: .min,
+        outstandingGrowth: .max, finding: evil)
+    ]
     report.notes = [evil]
     return report
   }
 
   static let all: [(name: String, report: Report)] = [
     ("empty", empty), ("process", process), ("sampled-tree", sampledTree), ("hostile", hostile),
+    ("leaks", leaks),
   ]
 }

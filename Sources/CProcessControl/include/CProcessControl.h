@@ -1,13 +1,15 @@
-// Starting a program stopped at its first instruction, and the variadic ptrace requests that Swift cannot import.
+// Starting a program stopped at its first instruction, and descriptors for signals and processes.
 #pragma once
 
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CProcessTracing.h"
+
 #pragma clang assume_nonnull begin
 
-// Starts `path` with the caller as its ptrace tracer; it is stopped at its first instruction when this returns.
-// The program's signal mask and dispositions are the defaults. Returns the process id or −errno of what failed.
+// Starts `path`, seized by the calling thread; it is stopped at its first instruction when this returns, and goes when the
+// caller does. The program's signal mask and dispositions are the defaults. Returns the process id or −errno of what failed.
 pid_t cprocess_spawn_stopped(const char *path, char *_Nullable const *_Nonnull argv,
                              char *_Nullable const *_Nonnull envp);
 
@@ -30,6 +32,8 @@ int cprocess_read_syscall(pid_t process, cprocess_syscall *out);
 // Process-wide descriptors for signals and processes. −errno on failure.
 int cprocess_signal_descriptor(const int *signals, int count);
 int cprocess_open_process(pid_t process);
+// Before Linux 6.9 only for the first thread of a process; others give −EINVAL or −ENOENT.
+int cprocess_open_thread(pid_t thread);
 
 // Reads one pending signal's number from a signal descriptor; 0 when there is none.
 int cprocess_next_signal(int descriptor);

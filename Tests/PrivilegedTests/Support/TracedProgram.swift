@@ -20,7 +20,7 @@ enum Programs {
     let compiler = compiler ?? (source.hasSuffix(".cpp") ? "g++" : "gcc")
     let key = [source, compiler, suffix] + options
     if let path = compiled[key] { return path }
-    let stem = source.prefix { $0 != "." }
+    let stem = source.split(separator: "/").last!.prefix { $0 != "." }
     // The number keeps apart what differs only by its options.
     let path = directory.file("\(stem)-\(compiled.count)\(suffix)")
     try run(

@@ -1,0 +1,127 @@
+import BPFRuntime
+import CProcessControl
+import CTraceABI
+import Glibc
+import TraceModel
+
+/// What a leak check asks the tracer for.
+extension AllocationTracer {
+  /// Calls `body` for every outstanding heap block of a process; meant for while it stands still.
+  package func forEachOutstandingBlock(
+    of process: TracedProcess,
+    _ body: (_ address: UInt64, _ sizeInBytes: UInt64, _ time: UInt64, _ site: UInt32) -> Void
+  ) throws(BPFError) {
+    let generation = process.generation & (1 << UInt32(LT_KEY_GENERATION_BITS) - 1)
+    try tables.forEachBlock { block in
+      guard block.slot == process.slot, block.generation == generation else { return }
+      body(block.address, block.sizeInBytes, block.time, UInt32(block.site))
+    }
+  }
+
+  /// How many blocks of all processes are outstanding, about.
+  package var outstandingBlockCount: Int { tables.liveBlocks }
+
+  /// The process's generation as the programs know it: exec raises it at once.
+  package func currentGeneration(of process: TracedProcess) -> UInt32 {
+    tables.process(slot: process.slot).generation
+  }
+
+  /// Why there can be heap blocks in use that are not among the outstanding ones; empty when there are none.
+  package func heapGaps(of process: TracedProcess) -> [String] {
+    var gaps: [String] = []
+    if process.isForked {
+      gaps.append("forked while traced: heap memory from before counts as roots")
+    } else if !process.hasOnlyTracedBlocks {
+      gaps.append("attached mid-life: unknown heap counts as roots")
+    }
+    if configuration.isSampling { gaps.append("only sampled blocks are known: unknown heap counts as roots") }
+    if configuration.sizes != 0...UInt64.max {
+      gaps.append("blocks of other sizes were left out: unknown heap counts as roots")
+    }
+    if reader.options.objectPath != nil || reader.options.symbolPrefix != nil {
+      gaps.append("only one allocator is traced: unknown heap counts as roots")
+    }
+    let counters = tables.counterValues()
+    let lossy = [
+      LT_COUNTER_BLOCKS_REFUSED, LT_COUNTER_SITES_REFUSED, LT_COUNTER_THREAD_STATE_REFUSED, LT_COUNTER_SCRATCH_BUSY,
+      LT_COUNTER_ABANDONED_CALLS, LT_COUNTER_UNSAFE_CALLS, LT_COUNTER_UNREADABLE_RESULT, LT_COUNTER_EVENTS_LOST,
+      LT_COUNTER_LATE_LOADS,
+    ]
+    if lossy.contains(where: { counters[Int($0.rawValue)] != 0 })
+      || tables.process(slot: process.slot).unmatched_frees != 0
+    {
+      gaps.append("some blocks may not have been recorded: unknown heap counts as roots")
+    }
+    return gaps
+  }
+
+  /// One range that a process has mapped itself and not unmapped.
+  package struct OutstandingMapping {
+    package var range: Range<UInt64>
+    package var time: UInt64
+    package var site: UInt32
+    /// Whether other parts of what the same call mapped have been unmapped, with this one apart from the rest.
+    package var isPart: Bool
+  }
+
+  package func outstandingMappings(of process: TracedProcess) -> [OutstandingMapping] {
+    process.ledger.ranges.map { range in
+      OutstandingMapping(
+        range: range.start..<range.end, time: range.time, site: range.site,
+        isPart: process.ledger.partCount(ofCall: range.call) > 1)
+    }
+  }
+
+  /// What the process's allocators have mapped for themselves.
+  package func allocatorMemory(of process: TracedProcess) -> [Range<UInt64>] { process.ledger.allocatorMemory }
+
+  /// The named frames of a site's stack.
+  package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
+    symbolize(stackTrace(hash: tables.stackHash(ofSite: site)), process)
+  }
+
+  /// A realloc that a thread has begun: its old block is not in the table any more.
+  package struct BegunReallocation {
+    package var threadID: Int32
+    package var oldAddress: UInt64
+    package var oldSizeInBytes: UInt64
+    package var newSizeInBytes: UInt64
+    package var returnSlot: UInt64
+  }
+
+  /// The reallocs that threads of a process are in. Throws when the kernel cannot tell: before Linux 6.9 it does so of
+  /// first threads only.
+  package func begunReallocations(ofThreads threads: [Int32]) throws(BPFError) -> [BegunReallocation] {
+    guard let states = try? programs.object.map("thread_states") else { return [] }
+    var found: [BegunReallocation] = []
+    for thread in threads {
+      let descriptor = cprocess_open_thread(thread)
+      if descriptor < 0 {
+        if descriptor == -ESRCH { continue }
+        throw BPFError(operation: "open thread \(thread)", code: -descriptor)
+      }
+      defer { close(descriptor) }
+      guard let state = states.value(lt_thread_state.self, for: descriptor), state.stack_pointer != 0,
+        state.has_old_block != 0
+      else { continue }
+      found.append(
+        BegunReallocation(
+          threadID: thread, oldAddress: state.pointer,
+          oldSizeInBytes: state.old_block.size_and_site >> UInt64(LT_SITE_BITS), newSizeInBytes: state.size,
+          returnSlot: state.stack_pointer))
+    }
+    return found
+  }
+
+  /// What the threads held in their registers that ended with a process: stack pointer, thread base, all values.
+  package func dyingThreads(
+    of process: TracedProcess
+  ) -> [(threadID: Int32, stackPointer: UInt64, threadBase: UInt64, values: [UInt64])] {
+    process.dyingThreads.map { thread, words in
+      (
+        thread, words[Int(LT_DYING_SP.rawValue)], words[Int(LT_DYING_FS_BASE.rawValue)],
+        words.enumerated().filter { $0.element != 0 && $0.offset != Int(LT_DYING_FS_BASE.rawValue) }.map(\.element)
+      )
+    }
+  }
+}

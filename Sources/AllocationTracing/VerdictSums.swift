@@ -1,0 +1,37 @@
+import TraceModel
+
+/// What a leak check says of the blocks of one site, weighted while sampling.
+struct VerdictSums {
+  private struct Sum {
+    var bytes = 0.0
+    var count = 0.0
+    var tally: Tally { Tally(bytes: UInt64(bytes.rounded()), count: UInt64(count.rounded())) }
+  }
+
+  private var kinds: [VerdictKind: Sum] = [:]
+  private var holderSums: [String: Sum] = [:]
+  private(set) var keeps = Tally()
+
+  mutating func add(_ verdict: BlockVerdict, bytes: Double, count: Double) {
+    kinds[verdict.kind, default: Sum()].bytes += bytes
+    kinds[verdict.kind, default: Sum()].count += count
+    keeps += verdict.keeps
+    if let holder = verdict.holder {
+      holderSums[holder, default: Sum()].bytes += bytes
+      holderSums[holder, default: Sum()].count += count
+    }
+  }
+
+  /// All of a site's outstanding blocks by kind; what came since the blocks were looked at is unchecked.
+  func tallies(outstanding: Tally) -> [VerdictKind: Tally] {
+    var tallies = kinds.mapValues(\.tally)
+    let known = tallies.values.reduce(into: Tally()) { $0 += $1 }
+    let rest = Tally(
+      bytes: outstanding.bytes - min(outstanding.bytes, known.bytes),
+      count: outstanding.count - min(outstanding.count, known.count))
+    if rest.count > 0 || rest.bytes > 0 { tallies[.unchecked, default: Tally()] += rest }
+    return tallies.filter { $0.value.count > 0 || $0.value.bytes > 0 }
+  }
+
+  var holders: [String: Tally] { holderSums.mapValues(\.tally) }
+}

@@ -1,0 +1,86 @@
+import TraceModel
+
+/// What a check found out about every block of a process.
+package final class LeakCheckResult {
+  package let processID: Int32
+  package let generation: UInt32
+  package internal(set) var summary: LeakCheckSummary
+  /// CLOCK_MONOTONIC nanoseconds: what was allocated later has not been checked.
+  package let time: UInt64
+  /// One for each search, all of which must agree that a block is lost.
+  let searches: [Search]
+
+  /// One search of the process's memory.
+  struct Search {
+    var reachability: Reachability
+    /// Traced mappings that are no blocks, by their start.
+    var liveMappings: [UInt64: BlockVerdict]
+    /// Some thread's registers could not be read: nothing is definitely lost.
+    var missesRegisters: Bool
+  }
+
+  /// The process has ended since, and its end was not checked: what was reachable may have become lost.
+  package var isPast = false
+
+  /// Blocks that were written to between searches, by address: they are in use, whatever the searches say.
+  let changedBlocks: Set<UInt64>
+  /// Blocks allocated later than this cannot be called lost: CLOCK_MONOTONIC nanoseconds.
+  let youngestLost: UInt64
+
+  init(
+    processID: Int32, generation: UInt32, summary: LeakCheckSummary, time: UInt64, searches: [Search],
+    changedBlocks: Set<UInt64> = [], youngestLost: UInt64 = .max
+  ) {
+    self.processID = processID
+    self.generation = generation
+    self.summary = summary
+    self.time = time
+    self.searches = searches
+    self.changedBlocks = changedBlocks
+    self.youngestLost = youngestLost
+  }
+
+  /// The verdict of a heap block; `unchecked` when the check does not know it.
+  package func verdict(of block: LeakBlock) -> BlockVerdict {
+    guard block.time <= time else { return BlockVerdict(kind: .unchecked) }
+    var best: BlockVerdict?
+    for search in searches {
+      guard var verdict = search.reachability.verdict(of: block) else { return BlockVerdict(kind: .unchecked) }
+      if search.missesRegisters, verdict.kind == .definitelyLost || verdict.kind == .indirectlyLost {
+        verdict.kind = .possiblyLost
+      }
+      if best == nil || Self.liveliness(verdict.kind) > Self.liveliness(best!.kind) { best = verdict }
+    }
+    guard let best else { return BlockVerdict(kind: .unchecked) }
+    let isLost = best.kind != .stillReachable
+    if isLost, block.time > youngestLost || changedBlocks.contains(block.address) {
+      return BlockVerdict(kind: .unchecked)
+    }
+    return isPast && !isLost ? BlockVerdict(kind: .unchecked) : best
+  }
+
+  /// The verdict of a range that the process has mapped itself.
+  package func verdict(ofMapping block: LeakBlock) -> BlockVerdict {
+    for search in searches {
+      if let live = search.liveMappings[block.address] { return live }
+    }
+    return verdict(of: block)
+  }
+
+  /// The more, the less is it lost.
+  private static func liveliness(_ kind: VerdictKind) -> Int {
+    switch kind {
+    case .definitelyLost: 0
+    case .indirectlyLost: 1
+    case .possiblyLost: 2
+    case .unchecked: 3
+    case .stillReachable: 4
+    }
+  }
+
+  /// The block at an address and how it is reached; nil when no block is there.
+  package func explain(address: UInt64) -> (block: LeakBlock, verdict: BlockVerdict, steps: [ExplanationStep]?)? {
+    guard let last = searches.last?.reachability, let index = last.index(ofBlockAt: address) else { return nil }
+    return (last.block(index).block, last[index], last.explain(address: address))
+  }
+}

@@ -1,0 +1,37 @@
+import ProcessControl
+
+/// A process as a leak check sees it: what is known of it beside what lies in its memory.
+package protocol LeakCheckSubject: AnyObject {
+  var processID: Int32 { get }
+  /// Tells programs apart that the process runs one after the other.
+  var generation: UInt32 { get }
+  /// Takes in what the process has done until now; called while threads of it may wait for us, too.
+  func handleEvents()
+  /// Adds every outstanding heap block.
+  func collectBlocks(into add: (LeakBlock, _ tag: UInt32) -> Void) throws
+  /// What else is known of its memory. `threads` are stopped.
+  func heapKnowledge(threads: [StoppedThread]) -> HeapKnowledge
+}
+
+/// Why a check could not be made.
+package struct LeakCheckFailure: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
+}
+
+/// How leak checks are made.
+package struct LeakCheckSettings: Sendable {
+  package var scan = ScanOptions()
+  /// How long a process may be stopped; zero: never.
+  package var maximumPause = Duration.milliseconds(250)
+  /// A process that is not stopped is searched this many times.
+  package var searches = 3
+  /// Time between these.
+  package var searchInterval = Duration.milliseconds(50)
+  /// Blocks younger than this are not called lost by searches of a process that runs.
+  package var minimumAge = Duration.seconds(1)
+  /// For tests: a pause lasts this long at least.
+  package var stretchedPause = Duration.zero
+
+  package init() {}
+}

@@ -1,0 +1,163 @@
+import Glibc
+import ProcessControl
+import ProcessImage
+import TraceModel
+
+/// Checks processes for leaks.
+package final class LeakChecker {
+  package let settings: LeakCheckSettings
+  /// Traces the processes whose exit is waited for; others are traced for as long as they are stopped.
+  private let watch: ExitWatch?
+
+  package init(settings: LeakCheckSettings, watch: ExitWatch? = nil) {
+    self.settings = settings
+    self.watch = watch
+  }
+
+  /// Searches a running process: stopped, if that is allowed and possible.
+  package func check(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
+    guard settings.maximumPause > .zero else { return try checkRunning(subject, note: nil) }
+    do {
+      return try checkStopped(subject)
+    } catch let failure as ProcessPause.Failure {
+      switch failure {
+      case .gone: throw LeakCheckFailure("process \(subject.processID) has ended")
+      case .traced(let tracer):
+        return try checkRunning(
+          subject, note: "not stopped: process \(tracer) traces it already; searched while it ran instead")
+      case .refused(let code):
+        return try checkRunning(
+          subject, note: "not stopped: \(errorMessage(code)); searched while it ran instead")
+      }
+    }
+  }
+
+  // MARK: Stopped
+
+  /// Part of the time that is not spent on reading, because resuming takes some, too.
+  private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 20) }
+
+  private func checkStopped(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
+    let start = ContinuousClock.now
+    let layout = try makeLayout(of: subject)
+    subject.handleEvents()
+    let generation = subject.generation
+    var method = LeakCheckSummary.Method.paused
+    var (job, paused) = try withPause(of: subject) { pause -> (SearchJob, Duration) in
+      let job = try SearchJob(
+        subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
+      job.read(until: pause.start + settings.maximumPause - reserve)
+      if settings.stretchedPause > .zero { usleep(UInt32(settings.stretchedPause / .microseconds(1))) }
+      pause.resume()
+      return (job, pause.duration)
+    }
+    var searches: [LeakCheckResult.Search] = []
+    var changed: Set<UInt64> = []
+    var youngestLost = UInt64.max
+    if !job.isComplete {
+      // What the time did not suffice for, while it runs; what is lost then must still be so in another search.
+      method = .mixed
+      job.read(until: nil)
+      youngestLost = job.time &- UInt64(max(0, settings.minimumAge / .nanoseconds(1)))
+      searches.append(job.finish())
+      let fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner)
+      job = try searchRunning(subject, layout, generation: generation)
+      changed = fingerprints.changed()
+    }
+    searches.append(job.finish())
+    var summary = LeakCheckSummary(processID: subject.processID, paused: paused, method: method)
+    summary.took = .now - start
+    summary.scannedBytes = job.scannedBytes
+    summary.notes = job.notes
+    return LeakCheckResult(
+      processID: subject.processID, generation: generation, summary: summary, time: job.time, searches: searches,
+      changedBlocks: changed, youngestLost: youngestLost)
+  }
+
+  private func withPause<Value>(
+    of subject: some LeakCheckSubject, _ body: (ProcessPause) throws -> Value
+  ) throws -> Value {
+    // What is stuck in the kernel does not come out for as long as we wait: the search needs the time.
+    let patience = min(.milliseconds(100), settings.maximumPause / 4)
+    let processID = subject.processID
+    if let watch, watch.isWatched(processID) {
+      return try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents, body)
+    }
+    let thread = TracerThread()
+    defer { thread.end() }
+    return try thread.perform {
+      let pause = try ProcessPause(processID: processID, patience: patience, whileWaiting: subject.handleEvents)
+      defer { pause.resume() }
+      return try body(pause)
+    }
+  }
+
+  // MARK: At its exit
+
+  /// Searches a process that is held at its exit. `threads`: those that ended with it, and those held.
+  package func checkAtExit(_ subject: some LeakCheckSubject, threads: [StoppedThread]) throws -> LeakCheckResult {
+    let start = ContinuousClock.now
+    let layout = try makeLayout(of: subject)
+    subject.handleEvents()
+    let job = try SearchJob(
+      subject, threads: threads, layout: layout, settings: settings, generation: subject.generation)
+    job.read(until: nil)
+    var summary = LeakCheckSummary(processID: subject.processID, method: .atExit)
+    let search = job.finish()
+    summary.took = .now - start
+    summary.paused = summary.took
+    summary.scannedBytes = job.scannedBytes
+    summary.notes = job.notes
+    return LeakCheckResult(
+      processID: subject.processID, generation: subject.generation, summary: summary, time: job.time,
+      searches: [search])
+  }
+
+  // MARK: Running
+
+  private func checkRunning(_ subject: some LeakCheckSubject, note: String?) throws -> LeakCheckResult {
+    let start = ContinuousClock.now
+    subject.handleEvents()
+    let generation = subject.generation
+    var searches: [LeakCheckResult.Search] = []
+    var changed: Set<UInt64> = []
+    var fingerprints: Fingerprints?
+    var scannedBytes: UInt64 = 0
+    var firstTime: UInt64 = 0
+    var notes: [String] = []
+    for number in 0..<max(2, settings.searches) {
+      if number > 0 { usleep(UInt32(max(0, settings.searchInterval / .microseconds(1)))) }
+      subject.handleEvents()
+      let layout = try makeLayout(of: subject)
+      let job = try searchRunning(subject, layout, generation: generation)
+      if number == 0 { firstTime = job.time }
+      scannedBytes = job.scannedBytes
+      notes = job.notes
+      searches.append(job.finish())
+      if let fingerprints { changed.formUnion(fingerprints.changed()) }
+      if number == 0 { fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner) }
+    }
+    var summary = LeakCheckSummary(processID: subject.processID, method: .running)
+    summary.took = .now - start
+    summary.scannedBytes = scannedBytes
+    summary.notes = (note.map { [$0] } ?? []) + notes
+    return LeakCheckResult(
+      processID: subject.processID, generation: generation, summary: summary, time: firstTime, searches: searches,
+      changedBlocks: changed, youngestLost: firstTime &- UInt64(max(0, settings.minimumAge / .nanoseconds(1))))
+  }
+
+  private func searchRunning(
+    _ subject: some LeakCheckSubject, _ layout: ProcessLayout, generation: UInt32
+  ) throws -> SearchJob {
+    let job = try SearchJob(
+      subject, threads: [], layout: layout, settings: settings, generation: generation, isRunning: true)
+    job.read(until: nil)
+    return job
+  }
+
+  private func makeLayout(of subject: some LeakCheckSubject) throws -> ProcessLayout {
+    do { return try ProcessLayout(processID: subject.processID) } catch {
+      throw LeakCheckFailure("process \(subject.processID) cannot be checked for leaks: \(error)")
+    }
+  }
+}

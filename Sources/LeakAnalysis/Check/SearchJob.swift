@@ -1,0 +1,98 @@
+import Glibc
+import ProcessControl
+import ProcessImage
+import TraceModel
+
+/// One search of a process's memory, from its blocks and roots to their kinds.
+final class SearchJob {
+  private let scan: PointerScan
+  private let roots: RootCollector.Roots
+  private let mappings: [Mapping]
+  private let memory: ResidentMemory
+  private let values: [RootValue]
+  private let isRunning: Bool
+  private var outcome: ReadOutcome?
+  /// CLOCK_MONOTONIC nanoseconds of the list of blocks.
+  let time: UInt64
+  private(set) var notes: [String]
+
+  var isComplete: Bool { outcome?.isComplete == true }
+  var scannedBytes: UInt64 { outcome?.scannedBytes ?? 0 }
+
+  /// Lists the blocks and roots of a process whose threads stand still, or which `isRunning`.
+  init(
+    _ subject: some LeakCheckSubject, threads: [StoppedThread], layout: ProcessLayout, settings: LeakCheckSettings,
+    generation: UInt32, isRunning: Bool = false
+  ) throws {
+    let processID = subject.processID
+    // Where it has mapped what until now.
+    subject.handleEvents()
+    guard subject.generation == generation else {
+      throw LeakCheckFailure("process \(processID) started another program while it was checked")
+    }
+    let heap = subject.heapKnowledge(threads: threads)
+    do throws(ProcessError) {
+      mappings = try ProcessMaps.read(processID: layout.memoryOwner)
+      memory = try ResidentMemory(processID: layout.memoryOwner, mappings: mappings)
+      var collector = RootCollector(
+        mappings: mappings, threads: threads, threadNames: layout.threadNames,
+        modules: layout.modules(in: mappings), heap: heap, memory: try RemoteMemory(processID: layout.memoryOwner),
+        isRunning: isRunning)
+      roots = collector.collect()
+    } catch {
+      throw LeakCheckFailure("process \(processID) cannot be searched: \(error)")
+    }
+    self.isRunning = isRunning
+
+    var options = settings.scan
+    // What else there is in the heap is left over from blocks that were freed. While it runs, it may be blocks that are
+    // not yet recorded.
+    if heap.isComplete, !isRunning { options.roots.remove(.unknownHeap) }
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    var blocks = BlockCollector()
+    var values = roots.values + layout.kernelPointers.read()
+    let stacks = roots.stackPointers
+    let liveMappings = roots.liveMappings
+    try subject.collectBlocks { block, tag in
+      blocks.append(block, tag: tag)
+      // A stack that lies in a block is used from its stack pointer on, but who knows what else is in the block.
+      for stack in stacks where stack.address &- block.address < block.sizeInBytes {
+        values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
+      }
+    }
+    let candidates = heap.mappings.filter { liveMappings[$0.range.lowerBound] == nil }
+    for mapping in candidates { blocks.append(mapping.block, tag: mapping.tag) }
+    scan = PointerScan(blocks: blocks, options: options)
+    for mapping in candidates { scan.countAnyPointer(into: mapping.block) }
+    self.values = values
+    notes = roots.notes + heap.gaps
+    if heap.isComplete, isRunning { notes.append("not stopped: unknown heap counts as roots") }
+    if roots.missesRegisters, !isRunning {
+      notes.append("some threads did not stop: what may be in their registers is possibly lost at most")
+    }
+  }
+
+  /// Searches until the deadline, or from where the last call stopped.
+  func read(until deadline: ContinuousClock.Instant?) {
+    outcome = scan.read(
+      roots: roots.roots, values: outcome == nil ? values : [], mappings: mappings, memory: memory,
+      deadline: deadline)
+  }
+
+  func finish() -> LeakCheckResult.Search {
+    if let outcome, outcome.unreadableBytes > 0 {
+      notes.append("\(outcome.unreadableBytes) bytes of its memory could not be read")
+    }
+    return LeakCheckResult.Search(
+      reachability: scan.classify(), liveMappings: roots.liveMappings,
+      missesRegisters: roots.missesRegisters && !isRunning)
+  }
+}
+
+extension TracedMapping {
+  var block: LeakBlock {
+    LeakBlock(address: range.lowerBound, sizeInBytes: UInt64(range.count), time: time)
+  }
+}

@@ -1,0 +1,296 @@
+import ProcessControl
+import ProcessImage
+import TraceModel
+
+/// Finds out what a stopped process can reach without following pointers: registers, stacks, thread-local and global
+/// variables, other memory that nobody knows as a block, and what the kernel holds for it.
+///
+/// The scan gives memory to the first root it lies in, so what is known best comes first.
+struct RootCollector {
+  let mappings: [Mapping]
+  let threads: [StoppedThread]
+  let threadNames: [Int32: String]
+  let modules: [ModuleImage]
+  let heap: HeapKnowledge
+  let memory: RemoteMemory
+  /// Nothing stands still: what is known of threads may be true no longer.
+  let isRunning: Bool
+
+  /// What was found.
+  struct Roots {
+    var roots: [Root] = []
+    var values: [RootValue] = []
+    /// Traced mappings that are no blocks, by their start, and what is said of them instead.
+    var liveMappings: [UInt64: BlockVerdict] = [:]
+    /// Stack pointers inside of memory from an allocator: the block that one lies in is a stack.
+    var stackPointers: [(address: UInt64, name: String)] = []
+    var notes: [String] = []
+    /// Whether registers of some thread could not be read.
+    var missesRegisters = false
+  }
+
+  private var found = Roots()
+  /// Stacks below their stack pointers, caches of stacks, and an allocator's notes: no roots.
+  private var dead: [Range<UInt64>] = []
+  private var arenas: [Range<UInt64>] = []
+
+  init(
+    mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
+    heap: HeapKnowledge, memory: RemoteMemory, isRunning: Bool = false
+  ) {
+    self.mappings = mappings
+    self.threads = threads
+    self.threadNames = threadNames
+    self.modules = modules
+    self.heap = heap
+    self.memory = memory
+    self.isRunning = isRunning
+  }
+
+  mutating func collect() -> Roots {
+    findHeaps()
+    for reallocation in heap.reallocations { addReallocation(reallocation) }
+    addHeaps()
+    for thread in threads where !isRunning { addThread(thread) }
+    addTracedMappings()
+    addModules()
+    addOthers()
+    return found
+  }
+
+  // MARK: Heaps
+
+  private mutating func findHeaps() {
+    for mapping in mappings { arenas += GlibcHeap.arenas(in: mapping, memory: memory) }
+    for module in modules {
+      let name = module.path.split(separator: "/").last ?? ""
+      // In a static program the C library's data is the program's.
+      guard name.hasPrefix("libc.so") || name.hasPrefix("libc-2") || modules.count == 1 else { continue }
+      for data in module.data {
+        if let notes = GlibcHeap.mainArena(in: data, memory: memory) { dead.append(notes) }
+      }
+    }
+  }
+
+  private mutating func addHeaps() {
+    for arena in arenas { add(arena, .unknownHeap, "heap of a thread arena") }
+    for range in heap.allocatorMemory { add(range, .unknownHeap, "memory of an allocator") }
+  }
+
+  private func isHeap(_ address: UInt64) -> Bool {
+    if mapping(at: address)?.path == "[heap]" { return true }
+    return (arenas + heap.allocatorMemory).contains { $0.contains(address) }
+  }
+
+  /// What both blocks of a realloc under way hold is reachable. Where the new one is, its thread knows: some register or
+  /// some word of its stack points to it.
+  private mutating func addReallocation(_ call: PendingReallocation) {
+    let size = min(call.oldSizeInBytes, call.newSizeInBytes)
+    guard size > 0 else { return }
+    let name = "block that thread \(call.threadID) is reallocating"
+    add(call.oldAddress..<(call.oldAddress &+ size), .registers, name)
+    guard let thread = threads.first(where: { $0.threadID == call.threadID }), let registers = thread.registers,
+      registers.stackPointer < call.returnSlot, call.returnSlot - registers.stackPointer <= 1 << 16
+    else { return }
+    let frames = memory.words(
+      at: registers.stackPointer, count: Int((call.returnSlot - registers.stackPointer) / 8))
+    for word in Set(registers.values + frames) where word % 16 == 0 && word != call.oldAddress {
+      guard let mapping = mapping(at: word), mapping.inode == 0, mapping.permissions.contains(.write) else { continue }
+      add(word..<min(word &+ size, mapping.end), .registers, name)
+    }
+  }
+
+  // MARK: Threads
+
+  private var threadLocalBytes: UInt64 { modules.reduce(4096) { $0 + $1.threadLocalBytes } & ~7 }
+
+  /// Below it leaf functions keep data without moving the stack pointer.
+  private static let redZone: UInt64 = 128
+  /// More than the C libraries' thread control blocks take.
+  private static let controlBlockBytes: UInt64 = 4096
+
+  private mutating func addThread(_ thread: StoppedThread) {
+    let name = threadNames[thread.threadID].map { "thread \(thread.threadID) (\($0))" } ?? "thread \(thread.threadID)"
+    guard let registers = thread.registers else {
+      found.missesRegisters = true
+      if let pointer = thread.stackPointer { addStack(pointer, threadBase: nil, name) }
+      return
+    }
+    for value in Set(registers.values) where value >= 4096 {
+      found.values.append(RootValue(value: value, kind: .registers, name: name))
+    }
+    addStack(registers.stackPointer, threadBase: registers.threadBase, name)
+    guard registers.threadBase != 0 else { return }
+    addThreadLocals(registers, name)
+  }
+
+  private mutating func addStack(_ pointer: UInt64, threadBase: UInt64?, _ name: String) {
+    if isHeap(pointer) {
+      found.stackPointers.append((pointer, name))
+      return
+    }
+    guard let area = area(at: pointer) else { return }
+    let live = max(area.range.lowerBound, (pointer &- Self.redZone) & ~7)
+    if area.isMainStack {
+      dead.append(area.range.lowerBound..<live)
+      add(live..<area.range.upperBound, .stack, name)
+    } else if let threadBase, area.range.contains(threadBase), threadBase > pointer {
+      // The C library's own stack for the thread: nothing lives below the stack pointer.
+      let locals = max(live, threadBase - min(threadBase, threadLocalBytes))
+      add(live..<locals, .stack, name)
+      add(locals..<area.range.upperBound, .threadLocal, name)
+      if area.isExact || !holdsOtherThread(area.range, than: pointer) { dead.append(area.range.lowerBound..<live) }
+    } else {
+      // A stack that the program made, perhaps one of many in the same memory.
+      add(area.range, .stack, name)
+    }
+    markLive(area)
+  }
+
+  private mutating func addThreadLocals(_ registers: StoppedThread.Registers, _ name: String) {
+    let base = registers.threadBase
+    if let table = memory.value(at: base &+ 8, as: UInt64.self) { addThreadLocalTable(table, name) }
+    guard let area = area(at: base), !area.range.contains(registers.stackPointer) else { return }
+    let start = max(area.range.lowerBound, base - min(base, threadLocalBytes))
+    add(start..<min(area.range.upperBound, base &+ Self.controlBlockBytes), .threadLocal, name)
+    // The first thread's are in memory of the loader's; another's are on its stack, and it runs on another one now.
+    if !isHeap(base), area.isExact { add(area.range, .stack, name) }
+    markLive(area)
+  }
+
+  /// glibc: the second word of a thread's control block points to the second entry of the table of blocks that its dynamic
+  /// thread-local variables lie in.
+  private mutating func addThreadLocalTable(_ pointer: UInt64, _ name: String) {
+    guard pointer > 4096 else { return }
+    found.values.append(RootValue(value: pointer - 16, kind: .threadLocal, name: name))
+  }
+
+  private func holdsOtherThread(_ range: Range<UInt64>, than pointer: UInt64) -> Bool {
+    threads.contains { thread in
+      guard let other = thread.stackPointer, other != pointer else { return false }
+      return range.contains(other) || thread.registers.map { range.contains($0.threadBase) } == true
+    }
+  }
+
+  /// What the memory at an address was mapped as.
+  private struct Area {
+    var range: Range<UInt64>
+    /// Known from the call that mapped it; otherwise neighbours may belong to it by accident.
+    var isExact: Bool
+    var isMainStack: Bool
+  }
+
+  private func area(at address: UInt64) -> Area? {
+    if let traced = heap.mappings.first(where: { $0.range.contains(address) }), !isHeap(address) {
+      // The lowest part may be inaccessible, to guard the rest.
+      let start = mapping(at: address).map { max($0.start, traced.range.lowerBound) } ?? traced.range.lowerBound
+      return Area(range: start..<traced.range.upperBound, isExact: true, isMainStack: false)
+    }
+    guard let mapping = mapping(at: address) else { return nil }
+    return Area(range: mapping.start..<mapping.end, isExact: false, isMainStack: mapping.path == "[stack]")
+  }
+
+  /// A traced mapping that a thread runs on is no block that could be lost.
+  private mutating func markLive(_ area: Area) {
+    guard area.isExact else { return }
+    for traced in heap.mappings where traced.range.overlaps(area.range) {
+      found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
+    }
+  }
+
+  // MARK: Mappings
+
+  private mutating func addTracedMappings() {
+    for traced in heap.mappings where found.liveMappings[traced.range.lowerBound] == nil {
+      switch traced.origin {
+      case .threadStack where isRunning:
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
+        add(traced.range, .stack, "stack of a thread")
+      case .threadStack:
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
+        addUnusedStack(traced.range)
+      case .interpreter(let name):
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: name)
+        add(traced.range, .interpreterHeap(name), name)
+      case .program:
+        // The first thread's variables may lie in what a static program's start-up code took from the break.
+        let mayHoldVariables = isRunning && mapping(at: traced.range.lowerBound)?.path == "[heap]"
+        guard traced.isPart || mayHoldVariables else { continue }
+        found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
+        add(traced.range, .anonymous, "part of a mapping")
+      }
+    }
+  }
+
+  /// A stack on which no thread runs, not yet or no more. What the C library knows of the thread lies at its upper end: the
+  /// argument that it is to be started with, or the result that it was ended with.
+  private mutating func addUnusedStack(_ range: Range<UInt64>) {
+    let name = "stack without a thread"
+    let size = min((threadLocalBytes + Self.controlBlockBytes + 4095) & ~4095, range.upperBound - range.lowerBound)
+    let control = range.upperBound - size
+    dead.append(range.lowerBound..<control)
+    add(control..<range.upperBound, .threadLocal, name)
+    let words = memory.words(at: control, count: Int(size / 8))
+    // The control block's first and third words are its address.
+    for index in stride(from: 0, to: words.count - 2, by: 2) {
+      let address = control + UInt64(index) * 8
+      guard words[index] == address, words[index + 2] == address else { continue }
+      addThreadLocalTable(words[index + 1], name)
+      return
+    }
+  }
+
+  private mutating func addModules() {
+    let dead = AddressRanges(dead)
+    for module in modules {
+      for data in module.data {
+        for part in dead.subtracted(from: data) { add(part, .globals, module.path) }
+      }
+    }
+  }
+
+  private mutating func addOthers() {
+    let dead = AddressRanges(dead)
+    for mapping in mappings {
+      guard let (kind, name) = kind(of: mapping) else { continue }
+      for part in dead.subtracted(from: mapping.start..<mapping.end) { add(part, kind, name) }
+    }
+  }
+
+  /// nil for what cannot hold a pointer to a block.
+  private func kind(of mapping: Mapping) -> (RootKind, String)? {
+    guard mapping.permissions.contains(.read) else { return nil }
+    switch mapping.path {
+    case "[heap]": return (.unknownHeap, mapping.path)
+    case "[stack]": return (.stack, mapping.path)
+    case "[vdso]", "[vsyscall]", "[uprobes]": return nil
+    default: break
+    }
+    if mapping.path.hasPrefix("[vvar") { return nil }
+    if mapping.inode == 0, !mapping.permissions.contains(.shared) {
+      return (.anonymous, mapping.path.isEmpty ? "anonymous memory" : mapping.path)
+    }
+    // What a file holds was written by another process, unless this one has written to it.
+    guard mapping.permissions.contains(.write), !isDevice(mapping.path) else { return nil }
+    return (.anonymous, mapping.path)
+  }
+
+  /// Reading the memory of a device may do something to the device.
+  private func isDevice(_ path: String) -> Bool {
+    path.hasPrefix("/dev/") && !["/dev/shm/", "/dev/zero", "/dev/hugepages"].contains { path.hasPrefix($0) }
+  }
+
+  private func mapping(at address: UInt64) -> Mapping? {
+    var low = 0
+    var high = mappings.count
+    while low < high {
+      let middle = (low + high) / 2
+      if mappings[middle].end > address { high = middle } else { low = middle + 1 }
+    }
+    return low < mappings.count && mappings[low].contains(address) ? mappings[low] : nil
+  }
+
+  private mutating func add(_ range: Range<UInt64>, _ kind: RootKind, _ name: String) {
+    if !range.isEmpty { found.roots.append(Root(range: range, kind: kind, name: name)) }
+  }
+}

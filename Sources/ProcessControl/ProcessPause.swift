@@ -1,0 +1,157 @@
+import CProcessControl
+import Glibc
+import ProcessImage
+
+/// A process all of whose threads are stopped by ptrace.
+///
+/// Nothing of it shows to the process: no signal is sent, a process that was stopped by job control stays so, signals that
+/// arrive are delivered afterwards, and interrupted system calls go on. Should leaktrace die, the kernel lets every thread
+/// run. To be made, resumed and released in one thread, a `TracerThread`.
+package final class ProcessPause {
+  package let processID: Int32
+  package private(set) var threads: [StoppedThread] = []
+  /// From the first thread's stop to the last one's resumption; until now while it lasts.
+  package var duration: Duration { (end ?? .now) - start }
+  /// When the first thread was asked to stop.
+  package let start: ContinuousClock.Instant
+  private var end: ContinuousClock.Instant?
+
+  /// What is to be done with a thread of ours to let it go.
+  private struct Held {
+    /// Traced before the pause, and to be traced on.
+    var isKept: Bool
+    var stop: cprocess_stop?
+  }
+  private var held: [Int32: Held] = [:]
+  /// News of kept threads that a pause has no answer to, such as their exit: for whoever traces them. Their threads are
+  /// left as they are.
+  package private(set) var unhandledStops: [cprocess_stop] = []
+
+  package enum Failure: Error, Equatable {
+    case gone
+    /// Another tracer, such as a debugger, has it; its process id where known.
+    case traced(by: Int32)
+    case refused(code: Int32)
+  }
+
+  /// Stops every thread.
+  ///
+  /// - Parameters:
+  ///   - kept: threads that the calling thread has seized already and that are to stay so.
+  ///   - patience: how long to wait for threads to stop; what is stuck in the kernel is left as it is then.
+  ///   - whileWaiting: called now and then while threads are waited for: some may wait for us.
+  package init(
+    processID: Int32, keeping kept: Set<Int32> = [], patience: Duration, whileWaiting: () -> Void = {}
+  ) throws(Failure) {
+    self.processID = processID
+    start = .now
+    for thread in kept { held[thread] = Held(isKept: true) }
+    do throws(Failure) {
+      try stopAll(kept: kept, until: start + patience, whileWaiting: whileWaiting)
+    } catch {
+      resume()
+      throw error
+    }
+    threads = held.sorted { $0.key < $1.key }.compactMap { threadID, thread in
+      guard thread.stop != nil else {
+        return StoppedThread(
+          threadID: threadID, registers: nil,
+          stackPointer: StoppedThread.stackPointer(ofSystemCall: threadID, of: processID))
+      }
+      let registers = StoppedThread.Registers(ofStopped: threadID)
+      return StoppedThread(threadID: threadID, registers: registers, stackPointer: registers?.stackPointer)
+    }
+  }
+
+  deinit { resume() }
+
+  private func stopAll(
+    kept: Set<Int32>, until deadline: ContinuousClock.Instant, whileWaiting: () -> Void
+  ) throws(Failure) {
+    var known: Set<Int32> = []
+    // Until a look at a process whose threads all stand still finds no new one.
+    while true {
+      let found = ProcessInfo.threads(of: processID).filter { known.insert($0).inserted }
+      if found.isEmpty { break }
+      for thread in found { try stop(thread, isKept: kept.contains(thread)) }
+      waitForStops(of: found, until: deadline, whileWaiting)
+    }
+    if held.isEmpty { throw .gone }
+  }
+
+  private func stop(_ thread: Int32, isKept: Bool) throws(Failure) {
+    if !isKept {
+      let code = cprocess_seize(thread, 0)
+      if code == -ESRCH { return }
+      if code != 0 {
+        // A thread that has ended, the first one perhaps long ago, cannot be traced.
+        guard let info = try? ProcessInfo(processID: thread), !info.hasEnded else { return }
+        if let tracer = tracer(of: thread), tracer != 0 { throw .traced(by: tracer) }
+        throw .refused(code: -code)
+      }
+    }
+    held[thread] = Held(isKept: isKept)
+    if cprocess_interrupt(thread) != 0, !isKept { held[thread] = nil }
+  }
+
+  private func waitForStops(of found: [Int32], until deadline: ContinuousClock.Instant, _ whileWaiting: () -> Void) {
+    var waiting = found.filter { held[$0] != nil }
+    var rounds = 0
+    while true {
+      waiting.removeAll { hasStopped($0) }
+      let now = ContinuousClock.now
+      if waiting.isEmpty || now > deadline { return }
+      rounds += 1
+      // Most stop within microseconds. Those that do not may be held by a program of ours until we answer.
+      usleep(rounds < 20 ? 20 : 500)
+      if rounds >= 20 { whileWaiting() }
+    }
+  }
+
+  private func hasStopped(_ thread: Int32) -> Bool {
+    var stop = cprocess_stop()
+    let code = cprocess_next_stop(thread, false, &stop)
+    if code == 0, stop.kind == CPROCESS_NO_NEWS { return false }
+    if code != 0 || stop.kind == CPROCESS_ENDED {
+      if code == 0, held[thread]?.isKept == true { unhandledStops.append(stop) }
+      held[thread] = nil
+    } else {
+      held[thread]?.stop = stop
+    }
+    return true
+  }
+
+  /// Lets every thread go on. Threads that could not be stopped are let go when the tracer thread ends.
+  package func resume() {
+    guard end == nil else { return }
+    for (thread, how) in held {
+      guard let stop = how.stop else { continue }
+      if how.isKept, stop.kind == CPROCESS_EXITING {
+        unhandledStops.append(stop)
+        continue
+      }
+      SystemCallRestart.undo(thread, of: processID)
+      let signal = stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0
+      if !how.isKept {
+        _ = cprocess_detach(thread, signal)
+      } else if stop.kind == CPROCESS_JOB_STOPPED {
+        _ = cprocess_stay_stopped(thread)
+      } else {
+        _ = cprocess_resume(thread, signal)
+      }
+    }
+    held = [:]
+    end = .now
+  }
+
+  // MARK: What /proc knows
+
+  private func tracer(of thread: Int32) -> Int32? {
+    guard let status = try? readFile("/proc/\(thread)/status") else { return nil }
+    for line in status.split(separator: UInt8(ascii: "\n")) {
+      let text = String(decoding: line, as: UTF8.self)
+      if text.hasPrefix("TracerPid:") { return Int32(text.dropFirst(10).filter(\.isNumber)) }
+    }
+    return nil
+  }
+}

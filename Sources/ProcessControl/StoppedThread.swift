@@ -1,0 +1,62 @@
+import CProcessControl
+import ProcessImage
+
+/// One thread of a stopped process.
+package struct StoppedThread: Sendable {
+  package var threadID: Int32
+  /// nil when it could not be stopped: then it is inside the kernel and does not run code of the program, but what its
+  /// registers hold is not known.
+  package var registers: Registers?
+  /// Where its stack ends; known for most threads that could not be stopped, too.
+  package var stackPointer: UInt64?
+
+  package struct Registers: Sendable {
+    package var stackPointer: UInt64
+    package var instructionPointer: UInt64
+    /// Address of the thread's control block on x86-64.
+    package var threadBase: UInt64
+    /// General and vector registers, as far as they are not 0.
+    package var values: [UInt64]
+
+    package init(stackPointer: UInt64, instructionPointer: UInt64, threadBase: UInt64, values: [UInt64]) {
+      self.stackPointer = stackPointer
+      self.instructionPointer = instructionPointer
+      self.threadBase = threadBase
+      self.values = values
+    }
+  }
+
+  package init(threadID: Int32, registers: Registers?, stackPointer: UInt64?) {
+    self.threadID = threadID
+    self.registers = registers
+    self.stackPointer = stackPointer
+  }
+}
+
+extension StoppedThread {
+  /// Where the stack of a thread ends that is inside a system call; the kernel prints it last but one.
+  static func stackPointer(ofSystemCall threadID: Int32, of processID: Int32) -> UInt64? {
+    guard let bytes = try? readFile("/proc/\(processID)/task/\(threadID)/syscall") else { return nil }
+    let fields = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+    guard fields.count >= 3 else { return nil }
+    return UInt64(fields[fields.count - 2].dropFirst(2), radix: 16)
+  }
+}
+
+extension StoppedThread.Registers {
+  /// Those of a thread that the calling thread has stopped; nil when it is gone.
+  init?(ofStopped threadID: Int32) {
+    var raw = cprocess_registers()
+    guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }
+    stackPointer = raw.stack_pointer
+    instructionPointer = raw.instruction_pointer
+    threadBase = raw.fs_base
+    values = withUnsafeBytes(of: raw.general) { bytes in
+      bytes.bindMemory(to: UInt64.self).filter { $0 != 0 }
+    }
+    if raw.gs_base != 0 { values.append(raw.gs_base) }
+    values += [UInt64](unsafeUninitializedCapacity: 2048) { buffer, count in
+      count = max(0, cprocess_read_vector_registers(threadID, buffer.baseAddress!, buffer.count))
+    }
+  }
+}

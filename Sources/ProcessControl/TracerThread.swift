@@ -1,0 +1,108 @@
+import CProcessControl
+import Glibc
+import Synchronization
+
+/// A thread of ours that makes all ptrace calls of a job.
+///
+/// To the kernel a tracer is a thread, and whatever it still traces when it ends is let go: also threads that could not be
+/// let go while it ran because they never came to a stop.
+package final class TracerThread: @unchecked Sendable {
+  /// Something to do for the thread, and somebody who waits until it is done.
+  private final class Job: @unchecked Sendable {
+    private var body: (() -> Void)?
+    private var finished = sem_t()
+
+    init(_ body: @escaping () -> Void) {
+      self.body = body
+      sem_init(&finished, 0, 0)
+    }
+
+    deinit { sem_destroy(&finished) }
+
+    func run() {
+      body?()
+      // Whoever waits must find the closure gone.
+      body = nil
+      sem_post(&finished)
+    }
+
+    func wait() { while sem_wait(&finished) != 0 {} }
+  }
+
+  private struct State {
+    var jobs: [Job] = []
+    var isEnding = false
+  }
+
+  private let state = Mutex(State())
+  /// An event descriptor: there are jobs.
+  private let wakeUp: Int32
+  /// A signal descriptor: something has happened to a child or a tracee.
+  private let childSignals: Int32
+  private var thread = pthread_t()
+  /// Called in the thread when something may have happened to a child or a tracee. To be set by a job.
+  package var onNews: (() -> Void)?
+
+  /// Starts the thread. SIGCHLD is blocked in the calling thread, and so in those it makes, from here on: or the signal
+  /// would be taken away from the descriptor that the thread waits at.
+  package init() {
+    wakeUp = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+    childSignals = cprocess_signal_descriptor([SIGCHLD], 1)
+    let own = Unmanaged.passUnretained(self).toOpaque()
+    let code = pthread_create(&thread, nil, tracerThreadMain, own)
+    precondition(code == 0, "no thread can be made")
+  }
+
+  deinit { end() }
+
+  /// Ends the thread; what it traces is let go.
+  package func end() {
+    let isFirst = state.withLock { state in
+      defer { state.isEnding = true }
+      return !state.isEnding
+    }
+    guard isFirst else { return }
+    eventfd_write(wakeUp, 1)
+    pthread_join(thread, nil)
+    close(wakeUp)
+    close(childSignals)
+  }
+
+  /// Runs a closure in the thread and waits for it. In the thread itself it is simply called.
+  package func perform<Value>(_ body: () throws -> Value) throws -> Value {
+    if pthread_equal(pthread_self(), thread) != 0 { return try body() }
+    var result: Result<Value, any Error>?
+    withoutActuallyEscaping(body) { body in
+      withUnsafeMutablePointer(to: &result) { result in
+        let job = Job { result.pointee = Result { try body() } }
+        state.withLock { $0.jobs.append(job) }
+        eventfd_write(wakeUp, 1)
+        job.wait()
+      }
+    }
+    return try result!.get()
+  }
+
+  fileprivate func main() {
+    while true {
+      var descriptors = [wakeUp, childSignals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      poll(&descriptors, 2, -1)
+      var count: eventfd_t = 0
+      eventfd_read(wakeUp, &count)
+      var hasNews = false
+      while cprocess_next_signal(childSignals) != 0 { hasNews = true }
+      let (jobs, isEnding) = state.withLock { state in
+        defer { state.jobs = [] }
+        return (state.jobs, state.isEnding)
+      }
+      if hasNews { onNews?() }
+      for job in jobs { job.run() }
+      if isEnding { return }
+    }
+  }
+}
+
+private func tracerThreadMain(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  if let argument { Unmanaged<TracerThread>.fromOpaque(argument).takeUnretainedValue().main() }
+  return nil
+}

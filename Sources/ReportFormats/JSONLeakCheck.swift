@@ -1,0 +1,131 @@
+import TraceModel
+
+/// The members of the JSON report that leak checks and growth fill.
+enum JSONLeakCheck {
+  static func write(_ report: Report, to writer: inout JSONWriter) {
+    writer.key("leak_checks")
+    writer.array(report.leakChecks) { write($1, to: &$0) }
+    writer.key("left_out")
+    writer.object {
+      $0.member("sites", report.leftOutSites)
+      $0.member("bytes", report.leftOut.bytes)
+      $0.member("count", report.leftOut.count)
+    }
+    writer.key("suppressions")
+    writer.array(report.suppressions) { writer, use in
+      writer.object {
+        $0.member("pattern", use.pattern)
+        $0.member("bytes", use.matched.bytes)
+        $0.member("count", use.matched.count)
+      }
+    }
+    writer.key("explanations")
+    writer.array(report.explanations) { write($1, to: &$0) }
+    writer.key("retention")
+    writer.array(report.retention) { writer, summary in
+      writer.object {
+        $0.member("pid", summary.processID)
+        $0.member("resident_heap_bytes", summary.residentHeapBytes)
+        $0.member("mapped_heap_bytes", summary.mappedHeapBytes)
+        $0.member("outstanding_bytes", summary.outstandingBytes)
+        $0.member("resident_heap_growth", summary.residentHeapGrowth)
+        $0.member("outstanding_growth", summary.outstandingGrowth)
+        $0.member("finding", summary.finding)
+      }
+    }
+  }
+
+  private static func write(_ check: LeakCheckSummary, to writer: inout JSONWriter) {
+    writer.object { writer in
+      writer.member("pid", check.processID)
+      writer.member("method", check.method.rawValue)
+      writer.member("paused_seconds", check.paused)
+      writer.member("took_seconds", check.took)
+      writer.member("searched_bytes", check.scannedBytes)
+      for kind in VerdictKind.allCases { writer.member(kind.rawValue, check.kinds[kind] ?? Tally()) }
+      writer.member("suppressed", check.suppressed)
+      writer.key("notes")
+      writer.array(check.notes) { $0.string($1) }
+    }
+  }
+
+  private static func write(_ explanation: BlockExplanation, to writer: inout JSONWriter) {
+    writer.object { writer in
+      writer.member("pid", explanation.processID)
+      writer.member("address", hexadecimal(explanation.address))
+      writer.key("block")
+      if let block = explanation.block {
+        writer.object {
+          $0.member("address", hexadecimal(block.address))
+          $0.member("size", block.sizeInBytes)
+          $0.member("verdict", block.kind.rawValue)
+        }
+      } else {
+        writer.null()
+      }
+      writer.key("steps")
+      writer.array(explanation.steps) { writer, step in
+        writer.object {
+          $0.member("holder", step.holder)
+          $0.member("pointer", hexadecimal(step.pointer))
+          $0.member("link", step.link.rawValue)
+          $0.member("target_address", hexadecimal(step.targetAddress))
+          $0.member("target_size", step.targetSizeInBytes)
+        }
+      }
+    }
+  }
+
+  static func write(_ site: AllocationSite, to writer: inout JSONWriter) {
+    writer.member("keeps", site.keeps)
+    writer.key("holders")
+    writer.array(site.holders.sorted { $0.key < $1.key }) { writer, entry in
+      writer.object {
+        $0.member("holder", entry.key)
+        $0.member("bytes", entry.value.bytes)
+        $0.member("count", entry.value.count)
+      }
+    }
+    writer.key("growth")
+    guard let growth = site.growth else {
+      writer.null()
+      return
+    }
+    writer.object {
+      $0.member("word", growth.word.rawValue)
+      $0.member("slope_bytes_per_second", growth.slopeInBytesPerSecond)
+      $0.member("lower_bytes_per_second", growth.lowerSlope)
+      $0.member("upper_bytes_per_second", growth.upperSlope)
+      $0.member("confidence", growth.confidence)
+      $0.member("windows", growth.windows)
+      $0.member("generations_alive", growth.generationsAlive)
+      $0.member("survival", growth.survival)
+    }
+  }
+
+  static func write(_ allocation: OutstandingAllocation, to writer: inout JSONWriter) {
+    writer.member("keeps", allocation.verdict?.keeps ?? Tally())
+    writer.member("holder", allocation.verdict?.holder)
+    writer.member("first_bytes", allocation.firstBytes.isEmpty ? nil : digits(allocation.firstBytes))
+  }
+
+  /// Two hexadecimal digits for each byte.
+  private static func digits(_ bytes: [UInt8]) -> String {
+    var text = ""
+    for byte in bytes {
+      if byte < 16 { text += "0" }
+      text += String(byte, radix: 16)
+    }
+    return text
+  }
+}
+
+extension JSONWriter {
+  mutating func member(_ name: String, _ tally: Tally) {
+    key(name)
+    object {
+      $0.member("bytes", tally.bytes)
+      $0.member("count", tally.count)
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import TraceModel
+
+/// What leak checks say of processes.
+extension TextRenderer {
+  /// In the words and columns of memcheck, which scripts look for.
+  mutating func leakSummaries() {
+    for check in report.leakChecks {
+      output.line(report.leakChecks.count > 1 ? "LEAK SUMMARY (process \(check.processID)):" : "LEAK SUMMARY:")
+      for kind in VerdictKind.allCases {
+        let tally = check.kinds[kind] ?? Tally()
+        if kind == .unchecked, tally.count == 0 { continue }
+        summaryLine(words(for: kind), tally)
+      }
+      summaryLine("suppressed", check.suppressed)
+      output.line("  " + method(of: check))
+      for note in check.notes { output.line("  " + escapedForTerminal(note)) }
+      output.line()
+    }
+    guard !report.suppressions.isEmpty else { return }
+    output.line("Suppressions used:")
+    for use in report.suppressions {
+      output.line(
+        "  \(blocks(use.matched.count)), \(exactBytes(use.matched.bytes)): \(escapedForTerminal(use.pattern))")
+    }
+    output.line()
+  }
+
+  private mutating func summaryLine(_ name: String, _ tally: Tally) {
+    output.line(
+      "   " + String(repeating: " ", count: 15 - name.count)
+        + "\(name): \(grouped(tally.bytes)) bytes in \(grouped(tally.count)) blocks")
+  }
+
+  /// With a comma between each three digits.
+  private func grouped(_ value: UInt64) -> String {
+    var text = ""
+    for (index, digit) in String(value).reversed().enumerated() {
+      if index > 0, index % 3 == 0 { text.append(",") }
+      text.append(digit)
+    }
+    return String(text.reversed())
+  }
+
+  private func method(of check: LeakCheckSummary) -> String {
+    let searched = "searched \(humanBytes(check.scannedBytes) ?? "\(check.scannedBytes) bytes")"
+    let stopped = "stopped for \(milliseconds(check.paused)) ms"
+    let took = "\(milliseconds(check.took)) ms in all"
+    return switch check.method {
+    case .paused: "\(stopped), \(searched), \(took)"
+    case .running: "\(searched) while it ran, \(took)"
+    case .mixed: "\(stopped), \(searched), in part while it ran, \(took)"
+    case .atExit: "\(searched) at its exit, \(took)"
+    }
+  }
+
+  // MARK: Explanations
+
+  mutating func explanations() {
+    for explanation in report.explanations {
+      guard let block = explanation.block else {
+        output.line("\(hexadecimal(explanation.address)): no outstanding block is there")
+        continue
+      }
+      var line = "\(hexadecimal(explanation.address)): "
+      if block.address != explanation.address {
+        line += "\(explanation.address &- block.address) bytes inside of "
+      }
+      line += "a block of \(exactBytes(block.sizeInBytes))"
+      if block.address != explanation.address { line += " at \(hexadecimal(block.address))" }
+      output.line(line + ", " + words(for: block.kind))
+      if explanation.steps.isEmpty { output.line("\tnothing points to it") }
+      for step in explanation.steps {
+        output.line("\t\(escapedForTerminal(step.holder)) holds \(hexadecimal(step.pointer)), \(description(of: step))")
+      }
+    }
+    if !report.explanations.isEmpty { output.line() }
+  }
+
+  private func description(of step: BlockExplanation.Step) -> String {
+    let target = "a block of \(exactBytes(step.targetSizeInBytes))"
+    let offset = step.pointer &- step.targetAddress
+    return switch step.link {
+    case .start: target
+    case .heuristic: "\(offset) bytes inside of \(target), which counts as its start"
+    case .interior: "\(offset) bytes inside of \(target)"
+    case .carved: "\(target), which it was carved from"
+    }
+  }
+
+  // MARK: Retention
+
+  /// What allocators hold beside what is outstanding.
+  mutating func retention() {
+    for summary in report.retention {
+      output.line(
+        "Heap of process \(summary.processID): \(size(summary.residentHeapBytes)) resident of "
+          + "\(size(summary.mappedHeapBytes)) mapped, \(size(summary.outstandingBytes)) outstanding; since the trace "
+          + "began resident \(change(summary.residentHeapGrowth)), outstanding \(change(summary.outstandingGrowth))")
+      if let finding = summary.finding { output.line("  " + escapedForTerminal(finding)) }
+    }
+    if !report.retention.isEmpty { output.line() }
+  }
+
+  private func size(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) bytes" }
+  private func change(_ bytes: Int64) -> String { (bytes < 0 ? "-" : "+") + size(bytes.magnitude) }
+
+  // MARK: Suppressions
+
+  /// Ready to be put into a file.
+  mutating func suppressionEntries() {
+    guard let entry = options.suppressionEntry, !report.sites.isEmpty else { return }
+    output.line()
+    let shown = options.top.map { max(0, $0) } ?? report.sites.count
+    var written: Set<String> = []
+    for site in report.sites.prefix(shown) {
+      let text = entry(site)
+      guard written.insert(text).inserted else { continue }
+      for line in text.split(separator: "\n") { output.line(escapedForTerminal(String(line))) }
+    }
+  }
+}

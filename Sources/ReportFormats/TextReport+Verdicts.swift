@@ -1,0 +1,96 @@
+import TraceModel
+
+/// What leak checks and growth say of a site and of its blocks.
+extension TextRenderer {
+  func words(for verdict: VerdictKind) -> String {
+    switch verdict {
+    case .definitelyLost: "definitely lost"
+    case .indirectlyLost: "indirectly lost"
+    case .possiblyLost: "possibly lost"
+    case .stillReachable: "still reachable"
+    case .unchecked: "unchecked"
+    }
+  }
+
+  private func amount(_ tally: Tally) -> String { "\(exactBytes(tally.bytes)) in \(blocks(tally.count))" }
+
+  mutating func verdict(of site: AllocationSite) {
+    let isChecked = report.leakChecks.contains { $0.processID == site.processID }
+    var parts: [String] = []
+    for kind in VerdictKind.allCases where kind != .unchecked || isChecked {
+      guard let tally = site.verdicts[kind], tally.count > 0 else { continue }
+      var part = "\(words(for: kind)) \(amount(tally))"
+      if kind == .stillReachable, !site.holders.isEmpty {
+        let holders = site.holders.sorted { $0.key < $1.key }
+        let texts = holders.map { "\(amount($0.value)) only from \(escapedForTerminal($0.key))" }
+        part += " (" + texts.joined(separator: ", ") + ")"
+      }
+      parts.append(part)
+    }
+    if site.keeps.count > 0 { parts.append("keeping \(amount(site.keeps))") }
+    if !parts.isEmpty { output.line("\t\tverdict: " + parts.joined(separator: "; ")) }
+  }
+
+  mutating func growth(of site: AllocationSite) {
+    guard let growth = site.growth else { return }
+    // Where nothing can be said, that is of interest only to those who look for leaks.
+    if growth.word == .unclear, report.leakChecks.isEmpty, !options.showProbes { return }
+    let rate = GrowthRate(slope: growth.slopeInBytesPerSecond)
+    var line = "\t\tgrowth: \(growth.word.rawValue), \(rate.text(growth.slopeInBytesPerSecond))"
+    if growth.lowerSlope.isFinite, growth.upperSlope.isFinite {
+      let confidence = wholeNumber(growth.confidence * 100)
+      line += " (\(confidence) %: \(rate.text(growth.lowerSlope)) to \(rate.text(growth.upperSlope)))"
+    } else {
+      line += " (no bound)"
+    }
+    line += "; survivors of \(growth.generationsAlive) of \(growth.windows) windows"
+    if let survival = growth.survival { line += "; \(wholeNumber(survival * 100)) % survive" }
+    output.line(line)
+  }
+
+  // MARK: Single blocks
+
+  mutating func write(_ allocation: OutstandingAllocation) {
+    var line =
+      "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
+      + " age = \(milliseconds(allocation.age)) ms"
+    if let verdict = allocation.verdict, verdict.kind != .unchecked {
+      line += " " + words(for: verdict.kind)
+      if verdict.keeps.count > 0 { line += ", keeping \(amount(verdict.keeps))" }
+      if let holder = verdict.holder { line += ", only from " + escapedForTerminal(holder) }
+    }
+    output.line(line)
+    for start in stride(from: 0, to: allocation.firstBytes.count, by: 16) {
+      output.line("\t\t" + Self.dumpLine(allocation.firstBytes, from: start))
+    }
+  }
+
+  /// `0010  68 65 6c 6c 6f …  |hello|`
+  static func dumpLine(_ bytes: [UInt8], from start: Int) -> String {
+    let part = bytes[start..<min(start + 16, bytes.count)]
+    func digits(_ value: Int, _ count: Int) -> String {
+      let text = String(value, radix: 16)
+      return String(repeating: "0", count: max(0, count - text.count)) + text
+    }
+    var line = digits(start, 4) + " "
+    for byte in part { line += " " + digits(Int(byte), 2) }
+    line += String(repeating: "   ", count: 16 - part.count) + "  |"
+    for byte in part { line.unicodeScalars.append((0x20...0x7e).contains(byte) ? Unicode.Scalar(byte) : ".") }
+    return line + "|"
+  }
+}
+
+/// Bytes per second or per hour, whichever gives a number that can be read.
+struct GrowthRate {
+  private let isPerHour: Bool
+
+  init(slope: Double) { isPerHour = abs(slope) < 100 }
+
+  func text(_ bytesPerSecond: Double) -> String {
+    guard bytesPerSecond.isFinite else { return "?" }
+    let value = bytesPerSecond * (isPerHour ? 3600 : 1)
+    let magnitude = UInt64(min(abs(value).rounded(), 1e18))
+    let sign = value < 0 && magnitude > 0 ? "-" : ""
+    return sign + (humanBytes(magnitude) ?? "\(magnitude) bytes") + (isPerHour ? "/h" : "/s")
+  }
+}

@@ -1,0 +1,136 @@
+import Glibc
+import TestTools
+import Testing
+
+extension Privileged {
+  /// Leak checks of running programs: Tests/Programs/leaks/live.c.
+  @Suite struct LeakAttachTests {
+    /// Memory from before the attach is no block, and what it refers to is reachable.
+    @Test func memoryFromBeforeTheAttach() throws {
+      let (_, report) = try stepped("attached")
+      let found = report.records.byFunction("after_", "before_")
+      #expect(
+        found == [
+          "after_lost": LeakKinds(definite: (192, 4)),
+          "after_kept": LeakKinds(reachable: (96, 2)),
+          "after_in_old": LeakKinds(reachable: (144, 3)),
+          "after_grown": LeakKinds(reachable: (10_048, 2)),
+        ])
+      #expect(report.notes.contains { $0.contains("attached mid-life: unknown heap counts as roots") })
+    }
+
+    /// From exec nothing is unknown.
+    @Test func nothingIsUnknownFromExec() throws {
+      let report = try LeakTrace.leakReport(of: [Self.build(), "attached"])
+      let found = report.records.byFunction("after_", "before_")
+      #expect(
+        found == [
+          "before_attach": LeakKinds(reachable: (4048, 2)),
+          "after_lost": LeakKinds(definite: (192, 4)),
+          "after_kept": LeakKinds(reachable: (96, 2)),
+          "after_in_old": LeakKinds(reachable: (144, 3)),
+          "after_grown": LeakKinds(reachable: (10_048, 2)),
+        ])
+      #expect(!report.notes.contains { $0.contains("mid-life") })
+    }
+
+    /// Each check says what is true at its time.
+    @Test func pointerIsDroppedBetweenChecks() throws {
+      let program = try TracedProgram([Self.build(), "drop"])
+      let attachment = try LeakAttachment(to: program)
+      try program.step()
+      var found = try attachment.freshReport().records.byFunction("dropped_later")
+      #expect(found == ["dropped_later": LeakKinds(reachable: (96, 2))])
+      try program.step()
+      found = try attachment.freshReport().records.byFunction("dropped_later")
+      #expect(found == ["dropped_later": LeakKinds(definite: (48, 1), indirect: (48, 1))])
+      _ = try attachment.interrupt()
+      #expect(program.isRunning)
+    }
+
+    /// Threads that hold a block in a register only, and later no more.
+    @Test func registersOfRunningThreads() throws {
+      let program = try TracedProgram([Self.build(), "registers"])
+      let attachment = try LeakAttachment(to: program)
+      try program.step()
+      var found = try attachment.freshReport().records.byFunction("spin_")
+      #expect(found["spin_general"] == LeakKinds(reachable: (48, 1)))
+      #expect(found["spin_vector"] == LeakKinds(reachable: (48, 1)))
+      try program.step()
+      found = try attachment.freshReport().records.byFunction("spin_")
+      #expect(found["spin_general"] == LeakKinds(definite: (48, 1)))
+      #expect(found["spin_vector"] == LeakKinds(definite: (48, 1)))
+      _ = try attachment.interrupt()
+    }
+
+    /// One block in 5 ms is lost and one kept: no report confuses them, and none has fewer than the one before.
+    @Test func leakThatGoesOn() throws {
+      let program = try TracedProgram([Self.build(), "ongoing"])
+      let attachment = try LeakAttachment(to: program)
+      program.send("go")
+      var before: UInt64 = 0
+      for _ in 0..<8 {
+        let found = try attachment.nextReport().records.byFunction("ongoing_")
+        let lost = found["ongoing_lost", default: LeakKinds()]
+        let kept = found["ongoing_kept", default: LeakKinds()]
+        // The last one of each may still be in a register of the program.
+        #expect(lost.lost.count >= before)
+        #expect(lost.all.count - lost[.definite].count <= 1)
+        #expect(kept[.reachable] == kept.all)
+        before = lost.lost.count
+      }
+      #expect(before > 0)
+      try program.wait()
+      let found = try attachment.interrupt().records.byFunction("ongoing_")
+      #expect(found["ongoing_lost"] == LeakKinds(definite: (9600, 200)))
+      #expect(found["ongoing_kept"] == LeakKinds(reachable: (9600, 200)))
+    }
+
+    /// A server with four busy threads is checked 100 times: none of what it works with is ever called lost.
+    @Test func serverUnderLoad() throws {
+      let program = try TracedProgram([Self.build(), "server"])
+      let attachment = try LeakAttachment(to: program, interval: "50ms")
+      try program.step()
+      var wrong: [String: LeakKinds] = [:]
+      var lastLost: UInt64 = 0
+      for _ in 0..<100 {
+        let report = try attachment.nextReport()
+        let found = report.records.byFunction("serve_")
+        for (function, kinds) in found where function != "serve_lost" && kinds.lost != Blocks(0, 0) {
+          wrong[function] = kinds
+        }
+        let lost = found["serve_lost", default: LeakKinds()].lost.count
+        #expect(lost >= lastLost)
+        lastLost = lost
+        #expect(report.losses == [:])
+      }
+      #expect(wrong == [:])
+      #expect(lastLost > 0)
+      program.send("go")
+      let words = program.readLine().split(separator: " ")
+      try #require(words.count == 2 && words[0] == "lost")
+      let truth = try #require(UInt64(words[1]))
+      try program.wait()
+      let found = try attachment.interrupt().records.byFunction("serve_")
+      #expect(found["serve_lost"] == LeakKinds(definite: (80 * truth, truth)))
+      // A thread that has ended had its last request in a variable of its own: at most four are lost with what they own.
+      let others = found.filter { $0.key != "serve_lost" }.values.reduce(into: LeakKinds()) { $0 += $1 }
+      #expect(others[.definite].count <= 4)
+      #expect(others[.indirect].count <= 8)
+      #expect(others[.possible] == Blocks(0, 0))
+    }
+
+    /// A program that does one step under the eyes of leaktrace, and the last report.
+    private func stepped(_ name: String) throws -> (TracedProgram, LeakReport) {
+      let program = try TracedProgram([Self.build(), name])
+      let attachment = try LeakAttachment(to: program)
+      try program.step()
+      let report = try attachment.interrupt()
+      #expect(report.losses == [:])
+      #expect(report.unchecked == 0)
+      return (program, report)
+    }
+
+    private static func build() throws -> String { try Programs.compile("leaks/live.c", ["-fno-builtin"]) }
+  }
+}
