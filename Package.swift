@@ -102,7 +102,7 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI"], swiftSettings: strict),
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
     .testTarget(

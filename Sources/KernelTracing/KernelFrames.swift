@@ -68,6 +68,8 @@ enum KernelFrames {
       reason: "memory of BPF maps that fill themselves in the background",
       names: ["bpf_mem_refill"]),
     Kind(
+      reason: "bookkeeping of vmalloc, which is given back later", classes: [.slab], names: ["alloc_vmap_area"]),
+    Kind(
       reason: "pages of slab caches, counted there", classes: [.pages],
       names: ["allocate_slab", "new_slab", "___slab_alloc", "alloc_slab_page"]),
     Kind(
