@@ -59,8 +59,8 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "KernelTracing",
-      dependencies: ["TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI",
-        "CTraceObjects",
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: strict),
     .target(
@@ -112,7 +112,8 @@ let package = Package(
     .testTarget(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
-    .testTarget(name: "KernelTracingTests", dependencies: ["KernelTracing"], swiftSettings: strict),
+    .testTarget(
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"], swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests",
       dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],

@@ -68,6 +68,8 @@ enum KernelFrames {
       reason: "memory of BPF maps that fill themselves in the background",
       names: ["bpf_mem_refill"]),
     Kind(
+      reason: "bookkeeping of vmalloc, which is given back later", classes: [.slab], names: ["alloc_vmap_area"]),
+    Kind(
       reason: "pages of slab caches, counted there", classes: [.pages],
       names: ["allocate_slab", "new_slab", "___slab_alloc", "alloc_slab_page"]),
     Kind(
@@ -78,13 +80,17 @@ enum KernelFrames {
       prefixes: ["pcpu_populate", "pcpu_create_chunk", "pcpu_alloc_pages", "pcpu_alloc_chunk"]),
     Kind(
       reason: "page tables of processes", classes: [.pages],
-      prefixes: ["__pte_alloc", "__pmd_alloc", "__pud_alloc", "__p4d_alloc", "pte_alloc_one", "pmd_alloc_one", "pgd_alloc"]),
+      prefixes: [
+        "__pte_alloc", "__pmd_alloc", "__pud_alloc", "__p4d_alloc", "pte_alloc_one", "pmd_alloc_one", "pgd_alloc",
+      ]),
     Kind(
       reason: "page cache", classes: [.pages],
       prefixes: ["page_cache_", "__filemap_get_folio", "filemap_alloc_folio", "__page_cache_alloc"]),
     Kind(
       reason: "memory of processes", classes: [.pages],
-      prefixes: ["do_anonymous_page", "alloc_anon_folio", "do_cow_fault", "wp_page_copy", "vma_alloc_folio", "vma_alloc_"]),
+      prefixes: [
+        "do_anonymous_page", "alloc_anon_folio", "do_cow_fault", "wp_page_copy", "vma_alloc_folio", "vma_alloc_",
+      ]),
     Kind(
       reason: "address ranges without memory of their own (ioremap, vmap)", classes: [.vmalloc],
       prefixes: ["__ioremap", "ioremap", "vm_map_ram", "new_vmap_block"], names: ["vmap", "vmap_pfn"]),

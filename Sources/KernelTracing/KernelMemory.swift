@@ -1,5 +1,6 @@
 import Glibc
 import ProcessImage
+import TraceModel
 
 /// Where the kernel says its memory is, at one moment: `/proc/meminfo`, slabinfo and vmallocinfo together.
 package struct KernelMemory: Sendable {
@@ -57,7 +58,9 @@ package struct KernelMemory: Sendable {
     vmallocinfo.split(separator: "\n").compactMap { line in
       // START-END SIZE CALLER+OFFSET/LENGTH [pages=N] [phys=…] KIND; ranges that are freed already are "unpurged".
       let fields = line.split(separator: " ", omittingEmptySubsequences: true)
-      guard fields.count >= 2, let size = UInt64(fields[1]), !fields.dropFirst(2).contains("unpurged") else { return nil }
+      guard fields.count >= 2, let size = UInt64(fields[1]), !fields.dropFirst(2).contains("unpurged") else {
+        return nil
+      }
       let pages = fields.first { $0.hasPrefix("pages=") }.flatMap { UInt64($0.dropFirst(6)) } ?? 0
       let (bytes, overflow) = pages.multipliedReportingOverflow(by: 4096)
       var range = VmallocRange(
@@ -152,6 +155,25 @@ package struct KernelMemory: Sendable {
     let known = shares.reduce(0) { $0 &+ $1.bytes }
     shares.append(Share(kind: .unaccounted, bytes: total - min(total, known)))
     return shares
+  }
+
+  /// Where memory is, the largest caches and users of vmalloc included, in the words of reports; nil without meminfo.
+  package func summary(limit: Int) -> KernelMemorySummary? {
+    guard let shares = shares() else { return nil }
+    var summary = KernelMemorySummary(
+      shares: shares.map {
+        KernelMemorySummary.Share(name: $0.kind.rawValue, bytes: $0.bytes, isKernel: $0.kind.isKernel)
+      })
+    let caches = slab.caches.sorted { ($0.sizeInBytes, $1.name) > ($1.sizeInBytes, $0.name) }
+    summary.slabUse = caches.prefix(limit).map { cache in
+      KernelMemorySummary.Use(
+        name: cache.name, aliases: slab.aliases(of: cache.name).filter { $0 != cache.name }, bytes: cache.sizeInBytes,
+        count: cache.activeObjects, isReclaimable: slab.isReclaimable(cache.name))
+    }
+    summary.vmallocUse = vmallocCallers.filter { $0.memoryBytes > 0 }.prefix(limit).map {
+      KernelMemorySummary.Use(name: $0.function, bytes: $0.memoryBytes, count: $0.count)
+    }
+    return summary
   }
 
   /// Who maps the stacks of threads, by kernel version.

@@ -192,7 +192,9 @@ extension KernelTracer {
       guard let own = part.survivors else { return nil }
       survivors.add(own)
     }
-    guard var series = history.series(sites: parts.map { ($0.index, $0.site.key | 1) }, clock: clock) else { return nil }
+    guard var series = history.series(sites: parts.map { ($0.index, $0.site.key | 1) }, clock: clock) else {
+      return nil
+    }
     if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
     return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
   }

@@ -33,7 +33,9 @@ extension KernelTracer {
       let frame = Frame(
         address: 0, function: caller.function, functionOffset: caller.offset, module: "[kernel]")
       return site(.vmalloc, "vmalloc", grown, frames: [frame])
-    }.sorted { ($0.outstanding.bytes, $0.frames[0].function ?? "") > ($1.outstanding.bytes, $1.frames[0].function ?? "") }
+    }.sorted {
+      ($0.outstanding.bytes, $0.frames[0].function ?? "") > ($1.outstanding.bytes, $1.frames[0].function ?? "")
+    }
   }
 
   /// A site for every cache with more active objects than at the beginning.

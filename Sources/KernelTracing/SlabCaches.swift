@@ -12,8 +12,14 @@ package struct SlabCache: Hashable, Sendable {
   package var pagesPerSlab: UInt64
 
   /// Bytes of all its slabs.
-  package var sizeInBytes: UInt64 { slabs * pagesPerSlab * 4096 }
-  package var activeBytes: UInt64 { activeObjects * objectSizeInBytes }
+  package var sizeInBytes: UInt64 { Self.product(Self.product(slabs, pagesPerSlab), 4096) }
+  package var activeBytes: UInt64 { Self.product(activeObjects, objectSizeInBytes) }
+
+  /// Saturating.
+  private static func product(_ left: UInt64, _ right: UInt64) -> UInt64 {
+    let (result, overflow) = left.multipliedReportingOverflow(by: right)
+    return overflow ? .max : result
+  }
 
   package init(
     name: String, activeObjects: UInt64, objects: UInt64, objectSizeInBytes: UInt64, slabs: UInt64,

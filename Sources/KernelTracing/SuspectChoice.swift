@@ -92,7 +92,9 @@ struct LevelHistory {
   /// Rose in most of the last few looks, and by at least a page in all.
   var isGrowing: Bool {
     let recent = levels.suffix(4)
-    guard recent.count >= 2, let first = recent.first, let last = recent.last, last >= first + 4096 else { return false }
+    guard recent.count >= 2, let first = recent.first, let last = recent.last, last >= first + 4096 else {
+      return false
+    }
     let rises = zip(recent, recent.dropFirst()).count { $0 < $1 }
     return rises * 3 >= (recent.count - 1) * 2
   }

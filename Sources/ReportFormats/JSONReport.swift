@@ -52,11 +52,11 @@ package enum JSONReport {
         return writer.bytes
       }
       writer.array(report.sites) { write($1, frames, to: &$0) }
-      JSONLeakCheck.write(report, to: &writer)
       if let memory = report.kernelMemory {
-        writer.key("kernel_memory")
+        writer.key("kernel")
         write(memory, to: &writer)
       }
+      JSONLeakCheck.write(report, to: &writer)
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
     }
@@ -130,11 +130,11 @@ package enum JSONReport {
           writer.member(kind.rawValue, tally)
         }
       }
-      JSONLeakCheck.write(site, to: &writer)
       if let kernel = site.kernel {
         writer.key("kernel")
         write(kernel, to: &writer)
       }
+      JSONLeakCheck.write(site, to: &writer)
       writer.key("frames")
       writer.array(site.shownFrames) { $0.raw(frames[$1]) }
       writer.key("allocations")

@@ -4,43 +4,100 @@ extension TextRenderer {
   /// What the kernel says of its own memory, beside what was traced.
   mutating func kernelMemory() {
     guard let memory = report.kernelMemory else { return }
-    let kernel = memory.shares.filter { $0.isKernel && ($0.bytes > 0 || $0.change != nil) }
-    if !kernel.isEmpty {
-      output.line("Memory of the kernel by its own count:")
-      for share in kernel { output.line("  " + TextReport.line(for: share)) }
-      output.line()
-    }
-    if !memory.caches.isEmpty {
-      output.line("Slab caches that changed most:")
-      output.line("  " + padded("CACHE", 28) + leftPadded("ACTIVE OBJECTS", 16) + leftPadded("TRACED BLOCKS", 16) + leftPadded("TRACED BYTES", 16))
-      for cache in memory.caches {
-        let change = cache.activeChange >= 0 ? "+\(cache.activeChange)" : "\(cache.activeChange)"
-        output.line(
-          "  " + padded(escapedForTerminal(cache.name), 28) + leftPadded(change, 16)
-            + leftPadded("\(cache.traced.count)", 16) + leftPadded("\(cache.traced.bytes)", 16))
-      }
-      output.line()
-    }
+    processes(memory.processes)
+    shares(memory.shares)
+    caches(memory.caches)
     for part in memory.leftOut {
       output.line(
         "Left out: \(exactBytes(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
-          + "\(part.reason) (--all shows them)")
+          + "\(escapedForTerminal(part.reason)) (--all shows them)")
+    }
+    for finding in memory.findings { output.line("Finding: " + escapedForTerminal(finding)) }
+    hooks(memory.hooks)
+  }
+
+  private mutating func processes(_ processes: [KernelSiteDetails.Share]) {
+    guard !processes.isEmpty else { return }
+    output.line("Processes that asked for most of it:")
+    for share in processes.prefix(10) {
+      output.line(
+        "  " + padded(name(of: share), 28) + leftPadded(amount(share.outstanding.bytes), 12)
+          + leftPadded(blocks(share.outstanding.count), 20))
+    }
+    let rest = processes.dropFirst(10).reduce(into: Tally()) { $0 += $1.outstanding }
+    if rest.count > 0 {
+      output.line("  \(processes.count - 10) more with \(exactBytes(rest.bytes)) in \(blocks(rest.count))")
+    }
+    output.line()
+  }
+
+  private mutating func shares(_ all: [KernelMemorySummary.Share]) {
+    let shares = all.filter { $0.isKernel && ($0.bytes > 0 || $0.change != 0) }
+    guard !shares.isEmpty else { return }
+    output.line("Memory of the kernel by its own count, and what of it is outstanding by the trace:")
+    output.line("  " + padded("", 28) + leftPadded("NOW", 12) + leftPadded("CHANGE", 14) + leftPadded("TRACED", 14))
+    for share in shares {
+      let change = share.change.map { signed($0) } ?? "-"
+      output.line(
+        "  " + padded(escapedForTerminal(share.name), 28) + leftPadded(amount(share.bytes), 12)
+          + leftPadded(change, 14) + leftPadded(share.traced.map { amount($0) } ?? "-", 14))
+    }
+    output.line()
+  }
+
+  private mutating func caches(_ caches: [KernelMemorySummary.CacheChange]) {
+    guard !caches.isEmpty else { return }
+    output.line("Slab caches that changed most:")
+    output.line(
+      "  " + padded("CACHE", 28) + leftPadded("ACTIVE OBJECTS", 16) + leftPadded("TRACED BLOCKS", 16)
+        + leftPadded("TRACED BYTES", 16))
+    for cache in caches {
+      let change = cache.activeChange >= 0 ? "+\(cache.activeChange)" : "\(cache.activeChange)"
+      output.line(
+        "  " + padded(escapedForTerminal(cache.name), 28) + leftPadded(change, 16)
+          + leftPadded("\(cache.traced.count)", 16) + leftPadded("\(cache.traced.bytes)", 16))
+    }
+    output.line()
+  }
+
+  /// By which methods the kernel's events are seen, and which are not.
+  private mutating func hooks(_ hooks: [KernelMemorySummary.Hook]) {
+    guard !hooks.isEmpty else { return }
+    var methods: [String] = []
+    for case let method? in hooks.map(\.method) where !methods.contains(method) { methods.append(method) }
+    let parts = methods.map { method in
+      "\(hooks.count { $0.method == method }) by \(method)"
+    }
+    let missing = hooks.filter { $0.method == nil }.map { escapedForTerminal($0.name) }
+    output.line(
+      "Probes: " + parts.joined(separator: ", ")
+        + (missing.isEmpty ? "" : "; none for \(missing.joined(separator: ", "))"))
+    guard options.showProbes else { return }
+    for hook in hooks {
+      output.line(
+        "  " + padded(escapedForTerminal(hook.name), 28) + (hook.method ?? "none")
+          + (hook.detail.map { " (\(escapedForTerminal($0)))" } ?? ""))
     }
   }
+
+  // MARK: Of one site
 
   /// Where a site's blocks are from and who asked for them.
   mutating func kernelDetails(of site: AllocationSite) {
     guard let kernel = site.kernel else { return }
-    if kernel.processes.count > 0 {
-      let shown = kernel.processes.prefix(3).map { share in
-        let name = share.command.map { escapedForTerminal($0) } ?? "ended"
-        let who = share.processID == 0 ? "the kernel itself" : "\(name) (\(share.processID))"
-        return "\(who) \(blocks(share.outstanding.count))"
-      }
+    if !kernel.processes.isEmpty {
+      let shown = kernel.processes.prefix(3).map { "\(name(of: $0)) \(blocks($0.outstanding.count))" }
       let rest = kernel.processes.count - shown.count
-      output.line("\t\tfor: " + shown.joined(separator: ", ") + (rest > 0 ? ", \(rest) more processes" : ""))
+      output.line(
+        "\t\tfor: " + shown.joined(separator: ", ")
+          + (rest > 0 ? ", \(rest) more \(rest == 1 ? "process" : "processes")" : ""))
     }
     if let doubt = kernel.doubt { output.line("\t\tdoubtful: " + escapedForTerminal(doubt)) }
+  }
+
+  private func name(of share: KernelSiteDetails.Share) -> String {
+    if share.processID == 0 { return "interrupts" }
+    return "\(share.command.map { escapedForTerminal($0) } ?? "ended") (\(share.processID))"
   }
 
   /// The cache for the remarks behind a site's numbers.
@@ -53,46 +110,48 @@ extension TextRenderer {
     }
     return kernel.isReclaimable ? text + ", reclaimable" : text
   }
+
+  private func amount(_ bytes: UInt64) -> String { TextReport.amount(bytes) }
+
+  private func signed(_ change: Int64) -> String {
+    change == 0 ? "0" : (change > 0 ? "+" : "-") + amount(change.magnitude)
+  }
 }
 
 extension TextReport {
-  static func line(for share: KernelMemorySummary.Share) -> String {
-    var text = padded(share.name, 28) + leftPadded(humanBytes(share.bytes) ?? "\(share.bytes) bytes", 12)
-    if let change = share.change, change != 0 {
-      let size = humanBytes(change.magnitude) ?? "\(change.magnitude) bytes"
-      text += "  \(change > 0 ? "+" : "-")\(size)"
-    }
-    return text
-  }
+  static func amount(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) bytes" }
 
-  /// Where all memory of the host is, in lines.
+  /// Where all memory of the host is, without a trace.
   package static func whereMemoryIs(_ report: Report) -> String {
-    let shares = report.kernelMemory?.shares ?? []
-    let total = max(1, shares.reduce(0) { $0 + $1.bytes })
-    var text = "Memory of this host: \(humanBytes(total) ?? "\(total) bytes")\n"
+    guard let memory = report.kernelMemory else { return "" }
+    let total = max(1, memory.shares.reduce(0) { $0 &+ $1.bytes })
+    var text = "Memory of this host: \(amount(total))\n"
     for isKernel in [false, true] {
       text += isKernel ? "\nHeld by the kernel for itself:\n" : "\nHeld for programs and files:\n"
-      for share in shares where share.isKernel == isKernel {
+      for share in memory.shares where share.isKernel == isKernel {
         let tenths = (Double(share.bytes) * 1000 / Double(total)).rounded() / 10
-        text += "  " + line(for: share) + leftPadded("\(tenths) %", 9) + "\n"
+        text += "  " + padded(escapedForTerminal(share.name), 28) + leftPadded(amount(share.bytes), 12)
+        text += leftPadded("\(tenths) %", 9) + "\n"
       }
     }
+    text += "\nLargest slab caches:\n"
+    for use in memory.slabUse {
+      text += "  " + padded(escapedForTerminal(use.name), 28) + leftPadded(amount(use.bytes), 12)
+      text += leftPadded("\(use.count) objects", 20)
+      if use.isReclaimable { text += "  reclaimable" }
+      if !use.aliases.isEmpty {
+        text += "  = " + use.aliases.prefix(4).map { escapedForTerminal($0) }.joined(separator: ", ")
+      }
+      text += "\n"
+    }
+    if memory.slabUse.isEmpty { text += "  (/proc/slabinfo needs root)\n" }
+    text += "\nLargest users of vmalloc:\n"
+    for use in memory.vmallocUse {
+      text += "  " + padded(escapedForTerminal(use.name), 28) + leftPadded(amount(use.bytes), 12)
+      text += leftPadded("\(use.count) ranges", 20) + "\n"
+    }
+    if memory.vmallocUse.isEmpty { text += "  (/proc/vmallocinfo needs root)\n" }
     return text
-  }
-
-  package static func cacheLine(name: String, aliases: [String], bytes: UInt64, active: UInt64, isReclaimable: Bool)
-    -> String
-  {
-    var text = "  " + padded(escapedForTerminal(name), 28) + leftPadded(humanBytes(bytes) ?? "\(bytes) bytes", 12)
-    text += leftPadded("\(active) objects", 20)
-    if isReclaimable { text += "  reclaimable" }
-    if !aliases.isEmpty { text += "  = " + aliases.prefix(4).map { escapedForTerminal($0) }.joined(separator: ", ") }
-    return text + "\n"
-  }
-
-  package static func vmallocLine(name: String, bytes: UInt64, count: UInt64) -> String {
-    "  " + padded(escapedForTerminal(name), 28) + leftPadded(humanBytes(bytes) ?? "\(bytes) bytes", 12)
-      + leftPadded("\(count) ranges", 20) + "\n"
   }
 }
 

@@ -56,6 +56,9 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
   package var hooks: [Hook]
   /// Memory that grew and that the trace does not account for, in sentences.
   package var findings: [String]
+  /// Largest slab caches and users of vmalloc; filled only when where memory is was asked for, and not for a trace.
+  package var slabUse: [Use] = []
+  package var vmallocUse: [Use] = []
 
   package struct Share: Hashable, Codable, Sendable {
     package var name: String
@@ -95,6 +98,22 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
     package init(reason: String, outstanding: Tally) {
       self.reason = reason
       self.outstanding = outstanding
+    }
+  }
+
+  package struct Use: Hashable, Sendable {
+    package var name: String
+    package var aliases: [String]
+    package var bytes: UInt64
+    /// Active objects, or ranges.
+    package var count: UInt64
+    package var isReclaimable: Bool
+    package init(name: String, aliases: [String] = [], bytes: UInt64, count: UInt64, isReclaimable: Bool = false) {
+      self.name = name
+      self.aliases = aliases
+      self.bytes = bytes
+      self.count = count
+      self.isReclaimable = isReclaimable
     }
   }
 

@@ -26,7 +26,8 @@ enum CgroupPath {
     mountinfo.split(separator: "\n").compactMap { line in
       // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS… - TYPE SOURCE OPTIONS
       let fields = line.split(separator: " ")
-      guard let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count, fields[dash + 1] == "cgroup2", fields.count > 4
+      guard let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count, fields[dash + 1] == "cgroup2",
+        fields.count > 4
       else { return nil }
       return String(fields[4])
     }

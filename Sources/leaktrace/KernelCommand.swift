@@ -142,7 +142,8 @@ struct KernelCommand: ParsableCommand {
       throw ValidationError("--combined-only leaves out the pass over single blocks that -a, -o and --sort age need")
     }
     if stacks == .none, try traced().contains(.pages) {
-      throw ValidationError("--pages needs call stacks, to tell the pages of slab caches from others: not with --stacks none")
+      throw ValidationError(
+        "--pages needs call stacks, to tell the pages of slab caches from others: not with --stacks none")
     }
     if callSites.count > 8 { throw ValidationError("--call-site: at most 8 functions") }
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
@@ -153,7 +154,7 @@ struct KernelCommand: ParsableCommand {
 
   mutating func run() throws {
     if `where` {
-      try KernelRunner.printWhere()
+      try KernelRunner.printWhere(self)
       return
     }
     let code = try KernelRunner(command: self).run()

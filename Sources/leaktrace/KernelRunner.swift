@@ -118,32 +118,32 @@ final class KernelRunner {
       event.isFree
       ? "free(\(address)) of \(event.allocator), \(event.sizeInBytes) bytes"
       : "\(event.allocator)(\(event.sizeInBytes)) = \(address)"
-    if !writeAll("\(time) \(event.processID)/\(event.threadID) \(what)\(caller)\n", to: descriptor) { tracer.onEvent = nil }
+    if !writeAll("\(time) \(event.processID)/\(event.threadID) \(what)\(caller)\n", to: descriptor) {
+      tracer.onEvent = nil
+    }
   }
 
   // MARK: Without a trace
 
-  static func printWhere() throws {
-    let memory = KernelMemory.current()
-    guard let shares = memory.shares() else { throw TraceError("/proc/meminfo cannot be read") }
+  /// Prints where the memory of the host is: text for people, or a report with nothing but that.
+  static func printWhere(_ command: KernelCommand) throws {
+    guard let summary = KernelMemory.current().summary(limit: command.top ?? 10) else {
+      throw TraceError("/proc/meminfo cannot be read")
+    }
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
     var report = Report(
-      target: Report.Target(kind: .kernel), window: Report.Window(startInUnixSeconds: 0, duration: .zero))
-    report.kernelMemory = KernelMemorySummary(
-      shares: shares.map {
-        KernelMemorySummary.Share(name: $0.kind.rawValue, bytes: $0.bytes, isKernel: $0.kind.isKernel)
-      })
-    var text = TextReport.whereMemoryIs(report)
-    text += "\nLargest slab caches:\n"
-    for cache in memory.slab.caches.sorted(by: { $0.sizeInBytes > $1.sizeInBytes }).prefix(10) {
-      text += TextReport.cacheLine(
-        name: cache.name, aliases: memory.slab.aliases(of: cache.name).filter { $0 != cache.name },
-        bytes: cache.sizeInBytes, active: cache.activeObjects, isReclaimable: memory.slab.isReclaimable(cache.name))
+      target: Report.Target(kind: .kernel),
+      window: Report.Window(
+        startInUnixSeconds: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, duration: .zero))
+    report.kernelMemory = summary
+    for destination in try ReportDestination.pairs(formats: command.formats, outputs: command.outputs) {
+      try destination.open()
+      if destination.isText {
+        try destination.write(Array(TextReport.whereMemoryIs(report).utf8))
+      } else {
+        try destination.write(report, options: ReportOptions())
+      }
     }
-    if memory.slab.caches.isEmpty { text += "  (/proc/slabinfo needs root)\n" }
-    text += "\nLargest vmalloc users:\n"
-    for caller in memory.vmallocCallers.filter({ $0.memoryBytes > 0 }).prefix(10) {
-      text += TextReport.vmallocLine(name: caller.function, bytes: caller.memoryBytes, count: caller.count)
-    }
-    writeAll(text, to: STDOUT_FILENO)
   }
 }

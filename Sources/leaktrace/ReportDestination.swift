@@ -60,7 +60,10 @@ final class ReportDestination {
 
   /// Writes one report. A full disk or a reader that is gone is an error.
   func write(_ report: Report, options: ReportOptions) throws(TraceError) {
-    let bytes = format.render(report, options)
+    try write(format.render(report, options))
+  }
+
+  func write(_ bytes: [UInt8]) throws(TraceError) {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes {
