@@ -101,7 +101,7 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
     }
   }
 
-  package struct Use: Hashable, Sendable {
+  package struct Use: Hashable, Codable, Sendable {
     package var name: String
     package var aliases: [String]
     package var bytes: UInt64
