@@ -75,6 +75,11 @@ let package = Package(
       name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
       swiftSettings: strict),
 
+    // Measures the search for pointers; used by Scripts/bench.
+    .executableTarget(
+      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "TestTools"],
+      swiftSettings: strict),
+
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
@@ -96,7 +101,9 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
+      name: "LeakAnalysisTests",
+      dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
       swiftSettings: strict),

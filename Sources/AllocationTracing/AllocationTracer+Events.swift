@@ -111,6 +111,7 @@ extension AllocationTracer {
         abandon(process)
         throw error
       }
+      noteInitialHeap(of: process)
       onNewImage?(process)
     } catch {
       notes.append("process \(child), child of \(parent.processID), was not followed: \(error)")
@@ -133,6 +134,7 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: generation)
     process.generation = generation
     process.beginTime = monotonicNanoseconds()
+    process.initialHeapBytes = 0
     process.isTracedFromStart = true
     process.ledger = MappingLedger()
     process.retiredBytes = 0

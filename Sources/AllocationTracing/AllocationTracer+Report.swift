@@ -46,10 +46,8 @@ extension AllocationTracer {
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
-    for draft in shown {
-      if let limit = request.limit, report.sites.count >= limit { break }
-      report.sites.append(site(from: draft, now: now))
-    }
+    addSites(shown, request: request, now: now, to: &report)
+    report.retention = retentionSummaries()
     report.probes = reportProbes()
     report.loss = lossCounters()
     report.notes = notes + exceptionNotes(report.probes)
@@ -95,17 +93,24 @@ extension AllocationTracer {
 
   private func sort(_ drafts: inout [SiteDraft], by order: ReportRequest.Order) {
     // Ties by key, so that two reports of the same state are the same.
-    func rank(_ draft: SiteDraft) -> (Int64, UInt64, UInt64) {
-      let primary: Int64 =
-        switch order {
-        case .bytes: Int64(clamping: draft.outstanding.bytes)
-        case .count: Int64(clamping: draft.outstanding.count)
-        case .age: -Int64(clamping: draft.oldest)
-        case .growth:
-          Int64(clamping: draft.outstanding.bytes)
-            - Int64(clamping: previousOutstanding[draft.key] ?? 0)
+    func rank(_ draft: SiteDraft) -> (Int64, Int64, UInt64, UInt64) {
+      var primary: Int64
+      var secondary: Int64 = 0
+      switch order {
+      case .bytes:
+        primary = Int64(clamping: draft.outstanding.bytes)
+        if let verdicts = draft.verdicts {
+          // What is lost first, with what is lost by it; then what may be.
+          primary = Int64(clamping: verdicts.lostBytes)
+          secondary = Int64(clamping: verdicts.bytes(of: .possiblyLost))
         }
-      return (primary, draft.outstanding.bytes, draft.key.stackHash)
+      case .count: primary = Int64(clamping: draft.outstanding.count)
+      case .age: primary = -Int64(clamping: draft.oldest)
+      case .growth:
+        primary =
+          Int64(clamping: draft.outstanding.bytes) - Int64(clamping: previousOutstanding[draft.key] ?? 0)
+      }
+      return (primary, secondary, draft.outstanding.bytes, draft.key.stackHash)
     }
     drafts.sort { rank($0) > rank($1) }
   }
@@ -177,7 +182,7 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  private func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
+  func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
     let stack = stackTrace(hash: draft.key.stackHash)
     let frames = symbolize(stack, draft.process)
     let name =

@@ -130,6 +130,7 @@ package final class AllocationTracer {
     }
     // Where the break was before the first call that moves it; the kernel tells it in whole pages.
     process.programBreak = process.mappings.first { $0.path == "[heap]" }?.end ?? 0
+    noteInitialHeap(of: process)
     noteStart()
     return process
   }
@@ -138,6 +139,7 @@ package final class AllocationTracer {
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID, parent: nil)
     process.isTracedFromStart = true
+    process.initialHeapBytes = 0
     process.hasOnlyTracedBlocks = true
     tables.setHeld(true, slot: process.slot)
     try refresh(process)

@@ -1,3 +1,4 @@
+import LeakAnalysis
 import TraceModel
 
 /// What a report is to contain.
@@ -13,6 +14,13 @@ package struct ReportRequest: Sendable {
   package var limit: Int?
   /// Include processes that have ended although other targets still run.
   package var includesEnded = false
+
+  /// Of sites whose process was checked for leaks, only those with blocks of these kinds; nil: all.
+  package var shownKinds: Set<VerdictKind>?
+  /// No sites at all, only the sums.
+  package var summaryOnly = false
+  /// Leaks that are known already. Only for kinds that count as lost or are shown.
+  package var suppressions = Suppressions()
 
   package enum Order: String, CaseIterable, Sendable {
     case bytes, count, age, growth

@@ -31,6 +31,8 @@ package final class TracedProcess {
   package internal(set) var isForked = false
   /// Registers of threads that ended with it, by thread id; see LT_EVENT_DYING_THREAD.
   var dyingThreads: [Int32: [UInt64]] = [:]
+  /// Resident bytes of its heaps when its trace began; nil when nobody looked.
+  var initialHeapBytes: UInt64?
   /// Whether a function that allocates or frees is probed.
   var hasAllocator = false
   /// Why nothing can be traced in it and what to do.

@@ -12,6 +12,11 @@ struct VerdictSums {
   private var holderSums: [String: Sum] = [:]
   private(set) var keeps = Tally()
 
+  func bytes(of kind: VerdictKind) -> UInt64 { kinds[kind]?.tally.bytes ?? 0 }
+
+  /// Bytes of definitely and indirectly lost blocks, and of those lost with them.
+  var lostBytes: UInt64 { bytes(of: .definitelyLost) &+ bytes(of: .indirectlyLost) &+ keeps.bytes }
+
   mutating func add(_ verdict: BlockVerdict, bytes: Double, count: Double) {
     kinds[verdict.kind, default: Sum()].bytes += bytes
     kinds[verdict.kind, default: Sum()].count += count

@@ -10,7 +10,6 @@
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,19 +92,6 @@ int cprocess_continue_to_syscall(pid_t process, int signal) {
 
 int cprocess_detach(pid_t process, int signal) {
   return ptrace(PTRACE_DETACH, process, NULL, (void *)(long)signal) ? -errno : 0;
-}
-
-int cprocess_read_syscall(pid_t process, cprocess_syscall *out) {
-  struct user_regs_struct registers;
-  if (ptrace(PTRACE_GETREGS, process, NULL, &registers))
-    return -errno;
-  *out = (cprocess_syscall){
-      .instruction_pointer = registers.rip,
-      .number = registers.orig_rax,
-      .arguments = {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9},
-      .result = (int64_t)registers.rax,
-  };
-  return 0;
 }
 
 int cprocess_signal_descriptor(const int *signals, int count) {

@@ -18,7 +18,8 @@ package final class Reachability: @unchecked Sendable {
   let paths = Mutex<PathSearch?>(nil)
 
   init(
-    table: BlockTable, context: ScanContext, stateMemory: PageMemory, keeps: CliqueSizes, isComplete: Bool, roots: [Root], values: [RootValue],
+    table: BlockTable, context: ScanContext, stateMemory: PageMemory, keeps: CliqueSizes, isComplete: Bool,
+    roots: [Root], values: [RootValue],
     sources: [RootPointer]
   ) {
     self.table = table

@@ -33,6 +33,7 @@ package final class ExitWatch: @unchecked Sendable {
   /// Process by traced thread.
   private var processOfThread: [Int32: Watched] = [:]
   private var newlyHeld: [Int32] = []
+  private let restart = SystemCallRestart()
   private var exitStatus: [Int32: Int32] = [:]
 
   package init(thread: TracerThread) {
@@ -98,22 +99,22 @@ package final class ExitWatch: @unchecked Sendable {
   /// Lets a process that is held at its exit go.
   package func release(_ processID: Int32) { run { $0.letGo(processID) } }
 
-  /// Runs a closure while every thread of a process stands still; see `ProcessPause`. Threads that this watch traces stay
-  /// traced.
-  package func pause<Value>(
-    _ processID: Int32, patience: Duration, whileWaiting: () -> Void, _ body: (ProcessPause) throws -> Value
-  ) throws -> Value {
+  /// Stops every thread of a process; see `ProcessPause`. What is traced here otherwise goes on. To be ended by `resume`.
+  package func pause(_ processID: Int32, patience: Duration, whileWaiting: () -> Void) throws -> ProcessPause {
     try thread.perform { [self] in
       let kept = processes[processID].map { Set($0.threads.keys) } ?? []
-      let pause = try ProcessPause(
-        processID: processID, keeping: kept, patience: patience, whileWaiting: whileWaiting)
-      defer {
-        pause.resume()
-        for stop in pause.unhandledStops { handle(stop) }
-        // What came meanwhile was news of threads that the pause did not ask for.
-        handleNews()
-      }
-      return try body(pause)
+      return try ProcessPause(
+        processID: processID, keeping: kept, restart: restart, patience: patience, whileWaiting: whileWaiting)
+    }
+  }
+
+  /// Lets a process go on that was stopped by `pause`. Threads that are watched stay traced.
+  package func resume(_ pause: ProcessPause) {
+    run { watch in
+      pause.resume()
+      for stop in pause.takeUnhandledStops() { watch.handle(stop) }
+      // What came while the process was being stopped was news of threads that the pause did not ask for.
+      watch.handleNews()
     }
   }
 
@@ -153,10 +154,10 @@ package final class ExitWatch: @unchecked Sendable {
     case CPROCESS_EXITING: atExit(stop.thread, process)
     case CPROCESS_JOB_STOPPED: _ = cprocess_stay_stopped(stop.thread)
     case CPROCESS_SIGNALLED:
-      SystemCallRestart.undo(stop.thread, of: process.processID)
+      restart.undo(stop.thread, of: process.processID)
       _ = cprocess_resume(stop.thread, stop.signal)
     default:
-      SystemCallRestart.undo(stop.thread, of: process.processID)
+      restart.undo(stop.thread, of: process.processID)
       _ = cprocess_resume(stop.thread, 0)
     }
   }
@@ -175,7 +176,7 @@ package final class ExitWatch: @unchecked Sendable {
       handle(stop)
       return
     }
-    SystemCallRestart.undo(stop.thread, of: group ?? stop.thread)
+    restart.undo(stop.thread, of: group ?? stop.thread)
     _ = cprocess_detach(stop.thread, stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0)
   }
 

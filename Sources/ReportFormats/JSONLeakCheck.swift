@@ -67,7 +67,7 @@ enum JSONLeakCheck {
       writer.array(explanation.steps) { writer, step in
         writer.object {
           $0.member("holder", step.holder)
-          $0.member("pointer", hexadecimal(step.pointer))
+          $0.member("pointer", step.pointer.map(hexadecimal))
           $0.member("link", step.link.rawValue)
           $0.member("target_address", hexadecimal(step.targetAddress))
           $0.member("target_size", step.targetSizeInBytes)

@@ -70,7 +70,9 @@ extension TextRenderer {
       output.line(line + ", " + words(for: block.kind))
       if explanation.steps.isEmpty { output.line("\tnothing points to it") }
       for step in explanation.steps {
-        output.line("\t\(escapedForTerminal(step.holder)) holds \(hexadecimal(step.pointer)), \(description(of: step))")
+        let holds =
+          step.link == .carved ? "lies in" : "holds " + (step.pointer.map { hexadecimal($0) + "," } ?? "a pointer,")
+        output.line("\t\(escapedForTerminal(step.holder)) \(holds) \(description(of: step))")
       }
     }
     if !report.explanations.isEmpty { output.line() }
@@ -78,12 +80,11 @@ extension TextRenderer {
 
   private func description(of step: BlockExplanation.Step) -> String {
     let target = "a block of \(exactBytes(step.targetSizeInBytes))"
-    let offset = step.pointer &- step.targetAddress
+    let place = step.pointer.map { "\($0 &- step.targetAddress) bytes inside of" } ?? "inside of"
     return switch step.link {
-    case .start: target
-    case .heuristic: "\(offset) bytes inside of \(target), which counts as its start"
-    case .interior: "\(offset) bytes inside of \(target)"
-    case .carved: "\(target), which it was carved from"
+    case .start, .carved: target
+    case .heuristic: "\(place) \(target), which counts as its start"
+    case .interior: "\(place) \(target)"
     }
   }
 

@@ -4,6 +4,8 @@ import TraceModel
 package struct TextOptions: Sendable {
   /// How many sites are shown, largest first; nil for all.
   package var top: Int?
+  /// Whether there is a list of sites at all.
+  package var showSites = true
   /// Whether single blocks are listed (`-a`).
   package var showAllocations = false
   /// Whether the heading has the time of day.
@@ -41,7 +43,7 @@ package enum TextReport {
   package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
     var renderer = TextRenderer(report: report, options: options)
     renderer.heading()
-    renderer.sites()
+    if options.showSites { renderer.sites() }
     renderer.explanations()
     renderer.leakSummaries()
     renderer.retention()

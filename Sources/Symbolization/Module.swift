@@ -68,6 +68,26 @@ final class Module {
     return isTrampoline
   }
 
+  /// The variable that covers a virtual address. Of several names, the one that the program exports.
+  func variable(at address: UInt64) -> (name: String, offset: UInt64)? {
+    var best: (name: UnsafePointer<CChar>, start: UInt64, isGlobal: Bool)?
+    let files = elf.symbolTable(.full) == nil ? [elf, separateDebugFile].compactMap { $0 } : [elf]
+    for file in files {
+      for table in ElfFile.SymbolTable.allCases {
+        file.forEachSymbol(in: table) { symbol in
+          guard symbol.kind == .object, symbol.isDefined, symbol.value <= address,
+            address - symbol.value < max(symbol.size, 1), symbol.name[0] != 0
+          else { return }
+          let isGlobal = symbol.binding != .local
+          if let known = best, known.isGlobal || !isGlobal { return }
+          best = (symbol.name, symbol.value, isGlobal)
+        }
+      }
+    }
+    defer { releasePages() }
+    return best.map { (options.demangle ? Demangler.demangle($0.name) : String(cString: $0.name), address - $0.start) }
+  }
+
   private func countTouch() {
     touchCount += 1
     if touchCount % Self.maximumTouchCount == 0 { releasePages() }

@@ -82,6 +82,20 @@ package final class Symbolizer {
     return frames
   }
 
+  /// The variable at an address of a module's data. Searches the module's symbols one by one.
+  package func variable(
+    at address: UInt64, inModule path: String, processID: Int32, generation: UInt32
+  ) -> (name: String, offset: UInt64)? {
+    guard let process = processes[ProcessKey(processID: processID, generation: generation)] else { return nil }
+    for region in process.regions where region.mapping.path == path {
+      guard case .module(let module) = region.contents, let base = loadBias(of: region, module: module) else {
+        continue
+      }
+      return module.variable(at: address &- base)
+    }
+    return nil
+  }
+
   /// Appends the frames of one address. Returns whether the next address is that of an instruction, not of a return: so it
   /// is behind the code that returns from a signal handler.
   private func append(

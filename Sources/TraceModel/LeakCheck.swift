@@ -83,14 +83,15 @@ package struct BlockExplanation: Hashable, Sendable {
   package struct Step: Hashable, Sendable {
     /// For people, what holds the pointer: a variable, a register, a thread's stack, a block.
     package var holder: String
-    package var pointer: UInt64
+    /// nil where it is only known to point into the target.
+    package var pointer: UInt64?
     /// The block that it leads to.
     package var targetAddress: UInt64
     package var targetSizeInBytes: UInt64
     package var link: Link
 
     package init(
-      holder: String, pointer: UInt64, targetAddress: UInt64, targetSizeInBytes: UInt64, link: Link
+      holder: String, pointer: UInt64?, targetAddress: UInt64, targetSizeInBytes: UInt64, link: Link
     ) {
       self.holder = holder
       self.pointer = pointer

@@ -1,5 +1,6 @@
 import ArgumentParser
 import LeakAnalysis
+import ProcessImage
 import TraceModel
 
 /// The options of a leak check: what is searched, what is shown, what counts as an error.
@@ -101,6 +102,21 @@ struct LeakCheckOptions: ParsableArguments {
 
   /// Roots that a check uses.
   var rootPolicy: RootPolicy { roots?.policy ?? .all }
+
+  /// The rules of every suppressions file. Throws one line that names the file, and the place in it.
+  func suppressions() throws -> Suppressions {
+    var suppressions = Suppressions()
+    for path in suppressionFiles {
+      let bytes: [UInt8]
+      do { bytes = try readFile(path) } catch {
+        throw ValidationError("--suppressions \(path) cannot be read: \(errorMessage(error.code))")
+      }
+      do { try suppressions.add(String(decoding: bytes, as: UTF8.self), file: path) } catch {
+        throw ValidationError("--suppressions \(error)")
+      }
+    }
+    return suppressions
+  }
 
   /// Addresses of blocks whose reachability is to be explained.
   var explainedAddresses: [UInt64] { explained.map(\.value) }

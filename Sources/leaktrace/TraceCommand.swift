@@ -209,6 +209,7 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.looksAtRetention = leakCheck.mode != nil || verbose
     configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
   }
@@ -217,6 +218,7 @@ struct TraceCommand: ParsableCommand {
     var settings = LeakCheckSettings()
     settings.maximumPause = try leakCheck.maximumPause()
     settings.scan.roots = leakCheck.rootPolicy
+    settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     settings.scan.alignment = leakCheck.unaligned ? 1 : 8
     settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
     if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
@@ -249,6 +251,9 @@ struct TraceCommand: ParsableCommand {
     request.listsBlocks = showsBlocks
     request.combinedOnly = combinedOnly
     request.order = sort.order
+    request.shownKinds = leakCheck.mode == .full ? leakCheck.shownKinds : nil
+    request.summaryOnly = leakCheck.mode == .summary
+    request.suppressions = try leakCheck.suppressions()
     return request
   }
 

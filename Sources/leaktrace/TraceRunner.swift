@@ -2,6 +2,7 @@ import AllocationTracing
 import BPFRuntime
 import CProcessControl
 import Glibc
+import LeakAnalysis
 import ProcessControl
 import ProcessImage
 import ReportFormats
@@ -86,7 +87,9 @@ final class TraceRunner {
 
   private func prepareLeakChecks(_ tracer: AllocationTracer, _ watch: ExitWatch?) throws {
     guard command.leakCheck.mode != nil else { return }
-    leakChecks = LeakCheckRun(settings: try command.leakCheckSettings(), tracer: tracer, watch: watch)
+    leakChecks = LeakCheckRun(
+      settings: try command.leakCheckSettings(), tracer: tracer, watch: watch, dumpBytes: command.leakCheck.hexdumpBytes
+    )
     guard let watch else { return }
     // A child is held while it is attached to, and so cannot get away.
     tracer.onNewImage = { process in watch.watch(process.processID) }
@@ -199,6 +202,8 @@ final class TraceRunner {
       var options = ReportOptions()
       options.text.showAllocations = command.showsBlocks
       options.text.showProbes = command.verbose
+      options.text.showSites = command.leakCheck.mode != .summary
+      options.text.suppressionEntry = suppressionWriter
       options.text.fullNames = command.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
       try destination.write(report, options: options)
@@ -210,19 +215,32 @@ final class TraceRunner {
     request.limit = limit
     request.includesEnded = own != nil
     var report = tracer.report(request, checks: leakChecks?.latestResults ?? [])
-    symbolizer.trim()
     if let leakChecks {
+      report.explanations = LeakExplainer(tracer: tracer, symbolizer: symbolizer).explanations(
+        of: command.leakCheck.explainedAddresses, results: leakChecks.latestResults)
+      leakChecks.addFirstBytes(to: &report)
       report.notes += leakChecks.notes
       hasFailingLeaks = report.leakChecks.contains { check in
         command.leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
       }
     }
+    symbolizer.trim()
     let target = tracer.processes.first { $0.isTarget }
     report.target = Report.Target(
       kind: own == nil ? .process : .command, processID: target?.processID,
       command: own?.arguments.joined(separator: " ") ?? target?.command,
       executable: target?.executable, exitStatus: own?.exitStatus)
     return report
+  }
+
+  /// What --gen-suppressions prints for a site.
+  private var suppressionWriter: (@Sendable (AllocationSite) -> String)? {
+    let kinds = command.leakCheck.shownKinds
+    return switch command.leakCheck.genSuppressions {
+    case .valgrind: { SuppressionWriter.valgrind($0, kinds: kinds) }
+    case .lsan: { SuppressionWriter.lsan($0) }
+    case nil: nil
+    }
   }
 
   /// One line per event: time, process/thread, what happened.

@@ -36,6 +36,20 @@ extension Privileged {
       #expect(try outcome.report().target.exitStatus == 0)
     }
 
+    /// Calls with a time limit expire although a check comes every now and then that makes them begin anew.
+    @Test func limitsExpire() throws {
+      let program = try TracedProgram([Programs.compile("timeouts.c")])
+      let attachment = try LeakAttachment(to: program, interval: "100ms")
+      program.letGo()
+      #expect(program.readLine() == "epoll_wait 0 0 in time")
+      #expect(program.readLine() == "epoll_pwait2 0 0 in time")
+      #expect(program.readLine() == "semtimedop -1 \(EAGAIN) in time")
+      #expect(program.readLine() == "sigtimedwait -1 \(EAGAIN) in time")
+      #expect(program.readLine() == "io_getevents 0 0 in time")
+      try program.wait()
+      _ = try attachment.interrupt()
+    }
+
     @Test func killedInThePause() throws {
       let program = try TracedProgram([blocked(), "handled"])
       let running = try pausing(program)

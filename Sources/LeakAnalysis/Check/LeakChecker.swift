@@ -8,6 +8,7 @@ package final class LeakChecker {
   package let settings: LeakCheckSettings
   /// Traces the processes whose exit is waited for; others are traced for as long as they are stopped.
   private let watch: ExitWatch?
+  private let restart = SystemCallRestart()
 
   package init(settings: LeakCheckSettings, watch: ExitWatch? = nil) {
     self.settings = settings
@@ -43,12 +44,12 @@ package final class LeakChecker {
     subject.handleEvents()
     let generation = subject.generation
     var method = LeakCheckSummary.Method.paused
-    var (job, paused) = try withPause(of: subject) { pause -> (SearchJob, Duration) in
+    var (job, paused) = try withPause(of: subject) { pause, resume -> (SearchJob, Duration) in
       let job = try SearchJob(
         subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
       job.read(until: pause.start + settings.maximumPause - reserve)
       if settings.stretchedPause > .zero { usleep(UInt32(settings.stretchedPause / .microseconds(1))) }
-      pause.resume()
+      resume()
       return (job, pause.duration)
     }
     var searches: [LeakCheckResult.Search] = []
@@ -74,22 +75,28 @@ package final class LeakChecker {
       changedBlocks: changed, youngestLost: youngestLost)
   }
 
+  /// Runs a closure while the process stands still, which ends with the closure at the latest.
   private func withPause<Value>(
-    of subject: some LeakCheckSubject, _ body: (ProcessPause) throws -> Value
+    of subject: some LeakCheckSubject, _ body: (_ pause: ProcessPause, _ resume: () -> Void) throws -> Value
   ) throws -> Value {
     // What is stuck in the kernel does not come out for as long as we wait: the search needs the time.
     let patience = min(.milliseconds(100), settings.maximumPause / 4)
     let processID = subject.processID
     if let watch, watch.isWatched(processID) {
-      return try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents, body)
+      let pause = try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents)
+      defer { watch.resume(pause) }
+      return try body(pause) { watch.resume(pause) }
     }
     let thread = TracerThread()
+    // Lets go what could not be resumed, too.
     defer { thread.end() }
-    return try thread.perform {
-      let pause = try ProcessPause(processID: processID, patience: patience, whileWaiting: subject.handleEvents)
-      defer { pause.resume() }
-      return try body(pause)
+    let pause = try thread.perform {
+      try ProcessPause(
+        processID: processID, restart: restart, patience: patience, whileWaiting: subject.handleEvents)
     }
+    let resume = { _ = try? thread.perform { pause.resume() } }
+    defer { resume() }
+    return try body(pause, resume)
   }
 
   // MARK: At its exit

@@ -24,12 +24,12 @@ package struct Suppressions: Sendable {
     }
   }
 
-  /// Takes suppressed blocks out of a site.
+  /// Takes suppressed blocks of the given kinds out of a site.
   ///
   /// - Returns: what was taken out, by kind. Counted as a use of the first rule that matches.
-  package mutating func suppress(in site: inout AllocationSite) -> [VerdictKind: Tally] {
+  package mutating func suppress(in site: inout AllocationSite, kinds: Set<VerdictKind>) -> [VerdictKind: Tally] {
     var removed: [VerdictKind: Tally] = [:]
-    for kind in VerdictKind.allCases where kind != .unchecked {
+    for kind in VerdictKind.allCases where kinds.contains(kind) {
       guard let tally = site.verdicts[kind], tally.count > 0,
         let rule = rules.firstIndex(where: { $0.matches(site, kind: kind) })
       else { continue }
@@ -43,18 +43,5 @@ package struct Suppressions: Sendable {
     let losesOthers = [VerdictKind.definitelyLost, .possiblyLost].contains { (site.verdicts[$0]?.count ?? 0) > 0 }
     if !losesOthers { site.keeps = Tally() }
     return removed
-  }
-
-  /// Takes suppressed blocks out of every site of a report and out of the sums of its leak checks.
-  package mutating func apply(to report: inout Report) {
-    for index in report.sites.indices {
-      for (kind, tally) in suppress(in: &report.sites[index]) {
-        let processID = report.sites[index].processID
-        guard let check = report.leakChecks.firstIndex(where: { $0.processID == processID }) else { continue }
-        report.leakChecks[check].kinds[kind, default: Tally()] -= tally
-        report.leakChecks[check].suppressed += tally
-      }
-    }
-    report.suppressions = uses
   }
 }

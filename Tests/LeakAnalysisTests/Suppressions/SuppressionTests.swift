@@ -164,35 +164,31 @@ import TraceModel
   // MARK: Use
 
   @Test func usesAndSums() throws {
-    var report = Report(
-      target: Report.Target(kind: .process), window: Report.Window(startInUnixSeconds: 0, duration: .zero))
-    report.sites = [
-      Self.site(
-        Self.cStack, verdicts: [.definitelyLost: Tally(bytes: 10, count: 1), .possiblyLost: Tally(bytes: 5, count: 1)]),
-      Self.site(Self.cppStack, verdicts: [.definitelyLost: Tally(bytes: 100, count: 2)]),
-    ]
-    report.sites[0].keeps = Tally(bytes: 3, count: 1)
-    report.sites[0].allocations = [
+    var first = Self.site(
+      Self.cStack,
+      verdicts: [.definitelyLost: Tally(bytes: 10, count: 1), .possiblyLost: Tally(bytes: 5, count: 1)])
+    first.keeps = Tally(bytes: 3, count: 1)
+    first.allocations = [
       OutstandingAllocation(address: 1, sizeInBytes: 10, age: .zero, verdict: BlockVerdict(kind: .definitelyLost)),
       OutstandingAllocation(address: 2, sizeInBytes: 5, age: .zero, verdict: BlockVerdict(kind: .possiblyLost)),
     ]
-    report.leakChecks = [
-      LeakCheckSummary(
-        processID: 7, kinds: [.definitelyLost: Tally(bytes: 110, count: 3), .possiblyLost: Tally(bytes: 5, count: 1)])
-    ]
+    var second = Self.site(
+      Self.cppStack,
+      verdicts: [.definitelyLost: Tally(bytes: 100, count: 2), .stillReachable: Tally(bytes: 1, count: 1)])
+    second.keeps = Tally(bytes: 3, count: 1)
+    let lost: Set<VerdictKind> = [.definitelyLost, .indirectlyLost, .possiblyLost]
     var suppressions = Suppressions()
     try suppressions.add(
       entry("fun:malloc", "fun:make_node", kinds: "definite") + "leak:unused\nleak:shop::\n", file: "s")
-    suppressions.apply(to: &report)
-    #expect(report.sites[0].verdicts == [.possiblyLost: Tally(bytes: 5, count: 1), .definitelyLost: Tally()])
-    #expect(report.sites[0].allocations.map(\.address) == [2])
-    #expect(report.sites[0].keeps == Tally(bytes: 3, count: 1))
-    #expect(report.sites[1].verdicts == [.definitelyLost: Tally()])
-    #expect(report.leakChecks[0].kinds[.definitelyLost] == Tally())
-    #expect(report.leakChecks[0].kinds[.possiblyLost] == Tally(bytes: 5, count: 1))
-    #expect(report.leakChecks[0].suppressed == Tally(bytes: 110, count: 3))
+    #expect(suppressions.suppress(in: &first, kinds: lost) == [.definitelyLost: Tally(bytes: 10, count: 1)])
+    #expect(first.verdicts == [.possiblyLost: Tally(bytes: 5, count: 1), .definitelyLost: Tally()])
+    #expect(first.allocations.map(\.address) == [2])
+    #expect(first.keeps == Tally(bytes: 3, count: 1))
+    #expect(suppressions.suppress(in: &second, kinds: lost) == [.definitelyLost: Tally(bytes: 100, count: 2)])
+    #expect(second.verdicts == [.definitelyLost: Tally(), .stillReachable: Tally(bytes: 1, count: 1)])
+    #expect(second.keeps == Tally())
     #expect(
-      report.suppressions == [
+      suppressions.uses == [
         SuppressionUse(pattern: "a name", matched: Tally(bytes: 10, count: 1)),
         SuppressionUse(pattern: "shop::", matched: Tally(bytes: 100, count: 2)),
       ])

@@ -1,0 +1,60 @@
+import LeakAnalysis
+import ProcessImage
+import TraceModel
+
+extension AllocationTracer {
+  /// Notes how much memory a process's heaps take before any of its blocks is traced.
+  func noteInitialHeap(of process: TracedProcess) {
+    guard configuration.looksAtRetention else { return }
+    process.initialHeapBytes = (try? heaps(of: process))?.residentBytes
+  }
+
+  private func heaps(of process: TracedProcess) throws -> AllocatorHeaps {
+    try AllocatorHeaps(
+      processID: process.processID, mappings: reader.mappings(of: process.processID),
+      allocatorMemory: process.ledger.allocatorMemory,
+      ownMappings: process.ledger.ranges.map { $0.start..<$0.end })
+  }
+
+  /// What the allocators of each running process hold beside what is outstanding.
+  func retentionSummaries() -> [RetentionSummary] {
+    // Freed memory that was allocated before the trace is not known by its size; with samples, nor is other memory.
+    guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
+    var outstanding: [UInt32: Tally] = [:]
+    tables.forEachSite { _, site in
+      outstanding[site.process_slot, default: Tally()] += Tally(
+        bytes: site.allocated_bytes &- site.freed_bytes, count: site.allocated_count &- site.freed_count)
+    }
+    return processes.compactMap { process in
+      guard process.state == .running, let heaps = try? heaps(of: process), !heaps.ranges.isEmpty,
+        let initial = process.initialHeapBytes
+      else { return nil }
+      return retention(of: process, heaps, initial: initial, outstanding: outstanding[process.slot] ?? Tally())
+    }
+  }
+
+  private func retention(
+    of process: TracedProcess, _ heaps: AllocatorHeaps, initial: UInt64, outstanding: Tally
+  ) -> RetentionSummary {
+    let resident = heaps.residentBytes
+    var numbers = RetentionFinding.Numbers(
+      residentBytes: resident, residentGrowth: Int64(clamping: resident) - Int64(clamping: initial),
+      outstandingGrowth: Int64(clamping: outstanding.bytes), outstandingCount: outstanding.count, pinnedBytes: nil,
+      allocator: allocator(of: process))
+    if process.hasOnlyTracedBlocks, RetentionFinding.isSignificant(numbers) {
+      numbers.pinnedBytes = heaps.pinnedBytes { add in
+        try? forEachOutstandingBlock(of: process) { address, size, _, _ in add(address..<(address &+ max(size, 1))) }
+      }
+    }
+    return RetentionSummary(
+      processID: process.processID, residentHeapBytes: resident, mappedHeapBytes: heaps.mappedBytes,
+      outstandingBytes: outstanding.bytes, residentHeapGrowth: numbers.residentGrowth,
+      outstandingGrowth: numbers.outstandingGrowth, finding: RetentionFinding.sentence(numbers))
+  }
+
+  /// The allocator that the program uses: another than the C library's goes before it.
+  private func allocator(of process: TracedProcess) -> RetentionFinding.Allocator {
+    let found = Set(process.probes.map { RetentionFinding.Allocator(objectPath: probes[Int($0)].object.path) })
+    return [.jemalloc, .tcmalloc, .mimalloc, .glibc].first { found.contains($0) } ?? .other
+  }
+}

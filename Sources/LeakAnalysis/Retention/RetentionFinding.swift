@@ -1,0 +1,98 @@
+/// Says what follows when a heap grew and what is outstanding did not.
+package enum RetentionFinding {
+  /// The allocator whose ways to give memory back are named.
+  package enum Allocator: Hashable, Sendable {
+    case glibc, jemalloc, tcmalloc, mimalloc, other
+
+    /// By the path of the object that holds it.
+    package init(objectPath: String) {
+      let name = objectPath.split(separator: "/").last.map(String.init) ?? objectPath
+      self =
+        if name.contains("jemalloc") {
+          .jemalloc
+        } else if name.contains("tcmalloc") {
+          .tcmalloc
+        } else if name.contains("mimalloc") {
+          .mimalloc
+        } else if name.hasPrefix("libc.so") || name.hasPrefix("libc-2") {
+          .glibc
+        } else {
+          .other
+        }
+    }
+
+    fileprivate var advice: String? {
+      switch self {
+      case .glibc: "malloc_trim(0) gives whole free pages back; see also MALLOC_ARENA_MAX and MALLOC_TRIM_THRESHOLD_"
+      case .jemalloc: "shorter dirty_decay_ms and muzzy_decay_ms in MALLOC_CONF give free pages back sooner"
+      case .tcmalloc: "MallocExtension::ReleaseFreeMemory or a higher TCMALLOC_RELEASE_RATE gives free pages back"
+      case .mimalloc: "mi_collect(true) or a shorter MIMALLOC_PURGE_DELAY gives free pages back"
+      case .other: nil
+      }
+    }
+  }
+
+  /// What a heap's memory is and was.
+  package struct Numbers: Hashable, Sendable {
+    package var residentBytes: UInt64
+    package var residentGrowth: Int64
+    package var outstandingGrowth: Int64
+    package var outstandingCount: UInt64
+    /// Resident bytes on pages that hold outstanding blocks; nil where blocks from before the trace may lie on them, too.
+    package var pinnedBytes: UInt64?
+    package var allocator: Allocator
+
+    package init(
+      residentBytes: UInt64, residentGrowth: Int64, outstandingGrowth: Int64, outstandingCount: UInt64,
+      pinnedBytes: UInt64?, allocator: Allocator
+    ) {
+      self.residentBytes = residentBytes
+      self.residentGrowth = residentGrowth
+      self.outstandingGrowth = outstandingGrowth
+      self.outstandingCount = outstandingCount
+      self.pinnedBytes = pinnedBytes
+      self.allocator = allocator
+    }
+  }
+
+  /// Less is nothing to speak of.
+  private static let leastBytes: Int64 = 8 << 20
+  /// What an allocator needs for itself beside each block: a header and rounding up, at most about this.
+  private static let overheadPerBlock: Int64 = 32
+
+  /// Whether the heap grew by much more than what is outstanding and what managing that takes.
+  package static func isSignificant(_ numbers: Numbers) -> Bool {
+    let outstanding = max(0, numbers.outstandingGrowth)
+    let (overhead, overflow) = overheadPerBlock.multipliedReportingOverflow(
+      by: Int64(clamping: numbers.outstandingCount))
+    guard !overflow else { return false }
+    let (explained, tooMuch) = outstanding.addingReportingOverflow(outstanding / 4)
+    guard !tooMuch else { return false }
+    let unexplained = numbers.residentGrowth.subtractingReportingOverflow(explained).partialValue
+      .subtractingReportingOverflow(overhead).partialValue
+    return unexplained >= leastBytes && numbers.residentGrowth / 2 >= outstanding
+  }
+
+  /// nil when nothing is to be said.
+  package static func sentence(_ numbers: Numbers) -> String? {
+    guard isSignificant(numbers) else { return nil }
+    var text =
+      "RSS of the heap grew by \(size(numbers.residentGrowth)) while outstanding memory "
+      + (numbers.outstandingGrowth < 0 ? "shrank" : "grew") + " by \(size(numbers.outstandingGrowth)): "
+      + "fragmentation or retention by the allocator, not a leak"
+    if let pinned = numbers.pinnedBytes, numbers.residentBytes > 0 {
+      let part = min(1, Double(pinned) / Double(numbers.residentBytes))
+      text += "; outstanding blocks lie on \(Int((part * 100).rounded())) % of its pages"
+      text += part >= 0.5 ? ": fragmentation" : ", the others are free and kept"
+      // Pages with a block on them cannot be given back.
+      if part >= 0.5 { return text }
+    }
+    if let advice = numbers.allocator.advice { text += "; " + advice }
+    return text
+  }
+
+  private static func size(_ bytes: Int64) -> String {
+    let tenths = (bytes.magnitude &* 10 &+ 1 << 19) >> 20
+    return "\(tenths / 10).\(tenths % 10) MiB"
+  }
+}
