@@ -126,7 +126,7 @@ let package = Package(
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [
-        "BPFRuntime", "AllocationTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
+        "BPFRuntime", "AllocationTracing", "KernelTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
         "CTraceABI", "TestTools",
       ],
       swiftSettings: strict),

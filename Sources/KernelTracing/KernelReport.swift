@@ -169,7 +169,8 @@ extension KernelTracer {
 
   /// Why a site is no leak to look at, or nil.
   private func noise(_ draft: KernelSiteDraft, _ frames: [Frame]) -> String? {
-    if draft.isReclaimable { return KernelFrames.reclaimable }
+    // A cache that was asked for by name is what the reader wants to see.
+    if draft.isReclaimable, wantedCaches.isEmpty { return KernelFrames.reclaimable }
     return KernelFrames.noise(in: frames, class: draft.allocationClass)
   }
 

@@ -71,6 +71,11 @@ final class KernelTables {
     return site
   }
 
+  /// The table itself; tests write to it.
+  var writableSites: UnsafeMutableBufferPointer<lt_kernel_site> {
+    UnsafeMutableBufferPointer(rebasing: table[..<siteCount])
+  }
+
   /// Places of the table that are taken.
   var usedSites: Int { table[..<siteCount].count { $0.key != 0 } }
 

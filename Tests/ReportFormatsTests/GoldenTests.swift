@@ -30,6 +30,8 @@ import TraceModel
       ))
     var full = TextOptions(showAllocations: true)
     full.suppressionEntry = { "{\n   entry of \($0.allocator)\n}\n" }
+    cases.append(("kernel-probes.txt", TextReport.render(SyntheticReports.kernel, TextOptions(showProbes: true))))
+    cases.append(("where-memory-is.txt", Array(TextReport.whereMemoryIs(SyntheticReports.whereMemoryIs).utf8)))
     cases.append(("leaks-allocations.txt", TextReport.render(SyntheticReports.leaks, full)))
     return cases
   }()
