@@ -46,7 +46,7 @@ extension Privileged {
       var configuration = KernelTraceConfiguration()
       configuration.maximumSites = 64
       configuration.maximumAllocations = 64
-      let programs = try KernelPrograms(configuration, KernelPrograms.Surroundings())
+      let programs = try KernelTracing.KernelPrograms(configuration, KernelTracing.KernelPrograms.Surroundings())
       let tables = programs.tables
       let sites = tables.writableSites
       // Of 100 sites every tenth holds something; one wants stacks.

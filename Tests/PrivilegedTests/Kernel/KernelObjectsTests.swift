@@ -139,6 +139,13 @@ extension Privileged {
       return text.contains("\nmsg_msg-") ? "msg_msg-1k" : "kmalloc-cg-1k"
     }()
 
+    /// mq_unlink, which Swift's importer leaves out.
+    private static func unlinkQueue(_ name: String) {
+      typealias Unlink = @convention(c) (UnsafePointer<CChar>) -> Int32
+      guard let function = dlsym(nil, "mq_unlink") else { return }
+      _ = unsafeBitCast(function, to: Unlink.self)(name)
+    }
+
     @Test func posixMessagesWithoutAnOwner() throws {
       let name = "/leaktrace-test-\(getpid())"
       let program = try TracedProgram([Self.program(), "posix_messages", "8", name])
@@ -149,12 +156,12 @@ extension Privileged {
       try program.wait()
       program.letGo()
       #expect(program.end() == 0)
-      defer { mq_unlink(name) }
+      defer { Self.unlinkQueue(name) }
       let report = try trace.report { $0.sites.contains { $0.pid == program.processID } }
       let site = try #require(report.sites.first { $0.pid == program.processID })
       #expect(site.outstandingCount == 8)
       #expect(site.functions.contains { $0.contains("mq_timedsend") })
-      mq_unlink(name)
+      Self.unlinkQueue(name)
       let released = try trace.report { report in !report.sites.contains { $0.pid == program.processID } }
       #expect(!released.sites.contains { $0.pid == program.processID })
     }

@@ -30,6 +30,12 @@ final class LeakAttachment {
     _ = try nextReport()
   }
 
+  /// The same of a process that is no program of ours.
+  convenience init(to processIDs: [Int32], _ options: [String] = [], interval: String = "100ms") throws {
+    try self.init(options, of: processIDs.flatMap { ["-p", String($0)] }, interval: interval)
+    _ = try nextReport()
+  }
+
   /// Runs a command and waits until it is ready for its first step.
   convenience init(
     running command: [String], _ options: [String] = [], environment: [String: String] = [:],
