@@ -60,7 +60,8 @@ let package = Package(
     .target(
       name: "KernelTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI", "CTraceObjects",
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI",
+        "CTraceObjects",
       ],
       swiftSettings: strict),
     .target(
@@ -74,7 +75,8 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
+        "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -113,7 +115,8 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"], swiftSettings: strict),
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests",
       dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],

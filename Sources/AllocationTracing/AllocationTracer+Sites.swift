@@ -22,7 +22,7 @@ extension AllocationTracer {
       if let left, left.allSatisfy({ $0.value.count == 0 }) { continue }
       if let kinds = request.shownKinds, let left, !kinds.contains(where: { (left[$0]?.count ?? 0) > 0 }) {
         report.leftOutSites += 1
-        left.values.forEach { report.leftOut += $0 }
+        for tally in left.values { report.leftOut += tally }
         continue
       }
       if request.summaryOnly { continue }

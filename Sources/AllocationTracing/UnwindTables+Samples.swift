@@ -38,7 +38,8 @@ extension UnwindTables {
       frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
       stackPointer: header.sp, framePointer: header.bp,
       origin: header.origin, copy: record.stack, copyStart: header.sp)
-    let outcome = unwinder.walk(isCode: { current?.index(at: $0) != nil }) { address in
+    let isCode: (UInt64) -> Bool = { current?.index(at: $0) != nil }
+    let outcome = unwinder.walk(isCode: isCode) { address in
       guard let current, let index = current.index(at: address),
         isSame(current.areas[index], at: address, in: record, earlier: earlier)
       else {

@@ -143,7 +143,10 @@ package struct LiveScreen {
     for check in report.leakChecks {
       kinds.merge(check.kinds) { Tally(bytes: $0.bytes &+ $1.bytes, count: $0.count &+ $1.count) }
     }
-    let words = [(VerdictKind.definitelyLost, "definitely lost"), (.indirectlyLost, "indirectly"), (.possiblyLost, "possibly"), (.stillReachable, "reachable")]
+    let words = [
+      (VerdictKind.definitelyLost, "definitely lost"), (.indirectlyLost, "indirectly"), (.possiblyLost, "possibly"),
+      (.stillReachable, "reachable"),
+    ]
     return [first, second, words.map { "\($0.1) \(size(kinds[$0.0]?.bytes ?? 0))" }.joined(separator: ", ")]
   }
 
@@ -178,16 +181,18 @@ package struct LiveScreen {
     text += right(site.oldestAge.map { duration($0) } ?? "-", 10) + "  "
     text += left(site.growth.map { $0.word.rawValue } ?? "-", 11)
     let names = site.frames.prefix(3).map { escapedForTerminal(shorten($0.function ?? "?")) }
-    var where_ = names.joined(separator: " < ")
-    if names.isEmpty { where_ = site.stack.addresses.first.map { "0x" + String($0, radix: 16) } ?? "?" }
-    if let cache = site.kernel?.cache { where_ = "[\(escapedForTerminal(cache))] " + where_ }
-    return text + where_
+    var place = names.joined(separator: " < ")
+    if names.isEmpty { place = site.stack.addresses.first.map { "0x" + String($0, radix: 16) } ?? "?" }
+    if let cache = site.kernel?.cache { place = "[\(escapedForTerminal(cache))] " + place }
+    return text + place
   }
 
   private func frames(_ site: AllocationSite) -> [String] {
     var lines = site.frames.map { frame -> String in
       var line = "          " + escapedForTerminal(shorten(frame.function ?? "0x" + String(frame.address, radix: 16)))
-      if let module = frame.module { line += " [" + escapedForTerminal(module.split(separator: "/").last.map(String.init) ?? module) + "]" }
+      if let module = frame.module {
+        line += " [" + escapedForTerminal(module.split(separator: "/").last.map(String.init) ?? module) + "]"
+      }
       if let file = frame.file { line += " " + escapedForTerminal(file) + (frame.line.map { ":\($0)" } ?? "") }
       return line
     }

@@ -17,7 +17,8 @@ package enum CSVReport {
   package static func render(_ report: Report) -> [UInt8] {
     var output = ByteWriter()
     output.write(columns.joined(separator: ",") + "\r\n")
-    let commands = Dictionary(report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
+    let commands = Dictionary(
+      report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
     // Escaped as in the middle of a quoted cell.
     let names = FrameCache { frame in doubled(singleLine(frame.plainName)) }
     for site in report.sites {

@@ -62,7 +62,9 @@ enum ComparisonText {
   static func render(_ comparison: Comparison, _ options: TextOptions) -> [UInt8] {
     var output = ByteWriter()
     output.line("leaktrace verify: " + comparison.headline)
-    output.line("  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %")
+    output.line(
+      "  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %"
+    )
     output.line("  before:   \(rateText(comparison.before))")
     output.line("  after:    \(rateText(comparison.after))")
     if comparison.threshold > 0 { output.line("  allowed:  \(shortNumber(comparison.threshold)) for each call stack") }
@@ -72,11 +74,14 @@ enum ComparisonText {
       output.line(
         "\(site.verdict.rawValue.uppercased())\(mark): \(rateText(site.before)) -> \(rateText(site.after)) \(comparison.unit) "
           + "(\(exactBytes(site.beforeTally.bytes)) in \(site.beforeTally.count) -> "
-          + "\(exactBytes(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))")
+          + "\(exactBytes(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))"
+      )
       for frame in site.frames {
         let name = frame.function.map { options.fullNames ? $0 : options.shortenFunctionName($0) } ?? frame.plainName
         var line = "\t" + escapedForTerminal(name)
-        if let module = frame.module { line += " [" + escapedForTerminal(module.split(separator: "/").last.map(String.init) ?? module) + "]" }
+        if let module = frame.module {
+          line += " [" + escapedForTerminal(module.split(separator: "/").last.map(String.init) ?? module) + "]"
+        }
         if let file = frame.file { line += " at " + escapedForTerminal(file) + (frame.line.map { ":\($0)" } ?? "") }
         output.line(line)
       }
@@ -184,22 +189,32 @@ enum ComparisonHTML {
   static func render(_ comparison: Comparison) -> [UInt8] {
     var output = ByteWriter()
     output.line("<!DOCTYPE html>")
-    output.line("<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
+    output.line(
+      "<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+    )
     output.line("<title>leaktrace verify</title><style>\(HTMLPage.style)</style></head><body>")
     output.line("<header><h1>\(escapedForMarkup(comparison.headline))</h1>")
-    output.line("<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %</p></header>")
+    output.line(
+      "<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %</p></header>"
+    )
     output.line("<section class=\"cards\">")
     for (name, rate) in [("before", comparison.before), ("after", comparison.after)] {
-      output.line("<div class=\"card\"><span>\(name)</span><b>\(shortNumber(rate.value))</b><span>\(shortNumber(rate.low)) to \(shortNumber(rate.high))</span></div>")
+      output.line(
+        "<div class=\"card\"><span>\(name)</span><b>\(shortNumber(rate.value))</b><span>\(shortNumber(rate.low)) to \(shortNumber(rate.high))</span></div>"
+      )
     }
     output.line("</section><section><h2>Call stacks</h2><div class=\"wide\"><table>")
     output.line("<tr><th class=\"name\">verdict and stack</th><th>before</th><th>after</th></tr>")
     for site in comparison.sites {
-      output.line("<tr><td class=\"name\"><details><summary>\(site.verdict.rawValue)\(site.isLeaking ? ", leaking" : ""): \(escapedForMarkup(singleLine(site.frames.first?.plainName ?? site.allocator)))</summary><div class=\"stack\">")
+      output.line(
+        "<tr><td class=\"name\"><details><summary>\(site.verdict.rawValue)\(site.isLeaking ? ", leaking" : ""): \(escapedForMarkup(singleLine(site.frames.first?.plainName ?? site.allocator)))</summary><div class=\"stack\">"
+      )
       for frame in site.frames {
         var place = frame.file.map { " at " + $0 } ?? ""
         if !place.isEmpty, let line = frame.line { place += ":\(line)" }
-        output.line("<div>\(escapedForMarkup(singleLine(frame.plainName)))<span class=\"dim\">\(escapedForMarkup(singleLine(place)))</span></div>")
+        output.line(
+          "<div>\(escapedForMarkup(singleLine(frame.plainName)))<span class=\"dim\">\(escapedForMarkup(singleLine(place)))</span></div>"
+        )
       }
       output.line("</div></details></td><td>\(rateText(site.before))</td><td>\(rateText(site.after))</td></tr>")
     }

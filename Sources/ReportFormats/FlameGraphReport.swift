@@ -25,7 +25,9 @@ package enum FlameGraphReport {
     output.line("<style>\(style)</style>")
     output.line("<rect class=\"page\" width=\"100%\" height=\"100%\"/>")
     output.line("<text class=\"head\" x=\"10\" y=\"22\">\(escapedForMarkup(singleLine(title(report))))</text>")
-    output.line("<text id=\"info\" x=\"10\" y=\"58\">\(exactBytes(tree.root.outstanding.bytes)) in \(tree.root.outstanding.count) blocks</text>")
+    output.line(
+      "<text id=\"info\" x=\"10\" y=\"58\">\(exactBytes(tree.root.outstanding.bytes)) in \(tree.root.outstanding.count) blocks</text>"
+    )
     for (index, item) in ["Reset", "Bottom-up", "Blocks", "Search"].enumerated() {
       output.line("<text class=\"button\" id=\"\(item)\" x=\"\(10 + index * 110)\" y=\"40\">\(item)</text>")
     }
@@ -47,16 +49,21 @@ package enum FlameGraphReport {
   }
 
   private static func write(_ box: FlameLayout.Box, whole: Tally, to output: inout ByteWriter) {
-    let x = number(box.start * width), length = number(max(0.5, box.share * width - 0.5))
+    let x = number(box.start * width)
+    let length = number(max(0.5, box.share * width - 0.5))
     let y = number(top + Double(box.depth) * rowHeight)
     let percent = number(100 * Double(box.node.outstanding.bytes) / Double(max(1, whole.bytes)))
     let name = escapedForMarkup(box.node.name)
-    output.write("<g class=\"f\"><title>\(name): \(exactBytes(box.node.outstanding.bytes)) in \(box.node.outstanding.count) blocks, \(percent) %</title>")
+    output.write(
+      "<g class=\"f\"><title>\(name): \(exactBytes(box.node.outstanding.bytes)) in \(box.node.outstanding.count) blocks, \(percent) %</title>"
+    )
     output.write("<rect x=\"\(x)\" y=\"\(y)\" width=\"\(length)\" height=\"16\" fill=\"\(color(box.node.name))\"/>")
     let room = Int(box.share * width / 7.3)
     if room >= 3 {
       let text = box.node.name.count <= room ? box.node.name : String(box.node.name.prefix(room - 1)) + "…"
-      output.write("<text x=\"\(number(box.start * width + 3))\" y=\"\(number(top + Double(box.depth) * rowHeight + 12))\">\(escapedForMarkup(text))</text>")
+      output.write(
+        "<text x=\"\(number(box.start * width + 3))\" y=\"\(number(top + Double(box.depth) * rowHeight + 12))\">\(escapedForMarkup(text))</text>"
+      )
     }
     output.line("</g>")
   }

@@ -39,11 +39,14 @@ struct NamedStacks {
       return names.count - 1
     }
     let frameIDs = FrameCache { id(singleLine($0.plainName, replacing: special)) }
-    let commands = Dictionary(report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
+    let commands = Dictionary(
+      report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
     for site in report.sites where site.outstanding.bytes > 0 || site.outstanding.count > 0 {
       var path = site.shownFrames.map { frameIDs[$0] }
       if path.isEmpty { path = [id("[no stack]")] }
-      if site.stack.completeness == .broken || site.stack.completeness == .truncated { path.append(id("[callers unknown]")) }
+      if site.stack.completeness == .broken || site.stack.completeness == .truncated {
+        path.append(id("[callers unknown]"))
+      }
       if let cache = site.kernel?.cache { path.insert(id(singleLine("[\(cache)]", replacing: special)), at: 0) }
       if report.processes.count > 1 {
         path.append(id(singleLine("\(commands[site.processID] ?? "process") (\(site.processID))", replacing: special)))

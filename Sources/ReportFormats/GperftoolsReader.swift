@@ -53,7 +53,8 @@ package enum GperftoolsReader {
     let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
     guard parts.count == 2 else { return nil }
     let values = parts[0].split { !$0.isNumber }.map { UInt64($0) }
-    guard values.count == 4, let count = values[0], let bytes = values[1], let allCount = values[2], let allBytes = values[3]
+    guard values.count == 4, let count = values[0], let bytes = values[1], let allCount = values[2],
+      let allBytes = values[3]
     else { return nil }
     return (Tally(bytes: bytes, count: count), Tally(bytes: allBytes, count: allCount), parts[1])
   }
@@ -68,7 +69,9 @@ package enum GperftoolsReader {
       bytes: UInt64((Double(tally.bytes) * factor).rounded()), count: UInt64((Double(tally.count) * factor).rounded()))
   }
 
-  private static func modules(_ lines: ArraySlice<Substring>) -> [(start: UInt64, end: UInt64, offset: UInt64, path: String)] {
+  private static func modules(_ lines: ArraySlice<Substring>) -> [(
+    start: UInt64, end: UInt64, offset: UInt64, path: String
+  )] {
     lines.compactMap { line in
       let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
       let range = fields.first?.split(separator: "-") ?? []

@@ -24,11 +24,11 @@ enum HTMLPage {
     <section class="cards" id="cards"></section>
     <section id="coursebox"><h2>Outstanding over time</h2><svg id="course" viewBox="0 0 1000 170" preserveAspectRatio="none"></svg><p class="dim" id="coursetext"></p></section>
     <section><h2>Call stacks</h2><div class="tools">
-    <input id="filter" type="search" placeholder="Filter by function, module, file or allocator" aria-label="Filter">
+    <input id="filter" type="search" title="Filter by function, module, file or allocator" aria-label="Filter">
     <select id="kind" aria-label="Kind"><option value="">all kinds</option></select><span class="dim" id="shown"></span></div>
     <div class="wide"><table><thead><tr id="heads"></tr></thead><tbody id="rows"></tbody></table></div><div class="tools"><button id="more" type="button">Show more</button></div></section>
     <section><h2>Flame graph</h2><div class="tools"><select id="measure" aria-label="Measure"></select><button id="direction" type="button">Bottom-up</button>
-    <button id="reset" type="button">Reset</button><input id="search" type="search" placeholder="Highlight frames" aria-label="Highlight"></div>
+    <button id="reset" type="button">Reset</button><input id="search" type="search" title="Highlight frames" aria-label="Highlight"></div>
     <p class="dim" id="info"></p><svg id="flame" viewBox="0 0 1200 60" font-family="ui-monospace,Menlo,monospace" font-size="12"></svg></section>
     <section><h2>How it was taken</h2><div id="taken"></div></section>
 

@@ -174,7 +174,6 @@ private final class FrameTable {
 
   func index(of frame: Frame) -> Int { ids[frame] }
 
-
   private var stringIDs: [String: Int] = [:]
   private(set) var rows: [[Int]] = []
   private(set) var strings: [String] = []

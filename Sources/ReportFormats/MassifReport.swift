@@ -45,10 +45,13 @@ package enum MassifReport {
     let small = node.children.count - large.count
     let indent = String(repeating: " ", count: depth)
     let address = depth == 0 ? "" : "0x\(String(depth, radix: 16)): "
-    output.line("\(indent)n\(large.count + (small > 0 ? 1 : 0)): \(node.outstanding.bytes) \(address)\(name(node.name))")
+    output.line(
+      "\(indent)n\(large.count + (small > 0 ? 1 : 0)): \(node.outstanding.bytes) \(address)\(name(node.name))")
     for child in large { write(&output, child, depth: depth + 1, whole: whole) }
     guard small > 0 else { return }
-    let rest = node.children.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes } &- large.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
+    let rest =
+      node.children.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
+      &- large.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
     let places = small == 1 ? "1 place" : "\(small) places"
     output.line("\(indent) n0: \(rest) in \(places), all below massif's threshold (1.00%)")
   }

@@ -55,6 +55,7 @@ struct PprofProfile {
   }
   struct Function {
     var name = ""
+    var linkageName = ""
     var file = ""
   }
 
@@ -106,7 +107,9 @@ struct PprofProfile {
   }
 
   private func text(_ index: UInt64) throws(ProfileError) -> String {
-    guard index < UInt64(strings.count) else { throw ProfileError("the profile is damaged: it names a string that it has not") }
+    guard index < UInt64(strings.count) else {
+      throw ProfileError("the profile is damaged: it names a string that it has not")
+    }
     return strings[Int(index)]
   }
 
@@ -201,6 +204,7 @@ struct PprofProfile {
       switch field {
       case 1: id = number
       case 2: function.name = try text(number)
+      case 3: function.linkageName = try text(number)
       case 4: function.file = try text(number)
       default: break
       }
@@ -240,7 +244,9 @@ struct PprofProfile {
   private func frames(_ sample: Sample) throws(ProfileError) -> [Frame] {
     var frames: [Frame] = []
     for id in sample.locations {
-      guard let location = locations[id] else { throw ProfileError("the profile is damaged: it names a location that it has not") }
+      guard let location = locations[id] else {
+        throw ProfileError("the profile is damaged: it names a location that it has not")
+      }
       let mapping = mappings[location.mapping]
       var frame = Frame(address: location.address)
       if let mapping, !mapping.path.isEmpty {
@@ -254,6 +260,7 @@ struct PprofProfile {
         var named = frame
         if let function = functions[line.function] {
           named.function = function.name
+          named.linkageName = function.linkageName.isEmpty ? nil : function.linkageName
           named.file = function.file.isEmpty ? nil : function.file
         }
         named.line = line.line == 0 ? nil : Int(line.line)
@@ -280,7 +287,8 @@ struct PprofProfile {
     let allBytes = column("alloc_space")
     let allCount = column("alloc_objects")
     guard let usedBytes else {
-      throw ProfileError("this profile has no bytes in use: its values are \(types.map(\.name).joined(separator: ", "))")
+      throw ProfileError(
+        "this profile has no bytes in use: its values are \(types.map(\.name).joined(separator: ", "))")
     }
     var report = Report(
       target: Report.Target(kind: .process),

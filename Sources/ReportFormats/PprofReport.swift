@@ -49,6 +49,7 @@ private struct PprofBuilder {
   }
   private struct FunctionKey: Hashable {
     var name: String
+    var linkageName: String
     var file: String
   }
   private struct MappingKey: Hashable {
@@ -87,11 +88,14 @@ private struct PprofBuilder {
   mutating func build() -> [UInt8] {
     // The program itself comes first: readers take the first mapping for it.
     if let executable = report.target.executable,
-      let frame = report.sites.lazy.flatMap(\.frames).first(where: { $0.module == executable && $0.moduleOffset != nil })
+      let frame = report.sites.lazy.flatMap(\.frames).first(where: { $0.module == executable && $0.moduleOffset != nil }
+      )
     {
       _ = mapping(of: frame, processID: report.target.processID ?? 0)
     }
-    for (name, unit) in [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"), ("inuse_space", "bytes")] {
+    for (name, unit) in [
+      ("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"), ("inuse_space", "bytes"),
+    ] {
       writeType(1, name, unit)
     }
     for kind in kinds {
@@ -216,7 +220,8 @@ private struct PprofBuilder {
   private mutating func mapping(of frame: Frame, processID: Int32) -> UInt64 {
     guard let path = frame.module else { return 0 }
     let offset = frame.moduleOffset ?? 0
-    let key = MappingKey(processID: processID, path: path, bias: frame.moduleOffset == nil ? 0 : frame.address &- offset)
+    let key = MappingKey(
+      processID: processID, path: path, bias: frame.moduleOffset == nil ? 0 : frame.address &- offset)
     let limit = (frame.address | 0xfff).addingReportingOverflow(1)
     let end = limit.overflow ? UInt64.max : limit.partialValue
     if let known = mappingIDs[key] {
@@ -231,7 +236,7 @@ private struct PprofBuilder {
 
   private mutating func function(_ frame: Frame) -> UInt64 {
     guard let name = frame.function else { return 0 }
-    let key = FunctionKey(name: name, file: frame.file ?? "")
+    let key = FunctionKey(name: name, linkageName: frame.linkageName ?? "", file: frame.file ?? "")
     if let known = functionIDs[key] { return known }
     functions.append(key)
     functionIDs[key] = UInt64(functions.count)
@@ -263,17 +268,19 @@ private struct PprofBuilder {
             $0.field(2, line)
           }
         }
-        if let offset = last.functionOffset { writer.field(PprofField.functionOffset, string: String(offset, radix: 16)) }
+        if let offset = last.functionOffset {
+          writer.field(PprofField.functionOffset, string: String(offset, radix: 16))
+        }
         writer.field(PprofField.hasNoModuleOffset, last.module != nil && last.moduleOffset == nil)
-      if let reason = last.unresolved { writer.field(PprofField.unresolved, string: reason.rawValue) }
+        if let reason = last.unresolved { writer.field(PprofField.unresolved, string: reason.rawValue) }
       }
     }
     for (index, function) in functions.enumerated() {
-      let (name, file) = (string(function.name), string(function.file))
+      let (name, linkageName, file) = (string(function.name), string(function.linkageName), string(function.file))
       output.field(5) {
         $0.field(1, UInt64(index + 1))
         $0.field(2, name)
-        $0.field(3, name)
+        $0.field(3, linkageName)
         $0.field(4, file)
       }
     }

@@ -74,7 +74,8 @@ package enum ValgrindReport {
     output.line("  <kind>\(name)</kind>")
     output.line("  <xwhat>")
     output.line(
-      "    <text>\(tally.bytes) bytes in \(tally.count) blocks are \(words) in loss record \(record) of \(total)</text>")
+      "    <text>\(tally.bytes) bytes in \(tally.count) blocks are \(words) in loss record \(record) of \(total)</text>"
+    )
     output.line("    <leakedbytes>\(tally.bytes)</leakedbytes>")
     output.line("    <leakedblocks>\(tally.count)</leakedblocks>")
     output.line("  </xwhat>")

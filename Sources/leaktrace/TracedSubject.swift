@@ -43,7 +43,8 @@ final class TracedSubject: LeakCheckSubject {
       mappings: tracer.outstandingMappings(of: process).map { mapping in
         TracedMapping(
           range: mapping.range, time: mapping.time, tag: mapping.site,
-          origin: tracer.makesThreadStacks(site: mapping.site, of: process) ? .threadStack : .program, isPart: mapping.isPart)
+          origin: tracer.makesThreadStacks(site: mapping.site, of: process) ? .threadStack : .program,
+          isPart: mapping.isPart)
       },
       reallocations: reallocations)
   }

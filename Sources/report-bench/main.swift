@@ -13,7 +13,9 @@ func largeReport(sites: Int, frames: Int) -> Report {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return Int(state >> 33) % limit
   }
-  let functions = (0..<20_000).map { "app::module\($0 % 100)::Class<std::vector<int>, \($0)>::method(\(String(repeating: "x", count: $0 % 120)))" }
+  let functions = (0..<20_000).map {
+    "app::module\($0 % 100)::Class<std::vector<int>, \($0)>::method(\(String(repeating: "x", count: $0 % 120)))"
+  }
   var report = Report(
     target: Report.Target(kind: .process, processID: 1, command: "server", executable: "/opt/app/server"),
     window: Report.Window(startInUnixSeconds: 1_700_000_000, duration: .seconds(600)))
@@ -23,7 +25,8 @@ func largeReport(sites: Int, frames: Int) -> Report {
       let address = UInt64(0x5555_0000_0000 + function * 256 + depth)
       return Frame(
         address: address, function: functions[function], functionOffset: UInt64(depth),
-        module: "/opt/app/lib\(function % 20).so", moduleOffset: UInt64(function * 256 + depth), buildID: "0123456789abcdef",
+        module: "/opt/app/lib\(function % 20).so", moduleOffset: UInt64(function * 256 + depth),
+        buildID: "0123456789abcdef",
         file: "src/module\(function % 100).cpp", line: 1 + function % 900, isInlined: depth % 7 == 3)
     }
     let outstanding = Tally(bytes: UInt64(100_000_000 / (index + 1) + 64), count: UInt64(1 + random(50)))

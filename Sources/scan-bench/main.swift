@@ -36,7 +36,9 @@ struct Arguments {
       }
     }
     guard plain.count == 4, let blocks = Int(plain[1]), let meanSize = Int(plain[2]), let leaks = Int(plain[3]) else {
-      fatalError("usage: scan-bench PROGRAM BLOCKS MEAN_SIZE LEAKS [-t THREADS] [-r ROUNDS] [-b EDGE_BUDGET] [-e] [-p] [-w WINDOW]")
+      fatalError(
+        "usage: scan-bench PROGRAM BLOCKS MEAN_SIZE LEAKS [-t THREADS] [-r ROUNDS] [-b EDGE_BUDGET] [-e] [-p] [-w WINDOW]"
+      )
     }
     (program, self.blocks, self.meanSize, self.leaks) = (plain[0], blocks, meanSize, leaks)
   }

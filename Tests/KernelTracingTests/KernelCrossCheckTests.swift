@@ -113,11 +113,11 @@ import TraceModel
       memory(active: 1), memory(active: 1, unaccounted: 9, unreclaimable: 20), drafts, sources: [.slab, .percpu]
     ).shares()
     func share(_ kind: KernelMemory.Kind) -> KernelMemorySummary.Share? { shares.first { $0.name == kind.rawValue } }
-    #expect(share(.unreclaimableSlab)?.change == 20 * 1024)
+    #expect(share(.unreclaimableSlab)?.change == Int64(20 * 1024))
     #expect(share(.unreclaimableSlab)?.traced == 1280)
     #expect(share(.reclaimableSlab)?.traced == 384)
     #expect(share(.percpu)?.traced == 7 * 128)
-    #expect(share(.unaccounted)?.change == 9 * 1024)
+    #expect(share(.unaccounted)?.change == Int64(9 * 1024))
     // Not traced at all.
     #expect(share(.vmalloc)?.traced == nil)
     #expect(share(.unaccounted)?.traced == nil)

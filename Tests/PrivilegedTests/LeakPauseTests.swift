@@ -147,7 +147,9 @@ extension Privileged {
       let attachment = try LeakAttachment(to: program, interval: "100ms")
       let report = try attachment.nextReport()
       _ = try attachment.interrupt()
-      #expect(report.leakChecks.flatMap(\.notes).contains { $0.contains("some threads did not stop") }, "\(report.leakChecks)")
+      #expect(
+        report.leakChecks.flatMap(\.notes).contains { $0.contains("some threads did not stop") }, "\(report.leakChecks)"
+      )
       #expect(secondsNow() - start < 20)
       program.send("go")
       try program.wait()

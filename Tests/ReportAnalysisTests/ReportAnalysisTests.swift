@@ -24,12 +24,16 @@ func report(
         verdicts: checked ? [.definitelyLost: tally] : [.unchecked: tally]))
     report.totals.outstanding += tally
   }
-  if checked { report.leakChecks = [LeakCheckSummary(processID: 1, kinds: [.definitelyLost: report.totals.outstanding])] }
+  if checked {
+    report.leakChecks = [LeakCheckSummary(processID: 1, kinds: [.definitelyLost: report.totals.outstanding])]
+  }
   return report
 }
 
 @Suite struct ReportFilterTests {
-  let whole = report([(["leaf", "cache", "main"], 100, 1), (["leaf", "parse", "main"], 50, 5), (["other", "main"], 7, 1)])
+  let whole = report([
+    (["leaf", "cache", "main"], 100, 1), (["leaf", "parse", "main"], 50, 5), (["other", "main"], 7, 1),
+  ])
 
   private func filtered(_ change: (inout ReportFilter) throws -> Void) rethrows -> [[String]] {
     var filter = ReportFilter()
@@ -55,14 +59,17 @@ func report(
   }
 
   @Test func showFrom() throws {
-    #expect(try filtered { $0.showFrom = try NamePattern("^(cache|parse)$") } == [["leaf", "cache"], ["leaf", "parse"]])
+    #expect(
+      try filtered { $0.showFrom = try NamePattern("^(cache|parse)$") } == [["leaf", "cache"], ["leaf", "parse"]])
   }
 
   @Test func noExpression() { #expect(throws: (any Error).self) { try NamePattern("(") } }
 
   @Test func kinds() {
     var report = report(checked: true, [(["a"], 10, 1), (["b"], 20, 2)])
-    report.sites[1].verdicts = [.stillReachable: Tally(bytes: 12, count: 1), .definitelyLost: Tally(bytes: 8, count: 1)]
+    report.sites[1].verdicts = [
+      .stillReachable: Tally(bytes: 12, count: 1), .definitelyLost: Tally(bytes: 8, count: 1),
+    ]
     var filter = ReportFilter()
     filter.kinds = [.definitelyLost]
     let result = filter.apply(to: report)
@@ -106,7 +113,8 @@ func report(
 
   @Test func everyVerdict() {
     let before = report(
-      checked: true, [(["fixed"], 100_000, 1000), (["same"], 100_000, 1000), (["less"], 100_000, 1000), (["more"], 100_000, 1000)])
+      checked: true,
+      [(["fixed"], 100_000, 1000), (["same"], 100_000, 1000), (["less"], 100_000, 1000), (["more"], 100_000, 1000)])
     let after = report(
       checked: true, [(["same"], 101_000, 1010), (["less"], 10_000, 100), (["more"], 300_000, 3000), (["new"], 500, 5)])
     let result = verdicts(before, after)
@@ -125,13 +133,16 @@ func report(
   /// Half the time, half the leak: nothing has changed.
   @Test func byTime() {
     let result = verdicts(
-      report(seconds: 100, checked: true, [(["a"], 100_000, 1000)]), report(seconds: 50, checked: true, [(["a"], 50_000, 500)]))
+      report(seconds: 100, checked: true, [(["a"], 100_000, 1000)]),
+      report(seconds: 50, checked: true, [(["a"], 50_000, 500)]))
     #expect(result.verdicts == ["a": .unchanged])
     #expect(!result.passed)
   }
 
   @Test func byWork() {
-    let (before, after) = (report(checked: true, [(["a"], 100_000, 1000)]), report(checked: true, [(["a"], 100_000, 1000)]))
+    let (before, after) = (
+      report(checked: true, [(["a"], 100_000, 1000)]), report(checked: true, [(["a"], 100_000, 1000)])
+    )
     #expect(verdicts(before, after) { $0.work = (1000, 10_000) }.verdicts == ["a": .improved])
     #expect(verdicts(before, after) { $0.work = (1000, 100) }.verdicts == ["a": .worse])
   }

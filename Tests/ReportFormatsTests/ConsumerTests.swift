@@ -45,7 +45,7 @@ import TraceModel
     let raw = try run([go, "tool", "pprof", "-raw", path])
     #expect(raw.contains("inuse_space/bytes"))
     #expect(raw.contains("5242880"))
-    let top = try run([go, "tool", "pprof", "-top", "-unit=B", "-sample_index=inuse_space", path])
+    let top = try run([go, "tool", "pprof", "-top", "-nodefraction=0", "-unit=B", "-sample_index=inuse_space", path])
     #expect(top.contains("% of \(Self.bytes)B total"))
     #expect(top.contains("Cache::evict"))
     let lost = try run([go, "tool", "pprof", "-top", "-unit=B", "-sample_index=definitely_lost_space", path])
@@ -132,7 +132,8 @@ import TraceModel
     #expect(lines.count == 3)
     #expect(
       lines[0]
-        == "main;0x7fff00000000;libplugin.so+0x2000;Cache::insert(Key const&);std::vector<int>::grow(unsigned long) 5242880")
+        == "main;0x7fff00000000;libplugin.so+0x2000;Cache::insert(Key const&);std::vector<int>::grow(unsigned long) 5242880"
+    )
     let sum = lines.compactMap { Int($0.split(separator: " ").last ?? "") }.reduce(0, +)
     #expect(sum == Self.bytes)
   }

@@ -1,5 +1,5 @@
-import Testing
 import TestTools
+import Testing
 import TraceModel
 
 @testable import ReportFormats
@@ -25,9 +25,10 @@ import TraceModel
         "definitely_lost_space", "indirectly_lost_objects", "indirectly_lost_space", "possibly_lost_objects",
         "possibly_lost_space", "still_reachable_objects", "still_reachable_space",
       ])
-    #expect(profile.samples.map(\.values) == [
-      [1, 5_242_880, 1, 5_242_880, 1, 5_242_880, 0, 0, 0, 0, 0, 0], [4, 128, 3, 96, 0, 0, 0, 0, 0, 0, 0, 0],
-    ])
+    #expect(
+      profile.samples.map(\.values) == [
+        [1, 5_242_880, 1, 5_242_880, 1, 5_242_880, 0, 0, 0, 0, 0, 0], [4, 128, 3, 96, 0, 0, 0, 0, 0, 0, 0, 0],
+      ])
     #expect(profile.samples[0].words["verdict"] == "definitely_lost")
     #expect(profile.samples[0].numbers["pid"] == 4242)
   }
@@ -63,16 +64,20 @@ import TraceModel
 
   /// A sample of 1 block of 512 KiB at a period of 512 KiB was taken with probability 1 − 1/e.
   @Test func sampledGperftoolsText() throws {
-    let text = "heap profile:      1:   524288 [     2:  1048576] @ heap_v2/524288\n  1: 524288 [2: 1048576] @ 0x10 0x20\n"
+    let text =
+      "heap profile:      1:   524288 [     2:  1048576] @ heap_v2/524288\n  1: 524288 [2: 1048576] @ 0x10 0x20\n"
     let report = try GperftoolsReader.report(from: Array(text.utf8))
     #expect(report.totals.outstanding == Tally(bytes: 829_411, count: 2))
     #expect(report.sampling?.meanInBytes == 524_288)
   }
 
-  @Test(arguments: [
-    ("a.pb.gz", "pprof"), ("a.json", "json"), ("a.speedscope.json", "speedscope"), ("a.txt", "text"), ("a.svg", "flamegraph"),
-    ("x/y.html", "html"), ("massif.out", nil), ("b.massif.out", "massif"), ("a.xml", "valgrind"), ("a", nil),
-  ] as [(String, String?)]) func suffixes(path: String, name: String?) {
+  @Test(
+    arguments: [
+      ("a.pb.gz", "pprof"), ("a.json", "json"), ("a.speedscope.json", "speedscope"), ("a.txt", "text"),
+      ("a.svg", "flamegraph"),
+      ("x/y.html", "html"), ("massif.out", nil), ("b.massif.out", "massif"), ("a.xml", "valgrind"), ("a", nil),
+    ] as [(String, String?)]) func suffixes(path: String, name: String?)
+  {
     #expect(ReportFormats.forFile(path)?.name == name)
   }
 }

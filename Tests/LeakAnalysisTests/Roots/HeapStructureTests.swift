@@ -143,7 +143,8 @@ import TraceModel
     let ring = "SQEs:\t1\n    0: opcode:READ, fd:3, flags:0, off:0, addr:0x1, rw_flags:0x0, user_data:140000000001\n"
     #expect(
       KernelHeldPointers.numbers(behind: "user_data:", radix: 10, in: Array(ring.utf8)) == [140_000_000_001])
-    let timers = "ID: 0\nsignal: 14/00007ffdb1c7a0c0\nnotify: signal/pid.2\nClockID: 0\nID: 1\nsignal: 0/0000000000000000\n"
+    let timers =
+      "ID: 0\nsignal: 14/00007ffdb1c7a0c0\nnotify: signal/pid.2\nClockID: 0\nID: 1\nsignal: 0/0000000000000000\n"
     #expect(KernelHeldPointers.timerValues(in: Array(timers.utf8)) == [0x7ffd_b1c7_a0c0])
   }
 

@@ -141,7 +141,9 @@ import TraceModel
   @Test func blockBeingReallocated() {
     let pointer = Self.stack.upperBound - 0x1000
     let memory = FakeMemory([Self.stack])
-    let (old, new, unrelated) = (Self.heap.lowerBound + 0x100, Self.heap.lowerBound + 0x4000, Self.heap.lowerBound + 0x8000)
+    let (old, new, unrelated) = (
+      Self.heap.lowerBound + 0x100, Self.heap.lowerBound + 0x4000, Self.heap.lowerBound + 0x8000
+    )
     memory.write(new, at: pointer + 16)
     memory.write(unrelated, at: pointer + 0x200)
     var knowledge = HeapKnowledge(isComplete: true)
