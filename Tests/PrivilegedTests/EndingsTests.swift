@@ -132,7 +132,7 @@ extension Privileged {
       let end = secondsNow() + 20
       var held = KernelPrograms.Identifiers()
       while secondsNow() < end {
-        usleep(400_000)
+        usleep(1_200_000)
         let now = KernelPrograms.held(by: processID)
         if !now.links.isEmpty, now == held { break }
         held = now
