@@ -167,7 +167,8 @@ package struct LiveScreen {
         if open.contains(SiteIdentity(site)) { lines += frames(site).map { style(fit($0, width), "36") } }
         if lines.count >= room { break }
       }
-      guard end > room, top < selected else { return Array(lines.prefix(room)) }
+      let isVisible = end > 0 && end <= room
+      guard !isVisible, top < selected else { return Array(lines.prefix(room)) }
       top += 1
     }
   }

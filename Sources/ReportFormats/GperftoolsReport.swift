@@ -54,6 +54,8 @@ struct ModuleRanges {
       let page = (frame.address | 0xfff).addingReportingOverflow(1)
       ends[key] = max(ends[key] ?? 0, page.overflow ? .max : page.partialValue)
     }
-    ranges = ends.map { Range(path: $0.key.path, start: $0.key.start, end: $0.value) }.sorted { $0.start < $1.start }
+    ranges = ends.map { Range(path: $0.key.path, start: $0.key.start, end: $0.value) }.sorted {
+      ($0.start, $0.end, $0.path) < ($1.start, $1.end, $1.path)
+    }
   }
 }
