@@ -113,7 +113,7 @@ package struct LiveScreen {
 
   /// The lines of the screen, at most `height` of at most `width` characters, with escape sequences for style only.
   package mutating func lines(width: Int, height: Int) -> [String] {
-    guard width >= 20, height >= 4 else { return [fit("too small", max(1, width))] }
+    guard width >= 20, height >= 6 else { return [fit("too small", max(1, width))] }
     if showsHelp { return Array(Self.help.prefix(height)).map { fit($0, width) } }
     guard let report else { return [fit("waiting for the first report …", width)] }
     var lines = heading(report).map { fit($0, width) }

@@ -88,7 +88,7 @@ import TraceModel
   }
 
   /// Whatever is chosen is on the screen, also when it is small and stacks are open.
-  @Test(arguments: [4, 6, 10, 24, 100]) func selectionIsVisible(height: Int) {
+  @Test(arguments: [6, 7, 10, 24, 100]) func selectionIsVisible(height: Int) {
     var screen = LiveScreen()
     screen.show(report())
     _ = screen.handle(.enter)
