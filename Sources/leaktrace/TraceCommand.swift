@@ -125,6 +125,9 @@ struct TraceCommand: ParsableCommand {
   @Flag(help: .hidden)
   var framePointers = false
 
+  @Flag(help: .hidden)
+  var unwinderRefused = false
+
   mutating func validate() throws {
     if commandLine != nil, !command.isEmpty {
       throw ValidationError("give the command either with -c or after --, not both")
@@ -194,6 +197,7 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.refusesUnwinder = unwinderRefused
     return configuration
   }
 
@@ -219,6 +223,7 @@ struct TraceCommand: ParsableCommand {
       request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1))
     }
     request.listsBlocks = showsBlocks
+    request.explainsStacks = verbose
     request.combinedOnly = combinedOnly
     request.order = sort.order
     return request
