@@ -209,7 +209,7 @@ static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
 
 // Walks from the registers in `scratch`. Use lt_unwind.
 __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
-  if (!scratch)
+  if (!scratch || !lt_unwind_can_walk())
     return 0;
   enum lt_unwind_counter reason = lt_unwind_open(scratch);
   if (reason) {

@@ -81,6 +81,13 @@ struct {
   __uint(max_entries, 16384);
 } lt_unwind_requests SEC(".maps");
 
+// The walker needs bpf_loop (and bpf_find_vma, which is as old). Where the kernel has neither, its functions are empty, so
+// that programs that do without it can be loaded.
+enum bpf_func_id___lt_unwind {
+  BPF_FUNC_loop___lt_unwind = 1,
+};
+#define lt_unwind_can_walk() bpf_core_enum_value_exists(enum bpf_func_id___lt_unwind, BPF_FUNC_loop___lt_unwind)
+
 #define LT_UNWIND_VIEW_FIRST(view) ((__u32)(view))
 #define LT_UNWIND_VIEW_COUNT(view) ((__u32)((view) >> 32) & 0xffff)
 #define LT_UNWIND_VIEW_ADDRESS_SPACE(view) ((view) >> 48)

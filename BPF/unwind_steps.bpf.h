@@ -134,7 +134,7 @@ static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scrat
 __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
-  if (!scratch || !rules)
+  if (!scratch || !rules || !lt_unwind_can_walk())
     return LT_UNWIND_STEP_DONE;
 
   __u64 code = scratch->code, sp = scratch->sp, bp = scratch->bp;

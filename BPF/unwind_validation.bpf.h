@@ -73,7 +73,7 @@ struct lt_unwind_check {
 static long lt_unwind_check_area([[maybe_unused]] struct task_struct *task, struct vm_area_struct *area,
                                  struct lt_unwind_check *check) {
   check->is_same = area->vm_start <= check->start && area->vm_end >= check->end && area->vm_flags & LT_VM_EXEC &&
-                   lt_unwind_identity(area) == check->identity;
+                   (lt_unwind_identity(area) == check->identity || !check->identity);
   return 0;
 }
 
@@ -122,7 +122,7 @@ static long lt_unwind_check_mapping([[maybe_unused]] __u32 round, void *context)
 // Compares what is published for scratch->process_slot with the address space in the state `changes`, and takes out what was
 // replaced. False: it could not be looked at.
 __noinline int lt_unwind_validate(struct lt_unwind_scratch *scratch, __u64 changes) {
-  if (!scratch)
+  if (!scratch || !lt_unwind_can_walk())
     return false;
   __u32 slot = scratch->process_slot;
   struct lt_unwind_process *process = bpf_map_lookup_elem(&lt_unwind_processes, &slot);

@@ -19,6 +19,8 @@ package final class AddressSpaceReader {
   }
 
   package struct Reading {
+    /// The thread by which the process could be read.
+    package var threadID: Int32
     /// All mappings of the process.
     package var mappings: [Mapping]
     /// The executable ones, as far as they stayed the same meanwhile.
@@ -27,27 +29,28 @@ package final class AddressSpaceReader {
 
   /// Reads a process. Throws when it is gone or may not be inspected.
   ///
-  /// - Parameter examine: given the executable areas before it is checked that they are still the same: the place to look
-  ///   at their files.
+  /// - Parameter examine: given the executable areas, and a thread by which their files can be opened, before it is checked
+  ///   that they are still the same.
   package func read(
-    processID: Int32, examine: (AddressSpaceSnapshot) throws -> Void = { _ in }
+    processID: Int32, examine: (AddressSpaceSnapshot, _ threadID: Int32) throws -> Void = { _, _ in }
   ) throws -> Reading {
-    let before = identities(in: processID)
-    let mappings = try ProcessMaps.read(processID: processID)
+    let thread = ProcessInfo.readableThread(of: processID)
+    let before = identities(of: thread)
+    let mappings = try ProcessMaps.read(processID: thread)
     guard let before else {
       let snapshot = AddressSpaceSnapshot(mappings: mappings)
-      try examine(snapshot)
-      return Reading(mappings: mappings, snapshot: snapshot)
+      try examine(snapshot, thread)
+      return Reading(threadID: thread, mappings: mappings, snapshot: snapshot)
     }
     let candidates = snapshot(of: mappings, before)
-    try examine(candidates)
-    let after = identities(in: processID) ?? [:]
+    try examine(candidates, thread)
+    let after = identities(of: thread) ?? [:]
     var result = snapshot(of: mappings, after)
     if before != after {
       result.isWhole = false
       result.areas.removeAll { area in !candidates.areas.contains(area) }
     }
-    return Reading(mappings: mappings, snapshot: result)
+    return Reading(threadID: thread, mappings: mappings, snapshot: result)
   }
 
   private struct Extent: Hashable {
@@ -67,8 +70,8 @@ package final class AddressSpaceReader {
     return snapshot
   }
 
-  private func identities(in processID: Int32) -> [Extent: UInt64]? {
-    guard let program, let bytes = try? program.iterate(threadID: processID) else { return nil }
+  private func identities(of thread: Int32) -> [Extent: UInt64]? {
+    guard let program, let bytes = try? program.iterate(threadID: thread) else { return nil }
     var identities: [Extent: UInt64] = [:]
     let size = MemoryLayout<lt_unwind_area>.size
     bytes.withUnsafeBytes { bytes in

@@ -52,7 +52,7 @@ extension AllocationTracer {
     report.retention = retentionSummaries()
     report.probes = reportProbes()
     report.loss = lossCounters()
-    report.notes = notes + exceptionNotes(report.probes)
+    report.notes = notes + exceptionNotes(report.probes) + stackNotes(request)
     if configuration.isSampling {
       report.sampling = Report.Sampling(
         meanInBytes: configuration.sampleMeanInBytes ?? 0,

@@ -20,10 +20,11 @@ package final class AllocationTracer {
   let epochs: MappingEpochs
   /// What to add to the walker's counters for stacks that were completed afterwards; by counter.
   var walkCorrections = [Int64](repeating: 0, count: Int(LT_UNWIND_COUNTER_COUNT.rawValue))
+  /// Copies of stacks of programs that have been executed unheard of.
+  var deferredSamples: [[UInt8]] = []
   /// Stacks that broke off in the kernel and were completed here.
   package internal(set) var completedStacks: UInt64 = 0
   let pendingChildren: BPFMap?
-  var lastRearm: UInt64 = 0
   /// When events were last handled, and how many nanoseconds a report may let them wait.
   var lastEvents: UInt64 = 0
   static let longestPause: UInt64 = 10_000_000
@@ -94,7 +95,7 @@ package final class AllocationTracer {
       object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
     ring = try RingBuffer(map: programs.object.map("events"))
     epochs = try MappingEpochs(object: programs.object)
-    if configuration.usesFramePointers {
+    if programs.framePointerReason != nil {
       unwindTables = nil
       unwindRequests = nil
       unwindSamples = nil
@@ -245,15 +246,15 @@ package final class AllocationTracer {
     if fresh.isEmpty { return }
     var probes: [AllocatorProbe] = []
     for mapping in fresh {
-      guard let file = files.file(behind: mapping, of: process.processID) else { continue }
-      let object = reader.describe(mapping, file, of: process.processID)
+      guard let file = files.file(behind: mapping, of: process.threadID) else { continue }
+      let object = reader.describe(mapping, file, of: process.threadID)
       let calls = SystemCallProbes(
         file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
       try hold(at: calls, in: object, of: process)
       if configuration.tracesMappings { probes += calls.mappings }
     }
     // Planned anew as a whole: which functions are wrappers depends on every object of the process.
-    let plan = reader.plan(process.processID, mappings: mappings, files: files)
+    let plan = reader.plan(process.threadID, mappings: mappings, files: files)
     for note in plan.notes where !notes.contains(note) { notes.append(note) }
     // Where nothing allocates, mappings alone are not worth a trace.
     if !plan.probes.isEmpty || !process.probes.isEmpty { probes += plan.probes }
@@ -273,6 +274,7 @@ package final class AllocationTracer {
           slot: process.slot, generation: process.generation, processID: process.processID,
           address: address)
         process.mappings = found.mappings
+        process.threadID = found.threadID
         snapshot = found.snapshot
       } catch {
         let note = "stacks of process \(process.processID) may be cut short: \(error)"
@@ -280,7 +282,8 @@ package final class AllocationTracer {
       }
       if process.mappings.isEmpty { process.mappings = try reader.mappings(of: process.processID) }
     } else {
-      process.mappings = try reader.mappings(of: process.processID)
+      process.threadID = ProcessInfo.readableThread(of: process.processID)
+      process.mappings = try reader.mappings(of: process.threadID)
       snapshot = AddressSpaceSnapshot(mappings: process.mappings)
       if !snapshot.keepsCode(of: process.mappingState.snapshot) { epochs.raise(process.slot) }
     }

@@ -18,6 +18,8 @@ final class ProbePrograms {
   let object: BPFObject
   let lifecycle: BPFObject
   let method: Method
+  /// Why stacks are walked by frame pointers; nil when they are walked by tables.
+  private(set) var framePointerReason: String?
 
   private init(object: BPFObject, lifecycle: BPFObject, method: Method) {
     self.object = object
@@ -38,8 +40,34 @@ final class ProbePrograms {
     return Sizes(buckets: UInt32(buckets), sites: UInt32(sites))
   }
 
-  /// Loads with the newest method first and steps down where the kernel refuses.
+  /// Loads with the newest method first and steps down where the kernel refuses: first the ways to attach, then the stack
+  /// walker, without which stacks have the frames that frame pointers lead to.
   static func load(_ configuration: TraceConfiguration) throws(BPFError) -> ProbePrograms {
+    var configuration = configuration
+    var refusal: BPFError?
+    if !configuration.usesFramePointers {
+      do throws(BPFError) {
+        try requireUnwinder(configuration)
+        return try loadBestMethod(configuration)
+      } catch { refusal = error }
+    }
+    configuration.usesFramePointers = true
+    do throws(BPFError) {
+      let programs = try loadBestMethod(configuration)
+      programs.framePointerReason = refusal.map { "the kernel refuses the unwinder: \($0)" } ?? "as asked"
+      return programs
+    } catch { throw refusal ?? error }
+  }
+
+  private static func requireUnwinder(_ configuration: TraceConfiguration) throws(BPFError) {
+    guard !configuration.refusesUnwinder, clibbpf_has_helper(UInt32(BPF_FUNC_loop.rawValue)) else {
+      throw BPFError(operation: "use bpf_loop", code: EOPNOTSUPP)
+    }
+  }
+
+  private static func loadBestMethod(
+    _ configuration: TraceConfiguration
+  ) throws(BPFError) -> ProbePrograms {
     if !configuration.avoidsMultiLinks {
       if let loaded = try? load(configuration, method: .session) { return loaded }
     }

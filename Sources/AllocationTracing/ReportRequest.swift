@@ -7,6 +7,8 @@ package struct ReportRequest: Sendable {
   package var minimumAge: Duration = .zero
   /// List every outstanding block (`-a`).
   package var listsBlocks = false
+  /// Name every file whose call-frame information the walker cannot use in full (`-v`).
+  package var explainsStacks = false
   /// Only the totals kept per stack: no ages, no pass over the blocks (`--combined-only`).
   package var combinedOnly = false
   package var order = Order.bytes

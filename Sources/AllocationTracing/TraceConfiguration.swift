@@ -26,6 +26,8 @@ package struct TraceConfiguration: Sendable {
   package var looksAtRetention = false
   /// Unwind by saved frame pointers only.
   package var usesFramePointers = false
+  /// Act as if the kernel refused the stack walker. For tests of the fallback.
+  package var refusesUnwinder = false
 
   package init(maximumAllocations: Int = TraceConfiguration.defaultMaximumAllocations()) {
     self.maximumAllocations = maximumAllocations

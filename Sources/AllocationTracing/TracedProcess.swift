@@ -15,6 +15,8 @@ package struct RecordedCode: Equatable, Sendable {
 /// One process of a trace, from attach to its end.
 package final class TracedProcess {
   package let processID: Int32
+  /// A thread by which its memory and files can be read.
+  package internal(set) var threadID: Int32
   let slot: UInt32
   package let parentProcessID: Int32?
   /// Named by the user, as opposed to followed.
@@ -82,6 +84,7 @@ package final class TracedProcess {
     command: String, executable: String?
   ) {
     self.processID = processID
+    threadID = processID
     self.slot = slot
     self.generation = generation
     self.parentProcessID = parentProcessID

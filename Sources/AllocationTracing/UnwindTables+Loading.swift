@@ -114,6 +114,9 @@ extension UnwindTables {
     switch conversion {
     case .success(let table):
       loaded.textStart = table.textStart
+      if table.statistics.unsupportedRows > 0, unsupportedRows.count < Self.maximumRefusals {
+        unsupportedRows[file.name] = table.statistics.unsupportedRows
+      }
       if let identifier = try add(table) {
         loaded.source = .table(identifier)
       } else {

@@ -11,7 +11,7 @@ import TraceModel
 /// again only after every program that could have seen it has ended. Programs must not be sleepable.
 ///
 /// Not thread-safe: one owner, who reads the ring buffer `lt_unwind_requests` and calls ``refresh(slot:generation:processID:)``
-/// for each request, and ``rearmRequests()`` about once a second.
+/// for each request, and ``rearmRequests()`` some ten times a second.
 package final class UnwindTables {
   package struct Limits: Sendable {
     /// Kernel memory for tables of all files together, in bytes.
@@ -66,6 +66,8 @@ package final class UnwindTables {
   /// Where the kernel has put its page of return trampolines, by slot.
   var uprobePages: [UInt32: Range<UInt64>] = [:]
   package internal(set) var refusals: Set<Refusal> = []
+  /// Rows of each file that the walker cannot express, by path.
+  package internal(set) var unsupportedRows: [String: Int] = [:]
   var counts = Statistics()
 
   let processMemory: MappedArray
@@ -106,8 +108,8 @@ package final class UnwindTables {
     /// All mappings of the process; none when it is gone.
     package var mappings: [Mapping] = []
     package var snapshot = AddressSpaceSnapshot()
-    /// Whether something else is published now than before.
-    package var isChanged = false
+    /// The thread by which the process could be read.
+    package var threadID: Int32
   }
 
   /// Reads the mappings of a process and publishes them. Nothing happens when the process is gone.
@@ -122,36 +124,37 @@ package final class UnwindTables {
     precondition(slot < UInt32(LT_MAX_PROCESS_SLOTS))
     // Before reading, so that a change after it asks again.
     setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
-    var result = Refresh()
+    var result = Refresh(threadID: processID)
     // What changes all the time is published as far as it stayed the same.
     for _ in 0..<4 {
       var entries: [UnwindPublication.Entry] = []
       var areas: [AddressSpaceSnapshot.Area] = []
       var failure: BPFError?
-      let reading = try? addressSpaces.read(processID: processID) { snapshot in
+      let reading = try? addressSpaces.read(processID: processID) { snapshot, thread in
         areas = Array(
           snapshot.areas.filter { Self.isRelevant($0.mapping) }
             .suffix(Int(LT_UNWIND_MAX_PROCESS_MAPPINGS)))
         do throws(BPFError) {
           entries = try loadTables(
-            slot: slot, generation: generation, processID: processID, areas: areas)
+            slot: slot, generation: generation, processID: thread, areas: areas)
         } catch { failure = error }
       }
       if let failure { throw failure }
-      guard let reading else {
+      // A process without mappings is about to be gone: what is known of it does no harm.
+      guard let reading, !reading.mappings.isEmpty else {
         releaseTables(of: entries)
         break
       }
+      result.threadID = reading.threadID
       result.mappings = reading.mappings
       result.snapshot = reading.snapshot
       uprobePages[slot] = reading.mappings.first { $0.path == "[uprobes]" }.map { $0.start..<$0.end }
       let kept = Set(reading.snapshot.areas.map(\.mapping.start))
       let remaining = areas.indices.filter { kept.contains(areas[$0].mapping.start) }
       releaseTables(of: areas.indices.filter { !remaining.contains($0) }.map { entries[$0] })
-      let changes = publish(
+      publish(
         entries: remaining.map { entries[$0] }, areas: remaining.map { areas[$0] }, slot: slot,
         generation: generation)
-      result.isChanged = changes || result.isChanged
       if reading.snapshot.isWhole { break }
     }
     let isKnown = result.snapshot.areas.contains {
@@ -164,21 +167,21 @@ package final class UnwindTables {
     return result
   }
 
-  /// Publishes the mappings of a process, taking over the entries' references to tables. Returns whether anything changed.
+  /// Publishes the mappings of a process, if they have changed, taking over the entries' references to tables.
   private func publish(
     entries: [UnwindPublication.Entry], areas: [AddressSpaceSnapshot.Area], slot: UInt32,
     generation: UInt32
-  ) -> Bool {
+  ) {
     let old = publications[slot].flatMap { $0.generation == generation ? $0 : nil }
     if let old, old.entries == entries, old.areas == areas, isIntact(old, slot: slot) {
       releaseTables(of: entries)
-      return false
+      return
     }
     guard let first = allocateMappings(entries.count) else {
       counts.refusedProcesses += 1
       releaseTables(of: entries)
       release(slot: slot)
-      return true
+      return
     }
     var publication = UnwindPublication(
       generation: generation, first: first, entries: entries, areas: areas)
@@ -190,7 +193,6 @@ package final class UnwindTables {
     publish(&publication, slot: slot)
     if let replaced = publications.updateValue(publication, forKey: slot) { retired.append(replaced) }
     mutedSlots[slot] = nil
-    return true
   }
 
   /// Takes back what was published for a slot: the process has ended.
@@ -201,11 +203,11 @@ package final class UnwindTables {
     if let old = publications.removeValue(forKey: slot) { retired.append(old) }
   }
 
-  /// Lets processes ask again whose last request was for an address that is not mapped (a damaged stack, say) and is a
-  /// second old.
+  /// Lets processes ask again whose last request was for an address that is not mapped (a damaged stack, say) and is some
+  /// time old. Short enough for new code to be known within 100 ms, long enough not to look at such a process all the time.
   package func rearmRequests() {
     let now = ContinuousClock.now
-    for (slot, time) in mutedSlots where now - time >= .seconds(1) {
+    for (slot, time) in mutedSlots where now - time >= .milliseconds(50) {
       mutedSlots[slot] = nil
       setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
     }

@@ -267,3 +267,7 @@ void clibbpf_finish_closing(void) {
     pthread_cond_wait(&closing_changed, &closing_lock);
   pthread_mutex_unlock(&closing_lock);
 }
+
+_Bool clibbpf_has_helper(uint32_t helper) {
+  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, (enum bpf_func_id)helper, NULL) == 1;
+}

@@ -25,6 +25,16 @@ extension ProcessInfo {
     numericEntries(of: "/proc/\(processID)/task")
   }
 
+  /// A thread of a process by which its memory and files can be read: under `/proc`, they go with the first thread when that ends
+  /// before the others.
+  package static func readableThread(of processID: Int32) -> Int32 {
+    func hasMemory(_ thread: Int32) -> Bool {
+      (try? readFile("/proc/\(thread)/maps", limit: 1))?.isEmpty == false
+    }
+    if hasMemory(processID) { return processID }
+    return threads(of: processID).first(where: hasMemory) ?? processID
+  }
+
   /// Every process of our pid namespace, ascending.
   package static func allProcessIDs() -> [Int32] { numericEntries(of: "/proc") }
 

@@ -35,8 +35,9 @@ package struct ProcessInfo: Hashable, Sendable {
   /// The pid inside the process's own pid namespace, the one it knows itself by.
   package var innermostProcessID: Int32 { namespacedProcessIDs.last ?? processID }
 
-  /// Whether it has ended (and perhaps waits for its parent): no memory, no mappings, no files.
-  package var hasEnded: Bool { state == .zombie || state == .dead }
+  /// Whether it has ended (and perhaps waits for its parent): no memory, no mappings, no files. A process goes on when its first
+  /// thread has ended and others have not.
+  package var hasEnded: Bool { (state == .zombie || state == .dead) && threadCount <= 1 }
 
   /// Reads `/proc/PID/stat` and `/proc/PID/status`. Throws with `isProcessGone` when there is no such process.
   package init(processID: Int32) throws(ProcessError) {

@@ -27,8 +27,11 @@ package final class Symbolizer {
   ///
   /// Call again when mappings have changed, with a higher epoch when code was taken away or replaced. `generation` tells apart
   /// programs that one pid has run (exec) and processes that had the same pid.
+  ///
+  /// - Parameter threadID: a thread by which the files of the process can be opened, should it not be the first.
   package func record(
-    processID: Int32, generation: UInt32, snapshot: AddressSpaceSnapshot, epoch: UInt32 = 0
+    processID: Int32, threadID: Int32? = nil, generation: UInt32, snapshot: AddressSpaceSnapshot,
+    epoch: UInt32 = 0
   ) {
     let key = ProcessKey(processID: processID, generation: generation)
     let process = processes[key] ?? RecordedProcess(processID: processID)
@@ -39,7 +42,7 @@ package final class Symbolizer {
       let file = FileKey(device: mapping.device, inode: mapping.inode)
       if let known = opened[file] { return known }
       let contents: RecordedProcess.Region.Contents =
-        switch modules.module(for: mapping, processID: processID) {
+        switch modules.module(for: mapping, processID: threadID ?? processID) {
         case .module(let module): .module(module)
         case .notELF: .generatedCode
         case .unreadable: .unreadable

@@ -135,6 +135,9 @@ struct TraceCommand: ParsableCommand {
   @Flag(help: .hidden)
   var framePointers = false
 
+  @Flag(help: .hidden)
+  var unwinderRefused = false
+
   mutating func validate() throws {
     if commandLine != nil, !command.isEmpty {
       throw ValidationError("give the command either with -c or after --, not both")
@@ -213,6 +216,7 @@ struct TraceCommand: ParsableCommand {
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
     configuration.looksAtRetention = leakCheck.mode != nil || verbose
+    configuration.refusesUnwinder = unwinderRefused
     return configuration
   }
 
@@ -251,6 +255,7 @@ struct TraceCommand: ParsableCommand {
       request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1))
     }
     request.listsBlocks = showsBlocks
+    request.explainsStacks = verbose
     request.combinedOnly = combinedOnly
     request.order = sort.order
     request.shownKinds = leakCheck.mode == .full ? leakCheck.shownKinds : nil

@@ -66,7 +66,7 @@ final class TraceRunner {
     let symbolizer = symbolizer
     tracer.onMappings = { process in
       symbolizer.record(
-        processID: process.processID, generation: process.imageNumber,
+        processID: process.processID, threadID: process.threadID, generation: process.imageNumber,
         snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
     }
     tracer.symbolize = { stack, code in

@@ -251,5 +251,18 @@ extension Privileged {
     }
 
     private func program() throws -> String { try Programs.compile("options.c", ["-fno-builtin"]) }
+
+    /// What a kernel without the unwinder has to offer, and that the report says so.
+    @Test(arguments: ["--unwinder-refused", "--frame-pointers"])
+    func stacksByFramePointers(option: String) throws {
+      let program = try Programs.compile("plain.c", ["-fno-builtin", "-Wno-alloc-size-larger-than", "-fno-omit-frame-pointer"])
+      let report = try LeakTrace.report(of: [program], [option])
+      #expect(report.totals.outstanding == Blocks(4200, 3))
+      #expect(report.sites.allSatisfy { $0.stackCompleteness == "frame_pointers_only" && !$0.stackComplete })
+      let chains = report.sites.map { Array($0.functions.prefix(2)) }
+      #expect(chains == Array(repeating: ["case_plain", "main"], count: 3))
+      let note = try #require(report.notes.first { $0.hasPrefix("stacks follow frame pointers only") })
+      #expect(note.contains("the kernel refuses the unwinder") == (option == "--unwinder-refused"))
+    }
   }
 }

@@ -96,6 +96,21 @@ extension Privileged {
       }
     }
 
+    /// What comes before user space has looked is completed afterwards, as far as its memory goes, and counted else.
+    @Test func newCodeIsKnownSoon() throws {
+      let traced = try TracedProgram([program, first, other, "many"])
+      let attachment = try Attachment(to: traced)
+      try traced.step()
+      let report = try attachment.report { allocations(in: $0).reduce(0) { $0 + $1.outstandingCount } == 500 }
+      let whole = allocations(in: report).filter(\.stackComplete)
+      #expect(whole.map { Array($0.functions.prefix(3)) } == [["allocate", "first_code", "run_many"]])
+      let cut = allocations(in: report).filter { !$0.stackComplete }.reduce(0) { $0 + $1.outstandingCount }
+      #expect(report.losses["stacks_unknown_mapping"] ?? 0 == cut)
+      // All that can wait.
+      #expect(whole[0].outstandingCount >= 48)
+      _ = try attachment.interrupt()
+    }
+
     @Test func processWithTheSameID() throws {
       let report = try LeakTrace.report(of: [program, first, other, "process"])
       let children = report.processes.filter { $0.parentPid != nil }

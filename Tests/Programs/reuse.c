@@ -18,7 +18,7 @@ typedef void (*code)(void (*callee)(void), void (*decoy)(void));
 
 static void *volatile kept;
 
-NOINLINE static void decoy(void) { KEEP_FRAME(); }
+NOINLINE static void decoy(void) { __asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop"); }
 NOINLINE static void allocate(void) { kept = malloc(64); KEEP_FRAME(); }
 
 NOINLINE static void run_first(code function) {
@@ -108,6 +108,19 @@ static void by_hand(const char *first, const char *second, const char *way) {
   step();
 }
 
+// More events at once than wait for user space to look.
+NOINLINE static void run_many(code function) {
+  for (int i = 0; i < 500; i++)
+    function(allocate, decoy);
+  KEEP_FRAME();
+}
+
+static void many_at_once(const char *path) {
+  struct text text = open_text(path, "first_code");
+  run_many(function_at(map_text(text, NULL, 0), text));
+  step();
+}
+
 static void by_loader(const char *first, const char *second, int rewrites) {
   code function = load(first, "first_code");
   run_first(function);
@@ -156,6 +169,8 @@ int main(int argc, char **argv) {
     by_loader(argv[1], argv[2], 0);
   else if (!strcmp(argv[3], "rewritten"))
     by_loader(argv[1], argv[2], 1);
+  else if (!strcmp(argv[3], "many"))
+    many_at_once(argv[1]);
   else if (!strcmp(argv[3], "process"))
     by_process_id(argv[1], argv[2]);
   else

@@ -13,7 +13,7 @@ void NAME(void (*callee)(void), void (*decoy)(void));
 
 static void *volatile kept;
 
-NOINLINE static void decoy(void) { KEEP_FRAME(); }
+NOINLINE static void decoy(void) { __asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop"); }
 NOINLINE static void allocate(void) { kept = malloc(64); KEEP_FRAME(); }
 
 int main(int argc, char **argv) {

@@ -51,6 +51,9 @@ int clibbpf_open_task_iterator(int program, uint32_t thread_id);
 // Lets the program be loaded with an attach type that libbpf does not know by section name.
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 
+// Whether programs on uprobes may call a helper (enum bpf_func_id). False also where that cannot be found out.
+_Bool clibbpf_has_helper(uint32_t helper);
+
 // Waits for an RCU grace period: every non-sleepable program that ran at the call has ended. Returns 0 or −errno.
 int clibbpf_synchronize_rcu(void);
 
