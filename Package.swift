@@ -67,14 +67,17 @@ let package = Package(
 
     // Measures the stack walker; used by Scripts/bench.
     .executableTarget(
-      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
+      name: "unwind-bench",
+      dependencies: [
+        "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing", "UnwindHarness", "CTraceABI",
+      ],
       swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
       name: "UnwindHarness",
-      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI"],
+      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle"],
       path: "Tests/UnwindHarness", swiftSettings: strict),
     .target(
       name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],

@@ -10,7 +10,7 @@ build_packages=(
 # What tests compare with or run on; those that miss theirs are skipped and say so.
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
-  musl-tools bpftool
+  musl-tools bpftool dwz ripgrep
 )
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -106,8 +106,12 @@ quietly() {
 # Builds the one binary that needs nothing of its host, and sets $leaktrace to it. Quietly, because the linker warns of
 # functions of the static C library that leaktrace never calls.
 build_release() {
-  quietly swift build -c release --product leaktrace -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
+  build_release_product leaktrace
   leaktrace=$(swift build -c release --show-bin-path)/leaktrace
+}
+
+build_release_product() {
+  quietly swift build -c release --product "$1" -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
 }
 
 # Starts the leaking example server and a client that keeps asking; sets $server to its process id.
