@@ -83,7 +83,10 @@ let package = Package(
 
     // Measures the stack walker; used by Scripts/bench.
     .executableTarget(
-      name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
+      name: "unwind-bench",
+      dependencies: [
+        "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing", "UnwindHarness", "CTraceABI",
+      ],
       swiftSettings: strict),
 
     // Measures report formats; used by Scripts/bench.
@@ -98,7 +101,7 @@ let package = Package(
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
       name: "UnwindHarness",
-      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI"],
+      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle"],
       path: "Tests/UnwindHarness", swiftSettings: strict),
     .target(
       name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],

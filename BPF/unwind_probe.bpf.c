@@ -38,12 +38,20 @@ struct {
   __uint(max_entries, 1 << 24);
 } probe_samples SEC(".maps");
 
+// Longer ones were interrupted.
+#define LT_PROBE_LONGEST_READING 1000
+
 const volatile struct lt_probe_configuration configuration SEC(".rodata");
 
 static __always_inline void probe_add(__u32 *histogram, __u64 value) {
   __u64 bucket = value / LT_PROBE_BUCKET_NANOSECONDS;
 
   histogram[bucket < LT_PROBE_BUCKETS ? bucket : LT_PROBE_BUCKETS - 1]++;
+}
+
+static __always_inline void probe_stop(struct lt_probe_totals *totals) {
+  totals->stops++;
+  bpf_send_signal(19 /* SIGSTOP */);
 }
 
 static __always_inline void probe_sample(
@@ -56,6 +64,8 @@ static __always_inline void probe_sample(
   sample->pc_kind = pc_kind;
   sample->depth = scratch->stack.depth;
   sample->outcome = scratch->stack.outcome;
+  sample->process_slot = scratch->process_slot;
+  sample->address_space = scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
   sample->pc = pc;
   sample->sp = sp;
   sample->bp = bp;
@@ -83,6 +93,12 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     return 0;
 
   totals->events++;
+  __u64 clock = bpf_ktime_get_ns();
+  clock = bpf_ktime_get_ns() - clock;
+  if (clock < LT_PROBE_LONGEST_READING) {
+    totals->clock_nanoseconds += clock;
+    totals->clock_readings++;
+  }
   if (configuration.walks) {
     __u64 pc = context->ip, sp = context->sp,
           bp = context->bp;
@@ -93,7 +109,8 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, bp, pc_kind), outcome = scratch->stack.outcome;
     __u64 elapsed = bpf_ktime_get_ns() - start;
 
-    if (configuration.sample_period && bpf_get_prandom_u32() % configuration.sample_period == 0)
+    bool is_sample = configuration.sample_period && bpf_get_prandom_u32() % configuration.sample_period == 0;
+    if (is_sample)
       probe_sample(scratch, pc, sp, bp, pc_kind, context);
     lt_unwind_release(scratch);
     totals->frames += depth;
@@ -104,11 +121,11 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     probe_add(totals->histogram, elapsed);
     if (LT_UNWIND_STATUS(outcome) == LT_OUTCOME_COMPLETE)
       totals->depths[depth & LT_MAX_STACK_DEPTH]++;
-    if (configuration.stops && (LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
-                        LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING)) {
-      totals->stops++;
-      bpf_send_signal(19 /* SIGSTOP */);
-    }
+    bool lacks_tables = LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
+                        LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING;
+    if ((lacks_tables && (configuration.stops & LT_PROBE_STOP_FOR_TABLES)) ||
+        (is_sample && (configuration.stops & LT_PROBE_STOP_FOR_SAMPLES)))
+      probe_stop(totals);
   }
   if (configuration.kernel_walks) {
     __u64 start = bpf_ktime_get_ns();

@@ -11,6 +11,7 @@ build_packages=(
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
   musl-tools bpftool valgrind heaptrack google-perftools golang-1.19-go tmux git sqlite3 libxml2-utils ruby php-cli nodejs
+  dwz ripgrep
 )
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -106,8 +107,12 @@ quietly() {
 # Builds the one binary that needs nothing of its host, and sets $leaktrace to it. Quietly, because the linker warns of
 # functions of the static C library that leaktrace never calls.
 build_release() {
-  quietly swift build -c release --product leaktrace -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
+  build_release_product leaktrace
   leaktrace=$(swift build -c release --show-bin-path)/leaktrace
+}
+
+build_release_product() {
+  quietly swift build -c release --product "$1" -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
 }
 
 # Starts the leaking example server and a client that keeps asking; sets $server to its process id.

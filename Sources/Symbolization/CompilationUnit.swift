@@ -3,6 +3,7 @@ import CElfUtils
 /// Functions, inlined calls and source lines of one compilation unit.
 final class CompilationUnit {
   private var entry: Dwarf_Die
+  private let hasLines: Bool
   /// Physical functions by address, ascending.
   private var functionRanges: [FunctionRange] = []
   /// Calls inlined into a function, by the offset of the function's entry.
@@ -35,8 +36,10 @@ final class CompilationUnit {
   private static let maximumEntryCount = 8 << 20
   private static let maximumInlinedCallCount = 1 << 18
 
-  init(_ entry: Dwarf_Die) {
+  /// - Parameter hasLines: whether to read the unit's lines.
+  init(_ entry: Dwarf_Die, hasLines: Bool) {
     self.entry = entry
+    self.hasLines = hasLines
     collectFunctions()
   }
 
@@ -206,7 +209,7 @@ final class CompilationUnit {
 
   private func line(at address: UInt64) -> Place {
     var table: OpaquePointer?
-    guard dwarf_getsrclines(&entry, &table, &lineCount) == 0,
+    guard hasLines, dwarf_getsrclines(&entry, &table, &lineCount) == 0,
       let found = dwarf_getsrc_die(&entry, address)
     else { return Place() }
     var number: Int32 = 0
@@ -242,7 +245,7 @@ final class CompilationUnit {
     }
     var files: OpaquePointer?
     var count = 0
-    if let file = DebugEntry.number(UInt32(DW_AT_call_file), of: &call),
+    if hasLines, let file = DebugEntry.number(UInt32(DW_AT_call_file), of: &call),
       dwarf_getsrcfiles(&entry, &files, &count) == 0, let files, file < UInt64(count),
       let name = dwarf_filesrc(files, Int(file), nil, nil)
     {

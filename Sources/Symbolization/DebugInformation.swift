@@ -4,8 +4,8 @@ import ProcessImage
 
 /// The DWARF of one file: source lines and inlined functions, read compilation unit by compilation unit as they are asked for.
 ///
-/// The file may be hostile: walks are bounded in depth and number, and sections that would unpack to more than memory allows
-/// make the file count as one without DWARF.
+/// The file may be hostile: walks are bounded in depth and number, sections that would unpack to more than memory allows
+/// make the file count as one without DWARF, and no other file is opened because this one names it, but by us.
 final class DebugInformation {
   let file: ElfFile
   private let elf: OpaquePointer
@@ -34,6 +34,13 @@ final class DebugInformation {
   /// Parsed units that may stay in memory.
   private static let maximumParsedSize = 12 << 20
   private static let maximumUnitRangeCount = 4 << 20
+  /// Browsers have a tenth of these; libdw takes 200 bytes for each.
+  private static let maximumUnitCount = 1 << 18
+  /// Bytes of one unit's line program, of each of which libdw may make a row of 80 bytes.
+  private static let maximumLineProgramSize: UInt64 = 8 << 20
+
+  /// What libdw itself notes when it has looked for a supplement in vain.
+  private static var noSupplement: OpaquePointer? { OpaquePointer(bitPattern: -1) }
 
   /// Whether the file itself carries DWARF.
   static func isIn(_ file: ElfFile) -> Bool {
@@ -49,7 +56,9 @@ final class DebugInformation {
     elf = opened.elf
     dwarf = opened.dwarf
     supplement = Self.supplement(of: opened.dwarf, file: file, debugFiles: debugFiles)
-    if let supplement { dwarf_setalt(dwarf, supplement.dwarf) }
+    // Left alone, libdw would open what the file names as its supplement, even a FIFO.
+    dwarf_setalt(dwarf, supplement?.dwarf ?? Self.noSupplement)
+    if let supplement { dwarf_setalt(supplement.dwarf, Self.noSupplement) }
     readUnitRanges()
   }
 
@@ -92,19 +101,36 @@ final class DebugInformation {
     if let known = units[offset] { return known }
     var entry = Dwarf_Die()
     guard dwarf_offdie(dwarf, offset, &entry) != nil else { return nil }
-    let unit = CompilationUnit(entry)
+    let unit = CompilationUnit(entry, hasLines: isLineProgramModest(of: &entry))
     units[offset] = unit
     return unit
+  }
+
+  /// Whether the unit's lines can be read without taking more memory than any honest unit needs.
+  private func isLineProgramModest(of entry: inout Dwarf_Die) -> Bool {
+    guard let offset = DebugEntry.number(UInt32(DW_AT_stmt_list), of: &entry),
+      let section = file.section(named: ".debug_line") ?? file.section(named: ".zdebug_line"),
+      // As libdw has unpacked it.
+      let data = elf_getscn(elf, section.index).flatMap({ elf_getdata($0, nil) })?.pointee
+    else { return false }
+    let bytes = UnsafeRawBufferPointer(start: data.d_buf, count: data.d_buf == nil ? 0 : data.d_size)
+    guard var size = bytes.value(at: offset, as: UInt32.self).map(UInt64.init) else { return false }
+    // The mark of the 64-bit format.
+    if size == 0xffff_ffff { size = bytes.value(at: offset &+ 4, as: UInt64.self) ?? .max }
+    return size <= Self.maximumLineProgramSize
   }
 
   private func readUnitRanges() {
     var unit: OpaquePointer?
     var next: OpaquePointer?
+    var count = 0
     var version: Dwarf_Half = 0
     var type: UInt8 = 0
     var entry = Dwarf_Die()
     while dwarf_get_units(dwarf, unit, &next, &version, &type, &entry, nil) == 0 {
       unit = next
+      count += 1
+      guard count <= Self.maximumUnitCount else { break }
       guard type == UInt8(DW_UT_compile) || type == UInt8(DW_UT_skeleton) else {
         continue
       }

@@ -1,13 +1,11 @@
 import Glibc
+import TestTools
 import Testing
 
 @testable import ProcessImage
 
 /// Damaged sections must neither trap nor read out of bounds nor take long, whatever they say.
 @Suite struct CFIHostileTests {
-  /// Mutations tried; LEAKTRACE_FUZZ_ROUNDS asks for more.
-  private static let rounds = getenv("LEAKTRACE_FUZZ_ROUNDS").flatMap { Int(String(cString: $0)) } ?? 400
-
   private func convert(_ bytes: [UInt8]) -> CFITable? {
     // An exact allocation of its own, so that tools which watch memory see a read past the end.
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
@@ -38,29 +36,45 @@ import Testing
     let file = try ElfFile(path: "/lib/x86_64-linux-gnu/libgcc_s.so.1")
     let section = try #require(file.section(named: ".eh_frame"))
     let original = Array(try #require(file.contents(of: section)).prefix(3000))
-    var generator = SplitMix64(state: 1)
-    for round in 0..<Self.rounds {
-      var bytes = original
-      for _ in 0..<(1 + round % 16) {
-        let index = Int.random(in: bytes.indices, using: &generator)
-        switch round % 4 {
-        case 0: bytes[index] = UInt8.random(in: 0...255, using: &generator)
-        case 1: bytes[index] ^= 1 << UInt8.random(in: 0...7, using: &generator)
-        case 2: bytes[index] = [0, 0x7f, 0x80, 0xff].randomElement(using: &generator)!
-        default: bytes.swapAt(index, Int.random(in: bytes.indices, using: &generator))
-        }
-      }
-      if round % 8 == 0 { bytes.removeLast(Int.random(in: 0..<bytes.count, using: &generator)) }
-      _ = convert(bytes)
-    }
+    var mutator = Mutator(seed: 1)
+    var converted = 0
+    let rounds = fuzzRounds(2_000)
+    for _ in 0..<rounds where convert(mutator.mutate(original, focus: [])) != nil { converted += 1 }
+    #expect(converted > rounds / 2)
   }
 
   @Test func noise() {
-    var generator = SplitMix64(state: 2)
-    for _ in 0..<2000 {
-      let count = Int.random(in: 0..<400, using: &generator)
-      _ = convert((0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    var mutator = Mutator(seed: 2)
+    for _ in 0..<fuzzRounds(2_000) { _ = convert(mutator.noise(count: 0...400)) }
+  }
+
+  /// The way to the section, too: section headers, and program headers where those are stripped.
+  @Test(arguments: [true, false])
+  func mutationsOfAFile(hasSectionHeaders: Bool) throws {
+    let directory = try TemporaryDirectory()
+    let source = try directory.write("f.c", "int f(int a) { return a * 3; }\nint main(void) { return f(2); }\n")
+    try run(["gcc", "-O2", "-o", directory.file("f"), source])
+    var bytes = contents(of: directory.file("f"))
+    let file = try ElfFile(path: directory.file("f"))
+    let focus = [".eh_frame", ".eh_frame_hdr"].compactMap { file.section(named: $0) }.map {
+      Int($0.offset)..<Int($0.offset + $0.size)
     }
+    if !hasSectionHeaders {
+      // e_shoff, e_shnum and e_shstrndx.
+      for index in Array(40..<48) + Array(60..<64) { bytes[index] = 0 }
+    }
+    var mutator = Mutator(seed: hasSectionHeaders ? 3 : 4)
+    var converted = 0
+    let rounds = fuzzRounds(2_000)
+    for _ in 0..<rounds {
+      let damaged = mutator.mutate(bytes, focus: focus + [64..<800, (bytes.count - 2200)..<bytes.count])
+      guard let file = try? damaged.withUnsafeBytes({ try ElfFile(copying: $0, name: "f") }),
+        let table = try? CFITable(file: file, limits: .init(words: 1 << 20, textSpan: 1 << 26))
+      else { continue }
+      converted += 1
+      check(table)
+    }
+    #expect(converted > rounds / 10)
   }
 
   @Test func extremes() {
@@ -103,18 +117,5 @@ import Testing
     for index in 0..<100_000 { program += [0x41, 0x0e, UInt8(8 + 8 * (index % 2))] }
     section.function(0x1000, 0x100_0000, program)
     #expect(convert(section.bytes)?.rows.count == 100_001)
-  }
-}
-
-/// A small reproducible generator.
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
   }
 }

@@ -1,9 +1,18 @@
+import Glibc
+
+/// How many damaged inputs a test tries: `LEAKTRACE_FUZZ_ROUNDS`, or else what takes a second or two.
+package func fuzzRounds(_ standard: Int) -> Int { fuzzSetting("LEAKTRACE_FUZZ_ROUNDS") ?? standard }
+
+private func fuzzSetting(_ name: String) -> Int? { getenv(name).flatMap { Int(String(cString: $0)) } }
+
 /// Damages bytes the way a hostile file would: in the fields that say where things are and how large they are.
 package struct Mutator {
   private var random: SplitMix64
 
-  /// The same seed gives the same damage.
-  package init(seed: UInt64) { random = SplitMix64(state: seed) }
+  /// The same seed gives the same damage, and another one for each `LEAKTRACE_FUZZ_SEED`.
+  package init(seed: UInt64) {
+    random = SplitMix64(state: seed &+ UInt64(fuzzSetting("LEAKTRACE_FUZZ_SEED") ?? 0) &* 0x1_0000_0000)
+  }
 
   /// Changes one to eight places, most of them inside `focus`, sometimes cuts the end off.
   package mutating func mutate(_ original: [UInt8], focus: [Range<Int>]) -> [UInt8] {
@@ -29,9 +38,17 @@ package struct Mutator {
         }
       }
     }
-    if Int.random(in: 0..<10, using: &random) == 0 {
+    if Int.random(in: 0..<10, using: &random) == 0, !bytes.isEmpty {
       bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
     }
+    FuzzInput.shared?.keep(bytes)
+    return bytes
+  }
+
+  /// Bytes without any structure.
+  package mutating func noise(count: ClosedRange<Int>) -> [UInt8] {
+    let bytes = (0..<Int.random(in: count, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+    FuzzInput.shared?.keep(bytes)
     return bytes
   }
 
@@ -40,6 +57,28 @@ package struct Mutator {
     0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_0000_0000, 0x7fff_ffff_ffff_ffff,
     0x8000_0000_0000_0000, 0xffff_ffff_ffff_fff0, 0xffff_ffff_ffff_ffff,
   ]
+}
+
+/// The input under test in a file, `LEAKTRACE_FUZZ_INPUT`, for when it ends the process: 8 bytes of length, then the bytes.
+private final class FuzzInput: @unchecked Sendable {
+  static let shared = getenv("LEAKTRACE_FUZZ_INPUT").flatMap { FuzzInput(path: String(cString: $0)) }
+  private static let size = 16 << 20
+  private let memory: UnsafeMutableRawPointer
+
+  private init?(path: String) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    defer { close(descriptor) }
+    guard descriptor >= 0, ftruncate(descriptor, Self.size) == 0,
+      let memory = mmap(nil, Self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), memory != MAP_FAILED
+    else { return nil }
+    self.memory = memory
+  }
+
+  func keep(_ bytes: [UInt8]) {
+    let count = min(bytes.count, Self.size - 8)
+    memory.storeBytes(of: count, as: Int.self)
+    bytes.withUnsafeBytes { memory.advanced(by: 8).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: count) }
+  }
 }
 
 /// A small random number generator with a seed.

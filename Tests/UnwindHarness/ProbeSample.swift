@@ -14,6 +14,9 @@ package struct ProbeSample: ~Copyable {
 
   package var processID: Int32 { Int32(bitPattern: header.pointee.process_id) }
   package var outcome: UInt32 { header.pointee.outcome }
+  package var slot: UInt32 { header.pointee.process_slot }
+  /// Identifies the mappings that the walker used; 0 if it knew none.
+  package var addressSpace: UInt32 { header.pointee.address_space }
   package var isReturn: Bool { header.pointee.pc_kind != 0 }
   package var pointer: UnsafePointer<lt_probe_sample> { header }
 

@@ -7,6 +7,8 @@ package struct ProbeTotals {
   package var frames: UInt64 = 0
   package var nanoseconds: UInt64 = 0
   package var kernelNanoseconds: UInt64 = 0
+  private var clockNanoseconds: UInt64 = 0
+  private var clockReadings: UInt64 = 0
   package var complete: UInt64 = 0
   package var truncated: UInt64 = 0
   package var broken: UInt64 = 0
@@ -34,6 +36,8 @@ package struct ProbeTotals {
       frames += word(\.frames)
       nanoseconds += word(\.nanoseconds)
       kernelNanoseconds += word(\.kernel_nanoseconds)
+      clockNanoseconds += word(\.clock_nanoseconds)
+      clockReadings += word(\.clock_readings)
       complete += word(\.statuses, 0)
       truncated += word(\.statuses, 1)
       broken += word(\.statuses, 2)
@@ -47,6 +51,8 @@ package struct ProbeTotals {
 
   package var walks: UInt64 { complete + truncated + broken }
   package var meanFrames: Double { Double(frames) / Double(max(1, walks)) }
+  /// The part of every measured duration that is the clock's own, in nanoseconds.
+  package var clock: Double { Double(clockNanoseconds) / Double(max(1, clockReadings)) }
 
   /// The duration that a part of all walks, 0 to 1, stays below, in nanoseconds; it includes the clock's own time.
   package static func quantile(_ part: Double, of histogram: [UInt64]) -> Double {

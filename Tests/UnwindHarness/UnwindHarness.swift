@@ -82,6 +82,12 @@ package final class UnwindHarness {
     try refresh(slot: slot, processID: processID)
   }
 
+  /// Identifies the mappings that the walker uses for a slot now; 0 if it knows none.
+  package func addressSpace(slot: UInt32) throws -> UInt32 {
+    let process = try object.map("lt_unwind_processes").value(lt_unwind_process.self, for: slot)
+    return UInt32((process?.view ?? 0) >> 48)
+  }
+
   private func slot(of processID: Int32) throws -> UInt32? {
     try object.map("probe_slots").value(UInt32.self, for: UInt32(processID))
   }
@@ -114,36 +120,49 @@ package final class UnwindHarness {
 
   /// Runs a program to its end, traced from its first instruction on. Returns its exit status.
   package func run(
-    _ arguments: [String], onSample: (borrowing ProbeSample) -> Void = { _ in }
+    _ arguments: [String], onSample: (borrowing ProbeSample) -> Void = { _ in },
+    onStart: (Int32) -> Void = { _ in }
   ) throws -> Int32 {
     let processID = try Self.spawnStopped(arguments)
+    onStart(processID)
     try trace(processID)
     kill(processID, SIGCONT)
     while true {
       var status: Int32 = 0
       let result = waitpid(processID, &status, WNOHANG | WUNTRACED)
       let isStopped = result == processID && status & 0xff == 0x7f
+      let children = try stoppedChildren(of: processID)
+      // Before they go on.
       try serveRequests()
       drainSamples(onSample)
+      for child in children { kill(child, SIGCONT) }
       if isStopped {
         kill(processID, SIGCONT)
       } else if result != 0 {
         return result == processID ? status : -1
       }
-      try continueStoppedChildren()
       usleep(200)
     }
   }
 
-  /// Grandchildren that the probe stopped are not ours to wait for.
-  private func continueStoppedChildren() throws {
-    guard let totals = try? totals, totals.stops != lastStops else { return }
-    lastStops = totals.stops
-    for processID in try object.map("probe_slots").keys(of: UInt32.self) {
-      kill(Int32(bitPattern: processID), SIGCONT)
+  /// Traced processes that the probe has stopped and that are not ours to wait for.
+  private func stoppedChildren(of parent: Int32) throws -> [Int32] {
+    let stops = try totals.stops
+    let now = ContinuousClock.now
+    // The signal comes a moment after it is counted.
+    if stops != lastStops { searchesUntil = now + .milliseconds(50) }
+    lastStops = stops
+    guard now < searchesUntil || now >= nextSearch else { return [] }
+    nextSearch = now + .milliseconds(20)
+    return try object.map("probe_slots").keys(of: UInt32.self).map { Int32(bitPattern: $0) }.filter { child in
+      guard child != parent, let text = try? readFile("/proc/\(child)/stat") else { return false }
+      // The name, in parentheses, may hold anything.
+      return text.lastIndex(of: UInt8(ascii: ")")).map { text[$0...].starts(with: Array(") T".utf8)) } ?? false
     }
   }
   private var lastStops: UInt64 = 0
+  private var searchesUntil = ContinuousClock.now
+  private var nextSearch = ContinuousClock.now
 
   package func drainSamples(_ onSample: (borrowing ProbeSample) -> Void) {
     samples.consume { record in
@@ -157,8 +176,16 @@ package final class UnwindHarness {
     var argv: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) }
     argv.append(nil)
     defer { for argument in argv { free(argument) } }
+    // Threads of a test runner block signals, and a child inherits that.
+    var attributes = posix_spawnattr_t()
+    var noSignals = sigset_t()
+    posix_spawnattr_init(&attributes)
+    sigemptyset(&noSignals)
+    posix_spawnattr_setsigmask(&attributes, &noSignals)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    defer { posix_spawnattr_destroy(&attributes) }
     var processID: pid_t = 0
-    guard posix_spawn(&processID, "/bin/sh", nil, nil, argv, environ) == 0 else {
+    guard posix_spawn(&processID, "/bin/sh", nil, &attributes, argv, environ) == 0 else {
       throw HarnessError(description: "cannot start /bin/sh")
     }
     var status: Int32 = 0

@@ -13,15 +13,22 @@ struct lt_probe_configuration {
   __u32 kernel_walks;
   // 1 of this many events, by chance, is sent as a sample with a copy of the stack; 0: none.
   __u32 sample_period;
-  // Stop the process when a walk lacks a table, so that the next ones do not.
+  // When to stop the process: LT_PROBE_STOP_….
   __u32 stops;
 };
+// When a walk lacks a table, so that the next ones do not.
+#define LT_PROBE_STOP_FOR_TABLES 1
+// After each sample, so that it can be compared before anything changes.
+#define LT_PROBE_STOP_FOR_SAMPLES 2
 
 struct lt_probe_totals {
   __u64 events;
   __u64 frames;
   __u64 nanoseconds;
   __u64 kernel_nanoseconds;
+  // What reading the clock twice takes of a duration, and how often that was measured.
+  __u64 clock_nanoseconds;
+  __u64 clock_readings;
   // Indexed by enum lt_unwind_status.
   __u64 statuses[4];
   __u64 with_frame_pointers;
@@ -32,7 +39,7 @@ struct lt_probe_totals {
   __u32 histogram[LT_PROBE_BUCKETS];
   __u32 kernel_histogram[LT_PROBE_BUCKETS];
 };
-_Static_assert(sizeof(struct lt_probe_totals) == 17488, "struct lt_probe_totals");
+_Static_assert(sizeof(struct lt_probe_totals) == 17504, "struct lt_probe_totals");
 
 // One event: the registers, the stack that was found, and a copy of the stack memory for an independent unwinder.
 struct lt_probe_sample {
@@ -40,10 +47,13 @@ struct lt_probe_sample {
   __u32 pc_kind;
   __u32 depth;
   __u32 outcome;
+  __u32 process_slot;
+  // Identifies the mappings that the walker used.
+  __u32 address_space;
   __u64 pc, sp, bp, bx, r12, r13, r14, r15;
   __u64 frames[LT_MAX_STACK_DEPTH + 1];
   // Pages copied, from the page that sp is in.
   __u64 stack_pages;
   __u8 stack[LT_PROBE_STACK_PAGES * 4096];
 };
-_Static_assert(sizeof(struct lt_probe_sample) == 263256, "struct lt_probe_sample");
+_Static_assert(sizeof(struct lt_probe_sample) == 263264, "struct lt_probe_sample");

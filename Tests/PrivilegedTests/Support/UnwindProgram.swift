@@ -42,16 +42,19 @@ final class UnwindProgram {
     try harness.loadTables(process.processID)
   }
 
+  /// Where the programs' sources are.
+  static let sourceDirectory =
+    #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+    + "/Programs/unwind/"
+
   /// Compiles a source file of `Tests/Programs/unwind`. Returns the path of the result.
   static func build(
     _ source: String, options: [String] = [], as name: String? = nil, in directory: TemporaryDirectory
   ) throws -> String {
-    let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
-      .joined(separator: "/")
     let output = directory.file(name ?? source + ".out")
     let compiler = source.hasSuffix(".cpp") ? "g++" : "gcc"
     try run(
-      [compiler, "-O2", "-fomit-frame-pointer", "\(root)/Programs/unwind/\(source)", "-o", output]
+      [compiler, "-O2", "-fomit-frame-pointer", sourceDirectory + source, "-o", output]
         + options + ["-ldl", "-pthread"])
     return output
   }

@@ -3,10 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define FUNCTION __attribute__((noinline, noclone))
+#include "checkpoint.h"
 
-// The probed function.
-FUNCTION void checkpoint(void) { __asm__ volatile("" ::: "memory"); }
+#define FUNCTION __attribute__((noinline, noclone))
 
 // checkpoint, main, and the three frames of the C library and the start-up code.
 #define OTHER_FRAMES 5
@@ -53,6 +52,6 @@ int main(int count, char **arguments) {
     return 2;
   }
   levels[remaining - 1](remaining - 1, count);
-  __asm__ volatile("" ::: "memory");
+  AFTER_CALL();
   return 0;
 }

@@ -5,19 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-
-// The probed function.
-__attribute__((noinline, used)) void checkpoint(void) { __asm__ volatile("" ::: "memory"); }
-
-#ifdef __cplusplus
-}
-#endif
-
-// Keeps a call from being the last thing that a function does.
-#define AFTER_CALL() __asm__ volatile("" ::: "memory")
+#include "checkpoint.h"
 
 static int run_phases(void (*const *phases)(void), int count) {
   char line[64];
