@@ -52,6 +52,9 @@ final class BlockIndex: @unchecked Sendable {
     self.memory = memory
   }
 
+  /// Memory taken, this index and the blocks' arrays together.
+  var memoryBytes: Int { memory.reduce(0) { $0 + $1.byteCount } }
+
   static let regionBits: UInt64 = 20
   static let largeSize = UInt32.max
   static let noRegion = UInt64.max
