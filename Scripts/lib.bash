@@ -103,10 +103,14 @@ quietly() {
   rm -f "$log"
 }
 
-# Builds the one binary that needs nothing of its host, and sets $leaktrace to it. Quietly, because the linker warns of
-# functions of the static C library that leaktrace never calls.
+# build_release [PRODUCT…]: builds the one binary that needs nothing of its host (or the products named, all in one
+# directory), and sets $leaktrace to it. Quietly, because the linker warns of functions of the static C library that
+# leaktrace never calls.
 build_release() {
-  quietly swift build -c release --product leaktrace -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
+  local product
+  for product in "${@:-leaktrace}"; do
+    quietly swift build -c release --product "$product" -Xswiftc -static-executable -Xlinker --gc-sections -Xlinker -s
+  done
   leaktrace=$(swift build -c release --show-bin-path)/leaktrace
 }
 

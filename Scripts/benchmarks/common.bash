@@ -20,6 +20,8 @@ figure() {
   printf '%-58s %10s %-4s goal %8s %s\n' "$1" "$2" "$3" "$4" "$result"
 }
 
+mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }
+
 least() { sort -g | head -1; }
 greatest() { sort -g | tail -1; }
 

@@ -96,7 +96,7 @@ final class EdgeStore: @unchecked Sendable {
     format.forEachEdge(ofRunAt: words + (Int(place) &- 1), body)
     if furtherRuns.isEmpty { return }
     furtherRuns.withUnsafeBufferPointer { further in
-      var next = partition(further) { $0.block >= UInt32(block) }
+      var next = firstPosition(in: further) { $0.block >= UInt32(block) }
       while next < further.count, further[next].block == UInt32(block) {
         format.forEachEdge(ofRunAt: words + Int(further[next].place), body)
         next += 1
