@@ -104,8 +104,9 @@ quietly() {
   rm -f "$log"
 }
 
-# Builds the one binary that needs nothing of its host, and sets $leaktrace to it. Quietly, because the linker warns of
-# functions of the static C library that leaktrace never calls.
+# build_release [PRODUCT…]: builds the one binary that needs nothing of its host (or the products named, all in one
+# directory), and sets $leaktrace to it. Quietly, because the linker warns of functions of the static C library that
+# leaktrace never calls.
 build_release() {
   build_release_product leaktrace
   leaktrace=$(swift build -c release --show-bin-path)/leaktrace

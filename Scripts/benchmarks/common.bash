@@ -33,6 +33,8 @@ figure_line() {
   printf '%-62s %10s %-4s goal %2s %7s %s\n' "$1" "$2" "$3" "$4" "$5" "$result"
 }
 
+mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }
+
 least() { sort -g | head -1; }
 greatest() { sort -g | tail -1; }
 

@@ -45,11 +45,33 @@ run_leak_load() {
   wait_until 120 grep -q built "$scratch/checks.json" || fail "the program does not get its blocks"
 }
 
+# scan_value NAME: what scan-bench printed.
+scan_value() { awk -v name="$1" '$1 == name { print $2 }' "$scratch/scan.out"; }
+
+# The search alone, without the tracer: scan-bench stands beside leaktrace where Scripts/bench built both.
+measure_scan() {
+  local blocks planted
+  "$(dirname "$leaktrace")/scan-bench" "$scratch/planted_leaks" 2000000 565 20000 -r "$rounds" >"$scratch/scan.out"
+  blocks=$(scan_value blocks)
+  planted=$(scan_value leaks_planted)
+  figure 'search: stopped' "$(scan_value stopped_ms)" ms 250
+  figure 'search: in total' "$(scan_value total_ms)" ms 500
+  printf 'collecting %s ms, sorting %s ms, reading %s ms, classifying %s ms; %s bytes searched\n' \
+    "$(scan_value collect_ms)" "$(scan_value sort_ms)" "$(scan_value read_ms)" "$(scan_value classify_ms)" \
+    "$(scan_value scanned_bytes)"
+  figure 'search: planted leaks missed' "$(awk "BEGIN { print ($planted - $(scan_value leaks_found)) * 100 / $planted }")" % 0.1
+  figure 'search: false leaks' "$(scan_value false_leaks)" '' 0
+  figure 'search: memory, 64 bytes a block and 16 MiB' "$(mebibytes "$(scan_value memory_bytes)")" MiB \
+    "$(mebibytes $((64 * blocks + (16 << 20))))"
+}
+
 bench_leak-check() {
   local fields round
   install_missing python3
   compile leak_load
+  compile planted_leaks
   heading "Leak check of $check_blocks blocks, $check_leaks of them lost, in $((check_bytes / 1000000)) MB ($rounds rounds)"
+  measure_scan
   run_leak_load --format json 2
   # Checks made before all blocks were there do not count.
   round=$(check_fields "$scratch/checks.json" | wc -l)

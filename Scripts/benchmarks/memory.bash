@@ -4,8 +4,6 @@
 
 source Scripts/benchmarks/report.bash
 
-mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }
-
 # Bytes that the kernel accounts to the maps that a process has open, each map once.
 map_bytes() {
   cat "/proc/$1"/fdinfo/* 2>/dev/null |

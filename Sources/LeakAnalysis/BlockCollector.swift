@@ -34,10 +34,7 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
   /// Adds a block. `tag` is handed back with the block's verdict: the index of its site, for example.
   package mutating func append(_ block: LeakBlock, tag: UInt32) {
     if room == 0 { startPiece() }
-    // Hostile sizes: a block ends at the end of the address space at the latest.
-    let size = min(block.sizeInBytes, UInt64(Int64.max) - min(block.address, UInt64(Int64.max)))
-    next.unsafelyUnwrapped.initialize(
-      to: BlockRecord(address: block.address, size: size, tick: BlockRecord.tick(block.time), tag: tag))
+    next.unsafelyUnwrapped.initialize(to: BlockRecord(block, tag: tag))
     next = next.unsafelyUnwrapped + 1
     room &-= 1
     count &+= 1
@@ -79,15 +76,16 @@ struct BlockRecord: BitwiseCopyable {
   let tick: UInt32
   let tag: UInt32
 
-  init(address: UInt64, size: UInt64, tick: UInt32, tag: UInt32) {
-    self.address = address
+  init(_ block: LeakBlock, tag: UInt32) {
+    address = block.address
+    // Hostile sizes: a block ends with the user's half of the addresses at the latest.
+    let end = UInt64(Int64.max)
+    let size = block.address < end ? min(block.sizeInBytes, end - block.address) : 0
     sizeLow = UInt32(truncatingIfNeeded: size)
     sizeHigh = UInt32(truncatingIfNeeded: size >> 32)
-    self.tick = tick
+    tick = UInt32(truncatingIfNeeded: block.time >> 20)
     self.tag = tag
   }
 
   var size: UInt64 { UInt64(sizeHigh) << 32 | UInt64(sizeLow) }
-
-  static func tick(_ time: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: time >> 20) }
 }

@@ -27,6 +27,8 @@ extension BlockIndex {
       // The widest stretch without a block divides the two ranges of the filter.
       var widest: (from: UInt64, to: UInt64) = (0, 0)
       for (number, region) in sorter.regions.enumerated() {
+        // The kernel's half of the addresses is nobody's.
+        if region.number > UInt64(Int64.max) >> regionBits { break }
         let start = sorter.starts[region.first]
         if start < end || region.hasNested { hasNested = true }
         if number > 0 && start > end && start - end > widest.to - widest.from { widest = (end, start) }
@@ -39,7 +41,7 @@ extension BlockIndex {
             Gap(start: gapStart, end: min(next, end), predecessor: UInt32(region.first + region.count - 1)))
         }
       }
-      guard sorter.count > 0 else { return }
+      guard end > 0 else { return }
       filter = AddressFilter(from: sorter.starts[0], to: end, without: widest)
       if hasNested { findNested(sorter) }
     }

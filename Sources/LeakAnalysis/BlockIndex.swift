@@ -52,6 +52,9 @@ final class BlockIndex: @unchecked Sendable {
     self.memory = memory
   }
 
+  /// Memory taken, this index and the blocks' arrays together.
+  var memoryBytes: Int { memory.reduce(0) { $0 + $1.byteCount } }
+
   static let regionBits: UInt64 = 20
   static let largeSize = UInt32.max
   static let noRegion = UInt64.max
@@ -97,7 +100,7 @@ final class BlockIndex: @unchecked Sendable {
 
   @inline(never)
   private func largeSize(_ block: Int) -> UInt64 {
-    largeSizes[partition(largeSizes) { $0.block >= UInt32(block) }].size
+    largeSizes[firstPosition(in: largeSizes) { $0.block >= UInt32(block) }].size
   }
 
   /// The innermost block that the address is the start of or lies in, or −1.
@@ -185,7 +188,7 @@ final class BlockIndex: @unchecked Sendable {
 
   @inline(never)
   private func predecessorOfGap(_ address: UInt64) -> Int {
-    let next = partition(gaps) { $0.start > address }
+    let next = firstPosition(in: gaps) { $0.start > address }
     guard next > 0, address < gaps[next - 1].end else { return -1 }
     return Int(gaps[next - 1].predecessor)
   }
@@ -206,7 +209,7 @@ final class BlockIndex: @unchecked Sendable {
 
   @inline(never)
   private func parentOfNested(_ block: Int) -> Int {
-    let place = partition(nested) { $0.block >= UInt32(block) }
+    let place = firstPosition(in: nested) { $0.block >= UInt32(block) }
     guard place < nested.count, nested[place].block == UInt32(block) else { return -1 }
     return Int(nested[place].parent)
   }
@@ -219,13 +222,13 @@ final class BlockIndex: @unchecked Sendable {
   /// The first block, from a given one on, that starts behind the address; `count` when there is none.
   @inline(never)
   private func firstStart(after address: UInt64, from first: Int) -> Int {
-    first + partition(UnsafeBufferPointer(start: starts + first, count: count - first)) { $0 > address }
+    first + firstPosition(in: UnsafeBufferPointer(start: starts + first, count: count - first)) { $0 > address }
   }
 }
 
 /// The first position for which the predicate holds, which then holds for all behind it.
 @inline(__always)
-func partition<Element>(_ elements: UnsafeBufferPointer<Element>, _ predicate: (Element) -> Bool) -> Int {
+func firstPosition<Element>(in elements: UnsafeBufferPointer<Element>, _ predicate: (Element) -> Bool) -> Int {
   var low = 0
   var high = elements.count
   while low < high {

@@ -35,10 +35,11 @@ final class EdgeStore: @unchecked Sendable {
     chunkWords = min(1 << 16, max(1 << 4, budgetWords / 16))
     // Only addresses, as many as 32 bits can number; less where the kernel promises no more than it has.
     var reservedWords = 1 << 32 - 1 << 16
-    var reserved = PageMemory(reserving: reservedWords * MemoryLayout<UInt32>.size)
+    func reserve() -> PageMemory? { PageMemory(reserving: reservedWords * 4, expected: blocks * 4) }
+    var reserved = reserve()
     while reserved == nil, reservedWords > 1 << 20 {
       reservedWords /= 2
-      reserved = PageMemory(reserving: reservedWords * MemoryLayout<UInt32>.size)
+      reserved = reserve()
     }
     memory = reserved ?? PageMemory(of: UInt32.self, count: reservedWords)
     words = memory.elements(of: UInt32.self)
@@ -95,7 +96,7 @@ final class EdgeStore: @unchecked Sendable {
     format.forEachEdge(ofRunAt: words + (Int(place) &- 1), body)
     if furtherRuns.isEmpty { return }
     furtherRuns.withUnsafeBufferPointer { further in
-      var next = partition(further) { $0.block >= UInt32(block) }
+      var next = firstPosition(in: further) { $0.block >= UInt32(block) }
       while next < further.count, further[next].block == UInt32(block) {
         format.forEachEdge(ofRunAt: words + Int(further[next].place), body)
         next += 1

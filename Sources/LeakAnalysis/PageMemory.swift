@@ -6,6 +6,9 @@ final class PageMemory: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let byteCount: Int
 
+  /// What takes less is not worth huge pages.
+  private static let hugeLimit = 4 << 20
+
   /// - Parameters:
   ///   - isDense: whether all of it will be used, so that huge pages save faults and translations.
   ///   - isTouched: whether to have the kernel provide it at once.
@@ -15,16 +18,18 @@ final class PageMemory: @unchecked Sendable {
       fatalError("no memory: mmap of \(byteCount) bytes: \(String(cString: strerror(errno)))")
     }
     base = memory
-    if isDense { madvise(memory, self.byteCount, MADV_HUGEPAGE) }
+    if isDense && byteCount >= Self.hugeLimit { madvise(memory, self.byteCount, MADV_HUGEPAGE) }
     if isTouched { madvise(memory, self.byteCount, MADV_POPULATE_WRITE) }
   }
 
   /// Addresses of which the first part will be used; nil when the kernel does not give as many.
-  init?(reserving byteCount: Int) {
+  ///
+  /// - Parameter expected: how many bytes will be used, roughly.
+  init?(reserving byteCount: Int, expected: Int) {
     self.byteCount = byteCount
     guard let memory = Self.map(byteCount) else { return nil }
     base = memory
-    madvise(memory, byteCount, MADV_HUGEPAGE)
+    if expected >= Self.hugeLimit { madvise(memory, byteCount, MADV_HUGEPAGE) }
   }
 
   private static func map(_ byteCount: Int) -> UnsafeMutableRawPointer? {

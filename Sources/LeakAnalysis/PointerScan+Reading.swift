@@ -3,24 +3,24 @@ import Synchronization
 extension PointerScan {
   /// Searches what a plan has left, on all threads; false when the deadline came first.
   func search(
-    _ plan: WindowPlan, _ context: ScanContext, _ limits: ReadLimits, isAgain: Bool, readsRoots: Bool
+    _ plan: WindowPlan, _ limits: ReadLimits, makingScanner: @Sendable () -> WindowScanner
   ) -> Bool {
     let gathered = Mutex((progress: Progress(), isDone: true))
     let edges = edges
     onThreads(max(1, options.threads)) { _ in
-      var scanner = WindowScanner(context, memory: limits.memory, isAgain: isAgain, readsRoots: readsRoots)
+      var scanner = makingScanner()
       var isDone = false
       while !limits.isOver {
-        guard let window = plan.next(of: limits.memory) else {
+        guard let stretch = plan.next(of: limits.memory) else {
           isDone = true
           break
         }
-        scanner.search(window)
+        scanner.search(stretch)
       }
       let further = scanner.finish()
       gathered.withLock {
         $0.isDone = $0.isDone && isDone
-        $0.progress.add(Progress(scanner, isAgain: isAgain))
+        $0.progress.add(Progress(scanner))
         edges.add(further)
       }
     }
@@ -30,19 +30,35 @@ extension PointerScan {
     }
   }
 
+  /// Finds out where the words lead that wait in the log.
+  func resolveLog(_ context: ScanContext, round: PointerResolver.Round) {
+    let gathered = Mutex(Progress())
+    let (log, edges) = (log, edges)
+    onThreads(max(1, options.threads)) { _ in
+      var resolver = PointerResolver(context, round: round)
+      while let chunk = log.take() { resolver.resolve(chunk) }
+      let further = resolver.finish()
+      gathered.withLock {
+        $0.add(Progress(resolver))
+        edges.add(further)
+      }
+    }
+    gathered.withLock { progress.add($0) }
+  }
+
   /// Reads the blocks that are reached but unread where the flood fill gets to them; false when the deadline came first.
   func followOneByOne(_ context: ScanContext, _ limits: ReadLimits) -> Bool {
-    var scanner = WindowScanner(
-      context, memory: limits.memory, isAgain: true, readsRoots: false, listsReached: true)
+    var scanner = WindowScanner(again: context, memory: limits.memory, readsRoots: false, listsReached: true)
     let flood = FloodFill(context)
     let isDone = flood.spreadReached { block in
       if limits.isOver { return nil }
       states.set(block, states[block].subtracting(.unread).union(.rereading))
       let plan = WindowPlan(
         index: table.index, blocks: block..<block + 1, segments: [], windowBytes: options.windowBytes)
-      while let window = plan.next(of: limits.memory) { scanner.search(window) }
+      while let stretch = plan.next(of: limits.memory) { scanner.search(stretch) }
+      scanner.flush()
       states.set(block, states[block].subtracting(.rereading))
-      return scanner.takeNewlyReached()
+      return scanner.resolver.takeNewlyReached()
     }
     edges.add(scanner.finish())
     return isDone
@@ -50,14 +66,18 @@ extension PointerScan {
 }
 
 extension PointerScan.Progress {
-  /// What a scanner has gathered. Memory read again is not counted again.
-  init(_ scanner: WindowScanner, isAgain: Bool) {
-    scannedBytes = isAgain ? 0 : scanner.scannedBytes
-    unreadable = isAgain ? UnreadableMemory() : scanner.unreadable
-    pending = scanner.pending
-    missedRoots = scanner.missedRoots
-    sources = scanner.sources
+  /// What a scanner has gathered.
+  init(_ scanner: WindowScanner) {
+    self.init(scanner.resolver)
+    scannedBytes = scanner.scannedBytes
+    unreadable = scanner.unreadable
     bases = scanner.bases
+  }
+
+  init(_ resolver: PointerResolver) {
+    pending = resolver.pending
+    missedRoots = resolver.missedRoots
+    sources = resolver.sources
   }
 
   mutating func add(_ other: Self) {

@@ -15,6 +15,7 @@ package final class PointerScan {
   let states: BlockStates
   private let stateMemory: PageMemory
   let edges: EdgeStore
+  let log: PointerLog
   /// What the first call of `read` brings.
   private(set) var context: ScanContext?
   private var givenRoots: [Root] = []
@@ -60,13 +61,12 @@ package final class PointerScan {
     table = BlockTable(blocks, threads: options.threads)
     stateMemory = PageMemory(of: UInt16.self, count: table.count, isDense: true)
     states = BlockStates(stateMemory)
+    // The blocks themselves take 31 bytes each, and what classifying them needs up to 10 for most programs.
     edges = EdgeStore(
       blocks: table.count, keepsSources: options.retainsSources,
-      budget: options.retainsSources ? nil : options.edgeBudgetInBytes ?? Self.defaultBudget(blocks: table.count))
+      budget: options.retainsSources ? nil : options.edgeBudgetInBytes ?? 24 * table.count + 4 << 20)
+    log = PointerLog(budget: options.edgeBudgetInBytes ?? 16 * table.count + 2 << 20)
   }
-
-  /// The blocks themselves take 30 bytes each, and what classifying them needs up to 10 for most programs.
-  private static func defaultBudget(blocks: Int) -> Int { 24 * blocks + 4 << 20 }
 
   /// Makes every pointer into a block count as one to its start: for memory that the program mapped itself, of which it
   /// uses any part. Whole pages only. To be called before `read`.
@@ -153,15 +153,16 @@ package final class PointerScan {
     guard let plan else { return false }
     switch phase {
     case .first:
-      guard search(plan, context, limits, isAgain: false, readsRoots: true) else { return false }
+      let log = log
+      guard search(plan, limits, makingScanner: { WindowScanner(context, memory: limits.memory, log: log) }) else {
+        return false
+      }
       context.bases = progress.bases.sorted()
       progress.bases = []
-      markPending(context)
       startAgain(round: 1, context)
     case .again(let round):
-      guard search(plan, context, limits, isAgain: true, readsRoots: progress.missedRoots) else { return false }
+      guard readAgain(plan, context, limits, readsRoots: progress.missedRoots) else { return false }
       progress.missedRoots = false
-      endRereading()
       startAgain(round: round + 1, context)
     case .oneByOne:
       guard followOneByOne(context, limits) else { return false }
@@ -170,8 +171,7 @@ package final class PointerScan {
       self.plan = planRereading(context)
       phase = .rest
     case .rest:
-      guard search(plan, context, limits, isAgain: true, readsRoots: false) else { return false }
-      endRereading()
+      guard readAgain(plan, context, limits, readsRoots: false) else { return false }
       phase = .complete
     case .complete: return false
     }
@@ -185,6 +185,8 @@ package final class PointerScan {
       return
     }
     readsAgain = true
+    markPending(context)
+    resolveLog(context, round: .done)
     let flood = FloodFill(context)
     flood.spreadReached()
     compact(context)
@@ -194,6 +196,22 @@ package final class PointerScan {
       plan = planRereading(context)
       phase = .again(round: round)
     }
+  }
+
+  private func readAgain(
+    _ plan: WindowPlan, _ context: ScanContext, _ limits: ReadLimits, readsRoots: Bool
+  ) -> Bool {
+    // Read memory is counted once.
+    let (scanned, unreadable) = (progress.scannedBytes, progress.unreadable)
+    defer { (progress.scannedBytes, progress.unreadable) = (scanned, unreadable) }
+    let isDone = search(plan, limits) {
+      WindowScanner(again: context, memory: limits.memory, readsRoots: readsRoots)
+    }
+    guard isDone else { return false }
+    for block in 0..<table.count where states[block].contains(.rereading) {
+      states.set(block, states[block].subtracting(.rereading))
+    }
+    return true
   }
 
   /// Rounds over all unread blocks before those reached are read one by one: most programs need one.
@@ -220,18 +238,15 @@ package final class PointerScan {
       windowBytes: options.windowBytes, includes: { states[$0].contains(.rereading) })
   }
 
-  private func endRereading() {
-    for block in 0..<table.count where states[block].contains(.rereading) {
-      states.set(block, states[block].subtracting(.rereading))
-    }
-  }
-
   /// Gives every block its kind by what has been read. Needs no memory of the process. To be called once.
   ///
   /// After an incomplete `read` blocks that were not found to be reachable are `unchecked`.
   package func classify() -> Reachability {
     let context = context ?? begin([], [], [])
     markPending(context)
+    // What is kept of the words takes less than these themselves.
+    edges.liftBudget()
+    resolveLog(context, round: .done)
     let flood = FloodFill(context)
     flood.spreadReached()
     flood.spreadHeld()

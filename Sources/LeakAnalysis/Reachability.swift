@@ -73,13 +73,11 @@ package final class Reachability: @unchecked Sendable {
 
   /// The verdict of a block; nil when it was not part of the scan: another block at its address is not taken for it.
   package func verdict(of block: LeakBlock) -> BlockVerdict? {
-    guard var number = index(ofBlockAt: block.address), table.index.starts[number] == block.address else { return nil }
-    // Of several blocks with one address the innermost is found; the others come right before it.
-    while number >= 0, table.index.starts[number] == block.address {
-      if table.index.size(number) == block.sizeInBytes, table.tick(number) == BlockRecord.tick(block.time) {
-        return self[number]
-      }
-      number -= 1
+    var number = table.index.firstStart(from: block.address)
+    let record = BlockRecord(block, tag: 0)
+    while number < count, table.index.starts[number] == block.address {
+      if table.index.size(number) == record.size, table.tick(number) == record.tick { return self[number] }
+      number += 1
     }
     return nil
   }

@@ -14,10 +14,15 @@ package final class ResidentMemory: ScannableMemory {
   private static let sharedLimit: UInt64 = 1 << 30
 
   /// - Parameter mappings: the process's mappings as they are while it is read, ascending.
-  package init(processID: Int32, mappings: [Mapping]) throws(ProcessError) {
+  package convenience init(processID: Int32, mappings: [Mapping]) throws(ProcessError) {
+    try self.init(processID: processID, mappings: mappings, scans: true)
+  }
+
+  /// - Parameter scans: whether to try PAGEMAP_SCAN.
+  init(processID: Int32, mappings: [Mapping], scans: Bool) throws(ProcessError) {
     memory = try RemoteMemory(processID: processID)
     self.mappings = mappings
-    pages = Mutex(PageMap(processID: processID))
+    pages = Mutex(PageMap(processID: processID, scans: scans))
   }
 
   package func read(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
@@ -26,7 +31,7 @@ package final class ResidentMemory: ScannableMemory {
 
   package func nextResident(in range: Range<UInt64>) -> Range<UInt64>? {
     var number = mappings.withUnsafeBufferPointer { mappings in
-      partition(mappings) { $0.end > range.lowerBound }
+      firstPosition(in: mappings) { $0.end > range.lowerBound }
     }
     while number < mappings.count, mappings[number].start < range.upperBound {
       let mapping = mappings[number]
@@ -44,14 +49,15 @@ private struct PageMap: ~Copyable {
   /// −1 when it cannot be opened: then every page may have content.
   private let descriptor: Int32
   /// Whether the kernel knows PAGEMAP_SCAN (Linux 6.7).
-  private var scans = true
+  private var scans: Bool
   /// What was asked last, and the stretches with content in it.
   private var covered: Range<UInt64> = 0..<0
   private var stretches: [Range<UInt64>] = []
 
   private static let mostQuestions = 2048
 
-  init(processID: Int32) {
+  init(processID: Int32, scans: Bool) {
+    self.scans = scans
     descriptor = open("/proc/\(processID)/pagemap", O_RDONLY | O_CLOEXEC)
   }
 
@@ -70,7 +76,9 @@ private struct PageMap: ~Copyable {
         // The rest of the mapping at once: the next question will be about what follows.
         guard ask(from: address & ~4095, to: mappingEnd) else { return address..<range.upperBound }
       }
-      let next = stretches.withUnsafeBufferPointer { stretches in partition(stretches) { $0.upperBound > address } }
+      let next = stretches.withUnsafeBufferPointer { stretches in
+        firstPosition(in: stretches) { $0.upperBound > address }
+      }
       if next < stretches.count {
         let found = stretches[next].clamped(to: address..<range.upperBound)
         if !found.isEmpty { return found }

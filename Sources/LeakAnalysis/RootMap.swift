@@ -51,7 +51,7 @@ struct RootMap: Sendable {
 
   /// The first segment that ends behind the address.
   func firstSegment(endingAfter address: UInt64) -> Int {
-    segments.withUnsafeBufferPointer { partition($0) { $0.end > address } }
+    segments.withUnsafeBufferPointer { firstPosition(in: $0) { $0.end > address } }
   }
 }
 

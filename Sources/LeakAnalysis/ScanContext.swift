@@ -93,7 +93,7 @@ final class ScanContext: @unchecked Sendable {
     guard state.contains(.bases) else { return false }
     let key = UInt64(block) << 32 | UInt64(word)
     return bases.withUnsafeBufferPointer { bases in
-      let place = partition(bases) { $0 >= key }
+      let place = firstPosition(in: bases) { $0 >= key }
       return place < bases.count && bases[place] == key
     }
   }

@@ -35,7 +35,7 @@ struct ModuleMap: Sendable {
 
   private func module(at address: UInt64) -> Module? {
     modules.withUnsafeBufferPointer { modules in
-      let next = partition(modules) { $0.start > address }
+      let next = firstPosition(in: modules) { $0.start > address }
       guard next > 0, address < modules[next - 1].end else { return nil }
       return modules[next - 1]
     }

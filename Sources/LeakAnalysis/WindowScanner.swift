@@ -1,76 +1,88 @@
 import Glibc
 import ProcessImage
 
-/// Searches windows of memory for pointers to blocks. Each thread has its own.
+/// Reads memory and searches it for words that can point to blocks. Each thread has its own.
 ///
 /// A first loop picks the words that can be addresses of blocks at all, one or two instructions a word; a second one
-/// finds out for these what holds them and where they lead.
+/// finds out for these what holds them. Where they lead is the resolver's business, mostly later.
 struct WindowScanner {
   let context: ScanContext
   let index: BlockIndex
-  private let states: BlockStates
   private let memory: any ScannableMemory
-  /// Whether blocks are read a second time: then what heuristics look at is known.
-  private let isAgain: Bool
-  /// Whether words outside of blocks count.
+  /// Where words wait; nil when they are to be resolved at once.
+  private let log: PointerLog?
+  /// Whether words outside of blocks count, and whether blocks are seen for the first time.
   private let readsRoots: Bool
+  private let notesHeads: Bool
+  private let segments: UnsafeBufferPointer<RootMap.Segment>
   private let buffer: PageMemory
   private let hits: UnsafeMutablePointer<UInt32>
   private let hitMemory: PageMemory
-  private let candidates = Candidates()
-  private let segments: UnsafeBufferPointer<RootMap.Segment>
-  private var writer: EdgeWriter
+  private var chunk: PointerChunk
   var tables: VirtualTables
 
+  var resolver: PointerResolver
   private(set) var scannedBytes: UInt64 = 0
   private(set) var unreadable = UnreadableMemory()
-  /// Pointers from roots that wait until all heads of blocks have been seen.
-  private(set) var pending: [RootPointer] = []
-  /// Whether more of these came than are kept.
-  private(set) var missedRoots = false
-  /// Pointers from roots that told something new, if sources are kept.
-  private(set) var sources: [RootPointer] = []
   var bases: [UInt64] = []
-  /// Blocks found to be reached, if wanted.
-  private(set) var newlyReached: [UInt32]?
 
   /// Bytes of memory per round of the two loops: what they share stays in the first-level cache.
   private static let roundBytes = 1 << 15
-  private static let pendingLimit = 1 << 14
   /// Readable bytes wanted behind a window: for words and heads that begin in it.
   private static let lookAhead = 16
 
-  init(_ context: ScanContext, memory: any ScannableMemory, isAgain: Bool, readsRoots: Bool, listsReached: Bool = false)
-  {
+  /// Reads for the first time, for a log.
+  init(_ context: ScanContext, memory: any ScannableMemory, log: PointerLog) {
+    self.init(
+      context, memory, log: log, readsRoots: true, notesHeads: true, PointerResolver(context, round: .reading))
+  }
+
+  /// Reads again, when the heads of all blocks are known.
+  init(
+    again context: ScanContext, memory: any ScannableMemory, readsRoots: Bool, listsReached: Bool = false
+  ) {
+    self.init(
+      context, memory, log: nil, readsRoots: readsRoots, notesHeads: false,
+      PointerResolver(context, round: .again, listsReached: listsReached))
+  }
+
+  private init(
+    _ context: ScanContext, _ memory: any ScannableMemory, log: PointerLog?, readsRoots: Bool, notesHeads: Bool,
+    _ resolver: PointerResolver
+  ) {
     self.context = context
     self.memory = memory
-    self.isAgain = isAgain
+    self.log = log
     self.readsRoots = readsRoots
+    self.notesHeads =
+      notesHeads && (context.secondWordMatters || context.fourthWordMatters || context.basesMatter)
+    self.resolver = resolver
     index = context.index
-    states = context.states
     segments = context.segments
     buffer = PageMemory(byteCount: context.options.windowBytes + Self.lookAhead)
     hitMemory = PageMemory(of: UInt32.self, count: Self.roundBytes + 8)
     hits = hitMemory.elements(of: UInt32.self)
-    writer = EdgeWriter(context.edges)
+    chunk = PointerChunk(keepsAddresses: context.options.retainsSources)
     tables = VirtualTables(modules: context.modules, memory: memory)
-    newlyReached = listsReached ? [] : nil
   }
 
-  /// Ends the writing of edges; returns runs to be added to the store.
+  /// Ends the work: nothing found so far waits here any longer. Returns runs to be added to the store of edges.
   mutating func finish() -> [EdgeStore.FurtherRun] {
-    writer.endRun()
-    return writer.furtherRuns
+    flush()
+    return resolver.finish()
+  }
+
+  /// Resolves what waits.
+  mutating func flush() {
+    if let log, chunk.count > 0, log.keep(chunk) {
+      chunk = PointerChunk(keepsAddresses: context.options.retainsSources)
+    } else {
+      resolver.resolve(chunk)
+    }
   }
 
   /// A word that is not in the buffer.
   func firstWord(at address: UInt64) -> UInt64? { memory.value(at: address, as: UInt64.self) }
-
-  /// The blocks reached since the last call.
-  mutating func takeNewlyReached() -> [UInt32] {
-    defer { newlyReached = [] }
-    return newlyReached ?? []
-  }
 
   /// Reads a stretch of memory, aligned to words, and searches it.
   mutating func search(_ stretch: Range<UInt64>) {
@@ -97,18 +109,18 @@ struct WindowScanner {
   /// Searches bytes in the buffer.
   private mutating func search(at base: UInt64, count: Int, readable: Int) {
     let firstBlock = index.firstStart(from: base)
-    if !isAgain && (context.secondWordMatters || context.fourthWordMatters || context.basesMatter) {
+    if notesHeads {
       noteHeads(MemoryPiece(base: base, bytes: buffer.base, count: count, readable: readable), firstBlock: firstBlock)
     }
     var cursor = Cursor(
-      nextBlock: firstBlock, segment: readsRoots ? context.roots.firstSegment(endingAfter: base) : .max)
+      nextBlock: firstBlock, segment: readsRoots ? context.roots.firstSegment(endingAfter: base) : segments.count)
     var position = 0
     while position < count {
       let end = min(count, position + Self.roundBytes)
       let found =
         context.options.alignment == 1
         ? pickUnaligned(from: position, to: min(end, readable - 7)) : pickAligned(from: position, to: end)
-      if found > 0 { follow(found, base: base, &cursor) }
+      note(found, base: base, &cursor)
       position = end
     }
     scannedBytes &+= UInt64(count)
@@ -164,36 +176,20 @@ struct WindowScanner {
     var segment: Int
   }
 
-  /// Follows the words picked, in batches.
-  private mutating func follow(_ found: Int, base: UInt64, _ cursor: inout Cursor) {
-    var number = 0
-    while number < found {
-      let end = min(found, number + Candidates.limit)
-      let count = findHolders(number..<end, base: base, &cursor)
-      number = end
-      index.find(candidates.pointers, count: count, into: candidates.targets, scratch: candidates.scratch)
-      var touched = BlockState()
-      for candidate in 0..<count { touched.formUnion(states[max(0, Int(candidates.targets[candidate]))]) }
-      for candidate in 0..<count {
-        let target = Int(candidates.targets[candidate])
-        let holder = Int(candidates.holders[candidate])
-        if target < 0 || target == holder || states[target].contains(.reached) { continue }
-        let address = base &+ UInt64(candidates.positions[candidate])
-        if holder >= 0 {
-          foundInBlock(holder, target, candidates.pointers[candidate], address)
-        } else {
-          foundInRoot(segments[-1 &- holder], target, candidates.pointers[candidate], address)
-        }
-      }
-      // Or else the compiler would drop the loads.
-      candidates.scratch[0] = UInt32(touched.rawValue)
+  /// Finds out what holds the words picked, and notes those that something holds.
+  private mutating func note(_ found: Int, base: UInt64, _ cursor: inout Cursor) {
+    var first = 0
+    while first < found {
+      let end = min(found, first + PointerResolver.batch)
+      findHolders(first..<end, base: base, &cursor)
+      first = end
+      if chunk.count >= PointerChunk.limit { flush() }
     }
   }
 
-  /// Finds out what holds the words picked and makes candidates of those that something holds; their number.
   @inline(__always)
-  private func findHolders(_ picked: Range<Int>, base: UInt64, _ cursor: inout Cursor) -> Int {
-    var count = 0
+  private func findHolders(_ picked: Range<Int>, base: UInt64, _ cursor: inout Cursor) {
+    var count = chunk.count
     for number in picked {
       let position = Int(hits[number])
       let address = base &+ UInt64(position)
@@ -213,75 +209,12 @@ struct WindowScanner {
         else { continue }
         holder = -1 &- cursor.segment
       }
-      candidates.pointers[count] = (buffer.base + position).loadUnaligned(as: UInt64.self)
-      candidates.positions[count] = UInt32(truncatingIfNeeded: position)
-      candidates.holders[count] = Int32(truncatingIfNeeded: holder)
+      chunk.values[count] = (buffer.base + position).loadUnaligned(as: UInt64.self)
+      chunk.holders[count] = Int32(truncatingIfNeeded: holder)
+      if let addresses = chunk.addresses { addresses[count] = address }
       count &+= 1
     }
-    return count
-  }
-
-  /// Notes a pointer in a block to one that is not known to be reached.
-  @inline(__always)
-  private mutating func foundInBlock(_ holder: Int, _ target: Int, _ pointer: UInt64, _ address: UInt64) {
-    let state = states[holder]
-    if isAgain && !state.contains(.rereading) || state.contains(.unread) { return }
-    var offset = context.offset(of: pointer, in: target)
-    if isAgain && !offset.isPlain {
-      offset = context.isStart(offset, of: target) ? .start : .interior
-    }
-    if !context.options.acceptsInteriorPointers && offset == .interior { return }
-    if state.contains(.reached) && offset.isPlain {
-      if states.add(offset.isStart ? .reached : .possible, to: target), offset.isStart {
-        newlyReached?.append(UInt32(truncatingIfNeeded: target))
-      }
-      if !context.options.retainsSources { return }
-    }
-    let source = context.sourceNumber(of: address, in: holder)
-    if !writer.append(Edge(target: target, offset: offset, source: source), source: holder) {
-      states.add(.unread, to: holder)
-    }
-  }
-
-  private mutating func foundInRoot(_ segment: RootMap.Segment, _ target: Int, _ pointer: UInt64, _ address: UInt64) {
-    let found = RootPointer(
-      block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
-      holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer)
-    if found.offset.isPlain || isAgain {
-      if context.mark(target, isStart: context.isStart(found.offset, of: target), holder: segment.holder),
-        context.options.retainsSources
-      {
-        sources.append(found)
-      }
-    } else if pending.count < Self.pendingLimit {
-      pending.append(found)
-    } else {
-      missedRoots = true
-    }
-  }
-}
-
-/// Words that something holds and that may point to blocks.
-private struct Candidates {
-  private let memory: PageMemory
-  let pointers: UnsafeMutablePointer<UInt64>
-  /// Where they lie in the window.
-  let positions: UnsafeMutablePointer<UInt32>
-  /// The block that holds each, or −1 minus the number of the root's segment.
-  let holders: UnsafeMutablePointer<Int32>
-  /// The block that each leads to, or −1.
-  let targets: UnsafeMutablePointer<Int32>
-  let scratch: UnsafeMutablePointer<UInt32>
-
-  static let limit = 256
-
-  init() {
-    memory = PageMemory(byteCount: Self.limit * 32)
-    pointers = memory.elements(of: UInt64.self)
-    positions = (memory.base + Self.limit * 8).assumingMemoryBound(to: UInt32.self)
-    holders = (memory.base + Self.limit * 12).assumingMemoryBound(to: Int32.self)
-    targets = (memory.base + Self.limit * 16).assumingMemoryBound(to: Int32.self)
-    scratch = (memory.base + Self.limit * 20).assumingMemoryBound(to: UInt32.self)
+    chunk.count = count
   }
 }
 
