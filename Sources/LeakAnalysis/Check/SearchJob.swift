@@ -36,7 +36,8 @@ final class SearchJob {
       memory = try ResidentMemory(processID: layout.memoryOwner, mappings: mappings)
       var collector = RootCollector(
         mappings: mappings, threads: threads, threadNames: layout.threadNames,
-        modules: layout.modules(in: mappings), interpreterHeaps: layout.interpreterHeaps, heap: heap, memory: try RemoteMemory(processID: layout.memoryOwner),
+        modules: layout.modules(in: mappings), interpreterHeaps: layout.interpreterHeaps, heap: heap,
+        memory: try RemoteMemory(processID: layout.memoryOwner),
         isRunning: isRunning)
       roots = collector.collect()
     } catch {
