@@ -58,14 +58,25 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "KernelTracing",
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI",
+        "CTraceObjects",
+      ],
+      swiftSettings: strict),
+    .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
-    .target(name: "ReportFormats", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
+    .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
+    .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "LeakAnalysis", "ReportFormats", "ProcessControl", "CProcessControl",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
+        "CProcessControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -73,6 +84,14 @@ let package = Package(
     // Measures the stack walker; used by Scripts/bench.
     .executableTarget(
       name: "unwind-bench", dependencies: ["ProcessImage", "UnwindHarness", "CTraceABI", "CUnwindOracle"],
+      swiftSettings: strict),
+
+    // Measures report formats; used by Scripts/bench.
+    .executableTarget(name: "report-bench", dependencies: ["ReportFormats", "TraceModel"], swiftSettings: strict),
+
+    // Measures the search for pointers; used by Scripts/bench.
+    .executableTarget(
+      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "TestTools"],
       swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
@@ -96,14 +115,21 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "LeakAnalysisTests", dependencies: ["LeakAnalysis", "TraceModel", "TestTools"], swiftSettings: strict),
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats"], exclude: ["Golden"],
+      name: "LeakAnalysisTests",
+      dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
+      swiftSettings: strict),
+    .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
+    .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
+    .testTarget(
+      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TestTools"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [
-        "BPFRuntime", "AllocationTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
+        "BPFRuntime", "AllocationTracing", "KernelTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
         "CTraceABI", "TestTools",
       ],
       swiftSettings: strict),

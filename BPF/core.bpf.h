@@ -12,7 +12,7 @@ struct pt_regs {
 } __attribute__((preserve_access_index));
 
 struct mm_struct {
-  unsigned long start_stack;
+  unsigned long start_stack, exec_vm;
 } __attribute__((preserve_access_index));
 
 struct task_struct {
@@ -34,7 +34,6 @@ typedef struct {
 
 struct signal_struct {
   atomic_t live;
-  unsigned int flags;
 } __attribute__((preserve_access_index));
 
 struct task_struct___signal {

@@ -1,5 +1,4 @@
-// The table of outstanding blocks and the table of allocation sites, both open-addressed in arrays, so that the hot
-// path makes no map-update call and user space reads them through mmap without a system call per entry.
+// The table of allocation sites, open-addressed in an array like the table of outstanding blocks, and their stacks.
 #pragma once
 
 #include "core.bpf.h"
@@ -9,13 +8,58 @@
 #include "processes.bpf.h"
 #include "sampling.bpf.h"
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(map_flags, BPF_F_MMAPABLE);
-  __uint(max_entries, 1);  // set before loading
-  __type(key, __u32);
-  __type(value, struct lt_block_bucket);
-} blocks SEC(".maps");
+#include "block_table.bpf.h"
+
+// Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
+// A function of its own for the verifier, which then checks it once and not on every path to it.
+__noinline int block_take(__u64 key, struct lt_block_payload *out) {
+  if (!out)
+    return false;
+  __u64 hash = lt_mix(key);
+  struct lt_block_bucket *bucket = bucket_for(hash);
+  bool found = bucket && take_from(bucket, key, out);
+  if (!found) {
+    bucket = bucket_for(hash >> 32);
+    found = bucket && take_from(bucket, key, out);
+  }
+  if (!found) {
+    bucket = bucket_for(third_choice(hash));
+    found = bucket && take_from(bucket, key, out);
+  }
+  if (!found)
+    return false;
+  __u32 zero = 0;
+  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
+  if (live)
+    __sync_fetch_and_add(live, -1);
+  return true;
+}
+
+// Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
+__noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
+  __u32 zero = 0;
+  if (!payload)
+    return false;
+  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
+  __u64 hash = lt_mix(key);
+  struct lt_block_bucket *first = bucket_for(hash);
+  struct lt_block_bucket *second = bucket_for(hash >> 32);
+  if (!live || !first || !second)
+    return false;
+  if (__sync_fetch_and_add(live, 1) >= configuration.maximum_blocks) {
+    __sync_fetch_and_add(live, -1);
+    return false;
+  }
+  // The emptier bucket first: two choices keep the fullest bucket close to the mean.
+  bool swap = empty_places(second) > empty_places(first);
+  if (put_into(swap ? second : first, key, payload) || put_into(swap ? first : second, key, payload))
+    return true;
+  struct lt_block_bucket *third = bucket_for(third_choice(hash));
+  if (third && put_into(third, key, payload))
+    return true;
+  __sync_fetch_and_add(live, -1);
+  return false;
+}
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -42,23 +86,6 @@ struct {
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
 
-static __always_inline struct lt_block_bucket *bucket_for(__u64 half_hash) {
-  __u32 index = (half_hash & 0xffffffff) * configuration.block_buckets >> 32;
-  return bpf_map_lookup_elem(&blocks, &index);
-}
-
-// Where a block goes when both of its buckets are full, which without it befalls a few in a million at three quarters.
-static __always_inline __u64 third_choice(__u64 hash) { return (hash * 0x9e3779b97f4a7c15ull) >> 32; }
-
-// Position of `key` in the bucket, or LT_BUCKET_ENTRIES.
-static __always_inline __u32 position_of(struct lt_block_bucket *bucket, __u64 key) {
-#pragma unroll
-  for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++)
-    if (bucket->keys[i] == key)
-      return i;
-  return LT_BUCKET_ENTRIES;
-}
-
 static __always_inline struct lt_site *site_at(__u32 index) {
   return bpf_map_lookup_elem(&sites, &index);
 }
@@ -81,102 +108,19 @@ static __always_inline void site_subtract(__u32 index, __u64 size) {
   __sync_fetch_and_add(&site->freed_count, weight.count);
 }
 
-// Takes a block out of one bucket. A block is freed once, so whoever swaps the key out owns the payload it read before.
-static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key, struct lt_block_payload *out) {
-  __u32 position = position_of(bucket, key);
-  if (position >= LT_BUCKET_ENTRIES)
-    return false;
-  *out = bucket->payloads[position & (LT_BUCKET_ENTRIES - 1)];
-  return __sync_val_compare_and_swap(&bucket->keys[position & (LT_BUCKET_ENTRIES - 1)], key, 0) == key;
-}
-
-// Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
-// A function of its own for the verifier, which then checks it once and not on every path to it.
-__noinline int block_take(__u64 key, struct lt_block_payload *out) {
-  if (!out)
-    return false;
-  __u64 hash = lt_mix(key);
-  struct lt_block_bucket *bucket = bucket_for(hash);
-  bool found = bucket && take_from(bucket, key, out);
-  if (!found) {
-    bucket = bucket_for(hash >> 32);
-    found = bucket && take_from(bucket, key, out);
-  }
-  if (!found) {
-    bucket = bucket_for(third_choice(hash));
-    found = bucket && take_from(bucket, key, out);
-  }
-  if (!found)
-    return false;
-  __u32 zero = 0;
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
-  if (shared)
-    __sync_fetch_and_add(&shared->live_blocks, -1);
-  return true;
-}
-
-// Puts the block into the bucket's first empty place: busy mark, payload, then the key that publishes it.
-static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key, const struct lt_block_payload *payload) {
-#pragma unroll
-  for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
-    if (bucket->keys[i] == 0 && __sync_val_compare_and_swap(&bucket->keys[i], 0, LT_BLOCK_BUSY) == 0) {
-      bucket->payloads[i] = *payload;
-      // An exchange orders the payload before the key for readers on other CPUs.
-      __sync_lock_test_and_set(&bucket->keys[i], key);
-      return true;
-    }
-  }
-  return false;
-}
-
-static __always_inline __u32 empty_places(struct lt_block_bucket *bucket) {
-  __u32 count = 0;
-#pragma unroll
-  for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
-    // Without a branch: the verifier would follow every combination of full and empty places.
-    __u64 key = bucket->keys[i], used = (key | -key) >> 32;
-    barrier_var(used);
-    count += 1 - (used >> 31);
-  }
-  return count;
-}
-
-// Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
-__noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
-  __u32 zero = 0;
-  if (!payload)
-    return false;
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
-  __u64 hash = lt_mix(key);
-  struct lt_block_bucket *first = bucket_for(hash);
-  struct lt_block_bucket *second = bucket_for(hash >> 32);
-  if (!shared || !first || !second)
-    return false;
-  if (__sync_fetch_and_add(&shared->live_blocks, 1) >= configuration.maximum_blocks) {
-    __sync_fetch_and_add(&shared->live_blocks, -1);
-    return false;
-  }
-  // The emptier bucket first: two choices keep the fullest bucket close to the mean.
-  bool swap = empty_places(second) > empty_places(first);
-  if (put_into(swap ? second : first, key, payload) || put_into(swap ? first : second, key, payload))
-    return true;
-  struct lt_block_bucket *third = bucket_for(third_choice(hash));
-  if (third && put_into(third, key, payload))
-    return true;
-  __sync_fetch_and_add(&shared->live_blocks, -1);
-  return false;
-}
-
 struct lt_site_identity {
   __u64 stack_hash;
   __u32 process_slot;
   __u32 process_generation;
   __u32 probe;
+  __u32 epoch;
+  __u32 state;  // of a new site
 };
 
 // Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
 static __always_inline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
-  __u64 key = lt_mix(identity->stack_hash ^ ((__u64)identity->process_slot << 32 | identity->process_generation)) | 1;
+  __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
+  __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner)) | 1;
   __u32 start = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;
   for (__u32 i = 0; i < LT_SITE_PROBES; i++) {
@@ -194,7 +138,8 @@ static __always_inline __u32 site_find_or_create(const struct lt_site_identity *
         site->process_slot = identity->process_slot;
         site->process_generation = identity->process_generation;
         site->probe = identity->probe;
-        __sync_lock_test_and_set(&site->is_ready, 1);
+        site->epoch = identity->epoch;
+        __sync_lock_test_and_set(&site->state, identity->state);
         *is_new = true;
         return index;
       }

@@ -1,4 +1,5 @@
-// From a call stack to an allocation site: walk, hash, enter.
+// From a call stack to an allocation site: walk, hash, enter. A stack that breaks off for lack of tables is copied to user
+// space, which completes it.
 #pragma once
 
 #include "core.bpf.h"
@@ -7,6 +8,7 @@
 #include "counters.bpf.h"
 #include "outstanding.bpf.h"
 #include "unwind.bpf.h"
+#include "unwind_samples.bpf.h"
 
 __noinline __u64 hash_stack(const struct lt_stack *stack) {
   if (!stack)
@@ -16,10 +18,9 @@ __noinline __u64 hash_stack(const struct lt_stack *stack) {
   for (__u32 i = 0; i < LT_MAX_STACK_DEPTH; i++) {
     if (i >= depth)
       break;
-    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ull;
-    hash ^= hash >> 29;
+    hash = lt_hash_frame(hash, stack->frames[i]);
   }
-  return lt_mix(hash ^ depth) | 1;
+  return lt_finish_stack_hash(hash, depth);
 }
 
 // Where a walk begins.
@@ -37,12 +38,19 @@ static __always_inline void walk_frame_pointers(void *context, struct lt_stack *
   stack->outcome = LT_OUTCOME_FRAME_POINTERS;
 }
 
-// Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted.
-__noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe) {
+// Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted. `pending` names a
+// stack that is not complete yet, by a number of its own; 0 for others.
+__noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe, __u64 pending) {
   if (!stack)
     return NO_SITE;
-  struct lt_site_identity identity = {
-      .stack_hash = hash_stack(stack), .process_slot = slot, .process_generation = generation, .probe = probe};
+  struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
+  // After the walk, which raises the epoch if it finds code replaced.
+  struct lt_site_identity identity = {.stack_hash = pending ? pending : hash_stack(stack),
+                                      .process_slot = slot,
+                                      .process_generation = generation,
+                                      .probe = probe,
+                                      .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0,
+                                      .state = pending ? LT_SITE_PENDING : LT_SITE_READY};
   bool is_new;
   __u32 site = site_find_or_create(&identity, &is_new);
   if (site == NO_SITE) {
@@ -70,7 +78,11 @@ static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *
     lt_unwind(scratch, slot, generation, start->pc, start->sp, start->bp, start->kind);
   else
     walk_frame_pointers(context, &scratch->stack);
-  __u32 site = site_of_stack(&scratch->stack, slot, generation, probe);
+  struct lt_unwind_record *sample = configuration.walk_with_tables ? lt_unwind_reserve_sample(scratch) : NULL;
+  __u64 pending = sample ? lt_mix(bpf_ktime_get_ns() ^ bpf_get_current_pid_tgid()) | 1 : 0;
+  __u32 site = site_of_stack(&scratch->stack, slot, generation, probe, pending);
+  if (sample)
+    lt_unwind_send_sample(sample, scratch, site, pending);
   lt_unwind_release(scratch);
   return site;
 }

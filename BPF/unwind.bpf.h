@@ -8,14 +8,13 @@
 //   … scratch->stack.frames[0 … scratch->stack.depth − 1], scratch->stack.outcome …
 //   lt_unwind_release(scratch);
 //
-// and, where the process's mappings change:
+// and, where the process changes:
 //
-//   lt_unwind_unmapped(slot, generation, start, length)   before and after munmap, mremap, mmap with MAP_FIXED
-//   lt_unwind_mapped(slot, generation)                    after mmap or mprotect with PROT_EXEC
-//   lt_unwind_forget(slot)                                exec, exit, a slot given to another process
+//   lt_unwind_forget(slot)                                exec, a slot given to another process
+//   lt_unwind_recheck(slot)                               code may have been exchanged
 //   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork
 //
-// The walker needs Linux 5.17 (bpf_loop). It costs the verifier 20,000 instructions, some 15 ms, per program. Programs that
+// The walker needs Linux 5.17 (bpf_loop). It costs the verifier 31,000 instructions, some 25 ms, per program. Programs that
 // walk must not be sleepable: memory is used again after an RCU grace period.
 #pragma once
 
@@ -29,11 +28,13 @@
 
 #include "unwind_maps.bpf.h"
 
-#define LT_UNWIND_FRAMES_PER_ROUND 32
 // Rounds end at a cache miss, at the end of a window and at a special rule: each frame can cause all three.
 #define LT_UNWIND_MAX_ROUNDS 400
-// The first window is small because most stacks are; each further one is twice as large.
+// What lies between a window's end and the last place at which rbp may be saved for the return address to be inside.
+#define LT_UNWIND_WINDOW_MARGIN 56
+// The first window where it is not known how far the stack goes.
 #define LT_UNWIND_FIRST_WINDOW_BYTES 2048
+#define LT_UNWIND_MAX_PREDICTED_BYTES (1ULL << 20)
 #define LT_UNWIND_MAX_FRAME_POINTER_DISTANCE (1ULL << 20)
 #define LT_UNWIND_MAX_RETURN_INSTANCES 32
 
@@ -43,6 +44,8 @@ enum lt_unwind_step {
   LT_UNWIND_STEP_MISS,
   LT_UNWIND_STEP_REFILL,
   LT_UNWIND_STEP_SPECIAL,
+  LT_UNWIND_STEP_INVALID,
+  LT_UNWIND_STEP_NO_ADDRESS,
   LT_UNWIND_STEP_DONE,
 };
 
@@ -87,68 +90,108 @@ static __always_inline int lt_unwind_push(
 #include "unwind_lookup.bpf.h"
 #include "unwind_steps.bpf.h"
 #include "unwind_changes.bpf.h"
+#include "unwind_validation.bpf.h"
 
-// The fast path: frames whose rule is cached, plain, and whose stack is in the window. No calls in it, so that its variables
-// stay in registers; and not called itself, because returning is dear where the kernel guards returns.
+// The fast path: frames whose rule is cached and plain. Its variables stay in registers; it is not a function of its own,
+// because returning is dear where the kernel guards returns. Places on the stack count from the window's start: the fewer
+// operations between one frame's return address and the next, the better. Rare steps stand behind the loop, where the
+// verifier comes last: having seen the common path with nothing known of its values, it need not go on with those.
 static __always_inline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
-  __u32 zero = 0;
+  __u32 zero = 0, i = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
   if (!scratch || !cache)
     return LT_UNWIND_STEP_DONE;
 
   // The cache's key is lookup | address space, and lookup is one less than a return address.
   __u64 key_base = scratch->address_space - 1, pc = scratch->lookup + 1;
-  __u64 sp = scratch->sp, bp = scratch->bp, window_start = scratch->window_start;
-  __u64 limit = (__u64)scratch->window_size - 8;
-  __u64 depth = scratch->stack.depth;
+  __u64 window_start = scratch->window_start, limit = scratch->window_limit;
+  __u64 sp = scratch->sp - window_start, bp = scratch->bp - window_start;
+  __u64 start = lt_unwind_bound(scratch->stack.depth, LT_MAX_STACK_DEPTH);
+  __u64 *frames = (void *)scratch + __builtin_offsetof(struct lt_stack, frames) + start * 8;
+  void *window = scratch->window;
+  __u64 hash, tag, code, bytes, place, slot, saved, size, *set;
   int step = LT_UNWIND_STEP_AGAIN;
 
-  for (int i = 0; i < LT_UNWIND_FRAMES_PER_ROUND; i++) {
-    __u64 hash = (pc + key_base) * LT_UNWIND_CACHE_MULTIPLIER;
-    __u64 set = hash >> 47 & (LT_UNWIND_CACHE_WORDS - 2), tag = hash << 16;
-    __u64 code = cache->words[set] ^ tag;
-    if (code - 1 >= 0xffff) {
-      code = cache->words[set | 1] ^ tag;
-      if (code - 1 >= 0xffff) {
-        step = LT_UNWIND_STEP_MISS;
-        break;
-      }
+  for (; i < LT_UNWIND_FRAMES_PER_ROUND; i++) {
+    hash = (pc + key_base) * LT_UNWIND_CACHE_MULTIPLIER;
+    tag = hash << 16;
+    set = (void *)cache + (hash >> 44 & (LT_UNWIND_CACHE_WORDS - 2) * 8);
+    code = set[0] ^ tag;
+    if (code >> 15 != 1)
+      goto other_rule;
+  plain_rule:
+    bytes = (code & LT_UNWIND_CODE_WORDS_MASK) * 8;
+    place = sp + bytes;
+    if (code & LT_UNWIND_CODE_RBP) {
+      place = bp + bytes;
+      if ((__s64)place < (__s64)sp || (place & 7))
+        goto invalid;
     }
-    if (!(code & LT_UNWIND_CODE_PLAIN)) {
-      scratch->code = code;
-      step = code == LT_UNWIND_RULE_ID_END ? LT_UNWIND_STEP_DONE : LT_UNWIND_STEP_SPECIAL;
-      break;
-    }
-
-    __u64 place = ((code & LT_UNWIND_CODE_RBP) ? bp : sp) + (code & LT_UNWIND_CODE_WORDS_MASK) * 8;
-    __u64 slot = code >> LT_UNWIND_CODE_SLOT_SHIFT & LT_UNWIND_CODE_SLOT_MASK;
-    __u64 offset = place - window_start;
-    if (place < sp || (place & 7)) {
-      step = lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
-      break;
-    }
-    if (offset > limit || offset < slot * 8) {
-      scratch->wanted_start = place - slot * 8;
-      scratch->wanted_end = place + 8;
-      step = LT_UNWIND_STEP_REFILL;
-      break;
-    }
+    slot = code >> LT_UNWIND_CODE_SLOT_SHIFT & LT_UNWIND_CODE_SLOT_MASK;
+    saved = place - slot * 8;
+    if (saved >= limit)
+      goto refill;
+  in_window:
     if (slot)
-      bp = scratch->window[((offset >> 3) - slot) & (LT_UNWIND_WINDOW_WORDS - 1)];
-    pc = scratch->window[offset >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+      bp = *(__u64 *)(window + (saved & (LT_UNWIND_WINDOW_BYTES - 8))) - window_start;
+    pc = *(__u64 *)(window + (place & (LT_UNWIND_WINDOW_BYTES - 8)));
     sp = place + 8;
-    if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS || depth >= LT_MAX_STACK_DEPTH) {
-      scratch->stack.depth = depth;
-      return lt_unwind_push(scratch, pc, sp, bp, 1);
-    }
-    scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
-    depth++;
+    if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS)
+      goto no_address;
+    frames[i] = pc;
   }
-  scratch->stack.depth = depth;
+finish:
+  scratch->window_start = window_start;
+  scratch->window_limit = limit;
   scratch->lookup = pc - 1;
-  scratch->sp = sp;
-  scratch->bp = bp;
+  scratch->sp = sp + window_start;
+  scratch->bp = bp + window_start;
+  i += start;
+  if (i > LT_MAX_STACK_DEPTH) {
+    scratch->stack.depth = LT_MAX_STACK_DEPTH;
+    return lt_unwind_finish(scratch, LT_OUTCOME_TRUNCATED, 0);
+  }
+  scratch->stack.depth = i;
+  if (step == LT_UNWIND_STEP_NO_ADDRESS)
+    return lt_unwind_push(scratch, pc, 0, 0, 1);
+  if (step == LT_UNWIND_STEP_INVALID)
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
   return step;
+
+other_rule:
+  if (code - 1 >= 0xffff)
+    code = set[1] ^ tag;
+  if (code >> 15 == 1)
+    goto plain_rule;
+  scratch->code = code;
+  step = LT_UNWIND_STEP_MISS;
+  if (code - 1 < 0xffff)
+    step = code == LT_UNWIND_RULE_ID_END ? LT_UNWIND_STEP_DONE : LT_UNWIND_STEP_SPECIAL;
+  goto finish;
+
+refill:
+  size = lt_unwind_window_bytes(scratch, cache, window_start + saved);
+  if (!size || size > LT_UNWIND_WINDOW_BYTES || bpf_probe_read_user(window, size, (void *)(window_start + saved))) {
+    scratch->code = code;
+    scratch->wanted_start = window_start + saved;
+    scratch->wanted_end = window_start + place + 8;
+    step = LT_UNWIND_STEP_REFILL;
+    goto finish;
+  }
+  limit = size - LT_UNWIND_WINDOW_MARGIN;
+  window_start += saved;
+  sp -= saved;
+  bp -= saved;
+  place -= saved;
+  saved = 0;
+  goto in_window;
+
+invalid:
+  step = LT_UNWIND_STEP_INVALID;
+  goto finish;
+no_address:
+  step = LT_UNWIND_STEP_NO_ADDRESS;
+  goto finish;
 }
 
 static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
@@ -158,7 +201,7 @@ static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
   if (step == LT_UNWIND_STEP_MISS)
     step = lt_unwind_find(scratch);
   else if (step == LT_UNWIND_STEP_REFILL)
-    step = lt_unwind_read_window(scratch);
+    step = lt_unwind_refill(scratch);
   if (step == LT_UNWIND_STEP_SPECIAL)
     step = lt_unwind_special(scratch);
   return step == LT_UNWIND_STEP_DONE;
@@ -168,9 +211,11 @@ static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
 __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
   if (!scratch)
     return 0;
-  if (!lt_unwind_open(scratch)) {
-    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_TABLES);
-    lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
+  enum lt_unwind_counter reason = lt_unwind_open(scratch);
+  if (reason) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, reason);
+    if (reason == LT_UNWIND_NO_TABLES)
+      lt_unwind_ask(scratch->process_slot, scratch->generation, scratch->lookup);
     return scratch->stack.depth;
   }
   // Such an address would take the place of another process's in the cache's key.
@@ -178,13 +223,23 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
     lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
     return scratch->stack.depth;
   }
-  scratch->wanted_start = scratch->sp;
-  scratch->wanted_end = scratch->sp + 8;
-  if (lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
+  if (scratch->sp & 7) {
+    lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
     return scratch->stack.depth;
+  }
+  scratch->window_start = 0;
+  scratch->window_limit = 0;
+  // Each thread's stacks end at one address.
+  __u64 distance = scratch->last_end - scratch->sp;
+  if (distance > LT_UNWIND_MAX_PREDICTED_BYTES)
+    scratch->expected_end = scratch->sp + LT_UNWIND_FIRST_WINDOW_BYTES;
+  else
+    scratch->expected_end = scratch->last_end + LT_UNWIND_WINDOW_MARGIN + 8;
   // The callback says when it is done; a loop that never does has run out of steps.
   if (bpf_loop(LT_UNWIND_MAX_ROUNDS, lt_unwind_round, &scratch, 0) == LT_UNWIND_MAX_ROUNDS)
     lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_TOO_MANY_STEPS);
+  if (LT_UNWIND_STATUS(scratch->stack.outcome) == LT_OUTCOME_COMPLETE)
+    scratch->last_end = scratch->sp;
   return scratch->stack.depth;
 }
 
@@ -200,6 +255,5 @@ static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 sl
   scratch->lookup = pc - (pc_kind == LT_UNWIND_PC_RETURN);
   scratch->sp = sp;
   scratch->bp = bp;
-  scratch->window_size = 0;
   return lt_unwind_run(scratch);
 }

@@ -1,10 +1,6 @@
 // From a pc to its rule code: the process's mappings, then the file's table. Part of unwind.bpf.h.
 #pragma once
 
-#define LT_UNWIND_VIEW_FIRST(view) ((__u32)(view))
-#define LT_UNWIND_VIEW_COUNT(view) ((__u32)((view) >> 32) & 0xffff)
-#define LT_UNWIND_VIEW_ADDRESS_SPACE(view) ((view) >> 48)
-
 // The kernel's own record of the return addresses that uretprobes replaced.
 struct return_instance___lt_unwind {
   unsigned long stack, orig_ret_vaddr;
@@ -31,20 +27,6 @@ struct mm_struct___lt_unwind {
   struct uprobes_state___lt_unwind uprobes_state;
 } __attribute__((preserve_access_index));
 
-// Takes the view of the mappings that the whole walk will use. False: nothing is known of the process.
-static __always_inline bool lt_unwind_open(struct lt_unwind_scratch *scratch) {
-  __u32 slot = scratch->process_slot;
-  struct lt_unwind_process *process = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
-
-  // The order matters: writers clear the view before they change the generation.
-  if (!process || *(volatile __u32 *)&process->generation != scratch->generation)
-    return false;
-  __u64 view = *(volatile __u64 *)&process->view;
-  scratch->view = view;
-  scratch->address_space = LT_UNWIND_VIEW_ADDRESS_SPACE(view) << LT_UNWIND_ADDRESS_BITS;
-  return view != 0;
-}
-
 // One step of a binary search for the first element above a key, among `count` elements from `low` on. `at_or_below`
 // is 1 if the element at low + count / 2 is not above the key. No branch: two ways out of each step would double the
 // verifier's work nine times over.
@@ -68,6 +50,16 @@ static __always_inline int lt_unwind_find_mapping(__u32 first, __u64 count, __u6
     lt_unwind_halve(low, count, (__s64)(mapping->start - address - 1) >> 63 & 1);
   }
   return (int)low - 1;
+}
+
+// Whether an address is in executable memory, as far as is published.
+static __always_inline bool lt_unwind_is_code(__u64 view, __u64 address) {
+  __u32 first = LT_UNWIND_VIEW_FIRST(view);
+  int index = lt_unwind_find_mapping(first, LT_UNWIND_VIEW_COUNT(view), address);
+  __u32 key = first + index;
+  struct lt_unwind_mapping *mapping = index < 0 ? NULL : bpf_map_lookup_elem(&lt_unwind_mappings, &key);
+
+  return mapping && address - mapping->start < mapping->length;
 }
 
 static __always_inline __u32 lt_unwind_word(void *chunk, __u32 index) {

@@ -81,12 +81,18 @@ struct {
   __uint(max_entries, 16384);
 } lt_unwind_requests SEC(".maps");
 
-static __always_inline void lt_unwind_count(__u32 counter) {
+#define LT_UNWIND_VIEW_FIRST(view) ((__u32)(view))
+#define LT_UNWIND_VIEW_COUNT(view) ((__u32)((view) >> 32) & 0xffff)
+#define LT_UNWIND_VIEW_ADDRESS_SPACE(view) ((view) >> 48)
+
+static __always_inline void lt_unwind_count_many(__u32 counter, __u64 amount) {
   __u64 *count = bpf_map_lookup_elem(&lt_unwind_counters, &counter);
 
   if (count)
-    __sync_fetch_and_add(count, 1);
+    __sync_fetch_and_add(count, amount);
 }
+
+static __always_inline void lt_unwind_count(__u32 counter) { lt_unwind_count_many(counter, 1); }
 
 // Takes one of the CPU's scratch areas, or returns NULL. A program runs on one CPU from start to end, but another task
 // may preempt it there and run the same program, so the areas are claimed.

@@ -152,33 +152,4 @@ int probe_exec([[maybe_unused]] struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
-SEC("raw_tp/sys_enter")
-int probe_syscall_enter(struct bpf_raw_tracepoint_args *context) {
-  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
-  __u32 *slot = bpf_map_lookup_elem(&probe_slots, &process_id);
-  if (!slot)
-    return 0;
-  struct pt_regs *regs = (void *)context->args[0];
-  if (context->args[1] == 11 /* munmap */)
-    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
-  else if (context->args[1] == 9 /* mmap */ && BPF_CORE_READ(regs, r10) & 0x10 /* MAP_FIXED */)
-    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
-  return 0;
-}
-
-SEC("raw_tp/sys_exit")
-int probe_syscall_exit(struct bpf_raw_tracepoint_args *context) {
-  __u32 process_id = bpf_get_current_pid_tgid() >> 32;
-  __u32 *slot = bpf_map_lookup_elem(&probe_slots, &process_id);
-  struct pt_regs *regs = (void *)context->args[0];
-  if (!slot)
-    return 0;
-  __u64 number = BPF_CORE_READ(regs, orig_ax);
-  if (number == 11 /* munmap */)
-    lt_unwind_unmapped(*slot, 1, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si));
-  else if (number == 9 /* mmap */ && BPF_CORE_READ(regs, dx) & 4 /* PROT_EXEC */)
-    lt_unwind_mapped(*slot, 1);
-  return 0;
-}
-
 char LICENSE[] SEC("license") = "GPL";

@@ -1,21 +1,46 @@
 // The walker's slow steps: reading the stack, rules other than a plain CFA. Part of unwind.bpf.h.
 #pragma once
 
-// Reads a window of the stack at scratch->wanted_start that holds at least all up to scratch->wanted_end.
-static __always_inline int lt_unwind_read_window(struct lt_unwind_scratch *scratch) {
+// The page of `address` in the form in which unreadable ones are remembered, and the place for it.
+static __always_inline __u64 lt_unwind_page_key(struct lt_unwind_scratch *scratch, __u64 address) {
+  return (address & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1)) << 4 | scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
+}
+
+static __always_inline __u64 *lt_unwind_page_place(struct lt_unwind_cache *cache, __u64 page) {
+  return &cache->unreadable_pages[(page * LT_UNWIND_PAGE_MULTIPLIER) >> 56];
+}
+
+// How large a window from `start` on should be: to the end of the stack, where that is thought to be near. A read costs
+// 80 ns and 10 ns per KiB. 0: the slow way should find out.
+static __always_inline __u64 lt_unwind_window_bytes(
+    struct lt_unwind_scratch *scratch, struct lt_unwind_cache *cache, __u64 start) {
+  __u64 size = scratch->expected_end - start;
+
+  // All ones if the end is past the window, or too near or behind us, so that it cannot be right. A branch would be
+  // followed to its end by the verifier each time.
+  __u64 is_far = (__s64)((LT_UNWIND_WINDOW_BYTES - size) | (size - 2 * LT_UNWIND_WINDOW_MARGIN)) >> 63;
+  barrier_var(is_far);
+  size = (size & ~is_far) | (LT_UNWIND_WINDOW_BYTES & is_far);
+  barrier_var(size);
+  __u64 page = lt_unwind_page_key(scratch, start + size - 1);
+  return *lt_unwind_page_place(cache, page) == page ? 0 : size;
+}
+
+// Reads a window of the stack at scratch->wanted_start that holds at least all up to scratch->wanted_end. The slow way,
+// where the stack may end.
+__noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);
   if (!scratch || !cache)
     return LT_UNWIND_STEP_DONE;
 
   __u64 start = scratch->wanted_start & ~7ULL, end = scratch->wanted_end;
-  __u64 stop = start + (scratch->window_size ? LT_UNWIND_WINDOW_BYTES : LT_UNWIND_FIRST_WINDOW_BYTES);
-  __u64 address_space = scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
+  __u64 stop = start + LT_UNWIND_WINDOW_BYTES;
 
   // A window that runs into memory above the stack cannot be read at all: stop before it, and remember it.
   for (int i = 0; i < LT_UNWIND_WINDOW_BYTES / LT_UNWIND_PAGE_BYTES + 1; i++) {
-    __u64 boundary = (stop - 1) & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1), page = boundary << 4 | address_space;
-    __u64 *unreadable = &cache->unreadable_pages[(page * LT_UNWIND_CACHE_MULTIPLIER) >> 56];
+    __u64 boundary = (stop - 1) & ~(__u64)(LT_UNWIND_PAGE_BYTES - 1), page = lt_unwind_page_key(scratch, boundary);
+    __u64 *unreadable = lt_unwind_page_place(cache, page);
     bool can_shrink = boundary > start && boundary >= end;
     __u64 size = stop - start;
     if (size > LT_UNWIND_WINDOW_BYTES)
@@ -23,8 +48,10 @@ static __always_inline int lt_unwind_read_window(struct lt_unwind_scratch *scrat
     if (!(can_shrink && *unreadable == page)) {
       if (!bpf_probe_read_user(scratch->window, size, (void *)start)) {
         scratch->window_start = start;
-        scratch->window_size = size;
-        return LT_UNWIND_STEP_AGAIN;
+        // In so little, only the slow way tells exactly what is there.
+        bool is_short = size <= LT_UNWIND_WINDOW_MARGIN;
+        scratch->window_limit = is_short ? 0 : size - LT_UNWIND_WINDOW_MARGIN;
+        return is_short ? LT_UNWIND_STEP_SPECIAL : LT_UNWIND_STEP_AGAIN;
       }
       *unreadable = page;
     }
@@ -35,13 +62,46 @@ static __always_inline int lt_unwind_read_window(struct lt_unwind_scratch *scrat
   return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
 }
 
-// The same as a function, for the slow paths.
-__noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) { return lt_unwind_read_window(scratch); }
+// Where the stack of the program's first thread begins: the kernel puts its arguments there.
+static __always_inline __u64 lt_unwind_stack_origin(void) {
+  struct task_struct *task = bpf_get_current_task_btf();
+
+  return task->mm ? task->mm->start_stack : 0;
+}
+
+// Looks at the word at scratch->wanted_start and counts it in scratch->code if it may be a return address; bpf_loop's callback.
+// The verifier would follow variables of its own through every number of words.
+static long lt_unwind_look_for_caller([[maybe_unused]] __u32 round, void *context) {
+  struct lt_unwind_scratch *scratch = *(struct lt_unwind_scratch **)context;
+  __u64 word = 0;
+
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)scratch->wanted_start))
+    return 1;
+  scratch->wanted_start += sizeof(word);
+  if (lt_unwind_is_code(scratch->view, word))
+    scratch->code++;
+  return scratch->code > 1;
+}
+
+// Whether a frame without call-frame information is where the stack begins, as entry points are often written in assembler:
+// between it and the arguments of the program there is at most one word that may be a return address, the entry point's.
+static __always_inline bool lt_unwind_is_outermost(struct lt_unwind_scratch *scratch) {
+  __u64 distance = lt_unwind_stack_origin() - scratch->sp;
+
+  if (distance > LT_UNWIND_ORIGIN_DISTANCE)
+    return false;
+  scratch->wanted_start = scratch->sp;
+  scratch->code = 0;
+  bpf_loop(distance / 8, lt_unwind_look_for_caller, &scratch, 0);
+  return scratch->code <= 1;
+}
 
 // Takes the two words of a frame record at `address`, if one can be there.
 static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {
   __u64 record[2], sp = scratch->sp, bp = scratch->bp;
 
+  if (lt_unwind_is_outermost(scratch))
+    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (bp < sp || bp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (bp & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
   if (bpf_probe_read_user(record, sizeof(record), (void *)bp))
@@ -63,7 +123,11 @@ static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scrat
   if (bpf_probe_read_user(&registers, sizeof(registers), (void *)(frame + LT_UNWIND_SIGNAL_RBP_OFFSET)))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   scratch->stack.outcome |= LT_UNWIND_FLAG_SIGNAL;
-  return lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
+  int step = lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
+  // The fast path relies on it.
+  if (step == LT_UNWIND_STEP_AGAIN && (registers.sp & 7))
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
+  return step;
 }
 
 // One frame by scratch->code, whatever its rule.
@@ -115,10 +179,10 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
     bp_place = bp + bp_distance;
   scratch->wanted_start = bp_place < pc_place ? bp_place : pc_place;
   scratch->wanted_end = (bp_place < pc_place ? pc_place : bp_place) + 8;
-  if (scratch->wanted_end - scratch->wanted_start > LT_UNWIND_FIRST_WINDOW_BYTES)
+  if (scratch->wanted_end - scratch->wanted_start > LT_UNWIND_PAGE_BYTES / 2)
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
   if ((scratch->wanted_start < scratch->window_start ||
-       scratch->wanted_end > scratch->window_start + scratch->window_size) &&
+       scratch->wanted_end > scratch->window_start + scratch->window_limit) &&
       lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
     return LT_UNWIND_STEP_DONE;
   if (is_saved)

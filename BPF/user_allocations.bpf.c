@@ -294,6 +294,8 @@ static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
   if (!process)
     return;
   count_hit(cookie);
+  if (!lt_unwind_counts_changes())
+    lt_unwind_recheck(slot);
   struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
                            .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
                            .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};

@@ -10,7 +10,7 @@ build_packages=(
 # What tests compare with or run on; those that miss theirs are skipped and say so.
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
-  musl-tools bpftool valgrind git sqlite3 libxml2-utils ruby php-cli nodejs
+  musl-tools bpftool valgrind heaptrack google-perftools golang-1.19-go tmux git sqlite3 libxml2-utils ruby php-cli nodejs
 )
 
 say() { printf '\n== %s\n' "$*" >&2; }

@@ -19,6 +19,21 @@ report_once() {
   finish_waiting
 }
 
+# Each format for a report of 10,000 sites with 40 frames.
+bench_formats() {
+  local bench format round line
+  quietly swift build -c release --product report-bench
+  bench=$(swift build -c release --show-bin-path)/report-bench
+  heading "Report of 10,000 sites of 40 frames in each format ($rounds rounds)"
+  for format in text json pprof folded flamegraph speedscope massif heaptrack gperftools valgrind csv html read; do
+    for ((round = 1; round <= rounds; round++)); do "$bench" 10000 40 "$format"; done | sort -g | head -1 >"$scratch/line"
+    read -r -a line <"$scratch/line"
+    figure "$format: time" "${line[0]}" ms 1000
+    figure "$format: memory beside the report" "${line[2]}" MiB 200
+    printf '%s: %s bytes\n' "$format" "${line[1]}"
+  done
+}
+
 bench_report() {
   local round format
   compile many_blocks
@@ -30,4 +45,5 @@ bench_report() {
     printf 'the last said: %s\n' "$(
       grep -m 1 -oE '"outstanding_count":[0-9]+|outstanding: .* blocks?$' "$scratch/tracer.out" | sed -n 1p)"
   done
+  bench_formats
 }

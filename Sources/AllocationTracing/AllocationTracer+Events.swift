@@ -10,6 +10,8 @@ extension AllocationTracer {
     refillHoldBudget()
     var toRefresh: [ObjectIdentifier: TracedProcess] = [:]
     var answers: [UInt32: UInt64] = [:]
+    // What changes of mappings come from is asked of their stacks.
+    completeSamples()
     ring.consume { record in
       guard record.count >= MemoryLayout<lt_event>.size else { return }
       let event = record.loadUnaligned(as: lt_event.self)
@@ -49,6 +51,7 @@ extension AllocationTracer {
     answerUnwindRequests()
     reclaimSites()
     recordGrowth()
+    lastEvents = monotonicNanoseconds()
   }
 
   func allocationEvent(_ event: lt_event) -> AllocationEvent {
@@ -61,11 +64,8 @@ extension AllocationTracer {
 
   /// Applies a change of the address space.
   func apply(_ event: lt_event, to process: TracedProcess) {
-    if event.kind == UInt32(LT_EVENT_DYING_THREAD.rawValue) {
-      noteDyingThread(event, of: process)
-      return
-    }
     var site = event.site == UInt32.max ? nil : event.site
+    if let site, tables.isPending(site) { completeSamples() }
     // Without a site: inside of an allocator.
     let owner = site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
     if owner != .program { site = nil }
@@ -106,7 +106,7 @@ extension AllocationTracer {
       process.hasAllocator = parent.hasAllocator
       process.isForked = true
       process.programBreak = parent.programBreak
-      take((try? reader.mappings(of: child)) ?? parent.mappings, of: process)
+      try readMappings(of: process)
       do { try attach(parent.probes, to: process) } catch {
         abandon(process)
         throw error
@@ -118,16 +118,6 @@ extension AllocationTracer {
     }
   }
 
-  private func noteDyingThread(_ event: lt_event, of process: TracedProcess) {
-    let words = [event.time, event.address, event.size, event.other_address, event.other_size]
-    let thread = Int32(bitPattern: event.thread_id)
-    var registers = process.dyingThreads[thread] ?? [UInt64](repeating: 0, count: Int(LT_DYING_WORDS.rawValue))
-    let start = Int(event.site) * words.count
-    guard start + words.count <= registers.count else { return }
-    registers.replaceSubrange(start..<(start + words.count), with: words)
-    process.dyingThreads[thread] = registers
-  }
-
   func replaceImage(of process: TracedProcess, generation: UInt32) {
     recordReplacedImage(of: process)
     tables.removeSites(slot: process.slot, olderThan: generation)
@@ -136,13 +126,13 @@ extension AllocationTracer {
     process.beginTime = monotonicNanoseconds()
     process.initialHeapBytes = 0
     process.isTracedFromStart = true
+    number(process)
     process.ledger = MappingLedger()
     process.retiredBytes = 0
     process.retiredCount = 0
     process.ownershipOfSite = [:]
     process.programBreak = 0
     process.examinedObjects = []
-    process.dyingThreads = [:]
     process.isForked = false
     // Its loader waits for us before any of its code runs, where programs can wait.
     process.hasOnlyTracedBlocks = programs.method == .session && hasLoader(process)
@@ -160,11 +150,11 @@ extension AllocationTracer {
     reclamation.run(
       tables: tables, capacity: configuration.maximumSites, now: monotonicNanoseconds(),
       isKept: { site, index in
-        guard let process = processOfSlot[site.process_slot] else { return false }
+        guard let process = processOfSlot[UInt32(site.process_slot)] else { return false }
         return process.ledger.totals[UInt32(index)] != nil
       },
       retire: { site in
-        guard let process = processOfSlot[site.process_slot],
+        guard let process = processOfSlot[UInt32(site.process_slot)],
           process.generation == site.process_generation
         else { return }
         process.retiredBytes += site.allocated_bytes
@@ -202,31 +192,5 @@ extension AllocationTracer {
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
     processOfSlot[process.slot] = nil
     processes.removeAll { $0 === process }
-  }
-
-  /// Answers the stack walker's questions about code that it did not know.
-  func answerUnwindRequests() {
-    guard let unwindTables, let unwindRequests else { return }
-    var asked: [UInt32: TracedProcess] = [:]
-    unwindRequests.consume { record in
-      guard record.count >= MemoryLayout<lt_unwind_request>.size else { return }
-      let request = record.loadUnaligned(as: lt_unwind_request.self)
-      if let process = processOfSlot[request.process_slot], process.state == .running {
-        asked[request.process_slot] = process
-      }
-    }
-    for process in asked.values {
-      let changed = try? unwindTables.refresh(
-        slot: process.slot, generation: process.generation, processID: process.processID)
-      if changed == true, let mappings = try? reader.mappings(of: process.processID) {
-        process.mappings = mappings
-        onMappings?(process)
-      }
-    }
-    let now = monotonicNanoseconds()
-    if now - lastRearm > 1_000_000_000 {
-      lastRearm = now
-      unwindTables.rearmRequests()
-    }
   }
 }

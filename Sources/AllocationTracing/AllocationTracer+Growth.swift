@@ -10,7 +10,10 @@ extension AllocationTracer {
     if history == nil { history = OutstandingHistory(start: startTime, siteCount: 2 * tables.siteCount) }
     guard now >= history!.nextTick else { return }
     history!.beginTick(at: now)
+    var whole = Tally()
     tables.forEachSite { index, site in
+      whole.bytes &+= site.allocated_bytes &- site.freed_bytes
+      whole.count &+= site.allocated_count &- site.freed_count
       // Another site of the same process and stack would have the same key; hiding it clears the lowest bit.
       history!.record(
         site: index, identity: site.key | 1, outstandingBytes: site.allocated_bytes &- site.freed_bytes,
@@ -18,13 +21,30 @@ extension AllocationTracer {
     }
     for process in processes where process.state == .running {
       for (site, totals) in process.ledger.totals where totals.allocated.count > 0 {
+        whole.bytes &+= totals.allocated.bytes - totals.freed.bytes
+        whole.count &+= totals.allocated.count - totals.freed.count
         history!.record(
           site: tables.siteCount + Int(site), identity: tables.site(at: Int(site)).key | 1,
           outstandingBytes: totals.allocated.bytes - totals.freed.bytes, allocatedCount: totals.allocated.count)
       }
     }
     history!.endTick()
+    if configuration.isSampling { whole.count >>= UInt64(LT_COUNT_UNIT_SHIFT) }
+    addMoment(whole, at: now)
   }
+
+  /// Half of the moments go when there are too many: those that are left are as far apart again as before.
+  private func addMoment(_ outstanding: Tally, at time: UInt64) {
+    let elapsed = time - startTime
+    if let last = timeline.last, elapsed - UInt64(max(0, last.elapsed.inNanoseconds)) < momentDistance { return }
+    timeline.append(Report.Moment(elapsed: .nanoseconds(Int64(elapsed)), outstanding: outstanding))
+    if timeline.count > Self.maximumMoments {
+      timeline = timeline.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+      momentDistance = max(momentDistance * 2, 200_000_000)
+    }
+  }
+
+  private static let maximumMoments = 240
 
   /// Divides the run of every process into windows, for the report that is being made.
   func setGrowthClocks() {

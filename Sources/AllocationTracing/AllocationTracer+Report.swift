@@ -20,7 +20,8 @@ extension AllocationTracer {
       checksByProcess[ObjectIdentifier(process)] = check
     }
     var gathering = SiteGathering(
-      tables: tables, configuration: configuration, processOfSlot: process(slot:))
+      tables: tables, configuration: configuration, processOfSlot: process(slot:),
+      isSameCode: isSameCode)
     if !request.combinedOnly {
       do {
         setGrowthClocks()
@@ -47,6 +48,7 @@ extension AllocationTracer {
     previousOutstanding = Dictionary(
       shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
     addSites(shown, request: request, now: now, to: &report)
+    report.timeline = timeline
     report.retention = retentionSummaries()
     report.probes = reportProbes()
     report.loss = lossCounters()
@@ -164,9 +166,9 @@ extension AllocationTracer {
 
   /// The totals of a process image that exec is about to replace.
   func recordReplacedImage(of process: TracedProcess) {
-    let gathering = SiteGathering(tables: tables, configuration: configuration) { slot in
-      slot == process.slot ? process : nil
-    }
+    let gathering = SiteGathering(
+      tables: tables, configuration: configuration,
+      processOfSlot: { $0 == process.slot ? process : nil }, isSameCode: isSameCode)
     var total = Report.Totals()
     for draft in gathering.drafts {
       total.outstanding += draft.outstanding
@@ -182,9 +184,8 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  func site(from draft: SiteDraft, now: UInt64) -> AllocationSite {
-    let stack = stackTrace(hash: draft.key.stackHash)
-    let frames = symbolize(stack, draft.process)
+  func site(from draft: SiteDraft, _ stack: StackTrace, now: UInt64) -> AllocationSite {
+    let frames = symbolize(stack, draft.code)
     let name =
       draft.key.allocationClass == .mapping
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
@@ -200,6 +201,14 @@ extension AllocationTracer {
     site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
+  }
+
+  private func isSameCode(_ draft: SiteDraft, _ epoch: UInt32) -> Bool {
+    if draft.key.epoch == epoch { return true }
+    let stack = stackTrace(hash: draft.key.stackHash)
+    var other = draft.code
+    other.epoch = epoch
+    return codeIdentities(stack, draft.code) == codeIdentities(stack, other)
   }
 
   func stackTrace(hash: UInt64) -> StackTrace {
@@ -246,6 +255,6 @@ extension AllocationTracer {
       Report.LossCounter(
         name: String(cString: ctrace_counter_name($0)),
         description: String(cString: ctrace_counter_meaning($0)), value: values[Int($0)])
-    }
+    } + brokenStackCounters()
   }
 }

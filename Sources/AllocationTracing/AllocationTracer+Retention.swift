@@ -22,7 +22,7 @@ extension AllocationTracer {
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
     var outstanding: [UInt32: Tally] = [:]
     tables.forEachSite { _, site in
-      outstanding[site.process_slot, default: Tally()] += Tally(
+      outstanding[UInt32(site.process_slot), default: Tally()] += Tally(
         bytes: site.allocated_bytes &- site.freed_bytes, count: site.allocated_count &- site.freed_count)
     }
     return processes.compactMap { process in

@@ -5,12 +5,16 @@ extension AllocationTracer {
   /// Puts into a report the sites that it is to show, in the order given.
   func addSites(_ drafts: [SiteDraft], request: ReportRequest, now: UInt64, to report: inout Report) {
     var suppressions = request.suppressions
-    for draft in drafts {
+    // All stacks first: events that are handled meanwhile can take sites and stacks out of the tables.
+    let stacks = drafts.map { stackTrace(hash: $0.key.stackHash) }
+    for (draft, stack) in zip(drafts, stacks) {
+      // Naming stacks can take long, and processes that wait for us are not to wait for that.
+      if monotonicNanoseconds() &- lastEvents > Self.longestPause { handleEvents() }
       let verdicts = draft.verdicts?.tallies(outstanding: draft.outstanding)
       var prepared: AllocationSite?
       if let verdicts, !suppressions.isEmpty, Self.canBeSuppressed(verdicts, request) {
         // Every leak needs its names now, also those beyond the limit: they are in the sums.
-        var site = site(from: draft, now: now)
+        var site = site(from: draft, stack, now: now)
         Self.suppress(in: &site, by: &suppressions, request, &report)
         prepared = site
       }
@@ -18,12 +22,12 @@ extension AllocationTracer {
       if let left, left.allSatisfy({ $0.value.count == 0 }) { continue }
       if let kinds = request.shownKinds, let left, !kinds.contains(where: { (left[$0]?.count ?? 0) > 0 }) {
         report.leftOutSites += 1
-        left.values.forEach { report.leftOut += $0 }
+        for tally in left.values { report.leftOut += tally }
         continue
       }
       if request.summaryOnly { continue }
       if let limit = request.limit, report.sites.count >= limit { continue }
-      var site = prepared ?? site(from: draft, now: now)
+      var site = prepared ?? site(from: draft, stack, now: now)
       if let kinds = request.shownKinds {
         site.allocations.removeAll { $0.verdict.map { !kinds.contains($0.kind) } ?? false }
       }

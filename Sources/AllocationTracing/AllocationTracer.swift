@@ -16,8 +16,17 @@ package final class AllocationTracer {
   /// What the stack walker needs of each process; nil when stacks are walked by frame pointers.
   package let unwindTables: UnwindTables?
   let unwindRequests: RingBuffer?
+  let unwindSamples: RingBuffer?
+  let epochs: MappingEpochs
+  /// What to add to the walker's counters for stacks that were completed afterwards; by counter.
+  var walkCorrections = [Int64](repeating: 0, count: Int(LT_UNWIND_COUNTER_COUNT.rawValue))
+  /// Stacks that broke off in the kernel and were completed here.
+  package internal(set) var completedStacks: UInt64 = 0
   let pendingChildren: BPFMap?
   var lastRearm: UInt64 = 0
+  /// When events were last handled, and how many nanoseconds a report may let them wait.
+  var lastEvents: UInt64 = 0
+  static let longestPause: UInt64 = 10_000_000
   var lastRefill: UInt64 = 0
   /// Children that ran before their probes were on because nothing could hold them.
   var unheldChildren: UInt64 = 0
@@ -28,6 +37,7 @@ package final class AllocationTracer {
   var processOfSlot: [UInt32: TracedProcess] = [:]
   var running: [Int32: TracedProcess] = [:]
   var nextSlot: UInt32 = 0
+  private var lastImageNumber: UInt32 = 0
 
   /// Every probed place by its index, which the programs know it by.
   package internal(set) var probes: [AllocatorProbe] = []
@@ -41,13 +51,15 @@ package final class AllocationTracer {
   package internal(set) var notes: [String] = []
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
   package var onEvent: ((AllocationEvent) -> Void)?
-  /// Names the frames of a stack of a process.
-  package var symbolize: (StackTrace, TracedProcess) -> [Frame] = { stack, _ in
+  /// Names the frames of a stack.
+  package var symbolize: (StackTrace, RecordedCode) -> [Frame] = { stack, _ in
     stack.addresses.map { Frame(address: $0) }
   }
+  /// Tells for each frame of a stack what code it was in; the same stack can mean different things in different epochs.
+  package var codeIdentities: (StackTrace, RecordedCode) -> [Int?] = { _, code in [Int(code.epoch)] }
   /// Called when a child is followed, before it runs, and when a process has started another program.
   package var onNewImage: ((TracedProcess) -> Void)?
-  /// Called when the address space of a process was read anew.
+  /// Called when the `mappingState` of a process has changed.
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
   var replacedImages: [Report.ProcessTotals] = []
@@ -56,6 +68,9 @@ package final class AllocationTracer {
   var previousOutstanding: [SiteKey: UInt64] = [:]
   /// What each site held through the run; heap sites by the kernel's index, mappings behind them.
   var history: OutstandingHistory?
+  /// What was outstanding, at moments at least `momentDistance` nanoseconds apart.
+  var timeline: [Report.Moment] = []
+  var momentDistance: UInt64 = 0
 
   let reader: ProcessReader
   let files = ElfFileCache()
@@ -78,14 +93,17 @@ package final class AllocationTracer {
     tables = try TraceTables(
       object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
     ring = try RingBuffer(map: programs.object.map("events"))
+    epochs = try MappingEpochs(object: programs.object)
     if configuration.usesFramePointers {
       unwindTables = nil
       unwindRequests = nil
+      unwindSamples = nil
     } else {
       unwindTables = try UnwindTables(
         object: programs.object,
         limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
+      unwindSamples = try RingBuffer(map: programs.object.map("lt_unwind_samples"))
     }
     tables.refillHoldBudget(by: 10_000_000_000, upTo: 10_000_000_000)
     pendingChildren = try programs.lifecycle.map("pending_children")
@@ -102,7 +120,7 @@ package final class AllocationTracer {
 
   /// Each readable when there is something for `handleEvents`.
   package var pollDescriptors: [Int32] {
-    [ring.pollDescriptor] + (unwindRequests.map { [$0.pollDescriptor] } ?? [])
+    ([ring] + [unwindRequests, unwindSamples].compactMap { $0 }).map(\.pollDescriptor)
   }
 
   /// Whether any process that the user named still runs.
@@ -181,11 +199,18 @@ package final class AllocationTracer {
       processID: processID, slot: slot, generation: generation,
       parentProcessID: parent?.processID, isTarget: parent == nil, command: info.command,
       executable: info.executable)
+    number(process)
     try tables.enter(processID: processID, slot: slot, generation: generation)
     processOfSlot[slot] = process
     running[processID] = process
     processes.append(process)
     return process
+  }
+
+  /// Tells the process's image from all others.
+  func number(_ process: TracedProcess) {
+    lastImageNumber += 1
+    process.imageNumber = lastImageNumber
   }
 
   /// The next slot that no running process has; one of an ended process only when all are taken.
@@ -213,8 +238,8 @@ package final class AllocationTracer {
 
   /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
   func refresh(_ process: TracedProcess) throws {
-    let mappings = try reader.mappings(of: process.processID)
-    take(mappings, of: process)
+    try readMappings(of: process)
+    let mappings = process.mappings
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
     let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
     if fresh.isEmpty { return }
@@ -238,18 +263,32 @@ package final class AllocationTracer {
     process.failure = plan.failure
   }
 
-  /// Makes the mappings known to everyone who names or walks stacks of the process: before its first probe is on.
-  func take(_ mappings: [Mapping], of process: TracedProcess) {
-    process.mappings = mappings
-    do {
-      try unwindTables?.update(
-        slot: process.slot, generation: process.generation, processID: process.processID,
-        mappings: mappings)
-    } catch {
-      let note = "stacks of process \(process.processID) may be cut short: \(error)"
-      if !notes.contains(note) { notes.append(note) }
+  /// Reads the mappings of a process and makes them known to everyone who names or walks its stacks: before its first probe
+  /// is on, and whenever they have changed.
+  func readMappings(of process: TracedProcess, askedFor address: UInt64 = 0) throws(TraceError) {
+    var snapshot = AddressSpaceSnapshot()
+    if let unwindTables {
+      do {
+        let found = try unwindTables.refresh(
+          slot: process.slot, generation: process.generation, processID: process.processID,
+          address: address)
+        process.mappings = found.mappings
+        snapshot = found.snapshot
+      } catch {
+        let note = "stacks of process \(process.processID) may be cut short: \(error)"
+        if !notes.contains(note) { notes.append(note) }
+      }
+      if process.mappings.isEmpty { process.mappings = try reader.mappings(of: process.processID) }
+    } else {
+      process.mappings = try reader.mappings(of: process.processID)
+      snapshot = AddressSpaceSnapshot(mappings: process.mappings)
+      if !snapshot.keepsCode(of: process.mappingState.snapshot) { epochs.raise(process.slot) }
     }
     if !process.probes.isEmpty { noteCode(of: process) }
+    let state = TracedProcess.MappingState(
+      snapshot: snapshot, imageNumber: process.imageNumber, epoch: epochs[process.slot])
+    if state == process.mappingState { return }
+    process.mappingState = state
     onMappings?(process)
   }
 

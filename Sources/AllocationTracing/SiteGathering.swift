@@ -10,6 +10,8 @@ struct SiteKey: Hashable {
   var generation: UInt32
   var stackHash: UInt64
   var allocationClass: AllocationClass
+  /// What the stack's addresses mean: one of the epochs in which they mean this.
+  var epoch: UInt32
 }
 
 /// A site while its numbers are gathered.
@@ -17,6 +19,7 @@ struct SiteDraft {
   var key: SiteKey
   var process: TracedProcess
   var probe: UInt32
+  var code: RecordedCode
   var allocated = Tally()
   var freed = Tally()
   /// By the totals kept per site; replaced by `matching` where single blocks decide.
@@ -44,20 +47,25 @@ struct SiteDraft {
 /// Brings the kernel's sites, the mapping ledgers and the blocks together.
 struct SiteGathering {
   private(set) var drafts: [SiteDraft] = []
-  private var positions: [SiteKey: Int] = [:]
+  /// Positions in `drafts` by the key with epoch 0: one for each meaning of the stack's addresses.
+  private var positions: [SiteKey: [Int]] = [:]
   /// Position in `drafts` by index of the kernel's site; −1 when it is of no traced image.
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
   private let configuration: TraceConfiguration
+  private let isSameCode: (SiteDraft, UInt32) -> Bool
 
+  /// - Parameter isSameCode: whether a site's stack means the same in another epoch of its process's mappings.
   init(
     tables: TraceTables, configuration: TraceConfiguration,
-    processOfSlot: (UInt32) -> TracedProcess?
+    processOfSlot: (UInt32) -> TracedProcess?,
+    isSameCode: @escaping (SiteDraft, UInt32) -> Bool
   ) {
     self.configuration = configuration
+    self.isSameCode = isSameCode
     draftOfSite = [Int32](repeating: -1, count: tables.siteCount)
     for record in tables.readSites() {
-      guard let process = processOfSlot(record.site.process_slot),
+      guard let process = processOfSlot(UInt32(record.site.process_slot)),
         process.generation == record.site.process_generation
       else { continue }
       if record.site.allocated_count > 0 { addHeap(record, process) }
@@ -70,12 +78,19 @@ struct SiteGathering {
   private mutating func position(
     of record: TraceTables.SiteRecord, _ allocationClass: AllocationClass, _ process: TracedProcess
   ) -> Int {
-    let key = SiteKey(
-      slot: record.site.process_slot, generation: record.site.process_generation,
-      stackHash: record.site.stack_hash, allocationClass: allocationClass)
-    if let known = positions[key] { return known }
-    positions[key] = drafts.count
-    drafts.append(SiteDraft(key: key, process: process, probe: record.site.probe))
+    var key = SiteKey(
+      slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
+      stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0)
+    let known = positions[key] ?? []
+    if let same = known.first(where: { isSameCode(drafts[$0], record.site.epoch) }) {
+      return same
+    }
+    positions[key, default: []].append(drafts.count)
+    key.epoch = record.site.epoch
+    let code = RecordedCode(
+      processID: process.processID, imageNumber: process.imageNumber, epoch: key.epoch)
+    drafts.append(
+      SiteDraft(key: key, process: process, probe: UInt32(record.site.probe), code: code))
     return drafts.count - 1
   }
 
@@ -195,15 +210,5 @@ struct SiteGathering {
     if let nth = configuration.sampleEveryNth, nth > 1 { return Double(nth) }
     guard let mean = configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
     return 1 / -expm1(-Double(size) / Double(mean))
-  }
-}
-
-extension Duration {
-  /// Whole nanoseconds, saturating.
-  package var inNanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if overflow { return seconds < 0 ? .min : .max }
-    return product.addingReportingOverflow(attoseconds / 1_000_000_000).partialValue
   }
 }

@@ -9,6 +9,7 @@ package final class TraceTables {
   private let globals: MappedArray
   private let stacks: [BPFMap]
   private let counters: BPFMap
+  private let walkCounters: BPFMap
   private let hits: BPFMap
   private let slots: BPFMap
   private let bucketCount: Int
@@ -20,6 +21,11 @@ package final class TraceTables {
   struct StoredStack {
     var frames: [UInt64]
     var outcome: UInt32
+
+    /// As the programs compute it.
+    var hash: UInt64 {
+      lt_finish_stack_hash(frames.reduce(UInt64(outcome), lt_hash_frame), UInt32(frames.count))
+    }
   }
 
   init(object: BPFObject, bucketCount: Int, siteCount: Int) throws(BPFError) {
@@ -29,6 +35,7 @@ package final class TraceTables {
     globals = try object.map("globals").memoryMapped()
     stacks = [try object.map("short_stacks"), try object.map("stacks")]
     counters = try object.map("counters")
+    walkCounters = try object.map("lt_unwind_counters")
     hits = try object.map("probe_hits")
     slots = try object.map("process_slots")
     self.bucketCount = bucketCount
@@ -47,7 +54,7 @@ package final class TraceTables {
   func readSites() -> [SiteRecord] {
     let table = sites.bytes.bindMemory(to: lt_site.self)
     var result: [SiteRecord] = []
-    for index in 0..<siteCount where table[index].key != 0 && table[index].is_ready != 0 {
+    for index in 0..<siteCount where table[index].key != 0 && table[index].state != UInt32(LT_SITE_EMPTY.rawValue) {
       var site = table[index]
       site.freed_bytes = table[index].freed_bytes
       site.freed_count = table[index].freed_count
@@ -62,7 +69,7 @@ package final class TraceTables {
   /// allocations, so a site never seems to have freed more than it allocated.
   func forEachSite(_ body: (_ index: Int, lt_site) -> Void) {
     let table = sites.bytes.bindMemory(to: lt_site.self)
-    for index in 0..<siteCount where table[index].key != 0 && table[index].is_ready != 0 {
+    for index in 0..<siteCount where table[index].key != 0 && table[index].state != UInt32(LT_SITE_EMPTY.rawValue) {
       let freedBytes = table[index].freed_bytes
       let freedCount = table[index].freed_count
       var site = table[index]
@@ -97,7 +104,7 @@ package final class TraceTables {
     let table = sites.bytes.bindMemory(to: lt_site.self)
     var freedStacks: Set<UInt64> = []
     for index in 0..<siteCount
-    where table[index].key != 0 && table[index].process_slot == slot
+    where table[index].key != 0 && UInt32(table[index].process_slot) == slot
       && table[index].process_generation < generation
     {
       freedStacks.insert(table[index].stack_hash)
@@ -148,6 +155,35 @@ package final class TraceTables {
     empty.key = key
     site.pointee = empty
     _ = ctrace_compare_exchange(&site.pointee.key, key, 0)
+  }
+
+  /// Whether user space is still going to complete the stack of a site.
+  func isPending(_ index: UInt32) -> Bool {
+    Int(index) < siteCount && site(at: Int(index)).state == LT_SITE_PENDING.rawValue
+  }
+
+  /// Gives a pending site its stack. Its totals stay what they are, and reports add up sites of one stack.
+  ///
+  /// - Parameters:
+  ///   - pending: the stack hash by which the site has been known.
+  ///   - epoch: what the addresses mean; nil to leave it as it is.
+  func completeSite(_ index: UInt32, pending: UInt64, stack: StoredStack, epoch: UInt32?) {
+    guard isPending(index), stackHash(ofSite: index) == pending else { return }
+    let hash = stack.hash
+    let map = stacks[stack.frames.count <= Int(LT_SHORT_STACK_DEPTH) ? 0 : 1]
+    if self.stack(hash: hash) == nil {
+      var words = [UInt64](repeating: 0, count: map.valueSize / 8)
+      words[0] = UInt64(stack.outcome) << 32 | UInt64(stack.frames.count)
+      words.replaceSubrange(1...stack.frames.count, with: stack.frames)
+      // A full map leaves the site with what it had.
+      guard map.set(words: words, for: hash) else { return }
+    }
+    let site = sites.bytes.bindMemory(to: lt_site.self).baseAddress! + Int(index)
+    if let epoch { site.pointee.epoch = epoch }
+    ctrace_store(&site.pointee.stack_hash, hash)
+    ctrace_store_32(&site.pointee.state, LT_SITE_READY.rawValue)
+    for map in stacks { map.remove(pending) }
+    knownStacks[pending] = nil
   }
 
   // MARK: Blocks
@@ -262,6 +298,11 @@ package final class TraceTables {
   // MARK: Counters
 
   func counterValues() -> [UInt64] { counters.sumOverCPUs() }
+
+  /// The stack walker's counters, by `enum lt_unwind_counter`.
+  func walkCounterValues() -> [UInt64] {
+    (0..<UInt32(LT_UNWIND_COUNTER_COUNT.rawValue)).map { walkCounters.sumOverCPUs(index: $0)[0] }
+  }
 
   func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
 }

@@ -1,6 +1,16 @@
 import BPFRuntime
 import LeakAnalysis
+import ProcessImage
 import TraceModel
+
+/// What the addresses of a stack mean: the code of a process at the time when the stack was recorded.
+package struct RecordedCode: Equatable, Sendable {
+  package var processID: Int32
+  /// See `TracedProcess.imageNumber`.
+  package var imageNumber: UInt32
+  /// See ``MappingEpochs``.
+  package var epoch: UInt32
+}
 
 /// One process of a trace, from attach to its end.
 package final class TracedProcess {
@@ -13,6 +23,8 @@ package final class TracedProcess {
   package internal(set) var executable: String?
   /// Raised by each exec.
   package internal(set) var generation: UInt32
+  /// Unlike any other program image of the trace: process ids come again, and so do generations.
+  package internal(set) var imageNumber: UInt32 = 0
   package internal(set) var state = Report.ProcessTotals.State.running
   /// CLOCK_MONOTONIC nanoseconds of the moment from which its present program is traced, and of its end.
   package internal(set) var beginTime = monotonicNanoseconds()
@@ -29,8 +41,6 @@ package final class TracedProcess {
   package internal(set) var hasOnlyTracedBlocks = false
   /// Whether it was forked by a traced process, and still runs what that ran.
   package internal(set) var isForked = false
-  /// Registers of threads that ended with it, by thread id; see LT_EVENT_DYING_THREAD.
-  var dyingThreads: [Int32: [UInt64]] = [:]
   /// Resident bytes of its heaps when its trace began; nil when nobody looked.
   var initialHeapBytes: UInt64?
   /// Whether a function that allocates or frees is probed.
@@ -40,6 +50,15 @@ package final class TracedProcess {
   /// Objects that were looked at for allocators, probed or not.
   var examinedObjects: Set<ObjectIdentity> = []
   package var mappings: [Mapping] = []
+  /// What is executable among them, and when.
+  package internal(set) var mappingState = MappingState()
+
+  package struct MappingState: Equatable {
+    package var snapshot = AddressSpaceSnapshot()
+    var imageNumber: UInt32 = 0
+    /// See ``MappingEpochs``.
+    package var epoch: UInt32 = 0
+  }
   var ledger = MappingLedger()
   /// The last program break that the process set.
   var programBreak: UInt64 = 0
@@ -52,6 +71,9 @@ package final class TracedProcess {
   var loaderCode: [Range<UInt64>] = []
   /// Code of libraries that are there to allocate, such as jemalloc's: what they map at their start is theirs, too.
   var allocatorLibraries: [Range<UInt64>] = []
+  /// Addresses of `pthread_create`; nil when nobody asked since the mappings changed. And which sites lie in it.
+  var threadCode: [Range<UInt64>]?
+  var threadStackSites: [UInt32: Bool] = [:]
   /// Whose the mappings of a site are, by the kernel's site index.
   var ownershipOfSite: [UInt32: MappingOwner] = [:]
 

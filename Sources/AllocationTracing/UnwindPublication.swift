@@ -1,4 +1,4 @@
-import TraceModel
+import ProcessImage
 
 /// The executable mappings of a process as the walker sees them.
 struct UnwindPublication {
@@ -25,11 +25,18 @@ struct UnwindPublication {
   /// Ascending by address.
   let entries: [Entry]
   /// What the entries were made from, one for one.
-  let mappings: [Mapping]
+  let areas: [AddressSpaceSnapshot.Area]
+  /// The identifier that it was given when it was published.
+  var addressSpace: UInt64 = 0
 
-  /// Whether two readings of a process's mappings agree in all that matters for unwinding.
-  static func areEqual(_ left: [Mapping], _ right: [Mapping]) -> Bool {
-    left.lazy.filter { $0.permissions.contains(.execute) }
-      .elementsEqual(right.lazy.filter { $0.permissions.contains(.execute) })
+  /// Index of the entry that covers an address.
+  func index(at address: UInt64) -> Int? {
+    var low = 0
+    var high = entries.count
+    while low < high {
+      let middle = (low + high) / 2
+      if entries[middle].end <= address { low = middle + 1 } else { high = middle }
+    }
+    return low < entries.count && entries[low].start <= address ? low : nil
   }
 }

@@ -23,6 +23,13 @@ struct UnwindRuleDictionary {
 
   var count: Int { next }
 
+  /// The rule that a code of a stored row stands for.
+  func rule(ofCode code: UInt16) -> UInt64 {
+    if code & UInt16(LT_UNWIND_CODE_PLAIN) != 0 { return CFIRule.rule(plainCode: code) }
+    guard code < LT_UNWIND_MAX_RULES else { return CFIRule.unsupported }
+    return memory.bytes.loadUnaligned(fromByteOffset: Int(code) * 8, as: UInt64.self)
+  }
+
   /// The identifiers of a table's rules, entering those that are new.
   mutating func identifiers(of rules: [UInt64]) -> [UInt16] {
     rules.map { rule in

@@ -64,6 +64,25 @@ struct UnwindTableStore {
 
   subscript(identifier: Identifier) -> Table? { tables[identifier] }
 
+  /// The rule that a table has for an address, as the walker looks it up; `tableStart` is where its block 0 is loaded.
+  func rule(in identifier: Identifier, at address: UInt64, tableStart: UInt64) -> UInt64 {
+    guard let table = tables[identifier], address >= tableStart else { return CFIRule.noRow }
+    let offset = address - tableStart
+    let block = Int(offset >> UInt64(LT_UNWIND_BLOCK_SHIFT))
+    guard block < table.blockCount else { return CFIRule.noRow }
+    let words = words(ofChunk: table.chunk, page: table.firstPage)
+    let rows = words + table.blockCount + 1
+    var low = Int(words[block])
+    var high = Int(words[block + 1])
+    let key = UInt32(offset & 0xff) << 24 | 0xff_ffff
+    while low < high {
+      let middle = (low + high) / 2
+      if rows[middle] <= key { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0 else { return CFIRule.noRow }
+    return rules.rule(ofCode: UInt16(truncatingIfNeeded: rows[low - 1]))
+  }
+
   mutating func retain(_ identifier: Identifier) { tables[identifier]?.referenceCount += 1 }
 
   mutating func release(_ identifier: Identifier) { tables[identifier]?.referenceCount -= 1 }

@@ -17,26 +17,28 @@ extension UnwindTables {
       && mapping.end <= 1 << UInt64(LT_UNWIND_ADDRESS_BITS)
   }
 
-  /// Finds or loads the tables of executable mappings, each with one more reference: ``releaseTables(of:)``.
+  /// Finds or loads the tables of executable areas, each with one more reference: ``releaseTables(of:)``.
   func loadTables(
-    slot: UInt32, generation: UInt32, processID: Int32, mappings: [Mapping]
+    slot: UInt32, generation: UInt32, processID: Int32, areas: [AddressSpaceSnapshot.Area]
   ) throws(BPFError) -> [UnwindPublication.Entry] {
     var entries: [UnwindPublication.Entry] = []
-    entries.reserveCapacity(mappings.count)
+    entries.reserveCapacity(areas.count)
     let old = publications[slot].flatMap { $0.generation == generation ? $0 : nil }
     var oldIndex = 0
-    for mapping in mappings {
+    for area in areas {
       // Both lists ascend.
-      while let old, oldIndex < old.mappings.count, old.mappings[oldIndex].start < mapping.start {
+      while let old, oldIndex < old.areas.count,
+        old.areas[oldIndex].mapping.start < area.mapping.start
+      {
         oldIndex += 1
       }
       let entry: UnwindPublication.Entry
-      if let old, oldIndex < old.mappings.count, old.mappings[oldIndex] == mapping,
+      if let old, oldIndex < old.areas.count, old.areas[oldIndex].hasSameCode(as: area),
         old.entries[oldIndex].source != .refused, isPublished(oldIndex, of: old, slot: slot)
       {
         entry = old.entries[oldIndex]
       } else {
-        entry = try load(mapping, processID: processID)
+        entry = try load(area.mapping, processID: processID)
       }
       // At once, so that a collection for the next one's sake leaves this one alone.
       if case .table(let identifier) = entry.source { store.retain(identifier) }

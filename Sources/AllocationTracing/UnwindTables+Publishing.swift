@@ -27,6 +27,7 @@ extension UnwindTables {
       record.start = entry.start
       record.length = UInt32(min(entry.end - entry.start, UInt64(UInt32.max)))
       record.table_start = entry.tableStart
+      record.identity = publication.areas[index].identity
       switch entry.source {
       case .table(let identifier):
         guard let table = store[identifier] else { continue }
@@ -41,13 +42,15 @@ extension UnwindTables {
   }
 
   /// Makes a publication the one that walks use. In the order that `struct lt_unwind_process` wants.
-  func publish(_ publication: UnwindPublication, slot: UInt32) {
+  func publish(_ publication: inout UnwindPublication, slot: UInt32) {
     let record = process(slot)
     if record.pointee.generation != publication.generation {
       ctrace_store(&record.pointee.view, 0)
       ctrace_store_32(&record.pointee.generation, publication.generation)
     }
-    ctrace_store(&record.pointee.view, view(of: publication, addressSpace: takeAddressSpace()))
+    publication.addressSpace = takeAddressSpace()
+    ctrace_store(
+      &record.pointee.view, view(of: publication, addressSpace: publication.addressSpace))
   }
 
   private func view(of publication: UnwindPublication, addressSpace: UInt64) -> UInt64 {
@@ -101,7 +104,9 @@ extension UnwindTables {
     cacheMemory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
     ctrace_store(nextAddressSpace, 1)
     for slot in publications.keys {
-      setAddressSpace(ctrace_fetch_add(nextAddressSpace, 1), slot: slot)
+      let identifier = ctrace_fetch_add(nextAddressSpace, 1)
+      publications[slot]?.addressSpace = identifier
+      setAddressSpace(identifier, slot: slot)
     }
   }
 

@@ -53,6 +53,8 @@ package final class UnwindTables {
   }
 
   let limits: Limits
+  private let addressSpaces = AddressSpaceReader()
+  private let epochs: MappingEpochs
   var store: UnwindTableStore
   var files = UnwindFileCatalog()
   var publications: [UInt32: UnwindPublication] = [:]
@@ -61,6 +63,8 @@ package final class UnwindTables {
   var mappingExtents: ExtentAllocator
   /// Slots whose last request named an address that is not mapped: they ask again after `rearmRequests`.
   var mutedSlots: [UInt32: ContinuousClock.Instant] = [:]
+  /// Where the kernel has put its page of return trampolines, by slot.
+  var uprobePages: [UInt32: Range<UInt64>] = [:]
   package internal(set) var refusals: Set<Refusal> = []
   var counts = Statistics()
 
@@ -72,6 +76,7 @@ package final class UnwindTables {
   /// Takes the walker's maps from a loaded object that includes `unwind.bpf.h`.
   package init(object: BPFObject, limits: Limits = Limits()) throws(BPFError) {
     self.limits = limits
+    epochs = try MappingEpochs(object: object)
     store = try UnwindTableStore(
       chunks: object.map("lt_unwind_chunks"), rules: object.map("lt_unwind_rules"),
       maximumBytes: limits.tableBytes)
@@ -96,59 +101,76 @@ package final class UnwindTables {
 
   // MARK: - Processes
 
-  /// Reads the mappings of a process and publishes them, until they stay the same meanwhile. Nothing happens when the
-  /// process is gone. Returns whether anything changed.
-  ///
-  /// - Parameter address: the address that the walker asked about; 0 if it did not.
-  @discardableResult
-  package func refresh(
-    slot: UInt32, generation: UInt32, processID: Int32, address: UInt64 = 0
-  ) throws(BPFError) -> Bool {
-    // Before reading, so that a change after it asks again.
-    setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
-    var isChanged = false
-    var mappings = (try? ProcessMaps.read(processID: processID)) ?? []
-    for _ in 0..<4 where !mappings.isEmpty {
-      // The slow part comes first; then the mappings are checked again, just before and after they are published.
-      releaseTables(
-        of: try loadTables(
-          slot: slot, generation: generation, processID: processID,
-          mappings: mappings.filter(Self.isRelevant)))
-      let current = (try? ProcessMaps.read(processID: processID)) ?? []
-      if UnwindPublication.areEqual(current, mappings) {
-        let changes = try update(
-          slot: slot, generation: generation, processID: processID, mappings: current)
-        isChanged = changes || isChanged
-        let later = (try? ProcessMaps.read(processID: processID)) ?? []
-        if UnwindPublication.areEqual(later, current) { break }
-        mappings = later
-      } else {
-        mappings = current
-      }
-    }
-    if address != 0, !mappings.contains(where: { $0.contains(address) && Self.isRelevant($0) }) {
-      mutedSlots[slot] = .now
-      setRequestState(LT_UNWIND_REQUEST_MUTED, slot: slot)
-    }
-    return isChanged
+  /// What a look at a process's mappings found.
+  package struct Refresh {
+    /// All mappings of the process; none when it is gone.
+    package var mappings: [Mapping] = []
+    package var snapshot = AddressSpaceSnapshot()
+    /// Whether something else is published now than before.
+    package var isChanged = false
   }
 
-  /// Publishes the mappings of a process. Returns whether anything changed.
+  /// Reads the mappings of a process and publishes them. Nothing happens when the process is gone.
   ///
   /// - Parameters:
   ///   - generation: what the programs will pass for this slot; the walker uses nothing of another generation.
-  ///   - mappings: all mappings of the process, ascending.
+  ///   - address: the address that the walker asked about; 0 if it did not.
   @discardableResult
-  package func update(
-    slot: UInt32, generation: UInt32, processID: Int32, mappings: [Mapping]
-  ) throws(BPFError) -> Bool {
+  package func refresh(
+    slot: UInt32, generation: UInt32, processID: Int32, address: UInt64 = 0
+  ) throws(BPFError) -> Refresh {
     precondition(slot < UInt32(LT_MAX_PROCESS_SLOTS))
-    let executable = mappings.filter(Self.isRelevant).suffix(Int(LT_UNWIND_MAX_PROCESS_MAPPINGS))
-    let entries = try loadTables(
-      slot: slot, generation: generation, processID: processID, mappings: Array(executable))
-    if let old = publications[slot], old.generation == generation, old.entries == entries,
-      isIntact(old, slot: slot)
-    {
+    // Before reading, so that a change after it asks again.
+    setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
+    var result = Refresh()
+    // What changes all the time is published as far as it stayed the same.
+    for _ in 0..<4 {
+      var entries: [UnwindPublication.Entry] = []
+      var areas: [AddressSpaceSnapshot.Area] = []
+      var failure: BPFError?
+      let reading = try? addressSpaces.read(processID: processID) { snapshot in
+        areas = Array(
+          snapshot.areas.filter { Self.isRelevant($0.mapping) }
+            .suffix(Int(LT_UNWIND_MAX_PROCESS_MAPPINGS)))
+        do throws(BPFError) {
+          entries = try loadTables(
+            slot: slot, generation: generation, processID: processID, areas: areas)
+        } catch { failure = error }
+      }
+      if let failure { throw failure }
+      guard let reading else {
+        releaseTables(of: entries)
+        break
+      }
+      result.mappings = reading.mappings
+      result.snapshot = reading.snapshot
+      uprobePages[slot] = reading.mappings.first { $0.path == "[uprobes]" }.map { $0.start..<$0.end }
+      let kept = Set(reading.snapshot.areas.map(\.mapping.start))
+      let remaining = areas.indices.filter { kept.contains(areas[$0].mapping.start) }
+      releaseTables(of: areas.indices.filter { !remaining.contains($0) }.map { entries[$0] })
+      let changes = publish(
+        entries: remaining.map { entries[$0] }, areas: remaining.map { areas[$0] }, slot: slot,
+        generation: generation)
+      result.isChanged = changes || result.isChanged
+      if reading.snapshot.isWhole { break }
+    }
+    let isKnown = result.snapshot.areas.contains {
+      $0.mapping.contains(address) && Self.isRelevant($0.mapping)
+    }
+    if address != 0, !isKnown {
+      mutedSlots[slot] = .now
+      setRequestState(LT_UNWIND_REQUEST_MUTED, slot: slot)
+    }
+    return result
+  }
+
+  /// Publishes the mappings of a process, taking over the entries' references to tables. Returns whether anything changed.
+  private func publish(
+    entries: [UnwindPublication.Entry], areas: [AddressSpaceSnapshot.Area], slot: UInt32,
+    generation: UInt32
+  ) -> Bool {
+    let old = publications[slot].flatMap { $0.generation == generation ? $0 : nil }
+    if let old, old.entries == entries, old.areas == areas, isIntact(old, slot: slot) {
       releaseTables(of: entries)
       return false
     }
@@ -158,11 +180,15 @@ package final class UnwindTables {
       release(slot: slot)
       return true
     }
-    let publication = UnwindPublication(
-      generation: generation, first: first, entries: entries, mappings: Array(executable))
+    var publication = UnwindPublication(
+      generation: generation, first: first, entries: entries, areas: areas)
     write(publication)
-    publish(publication, slot: slot)
-    if let old = publications.updateValue(publication, forKey: slot) { retired.append(old) }
+    // What is recorded from here on may have other code at the same addresses.
+    if let old, !AddressSpaceSnapshot(areas: areas).keepsCode(of: AddressSpaceSnapshot(areas: old.areas)) {
+      epochs.raise(slot)
+    }
+    publish(&publication, slot: slot)
+    if let replaced = publications.updateValue(publication, forKey: slot) { retired.append(replaced) }
     mutedSlots[slot] = nil
     return true
   }

@@ -50,6 +50,16 @@ package struct BPFMap {
     guard error == 0 else { throw BPFError(operation: "update map \(name)", code: errno) }
   }
 
+  /// Sets the value under `key` from 64-bit words. Returns whether there was room.
+  package func set<Key: BitwiseCopyable>(words: [UInt64], for key: Key) -> Bool {
+    precondition(MemoryLayout<Key>.size == keySize && words.count * 8 == valueSize)
+    return withUnsafeBytes(of: key) { key in
+      words.withUnsafeBytes {
+        bpf_map_update_elem(descriptor, key.baseAddress!, $0.baseAddress!, UInt64(BPF_ANY)) == 0
+      }
+    }
+  }
+
   /// Removes the entry; no error when there was none.
   package func remove<Key: BitwiseCopyable>(_ key: Key) {
     _ = withUnsafeBytes(of: key) { bpf_map_delete_elem(descriptor, $0.baseAddress!) }

@@ -64,6 +64,22 @@ package final class Link {
     return Link(descriptors: [link, event])
   }
 
+  /// Attaches to the entry or the return of a kernel function.
+  package static func kprobe(
+    _ program: BPFProgram, function: String, isReturn: Bool
+  ) throws(BPFError) -> Link {
+    let event = clibbpf_perf_kprobe(function, isReturn)
+    guard event >= 0 else {
+      throw BPFError(operation: "open kprobe on \(function)", code: -event)
+    }
+    let link = clibbpf_link_perf(program.descriptor, event, 0)
+    guard link >= 0 else {
+      close(event)
+      throw BPFError(operation: "attach \(program.name) to \(function)", code: -link)
+    }
+    return Link(descriptors: [link, event])
+  }
+
   /// Attaches to a raw tracepoint; needs no tracefs.
   package static func rawTracepoint(_ program: BPFProgram, name: String) throws(BPFError) -> Link {
     let result = bpf_raw_tracepoint_open(name, program.descriptor)

@@ -56,6 +56,19 @@ int celf_decompress_xz(const void *source, size_t size, size_t limit, void **out
   return result;
 }
 
+int celf_decompress_zlib(const void *source, size_t size, size_t plain_size, void **out) {
+  *out = NULL;
+  unsigned char *buffer = malloc(plain_size ? plain_size : 1);
+  if (buffer == NULL) return -ENOMEM;
+  uLongf unpacked = plain_size;
+  if (uncompress(buffer, &unpacked, source, size) != Z_OK || unpacked != plain_size) {
+    free(buffer);
+    return -EILSEQ;
+  }
+  *out = buffer;
+  return 0;
+}
+
 uint32_t celf_checksum(const void *source, size_t size) {
   return (uint32_t)crc32_z(0, source, size);
 }

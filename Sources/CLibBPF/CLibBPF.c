@@ -1,5 +1,6 @@
 #include "CLibBPF.h"
 
+#include <bpf/btf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <linux/perf_event.h>
@@ -73,29 +74,96 @@ int clibbpf_link_uprobes(int program, uint32_t attach_type, const char *path, co
   return result < 0 ? -errno : (int)result;
 }
 
-int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool is_return) {
-  // The number of the perf "uprobe" source and the bit that asks for the return are the kernel's to choose.
-  static int source = -1, return_bit = -1;
-  if (source < 0) {
-    FILE *file = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
-    if (!file)
-      return -errno;
-    if (fscanf(file, "%d", &source) != 1)
-      source = -1;
-    fclose(file);
-    file = fopen("/sys/bus/event_source/devices/uprobe/format/retprobe", "re");
-    if (!file)
-      return -errno;
-    if (fscanf(file, "config:%d", &return_bit) != 1)
-      return_bit = -1;
-    fclose(file);
-  }
-  if (source < 0 || return_bit < 0)
+struct probe_source {
+  int type, return_bit;
+};
+
+// The number of a perf source of probes and the bit that asks for the return: they are the kernel's to choose.
+static int read_probe_source(const char *name, struct probe_source *out) {
+  char path[128];
+  snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/type", name);
+  FILE *file = fopen(path, "re");
+  if (!file)
+    return -errno;
+  if (fscanf(file, "%d", &out->type) != 1)
+    out->type = -1;
+  fclose(file);
+  snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/format/retprobe", name);
+  file = fopen(path, "re");
+  if (!file)
+    return -errno;
+  if (fscanf(file, "config:%d", &out->return_bit) != 1)
+    out->return_bit = -1;
+  fclose(file);
+  return out->type < 0 || out->return_bit < 0 ? -ENODEV : 0;
+}
+
+bool clibbpf_has_kprobes(void) {
+  struct probe_source source;
+  return read_probe_source("kprobe", &source) == 0;
+}
+
+int clibbpf_perf_kprobe(const char *function, _Bool is_return) {
+  struct probe_source source;
+  if (read_probe_source("kprobe", &source))
     return -ENODEV;
   struct perf_event_attr attributes = {
-      .type = (uint32_t)source,
+      .type = (uint32_t)source.type,
       .size = sizeof(attributes),
-      .config = is_return ? 1ull << return_bit : 0,
+      .config = is_return ? 1ull << source.return_bit : 0,
+      .kprobe_func = (uint64_t)(uintptr_t)function,
+  };
+  long result = syscall(SYS_perf_event_open, &attributes, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+  return result < 0 ? -errno : (int)result;
+}
+
+int64_t clibbpf_tracepoint_pointers(const char *tracepoint, uint32_t *count) {
+  static struct btf *types;
+  if (!types)
+    types = btf__load_vmlinux_btf();
+  if (!types)
+    return -errno;
+  char name[128];
+  snprintf(name, sizeof(name), "btf_trace_%s", tracepoint);
+  int id = btf__find_by_name_kind(types, name, BTF_KIND_TYPEDEF);
+  if (id < 0)
+    return -ENOENT;
+  // A typedef of a pointer to a function, whose first parameter is the tracepoint's own.
+  const struct btf_type *type = btf__type_by_id(types, btf__type_by_id(types, (uint32_t)id)->type);
+  if (!type || !btf_is_ptr(type))
+    return -EINVAL;
+  type = btf__type_by_id(types, type->type);
+  if (!type || !btf_is_func_proto(type) || btf_vlen(type) == 0)
+    return -EINVAL;
+  *count = btf_vlen(type) - 1u;
+  int64_t pointers = 0;
+  for (uint32_t i = 0; i < *count; i++) {
+    const struct btf_type *argument = btf__type_by_id(types, btf_params(type)[i + 1].type);
+    if (argument && btf_is_ptr(argument))
+      pointers |= 1ll << i;
+  }
+  return pointers;
+}
+
+int64_t clibbpf_recursion_misses(int program) {
+  struct bpf_prog_info info = {0};
+  uint32_t size = sizeof(info);
+  if (bpf_obj_get_info_by_fd(program, &info, &size))
+    return -errno;
+  return (int64_t)info.recursion_misses;
+}
+
+int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool is_return) {
+  static struct probe_source source = {-1, -1};
+  if (source.type < 0) {
+    int error = read_probe_source("uprobe", &source);
+    if (error)
+      return error;
+  }
+  struct perf_event_attr attributes = {
+      .type = (uint32_t)source.type,
+      .size = sizeof(attributes),
+      .config = is_return ? 1ull << source.return_bit : 0,
       .uprobe_path = (uint64_t)(uintptr_t)path,
       .probe_offset = offset,
   };
@@ -113,6 +181,18 @@ int clibbpf_link_perf(int program, int perf_event, uint64_t cookie) {
   };
   long result = syscall(SYS_bpf, BPF_LINK_CREATE_COMMAND, &attributes, sizeof(attributes));
   return result < 0 ? -errno : (int)result;
+}
+
+int clibbpf_open_task_iterator(int program, uint32_t thread_id) {
+  union bpf_iter_link_info information = {.task = {.tid = thread_id}};
+  LIBBPF_OPTS(bpf_link_create_opts, options, .iter_info = &information, .iter_info_len = sizeof(information));
+  int link = bpf_link_create(program, 0, BPF_TRACE_ITER, &options);
+  if (link < 0)
+    return link;
+  // The iterator outlives the descriptor of its link.
+  int iterator = bpf_iter_create(link);
+  close(link);
+  return iterator;
 }
 
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CProcessControl.h"
+#include "CTerminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,19 +95,6 @@ int cprocess_detach(pid_t process, int signal) {
   return ptrace(PTRACE_DETACH, process, NULL, (void *)(long)signal) ? -errno : 0;
 }
 
-int cprocess_read_syscall(pid_t process, cprocess_syscall *out) {
-  struct user_regs_struct registers;
-  if (ptrace(PTRACE_GETREGS, process, NULL, &registers))
-    return -errno;
-  *out = (cprocess_syscall){
-      .instruction_pointer = registers.rip,
-      .number = registers.orig_rax,
-      .arguments = {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9},
-      .result = (int64_t)registers.rax,
-  };
-  return 0;
-}
-
 int cprocess_signal_descriptor(const int *signals, int count) {
   sigset_t set;
   sigemptyset(&set);
@@ -155,6 +142,7 @@ int cprocess_start_guardian(void) {
     struct pollfd wait = {.fd = caller, .events = POLLIN};
     while (poll(&wait, 1, -1) < 0 && errno == EINTR)
       ;
+    cterminal_leave();
     _exit(0);
   }
   int error = guardian < 0 ? -errno : 0;

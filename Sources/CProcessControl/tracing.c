@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -13,9 +12,6 @@
 #include "CProcessTracing.h"
 
 #define ERESTARTNOHAND 514  // the kernel's own: restart the call unless a handler runs
-#ifndef SYS_epoll_pwait2
-#define SYS_epoll_pwait2 441
-#endif
 #ifndef PTRACE_EVENT_STOP
 #define PTRACE_EVENT_STOP 128
 #endif
@@ -127,44 +123,21 @@ int cprocess_set_result(pid_t thread, int64_t result) {
   return ptrace(PTRACE_POKEUSER, thread, (void *)offset, (void *)result) ? -errno : 0;
 }
 
-int cprocess_restart_call(pid_t thread) { return cprocess_set_result(thread, -ERESTARTNOHAND); }
-
-int cprocess_restart_interrupted_call(pid_t thread, int *descriptor) {
+int cprocess_read_syscall(pid_t thread, cprocess_syscall *out) {
   struct user_regs_struct regs;
   if (ptrace(PTRACE_GETREGS, thread, NULL, &regs))
     return -errno;
-  if ((int64_t)regs.orig_rax < 0 || (int64_t)regs.rax != -EINTR)
-    return CPROCESS_UNDISTURBED;
-  switch (regs.orig_rax) {
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-    case SYS_semop:
-    case SYS_semtimedop:
-    case SYS_rt_sigtimedwait:
-    case SYS_io_getevents:
-    case SYS_io_pgetevents:
-    case SYS_io_uring_enter: {
-      int error = cprocess_restart_call(thread);
-      return error ? error : CPROCESS_RESTARTED;
-    }
-    // Sockets with SO_RCVTIMEO or SO_SNDTIMEO. What was moved before the stop is returned as a count, never with EINTR.
-    case SYS_read:
-    case SYS_readv:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_recvmmsg:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_write:
-    case SYS_writev:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
-    case SYS_connect: *descriptor = (int)regs.rdi; return CPROCESS_SOCKET_CALL;
-    default: return CPROCESS_UNDISTURBED;
-  }
+  *out = (cprocess_syscall){
+      .instruction_pointer = regs.rip,
+      .stack_pointer = regs.rsp,
+      .number = (int64_t)regs.orig_rax,
+      .arguments = {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9},
+      .result = (int64_t)regs.rax,
+  };
+  return 0;
 }
+
+int cprocess_restart_call(pid_t thread) { return cprocess_set_result(thread, -ERESTARTNOHAND); }
 
 int cprocess_exit_message(pid_t thread, int *status) {
   unsigned long message = 0;

@@ -17,3 +17,19 @@ _Alignas(16) static const unsigned char process_lifecycle_bytes[] = {
 ctrace_object ctrace_process_lifecycle(void) {
   return (ctrace_object){process_lifecycle_bytes, sizeof(process_lifecycle_bytes)};
 }
+
+_Alignas(16) static const unsigned char kernel_allocations_bytes[] = {
+#embed "objects/kernel_allocations.bpf.o"
+};
+
+ctrace_object ctrace_kernel_allocations(void) {
+  return (ctrace_object){kernel_allocations_bytes, sizeof(kernel_allocations_bytes)};
+}
+
+_Alignas(16) static const unsigned char address_space_bytes[] = {
+#embed "objects/address_space.bpf.o"
+};
+
+ctrace_object ctrace_address_space(void) {
+  return (ctrace_object){address_space_bytes, sizeof(address_space_bytes)};
+}

@@ -1,41 +1,72 @@
 /// Outstanding blocks as they come, 24 bytes each, before they are sorted. Cheaper than an array of `LeakBlock` where
 /// there are millions.
-package struct BlockCollector: ~Copyable {
+///
+/// Several threads can each fill their own.
+package struct BlockCollector: ~Copyable, @unchecked Sendable {
   package private(set) var count = 0
-  /// Full but for the last. Pieces, because a growing array would be copied and take twice the memory.
-  private(set) var pieces: [PageMemory] = []
+  /// Pieces, because a growing array would be copied and take twice the memory.
+  private(set) var pieces: [Piece] = []
+  /// Memory for pieces to come.
+  private var reserve: [PageMemory] = []
   private var next: UnsafeMutablePointer<BlockRecord>?
   private var room = 0
 
-  static let recordsPerPiece = 1 << 16
+  struct Piece {
+    let memory: PageMemory
+    /// 0 while it is being filled.
+    fileprivate(set) var count: Int
+    var records: UnsafeBufferPointer<BlockRecord> {
+      UnsafeBufferPointer(start: memory.elements(of: BlockRecord.self), count: count)
+    }
+  }
+
+  private static let recordsPerPiece = 1 << 16
   /// Block numbers must leave room for flags in 32 bits.
   package static let limit = 1 << 29
 
-  package init() {}
+  /// - Parameter capacity: blocks for which memory is made ready now, so that it takes no time later. More are possible.
+  package init(capacity: Int = 0) {
+    for _ in 0..<(capacity + Self.recordsPerPiece - 1) / Self.recordsPerPiece {
+      reserve.append(PageMemory(of: BlockRecord.self, count: Self.recordsPerPiece, isTouched: true))
+    }
+  }
 
   /// Adds a block. `tag` is handed back with the block's verdict: the index of its site, for example.
   package mutating func append(_ block: LeakBlock, tag: UInt32) {
-    precondition(count < Self.limit, "more blocks than can be numbered")
-    if room == 0 {
-      let piece = PageMemory(of: BlockRecord.self, count: Self.recordsPerPiece)
-      pieces.append(piece)
-      next = piece.elements(of: BlockRecord.self)
-      room = Self.recordsPerPiece
-    }
+    if room == 0 { startPiece() }
     // Hostile sizes: a block ends at the end of the address space at the latest.
     let size = min(block.sizeInBytes, UInt64(Int64.max) - min(block.address, UInt64(Int64.max)))
     next.unsafelyUnwrapped.initialize(
       to: BlockRecord(address: block.address, size: size, tick: BlockRecord.tick(block.time), tag: tag))
     next = next.unsafelyUnwrapped + 1
-    room -= 1
-    count += 1
+    room &-= 1
+    count &+= 1
   }
 
-  /// The records of one piece.
-  static func records(_ pieces: [PageMemory], _ index: Int, of count: Int) -> UnsafeBufferPointer<BlockRecord> {
-    UnsafeBufferPointer(
-      start: pieces[index].elements(of: BlockRecord.self),
-      count: min(recordsPerPiece, count - index * recordsPerPiece))
+  /// Adds the blocks of another collector.
+  package mutating func append(_ other: consuming BlockCollector) {
+    seal()
+    other.seal()
+    count += other.count
+    pieces += other.pieces
+  }
+
+  /// Notes how full the last piece is, after which comes a new one.
+  mutating func seal() {
+    if !pieces.isEmpty, pieces[pieces.count - 1].count == 0 {
+      pieces[pieces.count - 1].count = Self.recordsPerPiece - room
+    }
+    room = 0
+  }
+
+  @inline(never)
+  private mutating func startPiece() {
+    seal()
+    precondition(count < Self.limit, "more blocks than can be numbered")
+    let memory = reserve.popLast() ?? PageMemory(of: BlockRecord.self, count: Self.recordsPerPiece)
+    pieces.append(Piece(memory: memory, count: 0))
+    next = memory.elements(of: BlockRecord.self)
+    room = Self.recordsPerPiece
   }
 }
 

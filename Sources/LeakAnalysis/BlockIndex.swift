@@ -1,11 +1,11 @@
-/// Finds the block that an address belongs to, in a few nanoseconds. Pointers into the memory of a `BlockTable`.
+/// Finds the block that an address belongs to, in a few nanoseconds.
 ///
 /// Address space is cut into regions of 1 MiB; those in which blocks start are in a hash table, and each of them is cut
 /// into granules that hold about four blocks, so that the memory needed depends on the number of blocks alone, whatever
 /// the span of addresses.
-struct BlockIndex: @unchecked Sendable {
+final class BlockIndex: @unchecked Sendable {
   let count: Int
-  /// Ascending; one more than there are blocks, the last `UInt64.max`.
+  /// Ascending; `stride` more than there are blocks, these `UInt64.max`.
   let starts: UnsafePointer<UInt64>
   /// `largeSize` where the size does not fit.
   let sizes: UnsafePointer<UInt32>
@@ -18,9 +18,39 @@ struct BlockIndex: @unchecked Sendable {
   /// Where no block starts, but one reaches in.
   let gaps: UnsafeBufferPointer<Gap>
   /// Blocks that start inside of another one, ascending, and that other one.
-  var nested = UnsafeBufferPointer<NestedBlock>(start: nil, count: 0)
+  let nested: UnsafeBufferPointer<NestedBlock>
   /// No block lies outside of these two ranges: most addresses of a process are in neither.
   let filter: AddressFilter
+  /// What all of these point into.
+  private let memory: [PageMemory]
+
+  /// Completes the index of blocks that were sorted.
+  init(_ sorter: BlockSorter, granules: UnsafeMutablePointer<UInt32>) {
+    var memory = sorter.memory
+    func keep<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafeBufferPointer<Element> {
+      let pages = PageMemory(of: Element.self, count: elements.count)
+      memory.append(pages)
+      let target = UnsafeMutableBufferPointer(start: pages.elements(of: Element.self), count: elements.count)
+      _ = target.initialize(from: elements)
+      return UnsafeBufferPointer(target)
+    }
+    count = sorter.count
+    starts = UnsafePointer(sorter.starts)
+    sizes = UnsafePointer(sorter.sizes)
+    self.granules = UnsafePointer(granules)
+    largeSizes = keep(sorter.largeSizes.joined().sorted { $0.block < $1.block })
+    let bits = UInt64(max(4, Int.bitWidth - (sorter.regions.count * 2).leadingZeroBitCount))
+    regionShift = 64 - bits
+    regionMask = 1 << Int(bits) - 1
+    let table = PageMemory(of: Region.self, count: 1 << Int(bits))
+    memory.append(table)
+    regions = Self.fillTable(table, sorter.regions, bits: bits)
+    let layout = Layout(sorter)
+    gaps = keep(layout.gaps)
+    filter = layout.filter
+    nested = keep(layout.nested)
+    self.memory = memory
+  }
 
   static let regionBits: UInt64 = 20
   static let largeSize = UInt32.max
@@ -71,40 +101,86 @@ struct BlockIndex: @unchecked Sendable {
   }
 
   /// The innermost block that the address is the start of or lies in, or −1.
-  @inline(__always)
   func find(_ address: UInt64) -> Int {
-    let block = lastStart(notAbove: address)
+    let granule = granule(of: address)
+    if granule == Self.noGranule { return block(of: address, lastStart: predecessorOfGap(address)) }
+    return find(address, inGranule: granule, from: Int(granules[granule]))
+  }
+
+  /// The same for several addresses at once, which is faster: the loads from memory that each of them needs wait for each
+  /// other, but those of different ones do not.
+  ///
+  /// - Parameter scratch: room for twice as many numbers.
+  func find(
+    _ addresses: UnsafePointer<UInt64>, count: Int, into blocks: UnsafeMutablePointer<Int32>,
+    scratch: UnsafeMutablePointer<UInt32>
+  ) {
+    let (places, firsts) = (scratch, scratch + count)
+    let noGranule = UInt32(truncatingIfNeeded: Self.noGranule)
+    for number in 0..<count { places[number] = UInt32(truncatingIfNeeded: granule(of: addresses[number])) }
+    for number in 0..<count {
+      firsts[number] = places[number] == noGranule ? 0 : granules[Int(places[number])]
+    }
+    var touched: UInt64 = 0
+    for number in 0..<count {
+      let first = starts + Int(firsts[number])
+      touched |= first[0] | first[Self.stride &- 1]
+    }
+    for number in 0..<count {
+      let address = addresses[number]
+      let found =
+        places[number] == noGranule
+        ? block(of: address, lastStart: predecessorOfGap(address))
+        : find(address, inGranule: Int(places[number]), from: Int(firsts[number]))
+      blocks[number] = Int32(truncatingIfNeeded: found)
+    }
+    // Or else the compiler would drop the loads.
+    if count > 0 { scratch[0] = UInt32(truncatingIfNeeded: touched) }
+  }
+
+  private static let noGranule = -1
+
+  /// The place of the granule in `granules`; `noGranule` where no block starts in the region, and in the kernel's half of
+  /// the addresses, which is nobody's.
+  @inline(__always)
+  private func granule(of address: UInt64) -> Int {
+    let number = address >> Self.regionBits
+    var place = Self.hash(number, shift: regionShift)
+    while regions[place].number != number || number >> 43 != 0 {
+      if regions[place].number == Self.noRegion || number >> 43 != 0 { return Self.noGranule }
+      place = (place &+ 1) & regionMask
+    }
+    let region = regions[place]
+    let offset = address & (1 << Self.regionBits &- 1)
+    return Int(region.firstGranule) &+ Int(truncatingIfNeeded: offset >> UInt64(region.granuleShift))
+  }
+
+  /// Starts that are compared at once, without a branch. Behind the last start there are as many that no address reaches.
+  static let stride = 4
+
+  /// The block of an address by the first block that starts in its granule or behind it.
+  @inline(__always)
+  private func find(_ address: UInt64, inGranule granule: Int, from first: Int) -> Int {
+    var next = first
+    if Int(granules[granule &+ 1]) &- first > 32 { next = firstStart(after: address, from: next) }
+    // Blocks behind the granule start behind the address: no need to know where it ends.
+    while true {
+      let four = starts + next
+      let below =
+        (four[0] <= address ? 1 : 0) &+ (four[1] <= address ? 1 : 0) &+ (four[2] <= address ? 1 : 0)
+        &+ (four[3] <= address ? 1 : 0)
+      next &+= below
+      if below < Self.stride { return block(of: address, lastStart: next &- 1) }
+    }
+  }
+
+  /// The block of an address by the last block that starts at or before it, −1 when there is none.
+  @inline(__always)
+  private func block(of address: UInt64, lastStart block: Int) -> Int {
     guard block >= 0 else { return -1 }
     let offset = address &- starts[block]
     if offset == 0 || offset < size(block) { return block }
     return nested.isEmpty ? -1 : enclosing(block, address)
-  }
-
-  /// The last block that starts at or before the address; −1 when there is none, or certainly none that reaches so far.
-  @inline(__always)
-  func lastStart(notAbove address: UInt64) -> Int {
-    let number = address >> Self.regionBits
-    var place = Self.hash(number, shift: regionShift)
-    while regions[place].number != number {
-      if regions[place].number == Self.noRegion { return predecessorOfGap(address) }
-      place = (place &+ 1) & regionMask
-    }
-    let region = regions[place]
-    let granule =
-      Int(region.firstGranule)
-      &+ Int(truncatingIfNeeded: (address & (1 << Self.regionBits &- 1)) >> UInt64(region.granuleShift))
-    let low = Int(granules[granule])
-    var high = Int(granules[granule &+ 1])
-    if high &- low > 16 {
-      var from = low
-      while from < high {
-        let middle = (from &+ high) >> 1
-        if starts[middle] > address { high = middle } else { from = middle &+ 1 }
-      }
-    } else {
-      while high > low && starts[high &- 1] > address { high &-= 1 }
-    }
-    return high &- 1
   }
 
   @inline(never)
@@ -137,26 +213,13 @@ struct BlockIndex: @unchecked Sendable {
 
   /// The first block that starts at the address or behind it; `count` when there is none.
   func firstStart(from address: UInt64) -> Int {
-    var low = 0
-    var high = count
-    while low < high {
-      let middle = (low + high) / 2
-      if starts[middle] >= address { high = middle } else { low = middle + 1 }
-    }
-    return low
+    address == 0 ? 0 : firstStart(after: address - 1, from: 0)
   }
-}
 
-/// Two ranges of addresses as their starts and lengths: an address is inside when it is less than a length away.
-struct AddressFilter: BitwiseCopyable, Sendable {
-  let low: UInt64
-  let lowLength: UInt64
-  let high: UInt64
-  let highLength: UInt64
-
-  @inline(__always)
-  func mayContain(_ address: UInt64) -> Bool {
-    (address &- low < lowLength) != (address &- high < highLength)
+  /// The first block, from a given one on, that starts behind the address; `count` when there is none.
+  @inline(never)
+  private func firstStart(after address: UInt64, from first: Int) -> Int {
+    first + partition(UnsafeBufferPointer(start: starts + first, count: count - first)) { $0 > address }
   }
 }
 

@@ -3,7 +3,7 @@
 final class BlockSorter: @unchecked Sendable {
   let count: Int
   private let threads: Int
-  private var pieces: [PageMemory]
+  private var pieces: [BlockCollector.Piece]
   private var counters: [RegionCounter] = []
   /// Regions in which blocks start, ascending.
   private(set) var regions: [Region] = []
@@ -32,13 +32,14 @@ final class BlockSorter: @unchecked Sendable {
   }
 
   init(_ blocks: consuming BlockCollector, threads: Int) {
+    blocks.seal()
     let count = blocks.count
     self.count = count
     // Starting a thread takes as long as sorting a few thousand blocks.
     self.threads = max(1, min(threads, count >> 13))
     pieces = blocks.pieces
     largeSizes = Array(repeating: [], count: self.threads)
-    let startMemory = PageMemory(of: UInt64.self, count: count + 1, isDense: true)
+    let startMemory = PageMemory(of: UInt64.self, count: count + BlockIndex.stride, isDense: true)
     let rest = (0..<3).map { _ in PageMemory(of: UInt32.self, count: count, isDense: true) }
     starts = startMemory.elements(of: UInt64.self)
     sizes = rest[0].elements(of: UInt32.self)
@@ -63,7 +64,7 @@ final class BlockSorter: @unchecked Sendable {
     let granules = PageMemory(of: UInt32.self, count: granuleCount)
     memory.append(granules)
     sortRegions(scattered.elements(of: BlockRecord.self), granules.elements(of: UInt32.self))
-    starts[count] = .max
+    (starts + count).update(repeating: .max, count: BlockIndex.stride)
     return granules.elements(of: UInt32.self)
   }
 
@@ -71,7 +72,7 @@ final class BlockSorter: @unchecked Sendable {
   @inline(__always)
   private func forEachRecord(of thread: Int, _ body: (BlockRecord) -> Void) {
     for piece in pieces.count * thread / threads..<pieces.count * (thread + 1) / threads {
-      for record in BlockCollector.records(pieces, piece, of: count) { body(record) }
+      for record in pieces[piece].records { body(record) }
     }
   }
 

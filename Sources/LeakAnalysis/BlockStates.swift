@@ -3,7 +3,6 @@ import Synchronization
 /// What is known of a block.
 struct BlockState: OptionSet {
   let rawValue: UInt16
-  init(rawValue: UInt16) { self.rawValue = rawValue }
 
   /// Reached from a root by pointers to starts.
   static let reached = BlockState(rawValue: 1)

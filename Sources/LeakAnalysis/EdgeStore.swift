@@ -44,7 +44,7 @@ final class EdgeStore: @unchecked Sendable {
     words = memory.elements(of: UInt32.self)
     reservedChunks = reservedWords / chunkWords
     allowedChunks = Atomic(min(reservedChunks, max(1, budgetWords / chunkWords)))
-    runMemory = PageMemory(of: UInt32.self, count: blocks)
+    runMemory = PageMemory(of: UInt32.self, count: blocks, isDense: true)
     runs = runMemory.elements(of: Atomic<UInt32>.self)
   }
 
@@ -82,6 +82,10 @@ final class EdgeStore: @unchecked Sendable {
     furtherRuns += further
     furtherRuns.sort { ($0.block, $0.place) < ($1.block, $1.place) }
   }
+
+  /// One more than the place of the first word behind the start of a block's run; 0 when it has none.
+  @inline(__always)
+  func run(of block: Int) -> UInt32 { runs[block].load(ordering: .relaxed) }
 
   /// Calls `body` for each pointer found in a block.
   @inline(__always)

@@ -1,120 +1,131 @@
 /// Spreads what is known of blocks along the pointers between them.
-struct FloodFill {
+///
+/// Blocks whose pointers are to be followed wait on a stack; each comes there once for each thing it can become.
+final class FloodFill {
   private let context: ScanContext
   private let states: BlockStates
-  /// Blocks whose pointers are still to be followed. Each block comes here once for each thing it can become.
-  private var stack: BlockStack
+  private let edges: EdgeStore
+  private let index: BlockIndex
+  private let acceptsInterior: Bool
+  private let stackMemory: PageMemory
+  private let stack: UnsafeMutablePointer<UInt32>
+  private var count = 0
+  private let batch = Batch()
 
   init(_ context: ScanContext) {
     self.context = context
     states = context.states
-    stack = BlockStack(limit: context.index.count)
+    edges = context.edges
+    index = context.index
+    acceptsInterior = context.options.acceptsInteriorPointers
+    stackMemory = PageMemory(of: UInt32.self, count: context.index.count)
+    stack = stackMemory.elements(of: UInt32.self)
   }
 
   /// From everything marked as reached, along pointers to starts; marks as possible what interior pointers lead to.
-  mutating func spreadReached() { _ = spreadReached { _ in [] } }
+  func spreadReached() { _ = spreadReached { _ in [] } }
 
   /// The same, with blocks that are still unread handed to `read`, which returns the blocks it finds to be reached, or nil
   /// to give up; whether it did not.
-  mutating func spreadReached(reading read: (Int) -> [UInt32]?) -> Bool {
-    for block in 0..<context.index.count where states[block].contains(.reached) { stack.push(block) }
-    while let block = stack.pop() {
-      if states[block].contains(.unread) {
-        guard let reached = read(block) else {
-          stack.removeAll()
-          return false
-        }
-        for target in reached { stack.push(Int(target)) }
+  func spreadReached(reading read: (Int) -> [UInt32]?) -> Bool {
+    for block in (0..<index.count).reversed() where states[block].contains(.reached) { push(block) }
+    return drain {
+      if states[$0].contains(.unread) {
+        guard let found = read($0) else { return false }
+        for target in found { push(Int(target)) }
       }
-      reach(context.index.parent(block))
-      context.edges.forEachEdge(of: block) { edge in
-        if states[edge.target].contains(.reached) { return }
-        if context.isStart(edge.offset, of: edge.target) {
-          reach(edge.target)
-        } else if context.options.acceptsInteriorPointers {
-          set(.possible, edge.target)
-        }
+      reach(index.parent($0))
+      return true
+    } follow: {
+      if states[$0.target].contains(.reached) { return }
+      if context.isStart($0.offset, of: $0.target) {
+        reach($0.target)
+      } else if acceptsInterior {
+        add(.possible, $0.target)
       }
     }
-    return true
   }
 
-  private mutating func reach(_ block: Int) {
+  private func reach(_ block: Int) {
     guard block >= 0, !states[block].contains(.reached) else { return }
-    set(.reached, block)
-    stack.push(block)
+    add(.reached, block)
+    push(block)
   }
 
   /// From everything that only an interpreter's heap refers to, one heap after another.
-  mutating func spreadHeld() {
+  func spreadHeld() {
     for number in 0..<context.roots.holders.count {
       let holder = UInt16(number + 1)
       // What an earlier heap reached belongs to that one.
-      for block in 0..<context.index.count where context.holders[block].load(ordering: .relaxed) == holder {
-        if !states[block].contains(.reached) { stack.push(block) }
+      for block in 0..<index.count where context.holders[block].load(ordering: .relaxed) == holder {
+        if !states[block].contains(.reached) { push(block) }
       }
-      while let block = stack.pop() {
-        hold(context.index.parent(block), holder)
-        context.edges.forEachEdge(of: block) { edge in
-          if states[edge.target].contains(.reached) { return }
-          if context.isStart(edge.offset, of: edge.target) {
-            hold(edge.target, holder)
-          } else if context.options.acceptsInteriorPointers {
-            set(.possible, edge.target)
-          }
+      _ = drain {
+        hold(index.parent($0), holder)
+        return true
+      } follow: {
+        if states[$0.target].contains(.reached) { return }
+        if context.isStart($0.offset, of: $0.target) {
+          hold($0.target, holder)
+        } else if acceptsInterior {
+          add(.possible, $0.target)
         }
       }
     }
   }
 
-  private mutating func hold(_ block: Int, _ holder: UInt16) {
+  private func hold(_ block: Int, _ holder: UInt16) {
     guard block >= 0, !states[block].contains(.reached) else { return }
     let known = context.holders[block].load(ordering: .relaxed)
     guard known == 0 || known > holder else { return }
     context.holders[block].store(holder, ordering: .relaxed)
-    set(.held, block)
-    stack.push(block)
+    add(.held, block)
+    push(block)
   }
 
   /// From everything that only interior pointers lead to, along all pointers.
-  mutating func spreadPossible() {
-    for block in 0..<context.index.count {
+  func spreadPossible() {
+    for block in 0..<index.count {
       let state = states[block]
-      if state.contains(.possible) && state.isDisjoint(with: [.reached, .held]) { stack.push(block) }
+      if state.contains(.possible) && state.isDisjoint(with: [.reached, .held]) { push(block) }
     }
-    while let block = stack.pop() {
-      suspect(context.index.parent(block))
-      context.edges.forEachEdge(of: block) { if counts($0) { suspect($0.target) } }
+    _ = drain {
+      suspect(index.parent($0))
+      return true
+    } follow: {
+      if counts($0) { suspect($0.target) }
     }
   }
 
-  private mutating func suspect(_ block: Int) {
+  private func suspect(_ block: Int) {
     guard block >= 0, states[block].isDisjoint(with: [.reached, .held, .possible]) else { return }
-    set(.possible, block)
-    stack.push(block)
+    add(.possible, block)
+    push(block)
   }
 
   /// Sorts what is left into blocks that nothing leads to and those that depend on them.
   ///
   /// memcheck's way: each block not yet claimed leads a clique of all it leads to; it also takes over leaders found so far.
   /// In ascending order of address, so that the lowest block of a cycle leads it.
-  mutating func formCliques(_ keeps: CliqueSizes) {
-    for leader in 0..<context.index.count where isLost(leader) {
-      stack.push(leader)
-      while let block = stack.pop() {
-        claim(context.index.parent(block), leader, keeps)
-        context.edges.forEachEdge(of: block) { if counts($0) { claim($0.target, leader, keeps) } }
+  func formCliques(_ keeps: CliqueSizes) {
+    for leader in 0..<index.count where isLost(leader) {
+      push(leader)
+      _ = drain {
+        claim(index.parent($0), leader, keeps)
+        return true
+      } follow: {
+        if counts($0) { claim($0.target, leader, keeps) }
       }
     }
   }
 
-  private mutating func claim(_ block: Int, _ leader: Int, _ keeps: CliqueSizes) {
+  private func claim(_ block: Int, _ leader: Int, _ keeps: CliqueSizes) {
     guard block >= 0, block != leader, isLost(block) else { return }
     keeps.add(keeps[block], to: leader)
-    keeps.add((context.index.size(block), 1), to: leader)
+    keeps.add((index.size(block), 1), to: leader)
     keeps.clear(block)
-    set(.indirect, block)
-    stack.push(block)
+    add(.indirect, block)
+    push(block)
   }
 
   /// Neither reached in any way nor claimed.
@@ -124,66 +135,71 @@ struct FloodFill {
 
   @inline(__always)
   private func counts(_ edge: Edge) -> Bool {
-    context.options.acceptsInteriorPointers || context.isStart(edge.offset, of: edge.target)
+    acceptsInterior || context.isStart(edge.offset, of: edge.target)
   }
 
   @inline(__always)
-  private func set(_ state: BlockState, _ block: Int) { states.set(block, states[block].union(state)) }
-}
-
-/// What the leaders of cliques keep: bytes and blocks. Pages of it that no leader uses are never touched.
-final class CliqueSizes: @unchecked Sendable {
-  private let byteMemory: PageMemory
-  private let countMemory: PageMemory
-  private let bytes: UnsafeMutablePointer<UInt64>
-  private let counts: UnsafeMutablePointer<UInt32>
-
-  init(blocks: Int) {
-    byteMemory = PageMemory(of: UInt64.self, count: blocks)
-    countMemory = PageMemory(of: UInt32.self, count: blocks)
-    bytes = byteMemory.elements(of: UInt64.self)
-    counts = countMemory.elements(of: UInt32.self)
-  }
-
-  subscript(block: Int) -> (bytes: UInt64, count: UInt32) { (bytes[block], counts[block]) }
-
-  func add(_ size: (bytes: UInt64, count: UInt32), to block: Int) {
-    if size.count == 0 { return }
-    bytes[block] &+= size.bytes
-    counts[block] &+= size.count
-  }
-
-  func clear(_ block: Int) {
-    if counts[block] == 0 { return }
-    bytes[block] = 0
-    counts[block] = 0
-  }
-}
-
-/// A stack of block numbers, in memory that is touched only as far as it grows.
-private struct BlockStack {
-  private let memory: PageMemory
-  private let elements: UnsafeMutablePointer<UInt32>
-  private var count = 0
-
-  /// - Parameter limit: the most it will hold.
-  init(limit: Int) {
-    memory = PageMemory(of: UInt32.self, count: limit)
-    elements = memory.elements(of: UInt32.self)
-  }
+  private func add(_ state: BlockState, _ block: Int) { states.set(block, states[block].union(state)) }
 
   @inline(__always)
-  mutating func push(_ block: Int) {
-    elements[count] = UInt32(truncatingIfNeeded: block)
+  private func push(_ block: Int) {
+    stack[count] = UInt32(truncatingIfNeeded: block)
     count &+= 1
   }
 
-  @inline(__always)
-  mutating func pop() -> Int? {
-    guard count > 0 else { return nil }
-    count &-= 1
-    return Int(elements[count])
+  /// Room for what a batch of blocks leads to.
+  private struct Batch {
+    static let blocks = 64
+    static let edges = 512
+    private let memory: PageMemory
+    let blocks: UnsafeMutablePointer<UInt32>
+    let runs: UnsafeMutablePointer<UInt32>
+    let edges: UnsafeMutablePointer<Edge>
+
+    init() {
+      memory = PageMemory(byteCount: Self.blocks * 8 + Self.edges * MemoryLayout<Edge>.stride)
+      edges = memory.elements(of: Edge.self)
+      blocks = (memory.base + Self.edges * MemoryLayout<Edge>.stride).assumingMemoryBound(to: UInt32.self)
+      runs = blocks + Self.blocks
+    }
   }
 
-  mutating func removeAll() { count = 0 }
+  /// Empties the stack: calls `visit` for each block, and `follow` for each of its pointers. Stops early, with an empty
+  /// stack, when `visit` says so; false then.
+  ///
+  /// Blocks are taken in batches, and what all of them need is loaded before any of it is looked at: one load from memory
+  /// takes as long as ten that do not wait for each other.
+  @inline(__always)
+  private func drain(_ visit: (Int) -> Bool, follow: (Edge) -> Void) -> Bool {
+    var touched: UInt32 = 0
+    while count > 0 {
+      let taken = min(count, Batch.blocks)
+      count &-= taken
+      batch.blocks.update(from: stack + count, count: taken)
+      for number in 0..<taken { batch.runs[number] = edges.run(of: Int(batch.blocks[number])) }
+      for number in 0..<taken { touched |= edges.words[Int(batch.runs[number])] }
+      for number in 0..<taken {
+        guard visit(Int(batch.blocks[number])) else {
+          count = 0
+          return false
+        }
+      }
+      var gathered = 0
+      for number in 0..<taken where batch.runs[number] != 0 {
+        edges.forEachEdge(of: Int(batch.blocks[number])) { edge in
+          batch.edges[gathered] = edge
+          gathered &+= 1
+          if gathered == Batch.edges {
+            for place in 0..<gathered { follow(batch.edges[place]) }
+            gathered = 0
+          }
+        }
+      }
+      for place in 0..<gathered { touched |= UInt32(states[batch.edges[place].target].rawValue) }
+      for place in 0..<gathered { follow(batch.edges[place]) }
+    }
+    // Or else the compiler would drop the loads.
+    batch.blocks[0] = touched
+    return true
+  }
 }

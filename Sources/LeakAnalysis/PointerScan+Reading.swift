@@ -34,7 +34,7 @@ extension PointerScan {
   func followOneByOne(_ context: ScanContext, _ limits: ReadLimits) -> Bool {
     var scanner = WindowScanner(
       context, memory: limits.memory, isAgain: true, readsRoots: false, listsReached: true)
-    var flood = FloodFill(context)
+    let flood = FloodFill(context)
     let isDone = flood.spreadReached { block in
       if limits.isOver { return nil }
       states.set(block, states[block].subtracting(.unread).union(.rereading))

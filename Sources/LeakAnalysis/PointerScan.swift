@@ -58,7 +58,7 @@ package final class PointerScan {
   package init(blocks: consuming BlockCollector, options: ScanOptions = ScanOptions()) {
     self.options = options
     table = BlockTable(blocks, threads: options.threads)
-    stateMemory = PageMemory(of: UInt16.self, count: table.count)
+    stateMemory = PageMemory(of: UInt16.self, count: table.count, isDense: true)
     states = BlockStates(stateMemory)
     edges = EdgeStore(
       blocks: table.count, keepsSources: options.retainsSources,
@@ -106,6 +106,9 @@ package final class PointerScan {
       unreadableBytes: progress.unreadable.bytes, unreadable: progress.unreadable.ranges,
       readBlocksAgain: readsAgain)
   }
+
+  /// Memory in use for pointers between blocks.
+  package var edgeBytes: Int { edges.usedBytes }
 
   /// Whether there was no room for all pointers.
   private var readsAgain = false
@@ -182,7 +185,7 @@ package final class PointerScan {
       return
     }
     readsAgain = true
-    var flood = FloodFill(context)
+    let flood = FloodFill(context)
     flood.spreadReached()
     compact(context)
     if round > Self.mostRounds {
@@ -229,7 +232,7 @@ package final class PointerScan {
   package func classify() -> Reachability {
     let context = context ?? begin([], [], [])
     markPending(context)
-    var flood = FloodFill(context)
+    let flood = FloodFill(context)
     flood.spreadReached()
     flood.spreadHeld()
     let keeps = CliqueSizes(blocks: table.count)

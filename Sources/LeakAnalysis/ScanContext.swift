@@ -7,6 +7,9 @@ final class ScanContext: @unchecked Sendable {
   let edges: EdgeStore
   let options: ScanOptions
   let roots: RootMap
+  /// The segments of `roots`.
+  let segments: UnsafeBufferPointer<RootMap.Segment>
+  private let segmentMemory: PageMemory
   let modules: ModuleMap
   /// For blocks with the state `held` the number of the interpreter heap, the least of several.
   let holders: UnsafeMutablePointer<Atomic<UInt16>>
@@ -33,12 +36,17 @@ final class ScanContext: @unchecked Sendable {
     self.edges = edges
     self.options = options
     self.roots = roots
+    segmentMemory = PageMemory(of: RootMap.Segment.self, count: roots.segments.count)
+    let copies = UnsafeMutableBufferPointer(
+      start: segmentMemory.elements(of: RootMap.Segment.self), count: roots.segments.count)
+    _ = copies.initialize(from: roots.segments)
+    segments = UnsafeBufferPointer(copies)
     self.modules = modules
     holderMemory = PageMemory(of: UInt16.self, count: index.count)
     holders = holderMemory.elements(of: Atomic<UInt16>.self)
     secondWordMatters = !options.heuristics.isDisjoint(with: [.length64, .newArray])
     fourthWordMatters = options.heuristics.contains(.standardString)
-    basesMatter = options.heuristics.contains(.multipleInheritance) && modules.end > 0
+    basesMatter = options.heuristics.contains(.multipleInheritance) && !modules.isEmpty
   }
 
   /// Where in its block a pointer lies, in 32 bits.

@@ -18,7 +18,7 @@ package struct ScanOptions: Sendable {
   package var edgeBudgetInBytes: Int?
 
   /// Bytes read at once by each thread, a multiple of 8. As much as fits into a core's second-level cache is best.
-  var windowBytes = 1 << 19
+  package var windowBytes = 1 << 19
 
   package init() {}
 }

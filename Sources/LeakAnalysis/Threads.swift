@@ -11,7 +11,7 @@ private final class ThreadStart {
 }
 
 /// Calls `body` with 0 to `count` − 1, each on a thread of its own (0 on the caller's), and returns when all have ended.
-func onThreads(_ count: Int, _ body: @Sendable (Int) -> Void) {
+package func onThreads(_ count: Int, _ body: @Sendable (Int) -> Void) {
   withoutActuallyEscaping(body) { body in
     var threads: [pthread_t] = []
     for number in stride(from: 1, to: count, by: 1) {

@@ -4,9 +4,11 @@ import TraceModel
 /// The mapped files of a process, in which tables of virtual functions and the functions themselves lie.
 struct ModuleMap: Sendable {
   /// Ascending.
-  private var modules: [Module] = []
-  private(set) var start: UInt64 = 0
-  private(set) var end: UInt64 = 0
+  private let modules: [Module]
+  /// No module lies outside.
+  let filter: AddressFilter
+
+  var isEmpty: Bool { modules.isEmpty }
 
   private struct Module {
     let start: UInt64
@@ -23,8 +25,12 @@ struct ModuleMap: Sendable {
           isExecutable: $0.permissions.contains(.execute))
       }
       .sorted { $0.start < $1.start }
-    start = modules.first?.start ?? 0
-    end = modules.last?.end ?? 0
+    // Programs are far from their libraries, and the heap lies between.
+    var widest: (from: UInt64, to: UInt64) = (0, 0)
+    for (module, next) in zip(modules, modules.dropFirst()) where next.start - module.end > widest.to - widest.from {
+      widest = (module.end, next.start)
+    }
+    filter = AddressFilter(from: modules.first?.start ?? 0, to: modules.last?.end ?? 0, without: widest)
   }
 
   private func module(at address: UInt64) -> Module? {
@@ -47,6 +53,7 @@ struct ModuleMap: Sendable {
 /// Tells tables of virtual functions from other memory the way memcheck does. For one thread.
 struct VirtualTables {
   private let modules: ModuleMap
+  private let filter: AddressFilter
   private let memory: any ScannableMemory
   /// Addresses looked at, and whether there is a table. Emptied when it grows too large: a hostile program has as many
   /// different pointers as it likes.
@@ -59,27 +66,28 @@ struct VirtualTables {
 
   init(modules: ModuleMap, memory: any ScannableMemory) {
     self.modules = modules
+    filter = modules.filter
     self.memory = memory
   }
 
   /// Whether the value of a word can be the address of a table at all: cheap.
   @inline(__always)
   func mayBeTable(_ address: UInt64) -> Bool {
-    address &- modules.start < modules.end &- modules.start && address & 7 == 0 && address >= Self.pageSize
+    filter.mayContain(address) && address & 7 == 0 && address >= Self.pageSize
   }
 
   /// Whether the address, for which `mayBeTable` holds, is that of a table: in a mapped file, null pointers and pointers to
   /// code, two of the latter among the first 21 words.
   mutating func isTable(_ address: UInt64) -> Bool {
+    guard let end = modules.endOfReadable(at: address) else { return false }
     if let answer = known[address] { return answer }
-    let answer = look(address)
+    let answer = look(address, end: end)
     if known.count >= Self.knownLimit { known.removeAll(keepingCapacity: true) }
     known[address] = answer
     return answer
   }
 
-  private func look(_ address: UInt64) -> Bool {
-    guard let end = modules.endOfReadable(at: address) else { return false }
+  private func look(_ address: UInt64, end: UInt64) -> Bool {
     let words = min(Self.wordLimit + 1, Int((end - address) / 8))
     return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: Self.wordLimit + 1) { buffer in
       let bytes = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<(words * 8)])

@@ -1,14 +1,15 @@
 import Synchronization
 
-/// Hands out the memory to search, ascending, in windows that are contiguous and resident. What it knows is the size of a
-/// few numbers: terabytes of reserved addresses cost nothing.
+/// Hands out the memory to search, ascending, in stretches that are contiguous and resident. What it knows is the size of
+/// a few numbers: terabytes of reserved addresses cost nothing.
 final class WindowPlan: @unchecked Sendable {
   private let index: BlockIndex
   private let lastBlock: Int
   private let segments: [RootMap.Segment]
   /// Which blocks to include; nil for all.
   private let includes: ((Int) -> Bool)?
-  private let windowBytes: UInt64
+  /// No stretch crosses a multiple of this.
+  private let stretchBytes: UInt64
   private let state: Mutex<State>
 
   private struct State {
@@ -23,7 +24,10 @@ final class WindowPlan: @unchecked Sendable {
 
   private static let pageSize: UInt64 = 4096
 
-  /// - Parameter blocks: the numbers of blocks to search; nil for all.
+  /// - Parameters:
+  ///   - blocks: the numbers of blocks to search; nil for all.
+  ///   - windowBytes: what is read at once. A thread gets up to four windows, in one aligned stretch: where a page table's
+  ///     2 MiB are read by two threads, they wait for its lock.
   init(
     index: BlockIndex, blocks: Range<Int>? = nil, segments: [RootMap.Segment], windowBytes: Int,
     includes: ((Int) -> Bool)? = nil
@@ -32,22 +36,21 @@ final class WindowPlan: @unchecked Sendable {
     lastBlock = blocks?.upperBound ?? index.count
     self.segments = segments
     self.includes = includes
-    self.windowBytes = UInt64(windowBytes)
+    stretchBytes = UInt64(windowBytes) * 4
     state = Mutex(State(block: blocks?.lowerBound ?? 0))
   }
 
-  /// The next window, whose bounds are multiples of 8; nil when there is no more.
+  /// The next stretch, whose bounds are multiples of 8; nil when there is no more.
   func next(of memory: any ScannableMemory) -> Range<UInt64>? {
     state.withLock { state in
-      while extend(&state, target: windowBytes) {
+      while extend(&state, target: stretchBytes) {
         guard let resident = memory.nextResident(in: state.position..<state.end) else {
           state.position = state.end
           continue
         }
         let start = resident.lowerBound & ~7
-        // Ends at pages: none is read twice.
-        let limit = (start &+ windowBytes) & ~(Self.pageSize - 1)
-        let end = min((resident.upperBound &+ 7) & ~7, limit > start ? limit : start &+ windowBytes)
+        let limit = start - start % stretchBytes + stretchBytes
+        let end = min((resident.upperBound &+ 7) & ~7, limit)
         state.position = end
         state.end = max(state.end, end)
         return start..<end

@@ -1,3 +1,4 @@
+import Glibc
 import ProcessImage
 
 /// Searches windows of memory for pointers to blocks. Each thread has its own.
@@ -16,6 +17,8 @@ struct WindowScanner {
   private let buffer: PageMemory
   private let hits: UnsafeMutablePointer<UInt32>
   private let hitMemory: PageMemory
+  private let candidates = Candidates()
+  private let segments: UnsafeBufferPointer<RootMap.Segment>
   private var writer: EdgeWriter
   var tables: VirtualTables
 
@@ -45,6 +48,7 @@ struct WindowScanner {
     self.readsRoots = readsRoots
     index = context.index
     states = context.states
+    segments = context.segments
     buffer = PageMemory(byteCount: context.options.windowBytes + Self.lookAhead)
     hitMemory = PageMemory(of: UInt32.self, count: Self.roundBytes + 8)
     hits = hitMemory.elements(of: UInt32.self)
@@ -68,24 +72,25 @@ struct WindowScanner {
     return newlyReached ?? []
   }
 
-  /// Reads a window, at most `ScanOptions.windowBytes` long and aligned to words, and searches it.
-  mutating func search(_ window: Range<UInt64>) {
-    var address = window.lowerBound
-    while address < window.upperBound {
-      let wanted = Int(window.upperBound - address)
+  /// Reads a stretch of memory, aligned to words, and searches it.
+  mutating func search(_ stretch: Range<UInt64>) {
+    var address = stretch.lowerBound
+    while address < stretch.upperBound {
+      let wanted = min(Int(stretch.upperBound - address), context.options.windowBytes)
       let target = UnsafeMutableRawBufferPointer(start: buffer.base, count: wanted + Self.lookAhead)
-      let available = memory.read(at: address, into: target)
-      if available > 0 {
+      let readable = memory.read(at: address, into: target)
+      if readable > 0 {
         // What is left of the window before would pass for the bytes behind the last.
-        let rest = UnsafeMutableRawBufferPointer(rebasing: target[available...])
-        rest.initializeMemory(as: UInt8.self, repeating: 0)
-        search(at: address, count: min(wanted, available & ~7), readable: available)
+        memset(buffer.base + readable, 0, target.count - readable)
+        search(at: address, count: min(wanted, readable & ~7), readable: readable)
       }
-      if available >= wanted { break }
-      let bad = address + UInt64(available)
-      let next = min((bad | (UnreadableMemory.pageSize - 1)) + 1, window.upperBound)
-      unreadable.add(bad..<next)
-      address = next
+      if readable >= wanted {
+        address += UInt64(wanted)
+      } else {
+        let bad = address + UInt64(readable)
+        address = min((bad | (UnreadableMemory.pageSize - 1)) + 1, stretch.upperBound)
+        unreadable.add(bad..<address)
+      }
     }
   }
 
@@ -112,23 +117,25 @@ struct WindowScanner {
   /// Puts the positions of words that can point to blocks into `hits`.
   private func pickAligned(from start: Int, to end: Int) -> Int {
     let filter = index.filter
+    let rough = RoughFilter(filter)
     let words = buffer.base.assumingMemoryBound(to: UInt64.self)
-    var found = 0
+    // Without branches: whether a group has a hit is as good as random.
+    let groups = hits + Self.roundBytes / 2
+    var groupCount = 0
     var word = start / 8
     let last = end / 8
     while word &+ 8 <= last {
-      let group = words + word
-      let any =
-        filter.mayContain(group[0]) || filter.mayContain(group[1]) || filter.mayContain(group[2])
-        || filter.mayContain(group[3]) || filter.mayContain(group[4]) || filter.mayContain(group[5])
-        || filter.mayContain(group[6]) || filter.mayContain(group[7])
-      if any {
-        for place in 0..<8 {
-          hits[found] = UInt32(truncatingIfNeeded: (word &+ place) &* 8)
-          found &+= filter.mayContain(group[place]) ? 1 : 0
-        }
-      }
+      groups[groupCount] = UInt32(truncatingIfNeeded: word)
+      groupCount &+= rough.mayContainAny(ofEightAt: words + word) ? 1 : 0
       word &+= 8
+    }
+    var found = 0
+    for group in 0..<groupCount {
+      let first = Int(groups[group])
+      for place in first..<first &+ 8 {
+        hits[found] = UInt32(truncatingIfNeeded: place &* 8)
+        found &+= filter.mayContain(words[place]) ? 1 : 0
+      }
     }
     while word < last {
       hits[found] = UInt32(truncatingIfNeeded: word &* 8)
@@ -157,9 +164,37 @@ struct WindowScanner {
     var segment: Int
   }
 
-  /// Follows the pointers picked.
+  /// Follows the words picked, in batches.
   private mutating func follow(_ found: Int, base: UInt64, _ cursor: inout Cursor) {
-    for number in 0..<found {
+    var number = 0
+    while number < found {
+      let end = min(found, number + Candidates.limit)
+      let count = findHolders(number..<end, base: base, &cursor)
+      number = end
+      index.find(candidates.pointers, count: count, into: candidates.targets, scratch: candidates.scratch)
+      var touched = BlockState()
+      for candidate in 0..<count { touched.formUnion(states[max(0, Int(candidates.targets[candidate]))]) }
+      for candidate in 0..<count {
+        let target = Int(candidates.targets[candidate])
+        let holder = Int(candidates.holders[candidate])
+        if target < 0 || target == holder || states[target].contains(.reached) { continue }
+        let address = base &+ UInt64(candidates.positions[candidate])
+        if holder >= 0 {
+          foundInBlock(holder, target, candidates.pointers[candidate], address)
+        } else {
+          foundInRoot(segments[-1 &- holder], target, candidates.pointers[candidate], address)
+        }
+      }
+      // Or else the compiler would drop the loads.
+      candidates.scratch[0] = UInt32(touched.rawValue)
+    }
+  }
+
+  /// Finds out what holds the words picked and makes candidates of those that something holds; their number.
+  @inline(__always)
+  private func findHolders(_ picked: Range<Int>, base: UInt64, _ cursor: inout Cursor) -> Int {
+    var count = 0
+    for number in picked {
       let position = Int(hits[number])
       let address = base &+ UInt64(position)
       while index.starts[cursor.nextBlock] <= address { cursor.nextBlock &+= 1 }
@@ -169,38 +204,26 @@ struct WindowScanner {
       if holder >= 0 && address >= index.end(holder) {
         holder = index.nested.isEmpty ? -1 : index.enclosing(holder, address)
       }
-      let pointer = (buffer.base + position).loadUnaligned(as: UInt64.self)
       if holder >= 0 {
         guard address &+ 8 <= index.end(holder) else { continue }
-        let target = index.find(pointer)
-        if target >= 0 && target != holder { foundInBlock(holder, target, pointer, address) }
       } else {
-        guard let segment = segment(of: address, &cursor) else { continue }
-        let target = index.find(pointer)
-        guard target >= 0 else { continue }
-        foundInRoot(
-          RootPointer(
-            block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
-            holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer))
+        while cursor.segment < segments.count && segments[cursor.segment].end <= address { cursor.segment &+= 1 }
+        guard cursor.segment < segments.count, segments[cursor.segment].start <= address,
+          address &+ 8 <= segments[cursor.segment].end
+        else { continue }
+        holder = -1 &- cursor.segment
       }
+      candidates.pointers[count] = (buffer.base + position).loadUnaligned(as: UInt64.self)
+      candidates.positions[count] = UInt32(truncatingIfNeeded: position)
+      candidates.holders[count] = Int32(truncatingIfNeeded: holder)
+      count &+= 1
     }
+    return count
   }
 
-  /// The root that a whole word belongs to.
-  @inline(__always)
-  private func segment(of address: UInt64, _ cursor: inout Cursor) -> RootMap.Segment? {
-    context.roots.segments.withUnsafeBufferPointer { segments in
-      while cursor.segment < segments.count, segments[cursor.segment].end <= address { cursor.segment &+= 1 }
-      guard cursor.segment < segments.count else { return nil }
-      let segment = segments[cursor.segment]
-      return segment.start <= address && address &+ 8 <= segment.end ? segment : nil
-    }
-  }
-
+  /// Notes a pointer in a block to one that is not known to be reached.
   @inline(__always)
   private mutating func foundInBlock(_ holder: Int, _ target: Int, _ pointer: UInt64, _ address: UInt64) {
-    // Nothing is better than a block that is reached.
-    if states[target].contains(.reached) { return }
     let state = states[holder]
     if isAgain && !state.contains(.rereading) || state.contains(.unread) { return }
     var offset = context.offset(of: pointer, in: target)
@@ -220,20 +243,45 @@ struct WindowScanner {
     }
   }
 
-  private mutating func foundInRoot(_ pointer: RootPointer) {
-    let block = Int(pointer.block)
-    if states[block].contains(.reached) { return }
-    if pointer.offset.isPlain || isAgain {
-      if context.mark(block, isStart: context.isStart(pointer.offset, of: block), holder: pointer.holder),
+  private mutating func foundInRoot(_ segment: RootMap.Segment, _ target: Int, _ pointer: UInt64, _ address: UInt64) {
+    let found = RootPointer(
+      block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
+      holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer)
+    if found.offset.isPlain || isAgain {
+      if context.mark(target, isStart: context.isStart(found.offset, of: target), holder: segment.holder),
         context.options.retainsSources
       {
-        sources.append(pointer)
+        sources.append(found)
       }
     } else if pending.count < Self.pendingLimit {
-      pending.append(pointer)
+      pending.append(found)
     } else {
       missedRoots = true
     }
+  }
+}
+
+/// Words that something holds and that may point to blocks.
+private struct Candidates {
+  private let memory: PageMemory
+  let pointers: UnsafeMutablePointer<UInt64>
+  /// Where they lie in the window.
+  let positions: UnsafeMutablePointer<UInt32>
+  /// The block that holds each, or −1 minus the number of the root's segment.
+  let holders: UnsafeMutablePointer<Int32>
+  /// The block that each leads to, or −1.
+  let targets: UnsafeMutablePointer<Int32>
+  let scratch: UnsafeMutablePointer<UInt32>
+
+  static let limit = 256
+
+  init() {
+    memory = PageMemory(byteCount: Self.limit * 32)
+    pointers = memory.elements(of: UInt64.self)
+    positions = (memory.base + Self.limit * 8).assumingMemoryBound(to: UInt32.self)
+    holders = (memory.base + Self.limit * 12).assumingMemoryBound(to: Int32.self)
+    targets = (memory.base + Self.limit * 16).assumingMemoryBound(to: Int32.self)
+    scratch = (memory.base + Self.limit * 20).assumingMemoryBound(to: UInt32.self)
   }
 }
 

@@ -23,9 +23,15 @@ package final class ProcessPause {
     var stop: cprocess_stop?
   }
   private var held: [Int32: Held] = [:]
+  private let restart: SystemCallRestart
   /// News of kept threads that a pause has no answer to, such as their exit: for whoever traces them. Their threads are
   /// left as they are.
-  package private(set) var unhandledStops: [cprocess_stop] = []
+  private var unhandledStops: [cprocess_stop] = []
+
+  package func takeUnhandledStops() -> [cprocess_stop] {
+    defer { unhandledStops = [] }
+    return unhandledStops
+  }
 
   package enum Failure: Error, Equatable {
     case gone
@@ -38,12 +44,15 @@ package final class ProcessPause {
   ///
   /// - Parameters:
   ///   - kept: threads that the calling thread has seized already and that are to stay so.
+  ///   - restart: what is known of calls from earlier pauses.
   ///   - patience: how long to wait for threads to stop; what is stuck in the kernel is left as it is then.
   ///   - whileWaiting: called now and then while threads are waited for: some may wait for us.
   package init(
-    processID: Int32, keeping kept: Set<Int32> = [], patience: Duration, whileWaiting: () -> Void = {}
+    processID: Int32, keeping kept: Set<Int32> = [], restart: SystemCallRestart, patience: Duration,
+    whileWaiting: () -> Void = {}
   ) throws(Failure) {
     self.processID = processID
+    self.restart = restart
     start = .now
     for thread in kept { held[thread] = Held(isKept: true) }
     do throws(Failure) {
@@ -117,6 +126,8 @@ package final class ProcessPause {
       held[thread] = nil
     } else {
       held[thread]?.stop = stop
+      // At once: should leaktrace be killed, the kernel lets the thread go on from here.
+      if stop.kind != CPROCESS_EXITING { restart.undo(thread, of: processID) }
     }
     return true
   }
@@ -130,7 +141,6 @@ package final class ProcessPause {
         unhandledStops.append(stop)
         continue
       }
-      SystemCallRestart.undo(thread, of: processID)
       let signal = stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0
       if !how.isKept {
         _ = cprocess_detach(thread, signal)

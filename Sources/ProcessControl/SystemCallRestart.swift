@@ -1,14 +1,107 @@
 import CProcessControl
+import Glibc
 import ProcessImage
 
-/// Keeps system calls from returning EINTR for no other reason than that a thread was stopped.
-package enum SystemCallRestart {
-  /// For a thread that the calling thread has stopped. Calls that had a time limit begin it anew.
-  package static func undo(_ thread: Int32, of processID: Int32) {
-    var descriptor: Int32 = -1
-    guard cprocess_restart_interrupted_call(thread, &descriptor) == Int32(CPROCESS_SOCKET_CALL.rawValue) else { return }
-    // Only of sockets it is known that a call interrupted so has had no effect.
-    guard readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true else { return }
-    _ = cprocess_restart_call(thread)
+/// Keeps system calls from returning EINTR for no other reason than that a thread was stopped. signal(7) lists those that
+/// the kernel does not restart by itself.
+///
+/// A call that is restarted begins its time limit anew. So that one check after the other cannot keep it from ever
+/// expiring, it is ended as if it had expired when that is overdue, counted from the first stop that it met.
+package final class SystemCallRestart {
+  /// A call with a time limit that was restarted.
+  private struct Waiting {
+    var number: Int64
+    var stackPointer: UInt64
+    /// How often the thread had gone to sleep when it was restarted.
+    var sleeps: UInt64
+    var deadline: ContinuousClock.Instant
+  }
+
+  private var waiting: [Int32: Waiting] = [:]
+
+  package init() {}
+
+  private enum Number {
+    static let epollWait: Int64 = 232
+    static let epollPwait: Int64 = 281
+    static let epollPwait2: Int64 = 441
+    static let semop: Int64 = 65
+    static let semtimedop: Int64 = 220
+    static let sigtimedwait: Int64 = 128
+    static let getevents: Int64 = 208
+    static let pgetevents: Int64 = 333
+    static let uringEnter: Int64 = 426
+    /// read, write, readv, writev, connect, accept, sendto, recvfrom, sendmsg, recvmsg, accept4, recvmmsg, sendmmsg: return
+    /// EINTR from sockets with SO_RCVTIMEO or SO_SNDTIMEO. What was moved before is returned as a count, never with EINTR.
+    static let ofSockets: Set<Int64> = [0, 1, 19, 20, 42, 43, 44, 45, 46, 47, 288, 299, 307]
+  }
+
+  /// For a thread that the calling thread has stopped and is about to let go.
+  package func undo(_ thread: Int32, of processID: Int32) {
+    var call = cprocess_syscall()
+    guard cprocess_read_syscall(thread, &call) == 0, call.number >= 0, call.result == -Int64(EINTR) else { return }
+    switch call.number {
+    case Number.semop, Number.uringEnter: _ = cprocess_restart_call(thread)
+    case Number.epollWait, Number.epollPwait:
+      let milliseconds = Int32(truncatingIfNeeded: call.arguments.3)
+      restart(thread, call, limit: milliseconds < 0 ? nil : .milliseconds(Int64(milliseconds)), atLimit: 0)
+    case Number.epollPwait2:
+      restart(thread, call, limit: duration(at: call.arguments.3, processID), atLimit: 0)
+    case Number.getevents, Number.pgetevents:
+      restart(thread, call, limit: duration(at: call.arguments.4, processID), atLimit: 0)
+    case Number.semtimedop:
+      restart(thread, call, limit: duration(at: call.arguments.3, processID), atLimit: -Int64(EAGAIN))
+    case Number.sigtimedwait:
+      restart(thread, call, limit: duration(at: call.arguments.2, processID), atLimit: -Int64(EAGAIN))
+    default:
+      // Only of sockets it is known that a call interrupted so has had no effect.
+      let descriptor = Int32(truncatingIfNeeded: call.arguments.0)
+      guard Number.ofSockets.contains(call.number),
+        readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true
+      else { return }
+      _ = cprocess_restart_call(thread)
+    }
+  }
+
+  private func restart(_ thread: Int32, _ call: cprocess_syscall, limit: Duration?, atLimit result: Int64) {
+    guard let limit else {
+      _ = cprocess_restart_call(thread)
+      return
+    }
+    let now = ContinuousClock.now
+    let sleeps = sleeps(of: thread)
+    var deadline = now + limit
+    // Between two stops a call that goes on sleeps once, and the stop counts as another sleep.
+    if let known = waiting[thread], known.number == call.number, known.stackPointer == call.stack_pointer,
+      sleeps == known.sleeps + 2
+    {
+      deadline = min(deadline, known.deadline)
+    }
+    if deadline <= now {
+      waiting[thread] = nil
+      _ = cprocess_set_result(thread, result)
+    } else {
+      if waiting.count > 10_000 { waiting = [:] }
+      waiting[thread] = Waiting(
+        number: call.number, stackPointer: call.stack_pointer, sleeps: sleeps, deadline: deadline)
+      _ = cprocess_restart_call(thread)
+    }
+  }
+
+  /// A `struct timespec` of the process; nil for none.
+  private func duration(at address: UInt64, _ processID: Int32) -> Duration? {
+    guard address != 0, let memory = try? RemoteMemory(processID: processID),
+      let seconds = memory.value(at: address, as: Int64.self),
+      let nanoseconds = memory.value(at: address &+ 8, as: Int64.self)
+    else { return nil }
+    return .seconds(min(max(seconds, 0), 1 << 32)) + .nanoseconds(nanoseconds)
+  }
+
+  private func sleeps(of thread: Int32) -> UInt64 {
+    guard let status = try? readFile("/proc/\(thread)/status") else { return 0 }
+    for line in status.split(separator: UInt8(ascii: "\n")) where line.starts(with: "voluntary_ctxt_switches:".utf8) {
+      return UInt64(String(decoding: line, as: UTF8.self).filter(\.isNumber)) ?? 0
+    }
+    return 0
   }
 }

@@ -18,7 +18,7 @@ extension CFIConverter {
 
   /// Emits the rows of one function.
   mutating func run(_ function: Function) {
-    guard let base = section.baseAddress else { return }
+    guard let base = section.bytes.baseAddress else { return }
     let common = commons[Int(function.common)]
     let end = function.start + function.size
     var reader = CFIReader(
@@ -82,7 +82,7 @@ extension CFIConverter {
     case 0x01:  // DW_CFA_set_loc
       guard
         let location = reader.readPointer(
-          encoding: common.pointerEncoding, sectionAddress: sectionAddress)
+          encoding: common.pointerEncoding, sectionAddress: section.address)
       else {
         reader.failed = true
         return false

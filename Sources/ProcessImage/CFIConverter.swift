@@ -1,6 +1,6 @@
 import CTraceABI
 
-/// Converts `.eh_frame` to a ``CFITable``.
+/// Converts `.eh_frame`, and `.debug_frame` for functions that the former leaves out, to a ``CFITable``.
 ///
 /// The section may come from a hostile file: every read is checked, malformed records are counted and left out, and both
 /// time and memory are linear in the section's size. The format is that of the Linux Standard Base 5.0, chapter 10.6,
@@ -39,10 +39,23 @@ package struct CFIConverter {
     var programEnd: UInt32
     /// Index of its common part.
     var common: UInt32
+    /// Whether it is in `.debug_frame`.
+    var isDebug: Bool
   }
 
-  let section: UnsafeRawBufferPointer
-  let sectionAddress: UInt64
+  /// A section and what is special about it.
+  struct Section {
+    var bytes: UnsafeRawBufferPointer
+    /// Its virtual address in the file.
+    var address: UInt64
+    /// `.debug_frame`: other identifiers, and no pointers relative to the section.
+    var isDebug: Bool
+  }
+
+  private let ehFrame: Section
+  private let debugFrame: Section?
+  /// The one that is being read.
+  private(set) var section: Section
   let executableRange: Range<UInt64>
   let limits: Limits
 
@@ -55,36 +68,43 @@ package struct CFIConverter {
   var remembered: [CFIState] = []
   var address: UInt64 = 0
 
-  /// Converts a section.
+  /// Converts a file's sections.
   ///
   /// - Parameters:
-  ///   - section: the contents of `.eh_frame`; must stay valid and unchanged during the call.
-  ///   - sectionAddress: the section's virtual address in the file.
+  ///   - ehFrame: the contents of `.eh_frame`; must stay valid and unchanged during the call.
+  ///   - sectionAddress: the virtual address of `.eh_frame` in the file.
+  ///   - debugFrame: the contents of `.debug_frame`; empty if there is none.
   ///   - executableRange: the virtual addresses that executable segments span; functions outside are left out.
   /// - Throws: ``CFIError``.
   package static func convert(
-    ehFrame section: UnsafeRawBufferPointer, sectionAddress: UInt64,
+    ehFrame: UnsafeRawBufferPointer, sectionAddress: UInt64,
+    debugFrame: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
     executableRange: Range<UInt64>, limits: Limits = Limits()
   ) throws(CFIError) -> CFITable {
     var converter = CFIConverter(
-      section: section, sectionAddress: sectionAddress, executableRange: executableRange,
-      limits: limits)
+      ehFrame: Section(bytes: ehFrame, address: sectionAddress, isDebug: false),
+      debugFrame: debugFrame.isEmpty ? nil : Section(bytes: debugFrame, address: 0, isDebug: true),
+      executableRange: executableRange, limits: limits)
     return try converter.convert()
   }
 
   private init(
-    section: UnsafeRawBufferPointer, sectionAddress: UInt64, executableRange: Range<UInt64>,
-    limits: Limits
+    ehFrame: Section, debugFrame: Section?, executableRange: Range<UInt64>, limits: Limits
   ) {
-    self.section = section
-    self.sectionAddress = sectionAddress
+    self.ehFrame = ehFrame
+    self.debugFrame = debugFrame
+    section = ehFrame
     self.executableRange = executableRange
     self.limits = limits
   }
 
   private mutating func convert() throws(CFIError) -> CFITable {
-    guard section.count <= limits.sectionBytes else { throw .tooLarge(words: section.count / 4) }
-    readRecords()
+    for section in [ehFrame, debugFrame].compactMap({ $0 }) {
+      let size = section.bytes.count
+      guard size <= limits.sectionBytes else { throw .tooLarge(words: size / 4) }
+      self.section = section
+      readRecords()
+    }
     guard functions.count < limits.functions else { throw .tooLarge(words: functions.count) }
     let order = CFIFunctionOrder.ascending(functions)
     guard let first = order.first else { throw .empty }
@@ -92,6 +112,7 @@ package struct CFIConverter {
     output.begin(at: start)
     for index in order {
       let function = functions[Int(index)]
+      section = function.isDebug ? debugFrame ?? ehFrame : ehFrame
       guard function.start - start < limits.textSpan else {
         output.statistics.malformedRecords += 1
         continue
@@ -122,11 +143,11 @@ extension CFIConverter {
   /// Finds all functions and the common parts that they refer to. A common part comes before its functions: what a
   /// function refers to must have been met as one, or a section could have each byte read very often.
   private mutating func readRecords() {
-    guard let base = section.baseAddress else { return }
-    functions.reserveCapacity(min(section.count / 64, limits.functions))
+    guard let base = section.bytes.baseAddress else { return }
+    functions.reserveCapacity(functions.count + min(section.bytes.count / 64, limits.functions))
     var indexOfCommon: [Int: Int] = [:]
     var lastCommon = (offset: -1, index: -1)
-    var reader = CFIReader(base: base, position: 0, end: section.count)
+    var reader = CFIReader(base: base, position: 0, end: section.bytes.count)
 
     while reader.end - reader.position >= 4, functions.count < limits.functions {
       let recordStart = reader.position
@@ -144,7 +165,9 @@ extension CFIConverter {
       var record = CFIReader(base: base, position: start, end: reader.position)
       let identifier =
         is64Bit ? Int(truncatingIfNeeded: record.read(UInt64.self)) : Int(record.read(UInt32.self))
-      if identifier == 0 {
+      // 0 marks a common part here, all ones there; others say how far back it is here, where it is there.
+      let mark = section.isDebug ? (is64Bit ? -1 : Int(UInt32.max)) : 0
+      if identifier == mark {
         if readCommonInformation(&record) {
           indexOfCommon[recordStart] = commons.count - 1
         } else {
@@ -152,7 +175,7 @@ extension CFIConverter {
         }
         continue
       }
-      let offset = start &- identifier
+      let offset = section.isDebug ? identifier : start &- identifier
       if offset != lastCommon.offset { lastCommon = (offset, indexOfCommon[offset] ?? -1) }
       if lastCommon.index < 0 || !readFunction(&record, common: lastCommon.index) {
         output.statistics.malformedRecords += 1
@@ -165,11 +188,15 @@ extension CFIConverter {
     guard commons.count < limits.commons else { return false }
     var common = CFICommonInformation()
     let version = reader.readByte()
-    guard version == 1 || version == 3 else { return false }
+    guard version == 1 || version == 3 || version == 4 && section.isDebug else { return false }
     var augmentation: [UInt8] = []
     while case let byte = reader.readByte(), byte != 0 {
       guard augmentation.count < 16 else { return false }
       augmentation.append(byte)
+    }
+    if version == 4 {
+      // Sizes of an address and of a segment selector.
+      guard reader.readByte() == 8, reader.readByte() == 0 else { return false }
     }
     common.codeAlignment = reader.readULEB128()
     common.dataAlignment = reader.readSLEB128()
@@ -211,7 +238,7 @@ extension CFIConverter {
       case UInt8(ascii: "P"):
         // Only its size matters here: the pointer may be indirect.
         let encoding = data.readByte() & 0x0f
-        guard data.readPointer(encoding: encoding, sectionAddress: sectionAddress) != nil else {
+        guard data.readPointer(encoding: encoding, sectionAddress: section.address) != nil else {
           return false
         }
       case UInt8(ascii: "S"): common.isSignalFrame = true
@@ -223,8 +250,8 @@ extension CFIConverter {
 
   private mutating func readFunction(_ record: inout CFIReader, common index: Int) -> Bool {
     let encoding = commons[index].pointerEncoding
-    guard let start = record.readPointer(encoding: encoding, sectionAddress: sectionAddress),
-      let size = record.readPointer(encoding: encoding & 0x0f, sectionAddress: sectionAddress)
+    guard let start = record.readPointer(encoding: encoding, sectionAddress: section.address),
+      let size = record.readPointer(encoding: encoding & 0x0f, sectionAddress: section.address)
     else { return false }
     if commons[index].hasAugmentationData { record.skip(record.readULEB128()) }
     guard !record.failed else { return false }
@@ -234,7 +261,7 @@ extension CFIConverter {
       Function(
         start: start, size: min(size, executableRange.upperBound - start),
         programStart: UInt32(record.position), programEnd: UInt32(record.end),
-        common: UInt32(index)))
+        common: UInt32(index), isDebug: section.isDebug))
     return true
   }
 }

@@ -1,18 +1,55 @@
 import CElfUtils
+import Glibc
 
 extension CFITable {
   /// Converts a file's `.eh_frame`, which is found by its section header or, where those were stripped, by the program
-  /// header of its search table.
+  /// header of its search table; and its `.debug_frame`.
   ///
   /// - Throws: ``CFIError``; `empty` also when the file has no such section or no executable segment.
   package init(file: ElfFile, limits: CFIConverter.Limits = CFIConverter.Limits()) throws(CFIError) {
     let executable = file.loadSegments.filter(\.isExecutable)
-    guard let (address, contents) = Self.section(of: file) ?? Self.sectionBySearchTable(of: file),
-      let start = executable.map(\.virtualAddress).min(),
+    let found = Self.section(of: file) ?? Self.sectionBySearchTable(of: file)
+    let debug = DebugFrame(file, limit: limits.sectionBytes)
+    guard found != nil || debug != nil, let start = executable.map(\.virtualAddress).min(),
       let end = executable.map({ Self.end(of: $0) }).max(), start < end
     else { throw .empty }
-    self = try CFIConverter.convert(
-      ehFrame: contents, sectionAddress: address, executableRange: start..<end, limits: limits)
+    let none = UnsafeRawBufferPointer(start: nil, count: 0)
+    let (address, contents) = found ?? (0, none)
+    self = try withExtendedLifetime(debug) { () throws(CFIError) in
+      try CFIConverter.convert(
+        ehFrame: contents, sectionAddress: address, debugFrame: debug?.bytes ?? none,
+        executableRange: start..<end, limits: limits)
+    }
+  }
+
+  /// The contents of `.debug_frame`, unpacked if need be.
+  private final class DebugFrame {
+    let bytes: UnsafeRawBufferPointer
+    private let unpacked: UnsafeMutableRawPointer?
+
+    init?(_ file: ElfFile, limit: Int) {
+      guard let section = file.section(named: ".debug_frame"),
+        let contents = file.contents(of: section)
+      else { return nil }
+      guard section.flags & UInt64(SHF_COMPRESSED) != 0 else {
+        bytes = contents
+        unpacked = nil
+        return
+      }
+      guard let header = contents.value(at: 0, as: Elf64_Chdr.self),
+        header.ch_type == UInt32(ELFCOMPRESS_ZLIB), header.ch_size <= UInt64(limit)
+      else { return nil }
+      let packed = UnsafeRawBufferPointer(rebasing: contents.dropFirst(MemoryLayout<Elf64_Chdr>.size))
+      var memory: UnsafeMutableRawPointer?
+      guard
+        celf_decompress_zlib(packed.baseAddress!, packed.count, Int(header.ch_size), &memory) == 0,
+        let memory
+      else { return nil }
+      unpacked = memory
+      bytes = UnsafeRawBufferPointer(start: memory, count: Int(header.ch_size))
+    }
+
+    deinit { free(unpacked) }
   }
 
   private static func section(of file: ElfFile) -> (address: UInt64, UnsafeRawBufferPointer)? {

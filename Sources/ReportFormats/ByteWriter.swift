@@ -4,6 +4,7 @@ struct ByteWriter {
 
   mutating func write(_ text: String) { bytes.append(contentsOf: text.utf8) }
   mutating func write(_ byte: UInt8) { bytes.append(byte) }
+  mutating func write(_ text: [UInt8]) { bytes.append(contentsOf: text) }
 
   mutating func line(_ text: String = "") {
     write(text)

@@ -46,7 +46,16 @@ package enum JSONReport {
         }
       }
       writer.key("sites")
-      writer.array(report.sites) { write($1, to: &$0) }
+      let frames = FrameCache { frame -> [UInt8] in
+        var writer = JSONWriter()
+        write(frame, to: &writer)
+        return writer.bytes
+      }
+      writer.array(report.sites) { write($1, frames, to: &$0) }
+      if let memory = report.kernelMemory {
+        writer.key("kernel")
+        write(memory, to: &writer)
+      }
       JSONLeakCheck.write(report, to: &writer)
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
@@ -101,7 +110,7 @@ package enum JSONReport {
     }
   }
 
-  private static func write(_ site: AllocationSite, to writer: inout JSONWriter) {
+  private static func write(_ site: AllocationSite, _ frames: FrameCache<[UInt8]>, to writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("pid", site.processID)
       writer.member("class", site.allocationClass.rawValue)
@@ -121,9 +130,13 @@ package enum JSONReport {
           writer.member(kind.rawValue, tally)
         }
       }
+      if let kernel = site.kernel {
+        writer.key("kernel")
+        write(kernel, to: &writer)
+      }
       JSONLeakCheck.write(site, to: &writer)
       writer.key("frames")
-      writer.array(site.shownFrames) { write($1, to: &$0) }
+      writer.array(site.shownFrames) { $0.raw(frames[$1]) }
       writer.key("allocations")
       writer.array(site.allocations) { writer, allocation in
         writer.object {

@@ -43,6 +43,12 @@ struct JSONWriter {
     followsKey = true
   }
 
+  /// A whole value that was written before, by a writer of its own.
+  mutating func raw(_ json: [UInt8]) {
+    separate()
+    output.write(json)
+  }
+
   mutating func null() {
     separate()
     output.write("null")
@@ -115,6 +121,20 @@ struct JSONWriter {
     key(name)
     if let value { seconds(value) } else { null() }
   }
+}
+
+/// JSON that can stand in a script element or a CDATA section: `<` and `>` are escapes, which they only are in strings.
+func withoutMarkup(_ json: [UInt8]) -> [UInt8] {
+  var result: [UInt8] = []
+  result.reserveCapacity(json.count + json.count / 8)
+  for byte in json {
+    switch byte {
+    case UInt8(ascii: "<"): result.append(contentsOf: Array("\\u003c".utf8))
+    case UInt8(ascii: ">"): result.append(contentsOf: Array("\\u003e".utf8))
+    default: result.append(byte)
+    }
+  }
+  return result
 }
 
 /// A duration in seconds as a decimal number, exact to the nanosecond, without needless zeros.

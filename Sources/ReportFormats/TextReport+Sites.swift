@@ -13,7 +13,9 @@ extension TextRenderer {
       if let end = CivilTime(unixSeconds: end) { time = "[\(end.time)] " }
     }
     output.line("\(time)Top \(sites.count) stacks with outstanding allocations:")
-    for site in sites { write(site) }
+    let renderer = self
+    let frameLines = FrameCache { frame in Array(("\t\t" + renderer.description(of: frame) + "\n").utf8) }
+    for site in sites { write(site, frameLines) }
     let rest = report.sites.dropFirst(shown)
     if !rest.isEmpty {
       let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
@@ -29,19 +31,20 @@ extension TextRenderer {
     output.line()
   }
 
-  private mutating func write(_ site: AllocationSite) {
+  private mutating func write(_ site: AllocationSite, _ frameLines: FrameCache<[UInt8]>) {
     output.line(
       "\t\(site.outstanding.bytes) bytes in \(site.outstanding.count) allocations from stack\(remarks(on: site))"
     )
-    for frame in site.shownFrames { output.line("\t\t" + description(of: frame)) }
+    for frame in site.shownFrames { output.write(frameLines[frame]) }
     switch site.stack.completeness {
-    case .complete: break
+    case .complete, .callerOnly: break
     case .truncated:
       output.line("\t\t... cut at \(site.stack.addresses.count) frames")
     case .broken: output.line("\t\t... the callers above could not be found")
     case .framePointersOnly:
       output.line("\t\t... followed by frame pointers only; callers that keep none are missing")
     }
+    kernelDetails(of: site)
     verdict(of: site)
     growth(of: site)
     guard options.showAllocations else { return }
@@ -57,7 +60,8 @@ extension TextRenderer {
     if let human = humanBytes(site.outstanding.bytes) { remarks.append(human) }
     remarks.append(escapedForTerminal(site.allocator))
     if site.allocationClass == .mapping { remarks.append("mapping") }
-    if report.processes.count > 1 { remarks.append("process \(site.processID)") }
+    if let cache = cacheRemark(on: site) { remarks.append(cache) }
+    if report.processes.count > 1, site.kernel == nil { remarks.append("process \(site.processID)") }
     if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
     return " (" + remarks.joined(separator: ", ") + ")"
   }

@@ -37,7 +37,7 @@ package struct TextOptions: Sendable {
 /// The report for people, with the stacks in the form of bcc's memleak.
 package enum TextReport {
   package static let format = ReportFormat(
-    name: "text", summary: "for people; stacks as bcc's memleak prints them"
+    name: "text", summary: "for people; stacks as bcc's memleak prints them", suffixes: ["txt", "text"]
   ) { report, options in render(report, options.text) }
 
   package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
@@ -48,6 +48,7 @@ package enum TextReport {
     renderer.leakSummaries()
     renderer.retention()
     renderer.processes()
+    renderer.kernelMemory()
     renderer.probes()
     renderer.loss()
     renderer.notes()

@@ -37,6 +37,32 @@ package final class KernelSymbols {
     return frame
   }
 
+  /// Addresses of a function by its exact name, up to the next symbol; nil when there is none.
+  package func range(of name: String) -> Range<UInt64>? { loaded.range(of: Array(name.utf8)) }
+
+  /// Address of a variable, if it is one of those that are looked for in the list at all; nil where the kernel lists none.
+  package func dataAddress(of name: String) -> UInt64? { loaded.data[name] }
+
+  /// Variables that say where the kernel has laid its memory.
+  static let dataNames: Set<String> = ["vmemmap_base", "page_offset_base"]
+
+  /// The code by which interrupts come in: frames behind it belong to what was interrupted.
+  package var interruptEntries: [Range<UInt64>] {
+    var ranges: [Range<UInt64>] = []
+    for area in ["irqentry", "softirqentry"] {
+      if let start = range(of: "__\(area)_text_start"), let end = range(of: "__\(area)_text_end"),
+        start.lowerBound < end.lowerBound
+      {
+        ranges.append(start.lowerBound..<end.lowerBound)
+      }
+    }
+    // Soft interrupts that run at the end of something else.
+    for name in ["handle_softirqs", "__do_softirq"] {
+      if let range = range(of: name) { ranges.append(range) }
+    }
+    return ranges
+  }
+
   private var loaded: Table {
     if let table { return table }
     let text = (try? readFile(path, limit: 256 << 20)) ?? []
@@ -51,6 +77,7 @@ package final class KernelSymbols {
     private var nameOffsets: [UInt32] = []
     /// NUL-terminated names; a module's name in brackets follows its function's name after a tab.
     private var names: [UInt8] = []
+    private(set) var data: [String: UInt64] = [:]
     /// A function is not taken to be longer: what lies further behind is something without a name.
     private static let maximumFunctionSize: UInt64 = 1 << 20
 
@@ -74,7 +101,13 @@ package final class KernelSymbols {
             line[position] == UInt8(ascii: " "), line[position + 2] == UInt8(ascii: " ")
           else { continue }
           let type = line[position + 1] | 0x20
-          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else { continue }
+          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else {
+            if line.last == UInt8(ascii: "e") {
+              let name = String(decoding: line[(position + 3)...], as: UTF8.self)
+              if KernelSymbols.dataNames.contains(name) { data[name] = address }
+            }
+            continue
+          }
           entries.append(Entry(address: address, name: UInt32(truncatingIfNeeded: names.count)))
           names.append(contentsOf: UnsafeRawBufferPointer(rebasing: line[(position + 3)...]))
           names.append(0)
@@ -88,6 +121,18 @@ package final class KernelSymbols {
         addresses.append(entry.address)
         nameOffsets.append(entry.name)
       }
+    }
+
+    func range(of name: [UInt8]) -> Range<UInt64>? {
+      for index in addresses.indices {
+        let start = Int(nameOffsets[index])
+        guard names.count - start > name.count, names[start..<(start + name.count)].elementsEqual(name),
+          names[start + name.count] == 0 || names[start + name.count] == UInt8(ascii: "\t")
+        else { continue }
+        let end = index + 1 < addresses.count ? addresses[index + 1] : addresses[index] + Self.maximumFunctionSize
+        return addresses[index]..<min(end, addresses[index] + Self.maximumFunctionSize)
+      }
+      return nil
     }
 
     func lookup(_ address: UInt64) -> (name: String, module: String?, start: UInt64)? {

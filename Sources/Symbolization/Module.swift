@@ -1,3 +1,4 @@
+import Glibc
 import ProcessImage
 
 /// One object file, shared by every process that maps it. Symbols and debug information are read when first asked for.
@@ -9,6 +10,20 @@ final class Module {
     var sizeInBytes: Int64
     var modificationSeconds: Int64
     var modificationNanoseconds: Int64
+
+    init(_ status: stat) {
+      device = UInt64(status.st_dev)
+      inode = UInt64(status.st_ino)
+      sizeInBytes = Int64(status.st_size)
+      modificationSeconds = Int64(status.st_mtim.tv_sec)
+      modificationNanoseconds = Int64(status.st_mtim.tv_nsec)
+    }
+
+    /// Of no file.
+    init() { self.init(stat()) }
+
+    /// Whether this is another state of the same file.
+    func isSameFile(as other: Identity) -> Bool { device == other.device && inode == other.inode }
   }
 
   /// One function at an address: the physical one, or one inlined into it.
@@ -25,6 +40,10 @@ final class Module {
   let elf: ElfFile
   /// Path by which the first process mapped it.
   let path: String
+  private let identity: Identity
+  /// Whether the file was written over since it was mapped: what it says now is not about the code that ran.
+  private(set) var isOverwritten = false
+  private let isForeign: Bool
   private let options: SymbolizerOptions
   private let debugFiles: SeparateDebugFile
   private var loadedIndex: SymbolIndex?
@@ -33,14 +52,23 @@ final class Module {
   /// Functions by the virtual address they were looked up at, innermost first.
   private var cache: [UInt64: [Function]] = [:]
   private static let maximumCacheCount = 32768
+  /// As many stay between reports, so that what stays in the report need not be read again.
+  private static let maximumKeptCount = 8192
   private var trampolines: [UInt64: Bool] = [:]
   /// Places of the file read since its pages were given back, each of which may have brought in 64 KiB around it.
   private var touchCount = 0
   private static let maximumTouchCount = 192
 
-  init(elf: ElfFile, path: String, options: SymbolizerOptions, processID: Int32?) {
+  /// - Parameters:
+  ///   - identity: the file as it was when it was mapped.
+  ///   - processID: a process in whose mount namespace the path is to be understood; nil: our own.
+  init(
+    elf: ElfFile, path: String, identity: Identity, options: SymbolizerOptions, processID: Int32?
+  ) {
     self.elf = elf
     self.path = path
+    self.identity = identity
+    isForeign = processID != nil
     self.options = options
     debugFiles = SeparateDebugFile(directories: options.debugDirectories, processID: processID)
   }
@@ -93,7 +121,22 @@ final class Module {
     if touchCount % Self.maximumTouchCount == 0 { releasePages() }
   }
 
+  /// To be called when another version of the file is met.
+  func noteOverwriting() {
+    isOverwritten = true
+    forgetContents()
+  }
+
+  private func checkIfOverwritten() {
+    var status = stat()
+    guard !isForeign, !isOverwritten, stat(path, &status) == 0 else { return }
+    let now = Identity(status)
+    if now.isSameFile(as: identity), now != identity { noteOverwriting() }
+  }
+
   private func resolve(_ address: UInt64) -> [Function] {
+    if loadedIndex == nil { checkIfOverwritten() }
+    if isOverwritten { return [] }
     let match = index.lookup(address)
     let raw = match.map { String(cString: $0.name) }
     let name = match.map { match in
@@ -154,13 +197,17 @@ final class Module {
     (loadedDebugInformation ?? nil)?.file.releasePages()
   }
 
-  /// Drops what can be read again.
+  /// Drops what can be read again and takes more memory than the names that were asked for.
   func trim() {
+    forgetContents()
+    if cache.count > Self.maximumKeptCount { cache = [:] }
+    if trampolines.count > Self.maximumKeptCount { trampolines = [:] }
+  }
+
+  private func forgetContents() {
     loadedIndex = nil
     loadedDebugInformation = nil
     separateFile = nil
-    cache = [:]
-    trampolines = [:]
     elf.releasePages()
   }
 }

@@ -33,7 +33,7 @@ final class ModuleCache {
     var status = stat()
     if stat(RootedFile.mapFilesPath(of: mapping, processID: processID), &status) == 0,
       celf_device_number(UInt64(status.st_dev)) == mapping.device,
-      UInt64(status.st_ino) == mapping.inode, let known = entries[identity(status)]?.module
+      UInt64(status.st_ino) == mapping.inode, let known = entries[Module.Identity(status)]?.module
     {
       return .module(known)
     }
@@ -44,13 +44,15 @@ final class ModuleCache {
       let isMemory = ["/memfd:", "/dev/zero", "/SYSV"].contains { mapping.path.hasPrefix($0) }
       return isMemory ? .notELF : .unreadable
     }
-    let identity = identity(status)
+    let identity = Module.Identity(status)
     if let known = entries[identity]?.module { return .module(known) }
+    for (other, entry) in entries where other.isSameFile(as: identity) { entry.module?.noteOverwriting() }
     do {
       let elf = try ElfFile(descriptor: file.descriptor, name: mapping.path)
       let isForeign = ProcessImage.ProcessInfo.sharesMountNamespace(processID) == false
       let module = Module(
-        elf: elf, path: mapping.path, options: options, processID: isForeign ? processID : nil)
+        elf: elf, path: mapping.path, identity: identity, options: options,
+        processID: isForeign ? processID : nil)
       entries[identity] = Entry(module)
       keep(module)
       return .module(module)
@@ -80,12 +82,5 @@ final class ModuleCache {
       recent[nextRecent] = module
       nextRecent = (nextRecent + 1) % recent.count
     }
-  }
-
-  private func identity(_ status: stat) -> Module.Identity {
-    Module.Identity(
-      device: UInt64(status.st_dev), inode: UInt64(status.st_ino),
-      sizeInBytes: Int64(status.st_size), modificationSeconds: Int64(status.st_mtim.tv_sec),
-      modificationNanoseconds: Int64(status.st_mtim.tv_nsec))
   }
 }

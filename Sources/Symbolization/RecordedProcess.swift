@@ -2,11 +2,21 @@ import ProcessImage
 import TraceModel
 
 /// The executable mappings of one process, as far as they were seen.
+///
+/// A process may put other code where it has removed some. Epochs tell which code an address was in: an address means one
+/// thing in one epoch.
 final class RecordedProcess {
-  /// What is at a range of addresses.
+  /// What was at a range of addresses for some time.
   struct Region {
-    var mapping: Mapping
+    var area: AddressSpaceSnapshot.Area
     var contents: Contents
+    /// The first and the last epoch in which it was seen.
+    var epochs: ClosedRange<UInt32>
+    /// Its own among the regions of the process.
+    var number: Int
+    var mapping: Mapping { area.mapping }
+    /// Whether another try to open its file is of no use.
+    var isReadable: Bool { if case .unreadable = contents { false } else { true } }
 
     enum Contents {
       case module(Module)
@@ -19,8 +29,14 @@ final class RecordedProcess {
     }
   }
 
-  /// Ascending by address, not overlapping.
+  /// Those of the last update: ascending by address, not overlapping.
   private(set) var regions: [Region] = []
+  /// Those that went before, oldest first.
+  private(set) var former: [Region] = []
+  private var nextNumber = 0
+  private static let generatedCodeNumber = -1
+  /// A process that loads and unloads forever must not fill our memory.
+  private static let maximumFormerCount = 4096
   private let process: ProcessImage.ProcessInfo?
   private lazy var perfMap: PerfMapFile? = process.map(PerfMapFile.init)
   /// Whether the perf map has been asked for, so that nothing is opened for processes without generated code.
@@ -30,27 +46,32 @@ final class RecordedProcess {
     process = try? ProcessImage.ProcessInfo(processID: processID)
   }
 
-  /// Takes over a new list of mappings. Older regions stay where no new mapping has taken their addresses, so that stacks from
-  /// before an unloading can still be named.
-  func update(_ mappings: [Mapping], contents: (Mapping) -> Region.Contents) {
-    let sorted = mappings.sorted { $0.start < $1.start }
+  /// Takes over what is executable now. What was there before keeps its names for stacks of its time.
+  func update(
+    _ snapshot: AddressSpaceSnapshot, epoch: UInt32, contents: (Mapping) -> Region.Contents
+  ) {
     var updated: [Region] = []
-    for region in regions {
-      for mapping in region.mapping.subtracting(sorted) {
-        updated.append(Region(mapping: mapping, contents: region.contents))
+    var old = regions[...]
+    for area in snapshot.areas {
+      while let first = old.first, first.mapping.start < area.mapping.start {
+        retire(old.removeFirst())
       }
-    }
-    let known = Dictionary(
-      regions.map { ($0.mapping, $0.contents) }, uniquingKeysWith: { first, _ in first })
-    for mapping in sorted where mapping.permissions.contains(.execute) {
-      if case .module(let module)? = known[mapping] {
-        updated.append(Region(mapping: mapping, contents: .module(module)))
+      if var region = old.first, region.area.hasSameCode(as: area), region.isReadable {
+        old.removeFirst()
+        region.area = area
+        region.epochs = region.epochs.lowerBound...max(region.epochs.upperBound, epoch)
+        updated.append(region)
       } else {
-        updated.append(Region(mapping: mapping, contents: contents(mapping)))
+        let contents = contents(area.mapping)
+        updated.append(
+          Region(area: area, contents: contents, epochs: epoch...epoch, number: number(of: contents)))
       }
     }
-    updated.sort { $0.mapping.start < $1.mapping.start }
+    for region in old { retire(region) }
     regions = updated
+    if former.count > Self.maximumFormerCount {
+      former.removeFirst(former.count - Self.maximumFormerCount)
+    }
     if regions.contains(where: { if case .generatedCode = $0.contents { true } else { false } }) {
       // Opened early, because the file is out of reach once the process has ended.
       usesPerfMap = true
@@ -58,8 +79,25 @@ final class RecordedProcess {
     }
   }
 
-  /// The region that holds an address.
-  func region(at address: UInt64) -> Region? {
+  private func number(of contents: Region.Contents) -> Int {
+    if case .generatedCode = contents { return Self.generatedCodeNumber }
+    nextNumber += 1
+    return nextNumber
+  }
+
+  /// Keeps a region for the stacks of its time; but not memory for generated code, which comes and goes, and whose names the
+  /// perf map has.
+  private func retire(_ region: Region) {
+    if region.number != Self.generatedCodeNumber { former.append(region) }
+  }
+
+  /// The region that held an address in an epoch.
+  func region(at address: UInt64, epoch: UInt32) -> Region? {
+    if let region = current(at: address), region.epochs.contains(epoch) { return region }
+    return former.last { $0.mapping.contains(address) && $0.epochs.contains(epoch) }
+  }
+
+  private func current(at address: UInt64) -> Region? {
     var low = 0
     var high = regions.count
     while low < high {
@@ -77,34 +115,4 @@ final class RecordedProcess {
 
   /// The name that the process's perf map gives an address.
   func generatedFunction(at address: UInt64) -> PerfMap.Match? { perfMap?.lookup(address) }
-}
-
-extension Mapping {
-  /// The parts of the mapping that none of the others covers; `others` ascend by address and do not overlap.
-  func subtracting(_ others: [Mapping]) -> [Mapping] {
-    var low = 0
-    var high = others.count
-    while low < high {
-      let middle = (low + high) / 2
-      if others[middle].end <= start { low = middle + 1 } else { high = middle }
-    }
-    var parts: [Mapping] = []
-    var position = start
-    while position < end {
-      let next = low < others.count ? min(others[low].start, end) : end
-      if next > position { parts.append(part(from: position, to: next)) }
-      guard low < others.count else { break }
-      position = max(position, others[low].end)
-      low += 1
-    }
-    return parts
-  }
-
-  private func part(from newStart: UInt64, to newEnd: UInt64) -> Mapping {
-    var part = self
-    part.start = newStart
-    part.end = newEnd
-    part.fileOffset &+= newStart &- start
-    return part
-  }
 }

@@ -22,16 +22,19 @@ package final class Symbolizer {
     modules = ModuleCache(options: options)
   }
 
-  /// Records a process's mappings and opens its files, so that its stacks can be named after it has ended. Reads no symbols.
+  /// Records what is executable in a process and opens its files, so that its stacks can be named after it has ended. Reads no
+  /// symbols.
   ///
-  /// Call again when mappings have been added: older ones are kept until newer ones take their addresses. `generation`
-  /// tells apart programs that one pid has run (exec) and processes that had the same pid.
-  package func record(processID: Int32, generation: UInt32, mappings: [Mapping]) {
+  /// Call again when mappings have changed, with a higher epoch when code was taken away or replaced. `generation` tells apart
+  /// programs that one pid has run (exec) and processes that had the same pid.
+  package func record(
+    processID: Int32, generation: UInt32, snapshot: AddressSpaceSnapshot, epoch: UInt32 = 0
+  ) {
     let key = ProcessKey(processID: processID, generation: generation)
     let process = processes[key] ?? RecordedProcess(processID: processID)
     processes[key] = process
     var opened: [FileKey: RecordedProcess.Region.Contents] = [:]
-    process.update(mappings) { mapping in
+    process.update(snapshot, epoch: epoch) { mapping in
       guard mapping.isFileBacked else { return contents(ofArea: mapping) }
       let file = FileKey(device: mapping.device, inode: mapping.inode)
       if let known = opened[file] { return known }
@@ -64,8 +67,10 @@ package final class Symbolizer {
   ///
   /// All addresses but the leaf are return addresses and therefore looked up one byte earlier, inside the call; the leaf too
   /// unless `leafIsExact`. `Frame.address` is the address as given. Never fails: what cannot be named carries a reason.
+  ///
+  /// The stack is named by the mappings as they were in the epoch in which it was recorded.
   package func frames(
-    for stack: StackTrace, processID: Int32, generation: UInt32, leafIsExact: Bool
+    for stack: StackTrace, processID: Int32, generation: UInt32, epoch: UInt32 = 0, leafIsExact: Bool
   ) -> [Frame] {
     let process = processes[ProcessKey(processID: processID, generation: generation)]
     var frames: [Frame] = []
@@ -77,9 +82,19 @@ package final class Symbolizer {
         frames.append(Frame(address: address, unresolved: .processGone))
         continue
       }
-      isExact = append(address, isExact: isExact, of: process, to: &frames)
+      isExact = append(address, isExact: isExact, of: process, epoch: epoch, to: &frames)
     }
     return frames
+  }
+
+  /// For each address of a stack a number for the piece of code that it was in, in that epoch: equal numbers are equal code.
+  package func codeIdentities(
+    of stack: StackTrace, processID: Int32, generation: UInt32, epoch: UInt32
+  ) -> [Int?] {
+    let process = processes[ProcessKey(processID: processID, generation: generation)]
+    return stack.addresses.map { address in
+      (process?.region(at: address &- 1, epoch: epoch) ?? process?.region(at: address, epoch: epoch))?.number
+    }
   }
 
   /// The variable at an address of a module's data. Searches the module's symbols one by one.
@@ -99,12 +114,17 @@ package final class Symbolizer {
   /// Appends the frames of one address. Returns whether the next address is that of an instruction, not of a return: so it
   /// is behind the code that returns from a signal handler.
   private func append(
-    _ address: UInt64, isExact: Bool, of process: RecordedProcess, to frames: inout [Frame]
+    _ address: UInt64, isExact: Bool, of process: RecordedProcess, epoch: UInt32,
+    to frames: inout [Frame]
   ) -> Bool {
     var lookup = isExact || address == 0 ? address : address - 1
     // A function that never returns may end with its call: then only the byte before is inside its mapping.
-    guard let region = process.region(at: lookup) ?? process.region(at: address) else {
-      frames.append(Frame(address: address, unresolved: .unmapped))
+    guard
+      let region = process.region(at: lookup, epoch: epoch) ?? process.region(at: address, epoch: epoch)
+    else {
+      var frame = Frame(address: address, unresolved: .unmapped)
+      nameGeneratedFunction(at: lookup, of: process, in: &frame)
+      frames.append(frame)
       return false
     }
     var frame = Frame(address: address, module: region.mapping.path)
@@ -122,16 +142,14 @@ package final class Symbolizer {
       lookup = isTrampoline ? virtualAddress : lookup &- base
       frame.moduleOffset = virtualAddress
       frame.buildID = module.elf.buildID
-      append(module.functions(at: lookup), at: virtualAddress, like: frame, to: &frames)
+      let functions = module.functions(at: lookup)
+      frame.unresolved = module.isOverwritten ? .unreadableModule : .noSymbol
+      append(functions, at: virtualAddress, like: frame, to: &frames)
       return isTrampoline
     case .generatedCode:
       if region.mapping.path.isEmpty { frame.module = nil }
-      if let match = process.generatedFunction(at: lookup) {
-        frame.function = options.demangle ? Demangler.demangle(match.name) : match.name
-        frame.functionOffset = address &- match.start
-      } else {
-        frame.unresolved = .generatedCode
-      }
+      frame.unresolved = .generatedCode
+      nameGeneratedFunction(at: lookup, of: process, in: &frame)
     case .unreadable:
       frame.moduleOffset = address &- region.mapping.start &+ region.mapping.fileOffset
       frame.unresolved = .unreadableModule
@@ -143,14 +161,22 @@ package final class Symbolizer {
     return false
   }
 
+  private func nameGeneratedFunction(
+    at lookup: UInt64, of process: RecordedProcess, in frame: inout Frame
+  ) {
+    guard let match = process.generatedFunction(at: lookup) else { return }
+    frame.function = options.demangle ? Demangler.demangle(match.name) : match.name
+    frame.functionOffset = frame.address &- match.start
+    frame.unresolved = nil
+  }
+
+  /// Appends a frame for each function; one like the template, with its reason for having no name, if there is none.
   private func append(
     _ functions: [Module.Function], at virtualAddress: UInt64, like template: Frame,
     to frames: inout [Frame]
   ) {
     guard !functions.isEmpty else {
-      var frame = template
-      frame.unresolved = .noSymbol
-      frames.append(frame)
+      frames.append(template)
       return
     }
     for (position, function) in functions.enumerated() {
@@ -161,7 +187,7 @@ package final class Symbolizer {
       frame.file = function.file
       frame.line = function.line
       frame.isInlined = position < functions.count - 1
-      if function.name == nil { frame.unresolved = .noSymbol }
+      if function.name != nil { frame.unresolved = nil }
       frames.append(frame)
     }
   }

@@ -16,6 +16,6 @@ enum VirtualSharedObject {
         copying: UnsafeRawBufferPointer(start: start, count: Int(mapping.end - mapping.start)),
         name: path)
     else { return nil }
-    return Module(elf: elf, path: path, options: options, processID: nil)
+    return Module(elf: elf, path: path, identity: Module.Identity(), options: options, processID: nil)
   }
 }

@@ -1,13 +1,21 @@
 /// What kind of memory a site holds.
-package enum AllocationClass: String, Hashable, Sendable, CaseIterable {
+package enum AllocationClass: String, Hashable, Codable, Sendable, CaseIterable {
   /// Blocks from an allocator (`malloc` and its relatives, or a custom pool).
   case heap
   /// Ranges the program itself asked the kernel for (`mmap`, `mremap`, `brk`), not those an allocator took for its arenas.
   case mapping
+  /// Kernel: kmalloc and slab caches.
+  case slab
+  /// Kernel: ranges that are contiguous by address only.
+  case vmalloc
+  /// Kernel: one copy for each CPU.
+  case percpu
+  /// Kernel: whole pages from the page allocator.
+  case pages
 }
 
 /// One outstanding allocation: a block not yet freed.
-package struct OutstandingAllocation: Hashable, Sendable {
+package struct OutstandingAllocation: Hashable, Codable, Sendable {
   package var address: UInt64
   /// The size the program asked for.
   package var sizeInBytes: UInt64
@@ -31,7 +39,7 @@ package struct OutstandingAllocation: Hashable, Sendable {
 }
 
 /// memcheck's kinds of outstanding block, and `unchecked` where no leak check ran.
-package enum VerdictKind: String, Hashable, Sendable, CaseIterable {
+package enum VerdictKind: String, Hashable, Codable, Sendable, CaseIterable {
   case definitelyLost = "definitely_lost"
   case indirectlyLost = "indirectly_lost"
   case possiblyLost = "possibly_lost"
@@ -40,7 +48,7 @@ package enum VerdictKind: String, Hashable, Sendable, CaseIterable {
 }
 
 /// Bytes and blocks, always counted together.
-package struct Tally: Hashable, Sendable {
+package struct Tally: Hashable, Codable, Sendable {
   package var bytes: UInt64
   package var count: UInt64
   package init(bytes: UInt64 = 0, count: UInt64 = 0) {
@@ -59,13 +67,13 @@ package struct Tally: Hashable, Sendable {
 }
 
 /// The call stack as addresses, before it is named.
-package struct StackTrace: Hashable, Sendable {
+package struct StackTrace: Hashable, Codable, Sendable {
   /// Leaf first.
   package var addresses: [UInt64]
   package var completeness: Completeness
 
   /// How the walk ended.
-  package enum Completeness: String, Hashable, Sendable {
+  package enum Completeness: String, Hashable, Codable, Sendable {
     /// The outermost frame was reached.
     case complete
     /// Cut at the depth limit.
@@ -74,6 +82,8 @@ package struct StackTrace: Hashable, Sendable {
     case broken
     /// Walked by frame pointers only: callers that keep none are missing.
     case framePointersOnly = "frame_pointers_only"
+    /// Only the caller of the allocator was recorded.
+    case callerOnly = "caller_only"
   }
 
   package init(addresses: [UInt64], completeness: Completeness) {
@@ -83,7 +93,7 @@ package struct StackTrace: Hashable, Sendable {
 }
 
 /// Outstanding and total allocations of one call stack in one process.
-package struct AllocationSite: Sendable {
+package struct AllocationSite: Codable, Sendable {
   package var processID: Int32
   package var allocationClass: AllocationClass
   /// The function that handed out the memory, for example `malloc`.
@@ -104,6 +114,8 @@ package struct AllocationSite: Sendable {
   package var holders: [String: Tally] = [:]
   /// nil when the run was too short to say anything.
   package var growth: GrowthEvidence?
+  /// Only for memory of the kernel.
+  package var kernel: KernelSiteDetails?
   /// Filled only when single blocks were asked for (`-a`).
   package var allocations: [OutstandingAllocation]
 

@@ -1,5 +1,5 @@
 /// One named entry of a stack, leaf first; inlined callees come before the function they were inlined into.
-package struct Frame: Hashable, Sendable {
+package struct Frame: Hashable, Codable, Sendable {
   /// The address in the process as the unwinder found it: the program counter for the leaf, return addresses above it.
   package var address: UInt64
   /// Demangled name, or nil when unresolved.
@@ -41,7 +41,7 @@ package struct Frame: Hashable, Sendable {
 }
 
 /// Why a frame has no function name. Unresolved addresses are data: they keep module and offset.
-package enum UnresolvedReason: String, Hashable, Sendable, CaseIterable {
+package enum UnresolvedReason: String, Hashable, Codable, Sendable, CaseIterable {
   /// No mapping of the process covered the address when it was recorded.
   case unmapped = "unmapped"
   /// Anonymous executable memory with no perf map: code made at run time.

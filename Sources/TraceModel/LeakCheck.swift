@@ -1,5 +1,5 @@
 /// What one leak check of one process did and found.
-package struct LeakCheckSummary: Hashable, Sendable {
+package struct LeakCheckSummary: Hashable, Codable, Sendable {
   package var processID: Int32
   /// How long the process was stopped; zero when it was not.
   package var paused: Duration
@@ -16,7 +16,7 @@ package struct LeakCheckSummary: Hashable, Sendable {
   /// What the reader must know of this check: what could not be read, what counted as a root and why.
   package var notes: [String]
 
-  package enum Method: String, Hashable, Sendable {
+  package enum Method: String, Hashable, Codable, Sendable {
     /// Stopped while all of its memory was searched.
     case paused
     /// Searched while it ran, twice at least; a block is lost only when every search says so.
@@ -44,7 +44,7 @@ package struct LeakCheckSummary: Hashable, Sendable {
 }
 
 /// What a leak check says of one block.
-package struct BlockVerdict: Hashable, Sendable {
+package struct BlockVerdict: Hashable, Codable, Sendable {
   package var kind: VerdictKind
   /// For a lost block that others depend on: what is lost with it, itself not included.
   package var keeps: Tally
@@ -59,7 +59,7 @@ package struct BlockVerdict: Hashable, Sendable {
 }
 
 /// How a program reaches a block, or why it is lost (`--explain`).
-package struct BlockExplanation: Hashable, Sendable {
+package struct BlockExplanation: Hashable, Codable, Sendable {
   package var processID: Int32
   /// The address that was asked for; it may lie inside of the block.
   package var address: UInt64
@@ -68,7 +68,7 @@ package struct BlockExplanation: Hashable, Sendable {
   /// From a root to the block, each step a pointer. Empty for a block that nothing points to.
   package var steps: [Step]
 
-  package struct Block: Hashable, Sendable {
+  package struct Block: Hashable, Codable, Sendable {
     package var address: UInt64
     package var sizeInBytes: UInt64
     package var kind: VerdictKind
@@ -80,7 +80,7 @@ package struct BlockExplanation: Hashable, Sendable {
   }
 
   /// One pointer on the way.
-  package struct Step: Hashable, Sendable {
+  package struct Step: Hashable, Codable, Sendable {
     /// For people, what holds the pointer: a variable, a register, a thread's stack, a block.
     package var holder: String
     /// nil where it is only known to point into the target.
@@ -101,7 +101,7 @@ package struct BlockExplanation: Hashable, Sendable {
     }
   }
 
-  package enum Link: String, Hashable, Sendable {
+  package enum Link: String, Hashable, Codable, Sendable {
     /// To the first byte.
     case start
     /// Into the middle, where memcheck's heuristics take it for one to the start.
@@ -121,7 +121,7 @@ package struct BlockExplanation: Hashable, Sendable {
 }
 
 /// How often one line of a suppressions file matched.
-package struct SuppressionUse: Hashable, Sendable {
+package struct SuppressionUse: Hashable, Codable, Sendable {
   /// The suppression as it stands in its file: LeakSanitizer's template, or the name of a Valgrind entry.
   package var pattern: String
   package var matched: Tally
@@ -132,7 +132,7 @@ package struct SuppressionUse: Hashable, Sendable {
 }
 
 /// Whether a site's memory grows over the run, and the numbers that say so.
-package struct GrowthEvidence: Hashable, Sendable {
+package struct GrowthEvidence: Hashable, Codable, Sendable {
   package var word: Word
   /// Theil–Sen slope of outstanding bytes over time and its confidence interval, in bytes per second.
   package var slopeInBytesPerSecond: Double
@@ -147,7 +147,7 @@ package struct GrowthEvidence: Hashable, Sendable {
   /// Part of the blocks born in the run, the youngest tenth of the run left out, that are still alive.
   package var survival: Double?
 
-  package enum Word: String, Hashable, Sendable, CaseIterable {
+  package enum Word: String, Hashable, Codable, Sendable, CaseIterable {
     /// Bytes rise through the whole run, and blocks of most generations stay alive.
     case growing
     /// They rose and stay level.
@@ -174,7 +174,7 @@ package struct GrowthEvidence: Hashable, Sendable {
 }
 
 /// Memory of a process beside what is outstanding: what its allocators keep, and why RSS can grow without a leak.
-package struct RetentionSummary: Hashable, Sendable {
+package struct RetentionSummary: Hashable, Codable, Sendable {
   package var processID: Int32
   /// Resident bytes of the mappings that allocators use for their heaps.
   package var residentHeapBytes: UInt64

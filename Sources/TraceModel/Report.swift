@@ -1,5 +1,5 @@
 /// Everything one report shows, whatever its format.
-package struct Report: Sendable {
+package struct Report: Codable, Sendable {
   package var target: Target
   package var window: Window
   package var probes: [Probe]
@@ -23,6 +23,10 @@ package struct Report: Sendable {
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
   package var retention: [RetentionSummary] = []
+  /// Outstanding memory over the time of the trace, oldest first, at most a few hundred moments.
+  package var timeline: [Moment] = []
+  /// Only for a trace of the kernel.
+  package var kernelMemory: KernelMemorySummary?
   /// Sentences for the reader: what could not be done and what follows from it.
   package var notes: [String]
 
@@ -43,7 +47,7 @@ package struct Report: Sendable {
   }
 
   /// What was traced.
-  package struct Target: Hashable, Sendable {
+  package struct Target: Hashable, Codable, Sendable {
     package var kind: Kind
     package var processID: Int32?
     /// Command line, arguments joined by spaces.
@@ -52,7 +56,7 @@ package struct Report: Sendable {
     /// Wait status of a command that leaktrace ran itself: its exit code, or 128 + signal.
     package var exitStatus: Int32?
 
-    package enum Kind: String, Hashable, Sendable { case process, command, system, kernel }
+    package enum Kind: String, Hashable, Codable, Sendable { case process, command, system, kernel }
 
     package init(
       kind: Kind, processID: Int32? = nil, command: String? = nil, executable: String? = nil,
@@ -67,7 +71,7 @@ package struct Report: Sendable {
   }
 
   /// The stretch of time the counts cover.
-  package struct Window: Hashable, Sendable {
+  package struct Window: Hashable, Codable, Sendable {
     /// Seconds since 1970 of the moment the last probe was attached.
     package var startInUnixSeconds: Double
     package var duration: Duration
@@ -78,7 +82,7 @@ package struct Report: Sendable {
   }
 
   /// One place in an object file that was probed.
-  package struct Probe: Hashable, Sendable {
+  package struct Probe: Hashable, Codable, Sendable {
     package var function: String
     /// Path of the object file as the target sees it.
     package var object: String
@@ -91,7 +95,7 @@ package struct Report: Sendable {
     package var kind: Kind
     package var hits: UInt64
 
-    package enum Kind: String, Hashable, Sendable {
+    package enum Kind: String, Hashable, Codable, Sendable {
       case multiSession = "uprobe.session"
       case multi = "uprobe.multi"
       case perf = "perf uprobe"
@@ -112,7 +116,7 @@ package struct Report: Sendable {
     }
   }
 
-  package struct Sampling: Hashable, Sendable {
+  package struct Sampling: Hashable, Codable, Sendable {
     /// Mean bytes between samples; 0 with `everyNth` for memleak's `-s`.
     package var meanInBytes: UInt64
     package var everyNth: UInt64?
@@ -122,7 +126,7 @@ package struct Report: Sendable {
     }
   }
 
-  package struct Totals: Hashable, Sendable {
+  package struct Totals: Hashable, Codable, Sendable {
     package var outstanding: Tally
     package var allocated: Tally
     package var freed: Tally
@@ -143,7 +147,7 @@ package struct Report: Sendable {
     }
   }
 
-  package struct ProcessTotals: Hashable, Sendable {
+  package struct ProcessTotals: Hashable, Codable, Sendable {
     package var processID: Int32
     package var parentProcessID: Int32?
     package var command: String
@@ -151,7 +155,7 @@ package struct Report: Sendable {
     package var totals: Totals
 
     /// What became of the process by the time of the report.
-    package enum State: String, Hashable, Sendable {
+    package enum State: String, Hashable, Codable, Sendable {
       case running, exited
       /// It replaced its program; what it held before is gone and counted apart.
       case replaced
@@ -169,8 +173,22 @@ package struct Report: Sendable {
     }
   }
 
+  /// What was outstanding at one moment of the trace.
+  package struct Moment: Hashable, Codable, Sendable {
+    /// Since the start of the window.
+    package var elapsed: Duration
+    package var outstanding: Tally
+    /// Resident memory of the target's processes, if it was read.
+    package var residentBytes: UInt64?
+    package init(elapsed: Duration, outstanding: Tally, residentBytes: UInt64? = nil) {
+      self.elapsed = elapsed
+      self.outstanding = outstanding
+      self.residentBytes = residentBytes
+    }
+  }
+
   /// One cause of loss. `name` is stable and machine-readable, `description` is for people.
-  package struct LossCounter: Hashable, Sendable {
+  package struct LossCounter: Hashable, Codable, Sendable {
     package var name: String
     package var description: String
     package var value: UInt64

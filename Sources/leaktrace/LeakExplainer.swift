@@ -67,8 +67,11 @@ struct LeakExplainer {
     case .globals:
       let module = root.name.split(separator: "/").last.map(String.init) ?? root.name
       guard
+        let process = tracer.processes.last(where: {
+          $0.processID == result.processID && $0.generation == result.generation
+        }),
         let variable = symbolizer.variable(
-          at: address, inModule: root.name, processID: result.processID, generation: result.generation)
+          at: address, inModule: root.name, processID: result.processID, generation: process.imageNumber)
       else { return "\(place) in the data of \(module)" }
       let offset = variable.offset == 0 ? "" : "+\(hexadecimal(variable.offset))"
       return "\(variable.name)\(offset) [\(module)]"

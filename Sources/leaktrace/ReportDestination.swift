@@ -1,4 +1,5 @@
 import AllocationTracing
+import ArgumentParser
 import Glibc
 import ReportFormats
 import TraceModel
@@ -10,9 +11,8 @@ extension ReportFormats {
   /// The format asked for by name, or else by the file's suffix, or else text.
   static func format(named name: String?, path: String?) -> ReportFormat? {
     if let name { return named(name) }
-    guard let path else { return named("text") }
-    let suffix = path.split(separator: ".").last.map(String.init) ?? ""
-    return named(suffix == "txt" ? "text" : suffix)
+    guard let path, path != "-" else { return named("text") }
+    return forFile(path)
   }
 }
 
@@ -28,6 +28,25 @@ final class ReportDestination {
     self.path = path == "-" ? nil : path
   }
 
+  /// Pairs of --format and --output in their order.
+  static func pairs(formats: [String], outputs: [String]) throws -> [ReportDestination] {
+    if outputs.count > 1, formats.count > outputs.count {
+      throw ValidationError("every --format needs its --output when there are several")
+    }
+    var result: [ReportDestination] = []
+    for index in 0..<max(1, formats.count, outputs.count) {
+      let path = index < outputs.count ? outputs[index] : nil
+      let name = index < formats.count ? formats[index] : nil
+      guard let format = ReportFormats.format(named: name, path: path) else {
+        throw ValidationError(
+          name.map { "--format \($0): there is \(ReportFormats.names)" }
+            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
+      }
+      result.append(ReportDestination(format: format, path: path))
+    }
+    return result
+  }
+
   var isText: Bool { format.name == "text" }
 
   /// Creates the file, so that a path that cannot be written is found before anything is traced.
@@ -41,7 +60,10 @@ final class ReportDestination {
 
   /// Writes one report. A full disk or a reader that is gone is an error.
   func write(_ report: Report, options: ReportOptions) throws(TraceError) {
-    let bytes = format.render(report, options)
+    try write(format.render(report, options))
+  }
+
+  func write(_ bytes: [UInt8]) throws(TraceError) {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes {

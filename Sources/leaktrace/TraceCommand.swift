@@ -117,6 +117,12 @@ struct TraceCommand: ParsableCommand {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
+  @Flag(name: .customLong("tui"), help: "On a terminal: a live screen like that of top.")
+  var isLive = false
+
+  @Option(name: .customLong("on-report"), help: "Run this shell command after each report, with the JSON on its input.")
+  var onReport: String?
+
   @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probed places and what they cost.")
   var verbose = false
 
@@ -170,9 +176,6 @@ struct TraceCommand: ParsableCommand {
       throw ValidationError("--max-stacks must be from 1 to 400000")
     }
     if leakCheck.mode != nil { try validateLeakCheck() }
-    if outputs.count > 1, formats.count > outputs.count {
-      throw ValidationError("every --format needs its --output when there are several")
-    }
     _ = try destinations()
     _ = try discovery()
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
@@ -210,7 +213,6 @@ struct TraceCommand: ParsableCommand {
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
     configuration.looksAtRetention = leakCheck.mode != nil || verbose
-    configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
   }
 
@@ -218,6 +220,7 @@ struct TraceCommand: ParsableCommand {
     var settings = LeakCheckSettings()
     settings.maximumPause = try leakCheck.maximumPause()
     settings.scan.roots = leakCheck.rootPolicy
+    settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     settings.scan.alignment = leakCheck.unaligned ? 1 : 8
     settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
     if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
@@ -258,17 +261,6 @@ struct TraceCommand: ParsableCommand {
 
   /// Where reports go and in what form: pairs of --format and --output in their order.
   func destinations() throws -> [ReportDestination] {
-    var result: [ReportDestination] = []
-    for index in 0..<max(1, formats.count, outputs.count) {
-      let path = index < outputs.count ? outputs[index] : nil
-      let name = index < formats.count ? formats[index] : nil
-      guard let format = ReportFormats.format(named: name, path: path) else {
-        throw ValidationError(
-          name.map { "--format \($0): there is \(ReportFormats.names)" }
-            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
-      }
-      result.append(ReportDestination(format: format, path: path))
-    }
-    return result
+    try ReportDestination.pairs(formats: formats, outputs: outputs)
   }
 }

@@ -17,6 +17,7 @@ final class TraceRunner {
   private let schedule: Schedule
   private let symbolizer: Symbolizer
   private let signals: Int32
+  private var live: LiveTerminal?
   /// nil when no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
@@ -39,13 +40,17 @@ final class TraceRunner {
     var options = SymbolizerOptions()
     options.linesAndInlines = true
     symbolizer = Symbolizer(options: options)
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
   func run() throws -> Int32 {
     for destination in destinations { try destination.open() }
+    if command.isLive, LiveTerminal.isPossible {
+      LiveTerminal.prepare()
+      live = LiveTerminal()
+    }
     // Without it a kill -9 can leave breakpoints behind; everything else works.
     _ = cprocess_start_guardian()
     let processIDs = try targets()
@@ -57,15 +62,21 @@ final class TraceRunner {
       throw TraceError(explain(error))
     }
     defer { tracer.stop() }
+    defer { live?.close() }
     let symbolizer = symbolizer
     tracer.onMappings = { process in
       symbolizer.record(
-        processID: process.processID, generation: process.generation, mappings: process.mappings)
+        processID: process.processID, generation: process.imageNumber,
+        snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
     }
-    tracer.symbolize = { stack, process in
+    tracer.symbolize = { stack, code in
       symbolizer.frames(
-        for: stack, processID: process.processID, generation: process.generation,
+        for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch,
         leafIsExact: false)
+    }
+    tracer.codeIdentities = { stack, code in
+      symbolizer.codeIdentities(
+        of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
     }
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 
@@ -137,6 +148,7 @@ final class TraceRunner {
   // MARK: The loop
 
   private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
+    live?.open()
     let start = ContinuousClock.now
     var nextReport = schedule.interval.map { start + $0 }
     let end = schedule.duration.map { start + $0 }
@@ -152,8 +164,14 @@ final class TraceRunner {
       leakChecks?.checkHeld()
       own?.reap()
 
+      if live?.handleKeys() == true {
+        try write(tracer, own, isLast: true)
+        return exitCode
+      }
       let signal = cprocess_next_signal(signals)
-      if signal != 0 {
+      if signal == SIGWINCH {
+        live?.draw()
+      } else if signal != 0 {
         try write(tracer, own, isLast: true)
         return signal == SIGINT ? Failure.interrupted : 128 + signal
       }
@@ -183,7 +201,7 @@ final class TraceRunner {
 
   private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
     let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
-    var descriptors = (tracer.pollDescriptors + exits + [signals]).map {
+    var descriptors = (tracer.pollDescriptors + exits + [signals] + (live == nil ? [] : [STDIN_FILENO])).map {
       pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
     }
     poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
@@ -194,7 +212,18 @@ final class TraceRunner {
   private func write(_ tracer: AllocationTracer, _ own: TargetCommand?, isLast: Bool) throws {
     leakChecks?.checkRunning()
     var bySize: [Int?: Report] = [:]
-    for destination in destinations {
+    if let live {
+      let report = makeReport(tracer, own, limit: 1000)
+      live.show(report)
+      // The last report stays behind on the terminal.
+      if isLast { live.close() }
+    }
+    if let hook = command.onReport {
+      let report = makeReport(tracer, own, limit: command.top)
+      bySize[command.top] = report
+      try ReportHook.run(hook, report)
+    }
+    for destination in destinations where isLast || live == nil || destination.path != nil {
       // Text shows the largest; machine formats carry every site unless told otherwise.
       let limit = command.top ?? (destination.isText ? 10 : nil)
       let report = bySize[limit] ?? makeReport(tracer, own, limit: limit)

@@ -36,6 +36,20 @@ extension Privileged {
       #expect(try outcome.report().target.exitStatus == 0)
     }
 
+    /// Calls with a time limit expire although a check comes every now and then that makes them begin anew.
+    @Test func limitsExpire() throws {
+      let program = try TracedProgram([Programs.compile("timeouts.c")])
+      let attachment = try LeakAttachment(to: program, interval: "100ms")
+      program.letGo()
+      #expect(program.readLine() == "epoll_wait 0 0 in time")
+      #expect(program.readLine() == "epoll_pwait2 0 0 in time")
+      #expect(program.readLine() == "semtimedop -1 \(EAGAIN) in time")
+      #expect(program.readLine() == "sigtimedwait -1 \(EAGAIN) in time")
+      #expect(program.readLine() == "io_getevents 0 0 in time")
+      try program.wait()
+      _ = try attachment.interrupt()
+    }
+
     @Test func killedInThePause() throws {
       let program = try TracedProgram([blocked(), "handled"])
       let running = try pausing(program)
@@ -114,9 +128,9 @@ extension Privileged {
       let attachment = try LeakAttachment(to: program, interval: "200ms")
       let report = try attachment.nextReport()
       #expect(
-        report.notes.contains {
+        report.leakChecks.flatMap(\.notes).contains {
           $0.contains("not stopped: process \(tracer.processID) traces it already; searched while it ran instead")
-        }, "\(report.notes)")
+        }, "\(report.leakChecks)")
       _ = try attachment.interrupt()
       #expect(self.tracer(of: program.processID) == tracer.processID)
       tracer.closeInput()
@@ -133,7 +147,9 @@ extension Privileged {
       let attachment = try LeakAttachment(to: program, interval: "100ms")
       let report = try attachment.nextReport()
       _ = try attachment.interrupt()
-      #expect(report.notes.contains { $0.contains("some threads did not stop") }, "\(report.notes)")
+      #expect(
+        report.leakChecks.flatMap(\.notes).contains { $0.contains("some threads did not stop") }, "\(report.leakChecks)"
+      )
       #expect(secondsNow() - start < 20)
       program.send("go")
       try program.wait()

@@ -34,6 +34,17 @@ extension Privileged {
         #expect(!documents.isEmpty)
         lines += documents
       }
+      let kernelRuns: [[String]] = [
+        ["-a", "--stacks", "all", "--pages", "--all", "-p", "1", "0.5", "2"], ["--where"],
+        ["-s", "10", "--duration", "1"],
+        ["--source", "vmalloc,slab", "--methods", "polling", "--duration", "1"],
+        ["--combined-only", "--duration", "1"],
+      ]
+      for arguments in kernelRuns {
+        let outcome = try LeakTrace.kernel(["--format", "json"] + arguments)
+        #expect(outcome.status == 0)
+        lines += outcome.output.split(separator: "\n")
+      }
       let directory = try TemporaryDirectory()
       let path = try directory.write("reports.json", lines.joined(separator: "\n") + "\n")
       let schema = Programs.sources + "../../docs/schema/leaktrace.report-1.schema.json"

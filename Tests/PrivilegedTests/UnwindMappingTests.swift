@@ -44,7 +44,7 @@ struct UnwindMappingTests {
     for round in 0..<libraries.count * 2 {
       addresses.insert(program.runPhase())
       // The calls come before user space has looked on even rounds, after it on odd ones.
-      if round % 2 == 1 { try harness.serveRequests() }
+      if round % 2 == 1 { try harness.loadTables(program.processID) }
       let stacks = try program.observePhase()
       #expect(stacks.count == 20)
       #expect(stacks.allSatisfy(isHonest), "round \(round)")
@@ -65,8 +65,10 @@ struct UnwindMappingTests {
     }
     var addresses: Set<[String]> = []
     for _ in 0..<8 {
-      for program in programs { addresses.insert(program.runPhase()) }
-      try harness.serveRequests()
+      for program in programs {
+        addresses.insert(program.runPhase())
+        try harness.loadTables(program.processID)
+      }
       // One after the other, with the cache as the one before has left it.
       for program in programs {
         let stacks = try program.observePhase()
@@ -80,11 +82,11 @@ struct UnwindMappingTests {
 
   @Test func addressSpacesRunOut() throws {
     let program = try UnwindProgram(
-      path: programPath, arguments: Array(repeating: libraries[0], count: 12), harness: harness)
+      path: programPath, arguments: (0..<12).map { libraries[$0 % 2] }, harness: harness)
     for round in 0..<12 {
       if round % 4 == 1 { harness.tables.exhaustAddressSpaces() }
       program.runPhase()
-      try harness.serveRequests()
+      try harness.loadTables(program.processID)
       let stacks = try program.observePhase()
       let areRight = stacks.allSatisfy(isRight)
       #expect(areRight, "round \(round)")
@@ -95,7 +97,7 @@ struct UnwindMappingTests {
   @Test func anotherGenerationIsUnknown() throws {
     let program = try UnwindProgram(path: programPath, arguments: libraries, harness: harness)
     program.runPhase()
-    try harness.serveRequests()
+    try harness.loadTables(program.processID)
     try harness.tables.refresh(slot: 0, generation: 2, processID: program.processID)
     let stacks = try program.observePhase()
     #expect(stacks.allSatisfy { $0.reason == LT_UNWIND_NO_TABLES.rawValue && $0.frames.count == 1 })
@@ -108,7 +110,7 @@ struct UnwindMappingTests {
     try harness.attach(path: programPath, function: "checkpoint")
     let program = try UnwindProgram(path: programPath, arguments: libraries, harness: harness)
     program.runPhase()
-    try harness.serveRequests()
+    try harness.loadTables(program.processID)
     let stacks = try program.observePhase()
     #expect(stacks.count == 20)
     #expect(stacks.allSatisfy { $0.reason == LT_UNWIND_REFUSED_TABLE.rawValue })
@@ -123,7 +125,7 @@ struct UnwindMappingTests {
       let program = try UnwindProgram(
         path: programPath, arguments: [libraries[round % libraries.count]], harness: harness)
       program.runPhase()
-      try harness.serveRequests()
+      try harness.loadTables(program.processID)
       let stacks = try program.observePhase()
       let areRight = stacks.allSatisfy(isRight)
       #expect(areRight, "round \(round)")

@@ -34,6 +34,9 @@ struct UnwindStackTests {
   @Test(arguments: [
     [], ["-fcf-protection=full"], ["-static"], ["-no-pie"], ["-O0"],
     ["-fno-omit-frame-pointer"], ["-Os", "-mavx"],
+    // Call-frame information in .debug_frame only, plain and packed.
+    ["-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
+    ["-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-gz=zlib"],
   ])
   func framesOfAllShapes(options: [String]) throws {
     let directory = try TemporaryDirectory()

@@ -209,4 +209,57 @@ import Testing
     #expect(table.rows == expected.rows)
     #expect(table.blockStarts == expected.blockStarts)
   }
+
+  // MARK: - .debug_frame
+
+  /// Makes a `.debug_frame` section of version 4 with one function, CFA = rsp + `offset`.
+  private func debugFrame(_ start: UInt64, _ size: UInt64, offset: UInt8, version: UInt8 = 4) -> [UInt8] {
+    var section = Section()
+    let sizes: [UInt8] = version == 4 ? [8, 0] : []
+    section.record(identifier: .max, [version, 0] + sizes + [1, 0x78, 16, 0x0c, 7, offset, 0x90, 1])
+    var body: [UInt8] = []
+    for word in [start, size] { withUnsafeBytes(of: word) { body.append(contentsOf: $0) } }
+    section.record(identifier: 0, body)
+    return section.bytes
+  }
+
+  private func convert(_ section: Section, debugFrame: [UInt8]) throws -> CFITable {
+    try section.bytes.withUnsafeBytes { bytes in
+      try debugFrame.withUnsafeBytes {
+        try CFIConverter.convert(
+          ehFrame: bytes, sectionAddress: Self.address, debugFrame: $0, executableRange: Self.text)
+      }
+    }
+  }
+
+  @Test(arguments: [1, 3, 4] as [UInt8])
+  func takesFunctionsFromDebugFrame(version: UInt8) throws {
+    let table = try convert(Section(), debugFrame: debugFrame(0x2000, 0x20, offset: 24, version: version))
+    #expect(table.rule(at: 0x2000) == Self.rsp(24))
+    #expect(table.rule(at: 0x201f) == Self.rsp(24))
+    #expect(table.rule(at: 0x2020) == CFIRule.noRow)
+    #expect(table.statistics == CFITable.Statistics(functions: 1))
+  }
+
+  @Test func ehFrameCountsMoreThanDebugFrame() throws {
+    var section = Section()
+    section.common()
+    section.function(0x2000, 0x20, [])
+    // The same function, and more behind it.
+    let table = try convert(section, debugFrame: debugFrame(0x2000, 0x40, offset: 24))
+    #expect(table.rule(at: 0x2000) == Self.rsp(8))
+    #expect(table.rule(at: 0x201f) == Self.rsp(8))
+    #expect(table.rule(at: 0x2020) == Self.rsp(24))
+    #expect(table.rule(at: 0x203f) == Self.rsp(24))
+  }
+
+  @Test func debugFrameOfOtherMachinesIsLeftOut() throws {
+    #expect(throws: CFIError.empty) {
+      try convert(Section(), debugFrame: debugFrame(0x2000, 0x20, offset: 24, version: 2))
+    }
+    var section = Section()
+    section.record(identifier: .max, [4, 0, 4, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1])
+    section.record(identifier: 0, [0, 0x20, 0, 0, 0x20, 0, 0, 0])
+    #expect(throws: CFIError.empty) { try convert(Section(), debugFrame: section.bytes) }
+  }
 }

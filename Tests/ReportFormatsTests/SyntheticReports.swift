@@ -186,6 +186,6 @@ enum SyntheticReports {
 
   static let all: [(name: String, report: Report)] = [
     ("empty", empty), ("process", process), ("sampled-tree", sampledTree), ("hostile", hostile),
-    ("leaks", leaks),
+    ("leaks", leaks), ("kernel", kernel), ("where", whereMemoryIs),
   ]
 }

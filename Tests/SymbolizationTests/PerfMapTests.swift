@@ -113,7 +113,7 @@ import TraceModel
     let symbolizer = Symbolizer()
     symbolizer.record(
       processID: process.processID, generation: 0,
-      mappings: try ProcessMaps.read(processID: process.processID))
+      snapshot: AddressSpaceSnapshot(mappings: try ProcessMaps.read(processID: process.processID)))
     var found = frames(symbolizer, process, addresses)
     #expect(found.map(\.unresolved) == [.generatedCode, .generatedCode])
     #expect(found.map(\.module) == [nil, "/memfd:jit"])
@@ -148,7 +148,7 @@ import TraceModel
     let symbolizer = Symbolizer()
     symbolizer.record(
       processID: process.processID, generation: 0,
-      mappings: try ProcessMaps.read(processID: process.processID))
+      snapshot: AddressSpaceSnapshot(mappings: try ProcessMaps.read(processID: process.processID)))
     #expect(
       frames(symbolizer, process, addresses).map(\.unresolved) == [.generatedCode, .generatedCode])
     chown(path, 0, 0)
@@ -180,7 +180,7 @@ import TraceModel
     ])
     let symbolizer = Symbolizer()
     symbolizer.record(
-      processID: inner, generation: 0, mappings: try ProcessMaps.read(processID: inner))
+      processID: inner, generation: 0, snapshot: AddressSpaceSnapshot(mappings: try ProcessMaps.read(processID: inner)))
     let frames = symbolizer.frames(
       for: StackTrace(addresses: [addresses[0] + 1], completeness: .complete), processID: inner,
       generation: 0, leafIsExact: true)

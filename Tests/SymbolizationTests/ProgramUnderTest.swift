@@ -27,7 +27,7 @@ final class ProgramUnderTest {
     _ = process.readLine()
     symbolizer = Symbolizer(options: options)
     let mappings = try ProcessMaps.read(processID: process.processID)
-    symbolizer.record(processID: process.processID, generation: 1, mappings: mappings)
+    symbolizer.record(processID: process.processID, generation: 1, snapshot: AddressSpaceSnapshot(mappings: mappings))
     let elf = try ElfFile(path: path)
     guard
       let first = mappings.first(where: { $0.path == path && $0.permissions.contains(.execute) }),

@@ -15,42 +15,43 @@ import TraceModel
       inode: 0, path: path, isDeleted: false)
   }
 
-  @Test func subtractsMappings() {
-    let whole = mapping(0x1000, 0x9000, "a", offset: 0x500)
-    func rest(_ others: [Mapping]) -> [[UInt64]] {
-      whole.subtracting(others).map { [$0.start, $0.end, $0.fileOffset] }
+  @Test func addressesMeanWhatTheyMeantInTheirEpoch() {
+    let process = RecordedProcess(processID: getpid())
+    func paths(_ addresses: [UInt64], _ epoch: UInt32) -> [String?] {
+      addresses.map { process.region(at: $0, epoch: epoch)?.mapping.path }
     }
-    #expect(rest([]) == [[0x1000, 0x9000, 0x500]])
-    #expect(rest([mapping(0x9000, 0xa000), mapping(0xb000, 0xc000)]) == [[0x1000, 0x9000, 0x500]])
-    #expect(rest([mapping(0, 0x1000)]) == [[0x1000, 0x9000, 0x500]])
-    #expect(rest([mapping(0x1000, 0x9000)]) == [])
-    #expect(rest([mapping(0, .max)]) == [])
-    #expect(rest([mapping(0, 0x2000)]) == [[0x2000, 0x9000, 0x1500]])
+    func update(_ mappings: [Mapping], _ epoch: UInt32) {
+      process.update(AddressSpaceSnapshot(mappings: mappings), epoch: epoch) { _ in .kernelArea }
+    }
+    update([mapping(0x1000, 0x3000, "a"), mapping(0x5000, 0x6000, "b")], 3)
     #expect(
-      rest([mapping(0x2000, 0x3000), mapping(0x4000, 0xa000)]) == [
-        [0x1000, 0x2000, 0x500], [0x3000, 0x4000, 0x2500],
-      ])
+      paths([0xfff, 0x1000, 0x2fff, 0x3000, 0x5fff, 0x6000], 3) == [nil, "a", "a", nil, "b", nil])
+    // More code in the same epoch.
+    update([mapping(0x1000, 0x3000, "a"), mapping(0x5000, 0x6000, "b"), mapping(0x7000, 0x8000, "d")], 3)
+    #expect(paths([0x1000, 0x5000, 0x7000], 3) == ["a", "b", "d"])
+    // `a` has gone, `c` lies on its second half. Epoch 4 was the walker's; nobody knows what was at 0x2000 then.
+    update([mapping(0x2000, 0x4000, "c"), mapping(0x5000, 0x6000, "b")], 5)
+    #expect(paths([0x1000, 0x2000, 0x3fff, 0x5000, 0x7000], 3) == ["a", "a", nil, "b", "d"])
+    #expect(paths([0x1000, 0x2000, 0x3fff, 0x5000, 0x7000], 4) == [nil, nil, nil, "b", nil])
+    #expect(paths([0x1000, 0x2000, 0x3fff, 0x5000, 0x7000], 5) == [nil, "c", "c", "b", nil])
+    // `a` is back.
+    update([mapping(0x1000, 0x3000, "a"), mapping(0x5000, 0x6000, "b")], 6)
+    #expect(paths([0x1000, 0x2fff, 0x3000, 0x5000], 6) == ["a", "a", nil, "b"])
+    #expect(paths([0x1000, 0x2fff, 0x3000, 0x5000], 5) == [nil, "c", "c", "b"])
+    update([], 7)
+    #expect(paths([0x1000, 0x5000], 7) == [nil, nil])
+    #expect(paths([0x1000, 0x5000], 6) == ["a", "b"])
   }
 
-  @Test func keepsOldMappingsUntilNewOnesTakeTheirPlace() {
+  @Test func loadingAndUnloadingForeverIsBounded() {
     let process = RecordedProcess(processID: getpid())
-    func paths(_ addresses: [UInt64]) -> [String?] {
-      addresses.map { process.region(at: $0)?.mapping.path }
+    for epoch in 0..<10_000 as Range<UInt32> {
+      let area = AddressSpaceSnapshot.Area(mapping: mapping(0x1000, 0x2000, "a"), identity: UInt64(epoch))
+      process.update(AddressSpaceSnapshot(areas: [area]), epoch: epoch) { _ in .kernelArea }
     }
-    process.update([mapping(0x1000, 0x3000, "a"), mapping(0x5000, 0x6000, "b")]) { _ in .kernelArea
-    }
-    #expect(
-      paths([0xfff, 0x1000, 0x2fff, 0x3000, 0x5fff, 0x6000]) == [nil, "a", "a", nil, "b", nil])
-    // `a` has gone, `c` lies on its second half, `b` is where it was; a heap without code counts as well.
-    var heap = mapping(0x1000, 0x1800, "[heap]")
-    heap.permissions = [.read, .write]
-    process.update([heap, mapping(0x2000, 0x4000, "c"), mapping(0x5000, 0x6000, "b")]) { _ in
-      .kernelArea
-    }
-    #expect(
-      paths([0x1000, 0x1800, 0x1fff, 0x2000, 0x3fff, 0x5000]) == [nil, "a", "a", "c", "c", "b"])
-    process.update([]) { _ in .kernelArea }
-    #expect(paths([0x1800, 0x2000, 0x5000]) == ["a", "c", "b"])
+    #expect(process.former.count == 4096)
+    #expect(process.region(at: 0x1000, epoch: 9000)?.area.identity == 9000)
+    #expect(process.region(at: 0x1000, epoch: 9) == nil)
   }
 
   @Test func sharesFilesBetweenProcesses() throws {
@@ -113,7 +114,7 @@ import TraceModel
     let trampoline = try #require(UInt64(process.readLine().dropFirst(2), radix: 16))
     let mappings = try ProcessMaps.read(processID: process.processID)
     let symbolizer = Symbolizer()
-    symbolizer.record(processID: process.processID, generation: 0, mappings: mappings)
+    symbolizer.record(processID: process.processID, generation: 0, snapshot: AddressSpaceSnapshot(mappings: mappings))
     let interrupted = try #require(symbols(of: path)["interrupted"])
     let elf = try ElfFile(path: path)
     let code = try #require(mappings.first { $0.path == path && $0.permissions.contains(.execute) })

@@ -29,7 +29,6 @@ package final class UnwindHarness {
     samples = try RingBuffer(map: object.map("probe_samples"))
     for (program, tracepoint) in [
       ("probe_fork", "sched_process_fork"), ("probe_exec", "sched_process_exec"),
-      ("probe_syscall_enter", "sys_enter"), ("probe_syscall_exit", "sys_exit"),
     ] {
       links.append(try Link.rawTracepoint(object.program(program), name: tracepoint))
     }

@@ -30,6 +30,24 @@ int clibbpf_perf_uprobe(const char *path, uint64_t offset, int process_id, _Bool
 // Links a program to a perf event, with a cookie. Returns a link descriptor or −errno.
 int clibbpf_link_perf(int program, int perf_event, uint64_t cookie);
 
+// Whether the kernel was built with kprobes.
+_Bool clibbpf_has_kprobes(void);
+
+// Opens a perf event on the entry or the return of a kernel function. Returns a descriptor or −errno: ENODEV where the
+// kernel has no kprobes, ENOENT where it has no such function.
+int clibbpf_perf_kprobe(const char *function, _Bool is_return);
+
+// What a raw tracepoint gives to programs, by the running kernel's own type information: bit i of the result is set when
+// argument i is a pointer. `count` becomes the number of arguments. Returns −ENOENT when there is no such tracepoint.
+int64_t clibbpf_tracepoint_pointers(const char *tracepoint, uint32_t *count);
+
+// How often the kernel left a program out because it was running on the same CPU already, or −errno.
+int64_t clibbpf_recursion_misses(int program);
+
+// Opens one run of an iterator program over one task: reading from the descriptor, which is returned, or −errno (EINVAL,
+// E2BIG: Linux before 6.1), runs it and yields what it writes.
+int clibbpf_open_task_iterator(int program, uint32_t thread_id);
+
 // Lets the program be loaded with an attach type that libbpf does not know by section name.
 int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type);
 

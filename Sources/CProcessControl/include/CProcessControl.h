@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "CProcessTracing.h"
+#include "CTerminal.h"
 
 #pragma clang assume_nonnull begin
 
@@ -18,16 +19,6 @@ int cprocess_continue_to_syscall(pid_t process, int signal);
 
 // Lets a stopped tracee go for good, passing it `signal`. 0 or −errno.
 int cprocess_detach(pid_t process, int signal);
-
-typedef struct {
-  uint64_t instruction_pointer;
-  uint64_t number;     // of the system call
-  uint64_t arguments[6];
-  int64_t result;
-} cprocess_syscall;
-
-// The system call that a tracee is stopped at. 0 or −errno.
-int cprocess_read_syscall(pid_t process, cprocess_syscall *out);
 
 // Process-wide descriptors for signals and processes. −errno on failure.
 int cprocess_signal_descriptor(const int *signals, int count);

@@ -69,16 +69,19 @@ int cprocess_read_registers(pid_t thread, cprocess_registers *out);
 // last x87 instruction). Returns how many words were stored or −errno.
 ptrdiff_t cprocess_read_vector_registers(pid_t thread, uint64_t *words, size_t capacity);
 
-// What became of the system call that a thread was interrupted in.
-enum cprocess_interruption {
-  CPROCESS_UNDISTURBED = 0,     // the kernel goes on with it by itself
-  CPROCESS_RESTARTED = 1,       // it was going to return EINTR, and is made to begin anew
-  CPROCESS_SOCKET_CALL = 2,     // EINTR from a call on descriptor `descriptor`: to be restarted if that is a socket
-};
+typedef struct {
+  uint64_t instruction_pointer;
+  uint64_t stack_pointer;
+  int64_t number;  // of the system call; negative when it is in none
+  uint64_t arguments[6];
+  int64_t result;
+} cprocess_syscall;
 
-// Keeps a stopped thread's system call from returning EINTR only because it was stopped. A handler that runs now still
-// makes it return EINTR. See signal(7) for the calls that the kernel does not restart. Returns the above or −errno.
-int cprocess_restart_interrupted_call(pid_t thread, int *descriptor);
+// The system call that a stopped thread is in. 0 or −errno.
+int cprocess_read_syscall(pid_t thread, cprocess_syscall *out);
+
+// Makes the system call that a stopped thread is in begin anew when it runs again. Should the handler of a signal run before,
+// the call returns EINTR instead. 0 or −errno.
 int cprocess_restart_call(pid_t thread);
 
 // Sets what the interrupted system call returns. 0 or −errno.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "allocation_abi.h"
+#include "kernel_abi.h"
 #include "unwind_abi.h"
 #include "unwind_probe_abi.h"
 
@@ -22,6 +23,8 @@ static inline __u64 ctrace_fetch_add(__u64 *word, __u64 amount) {
 
 static inline void ctrace_store(__u64 *word, __u64 value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 static inline void ctrace_store_32(__u32 *word, __u32 value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
+static inline __u32 ctrace_load_32(const __u32 *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
+static inline void ctrace_add_32(__u32 *word, __u32 amount) { __atomic_fetch_add(word, amount, __ATOMIC_SEQ_CST); }
 static inline __u64 ctrace_load(const __u64 *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
 static inline void ctrace_add_signed(__s64 *word, __s64 amount) { __atomic_fetch_add(word, amount, __ATOMIC_SEQ_CST); }
@@ -49,6 +52,34 @@ static inline bool ctrace_counter_is_loss(int counter) {
   static const bool losses[] = {
 #define X(name, text, loss, meaning) loss,
       LT_COUNTERS(X)
+#undef X
+  };
+  return losses[counter];
+}
+
+// The same of the kernel programs' counters.
+static inline const char *ctrace_kernel_counter_name(int counter) {
+  static const char *const names[] = {
+#define X(name, text, loss, meaning) text,
+      LT_KERNEL_COUNTERS(X)
+#undef X
+  };
+  return names[counter];
+}
+
+static inline const char *ctrace_kernel_counter_meaning(int counter) {
+  static const char *const meanings[] = {
+#define X(name, text, loss, meaning) meaning,
+      LT_KERNEL_COUNTERS(X)
+#undef X
+  };
+  return meanings[counter];
+}
+
+static inline bool ctrace_kernel_counter_is_loss(int counter) {
+  static const bool losses[] = {
+#define X(name, text, loss, meaning) loss,
+      LT_KERNEL_COUNTERS(X)
 #undef X
   };
   return losses[counter];

@@ -96,12 +96,19 @@ struct lt_site {
   __u64 allocated_count;
   __u64 freed_bytes;
   __u64 freed_count;
-  __u32 process_slot;
   __u32 process_generation;
-  __u32 probe;       // index of the probed place that handed out the first block
-  __u32 is_ready;    // the identifying fields above are complete
+  __u16 process_slot;
+  __u16 probe;       // index of the probed place that handed out the first block
+  __u32 epoch;       // lt_unwind_process.epoch at the first block: what the stack's addresses mean
+  __u32 state;       // enum lt_site_state
 };
 _Static_assert(sizeof(struct lt_site) == 64, "one cache line");
+
+enum lt_site_state {
+  LT_SITE_EMPTY = 0,    // or its identifying fields are not complete yet
+  LT_SITE_READY = 1,
+  LT_SITE_PENDING = 2,  // of one event only, whose stack user space is going to complete (struct lt_unwind_sample)
+};
 
 struct lt_stack {
   __u32 depth;
@@ -109,6 +116,16 @@ struct lt_stack {
   __u64 frames[127];
 };
 _Static_assert(sizeof(struct lt_stack) == 1024, "wire layout");
+
+// The hash of a stack is odd, and built up from its outcome, its frames from the leaf on, and its depth.
+static inline __attribute__((always_inline)) __u64 lt_hash_frame(__u64 hash, __u64 frame) {
+  hash = (hash ^ frame) * 0x9e3779b97f4a7c15ull;
+  return hash ^ hash >> 29;
+}
+
+static inline __attribute__((always_inline)) __u64 lt_finish_stack_hash(__u64 hash, __u32 depth) {
+  return lt_mix(hash ^ depth) | 1;
+}
 
 // Most stacks are short; a map of their own keeps an entry at 512 bytes of kernel memory instead of 2,048.
 #define LT_SHORT_STACK_DEPTH 55
@@ -194,7 +211,7 @@ struct lt_configuration {
   __u32 emit_events;          // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 report_dying_threads;  // write LT_EVENT_DYING_THREAD
+  __u32 reserved;
   __u64 largest_safe_request;  // more than this is likely to fail, and a function that may throw not to be followed
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
@@ -220,18 +237,6 @@ enum lt_event_kind {
   LT_EVENT_UNMAP,
   LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
   LT_EVENT_BREAK,     // address: the new program break
-  LT_EVENT_DYING_THREAD,  // a part of the registers of a thread that ends with its process; see below
-};
-
-// What a thread that ends with its process held in its registers, in LT_DYING_THREAD_PARTS events whose `site` numbers
-// them: in time, address, size, other_address, other_size of each.
-#define LT_DYING_THREAD_PARTS 4
-enum lt_dying_thread_word {
-  LT_DYING_SP, LT_DYING_FS_BASE, LT_DYING_BX, LT_DYING_BP, LT_DYING_R11,
-  LT_DYING_R12, LT_DYING_R13, LT_DYING_R14, LT_DYING_R15, LT_DYING_AX,
-  LT_DYING_CX, LT_DYING_DX, LT_DYING_SI, LT_DYING_DI, LT_DYING_R8,
-  LT_DYING_R9, LT_DYING_R10,
-  LT_DYING_WORDS = 5 * LT_DYING_THREAD_PARTS
 };
 
 struct lt_event {

@@ -77,10 +77,12 @@ enum lt_unwind_rule_id {
 
 // The cache from (address space, pc) to a rule code: 2-way sets of words, each word tag << 16 | rule code.
 // The set index and the tag together hold all bits of the key, so a hit is never another pc's or another process's.
+// The multiplier keeps neighbours together: one set for 64 bytes of text, one cache line of the processor for 256.
 #define LT_UNWIND_CACHE_WORDS 65536
-#define LT_UNWIND_CACHE_MULTIPLIER 0x9e3779b97f4a7c15ULL
+#define LT_UNWIND_CACHE_MULTIPLIER ((1ULL << 42) + 0x1e4ba7c15ULL)
 // Remembers pages just above a stack that could not be read, so that windows stop short of them.
 #define LT_UNWIND_UNREADABLE_PAGES 256
+#define LT_UNWIND_PAGE_MULTIPLIER 0x9e3779b97f4a7c15ULL
 
 struct lt_unwind_cache {
   __u64 words[LT_UNWIND_CACHE_WORDS];
@@ -123,8 +125,10 @@ struct lt_unwind_mapping {
   // Index of the table's word 0 in the chunk.
   __u32 first_word;
   __u32 block_count;
+  // Of the area when it was published, see struct lt_unwind_area.
+  __u64 identity;
 };
-_Static_assert(sizeof(struct lt_unwind_mapping) == 32, "struct lt_unwind_mapping");
+_Static_assert(sizeof(struct lt_unwind_mapping) == 40, "struct lt_unwind_mapping");
 #define LT_UNWIND_MAX_MAPPINGS 16384
 #define LT_UNWIND_MAX_PROCESS_MAPPINGS 4095
 
@@ -138,8 +142,33 @@ struct lt_unwind_process {
   __u32 generation;
   // enum lt_unwind_request_state.
   __u32 requested;
+  // The last state of the address space in which the mappings of a view were compared and found right: the view's address
+  // space identifier in bits 63–48, the state below.
+  __u64 validated;
+  // How many executable pages there were then.
+  __u64 executable_pages;
+  // Raised whenever mappings are known to have been taken away or replaced: the same address may mean something else in
+  // each epoch. It outlives the slot's processes.
+  __u32 epoch;
+  // Samples of this process that user space has not taken yet.
+  __u32 waiting_samples;
+  // Walks since then that could not look.
+  __u32 doubtful;
+  __u32 reserved;
 };
-_Static_assert(sizeof(struct lt_unwind_process) == 16, "struct lt_unwind_process");
+_Static_assert(sizeof(struct lt_unwind_process) == 48, "struct lt_unwind_process");
+#define LT_UNWIND_STATE_MASK 0xffffffffffffULL
+
+// An executable area of a process as the kernel has it.
+struct lt_unwind_area {
+  __u64 start;
+  __u64 end;
+  // Differs between areas that show different things; the same for the parts of what was one area. 0: not known.
+  __u64 identity;
+};
+_Static_assert(sizeof(struct lt_unwind_area) == 24, "struct lt_unwind_area");
+// The identity of all anonymous memory.
+#define LT_UNWIND_ANONYMOUS 1
 
 enum lt_unwind_request_state {
   LT_UNWIND_REQUEST_NONE = 0,
@@ -192,17 +221,20 @@ enum lt_unwind_outcome {
   X(INVALID_FRAME, invalid_frame, "the frame's address does not grow or is not aligned")          \
   X(INVALID_ADDRESS, invalid_address, "the return address is no user address")                    \
   X(UPROBE_TRAMPOLINE, uprobe_trampoline, "a uretprobe replaced the return address")              \
-  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")
+  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")                            \
+  X(MAPPINGS_BUSY, mappings_busy, "the mappings were being changed")
 
 // Things that happen during walks, counted beside the reasons.
 #define LT_UNWIND_EVENTS(X)                                                          \
+  X(DOUBTFUL_STACK, doubtful, "stacks that may be wrong: walked while code was exchanged") \
   X(TRUNCATED_STACK, truncated, "stacks deeper than the limit")                            \
   X(CACHE_MISS, cache_miss, "rules looked up in a table")                            \
   X(FRAME_POINTER_STEP, frame_pointer_step, "steps without call-frame information")  \
   X(RESTORED_RETURN, restored_return, "return addresses hidden by a uretprobe")      \
   X(SCRATCH_BUSY, scratch_busy, "walks refused because all scratch areas were busy") \
   X(REQUEST_LOST, request_lost, "requests that did not fit in the ring buffer")      \
-  X(INVALIDATION, invalidation, "mappings found unmapped or replaced by a system call")
+  X(INVALIDATION, invalidation, "times that mappings were found unmapped or replaced") \
+  X(VALIDATION, validation, "times that mappings were compared with the process's")
 
 enum lt_unwind_counter {
   LT_UNWIND_NO_REASON = 0,
@@ -212,18 +244,24 @@ enum lt_unwind_counter {
       LT_UNWIND_COUNTER_COUNT,
 };
 
+// A frame without call-frame information that is at most this close below the beginning of the stack may be the outermost.
+#define LT_UNWIND_ORIGIN_DISTANCE 1024
+
 // The stack is read in windows of at most this size.
 #define LT_UNWIND_WINDOW_BYTES 4096
 #define LT_UNWIND_WINDOW_WORDS 512
+#define LT_UNWIND_FRAMES_PER_ROUND 32
 // One walk's memory. Everything but `stack` is the walker's own.
 struct lt_unwind_scratch {
   // The stack found, leaf first. For its outcome see LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
   struct lt_stack stack;
+  // A round looks only at its end whether the stack has become too deep.
+  __u64 excess[LT_UNWIND_FRAMES_PER_ROUND];
   // 1 while a walk or its caller uses this memory.
   __u32 busy;
   __u32 process_slot;
   __u32 generation;
-  __u32 window_size;
+  __u32 reserved;
   // The address to look up: the pc, or one less than a return address.
   __u64 lookup;
   __u64 sp;
@@ -231,14 +269,53 @@ struct lt_unwind_scratch {
   // The address space identifier, shifted to its place in the cache's key; 0: do not cache.
   __u64 address_space;
   __u64 view;
-  // Address of window[0], and how many bytes of it hold the stack.
+  // Address of window[0], and where in it the place that rbp is saved at must lie below; 0: the window is empty.
   __u64 window_start;
+  __u64 window_limit;
+  // Where the last complete walk ended, and where this one is thought to end.
+  __u64 last_end;
+  __u64 expected_end;
   // Handed from the fast path to the slow ones: the rule code, or the range of the stack that is needed next.
   __u64 code;
   __u64 wanted_start;
   __u64 wanted_end;
   __u64 window[LT_UNWIND_WINDOW_WORDS];
 };
-_Static_assert(sizeof(struct lt_unwind_scratch) == 5208, "struct lt_unwind_scratch");
+_Static_assert(sizeof(struct lt_unwind_scratch) == 5488, "struct lt_unwind_scratch");
 // How many walks can be under way on one CPU: tasks that preempted each other.
 #define LT_UNWIND_SCRATCHES 4
+
+// ---- Samples ------------------------------------------------------------------------------------------------------
+// A stack that broke off because user space had not published what it takes: it is told all that it needs to walk on.
+#define LT_UNWIND_SAMPLE_STACK_BYTES 16384
+#define LT_UNWIND_SAMPLE_AREAS 64
+// How many samples of one process can be on their way at once.
+#define LT_UNWIND_MAX_WAITING_SAMPLES 48
+struct lt_unwind_sample {
+  __u32 process_slot;
+  __u32 generation;
+  __u32 process_id;
+  // The pending site; 0xffffffff if there was no room for it, and there is nothing to do.
+  __u32 site;
+  // The site's stack_hash until the stack is complete.
+  __u64 pending;
+  // Where the walk broke off: the registers of the last frame found, and the address to look up for it.
+  __u64 lookup;
+  __u64 sp;
+  __u64 bp;
+  // The view that the walk used; 0: none.
+  __u64 view;
+  // Where the stack of the program's first thread begins.
+  __u64 origin;
+  // Whether the kernel can list areas (Linux 6.7).
+  __u32 can_list_areas;
+  __u32 reserved;
+  // The process's executable areas, ascending, as far as they fit; none if they could not be read.
+  __u32 area_count;
+  __u32 stack_bytes;
+  struct lt_unwind_area areas[LT_UNWIND_SAMPLE_AREAS];
+  // The stack so far.
+  struct lt_stack walked;
+  // The stack's memory from sp on follows, LT_UNWIND_SAMPLE_STACK_BYTES of which stack_bytes are good.
+};
+_Static_assert(sizeof(struct lt_unwind_sample) == 2640, "struct lt_unwind_sample");

@@ -12,5 +12,7 @@ typedef struct {
 
 ctrace_object ctrace_user_allocations(void);
 ctrace_object ctrace_process_lifecycle(void);
+ctrace_object ctrace_kernel_allocations(void);
+ctrace_object ctrace_address_space(void);
 
 #pragma clang assume_nonnull end

@@ -8,6 +8,7 @@ package final class LeakChecker {
   package let settings: LeakCheckSettings
   /// Traces the processes whose exit is waited for; others are traced for as long as they are stopped.
   private let watch: ExitWatch?
+  private let restart = SystemCallRestart()
 
   package init(settings: LeakCheckSettings, watch: ExitWatch? = nil) {
     self.settings = settings
@@ -43,12 +44,12 @@ package final class LeakChecker {
     subject.handleEvents()
     let generation = subject.generation
     var method = LeakCheckSummary.Method.paused
-    var (job, paused) = try withPause(of: subject) { pause -> (SearchJob, Duration) in
+    var (job, paused) = try withPause(of: subject) { pause, resume -> (SearchJob, Duration) in
       let job = try SearchJob(
         subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
       job.read(until: pause.start + settings.maximumPause - reserve)
       if settings.stretchedPause > .zero { usleep(UInt32(settings.stretchedPause / .microseconds(1))) }
-      pause.resume()
+      resume()
       return (job, pause.duration)
     }
     var searches: [LeakCheckResult.Search] = []
@@ -57,7 +58,7 @@ package final class LeakChecker {
     if !job.isComplete {
       // What the time did not suffice for, while it runs; what is lost then must still be so in another search.
       method = .mixed
-      job.read(until: nil)
+      job.readAll(subject)
       youngestLost = job.time &- UInt64(max(0, settings.minimumAge / .nanoseconds(1)))
       searches.append(job.finish())
       let fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner)
@@ -74,34 +75,40 @@ package final class LeakChecker {
       changedBlocks: changed, youngestLost: youngestLost)
   }
 
+  /// Runs a closure while the process stands still, which ends with the closure at the latest.
   private func withPause<Value>(
-    of subject: some LeakCheckSubject, _ body: (ProcessPause) throws -> Value
+    of subject: some LeakCheckSubject, _ body: (_ pause: ProcessPause, _ resume: () -> Void) throws -> Value
   ) throws -> Value {
     // What is stuck in the kernel does not come out for as long as we wait: the search needs the time.
     let patience = min(.milliseconds(100), settings.maximumPause / 4)
     let processID = subject.processID
     if let watch, watch.isWatched(processID) {
-      return try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents, body)
+      let pause = try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents)
+      defer { watch.resume(pause) }
+      return try body(pause) { watch.resume(pause) }
     }
     let thread = TracerThread()
+    // Lets go what could not be resumed, too.
     defer { thread.end() }
-    return try thread.perform {
-      let pause = try ProcessPause(processID: processID, patience: patience, whileWaiting: subject.handleEvents)
-      defer { pause.resume() }
-      return try body(pause)
+    let pause = try thread.perform {
+      try ProcessPause(
+        processID: processID, restart: restart, patience: patience, whileWaiting: subject.handleEvents)
     }
+    let resume = { _ = try? thread.perform { pause.resume() } }
+    defer { resume() }
+    return try body(pause, resume)
   }
 
   // MARK: At its exit
 
-  /// Searches a process that is held at its exit. `threads`: those that ended with it, and those held.
+  /// Searches a process that is held at its exit with these threads.
   package func checkAtExit(_ subject: some LeakCheckSubject, threads: [StoppedThread]) throws -> LeakCheckResult {
     let start = ContinuousClock.now
     let layout = try makeLayout(of: subject)
     subject.handleEvents()
     let job = try SearchJob(
       subject, threads: threads, layout: layout, settings: settings, generation: subject.generation)
-    job.read(until: nil)
+    job.readAll(subject)
     var summary = LeakCheckSummary(processID: subject.processID, method: .atExit)
     let search = job.finish()
     summary.took = .now - start
@@ -151,12 +158,12 @@ package final class LeakChecker {
   ) throws -> SearchJob {
     let job = try SearchJob(
       subject, threads: [], layout: layout, settings: settings, generation: generation, isRunning: true)
-    job.read(until: nil)
+    job.readAll(subject)
     return job
   }
 
   private func makeLayout(of subject: some LeakCheckSubject) throws -> ProcessLayout {
-    do { return try ProcessLayout(processID: subject.processID) } catch {
+    do { return try ProcessLayout(processID: subject.processID, blockCount: subject.blockCount) } catch {
       throw LeakCheckFailure("process \(subject.processID) cannot be checked for leaks: \(error)")
     }
   }

@@ -11,6 +11,7 @@ final class SearchJob {
   private let memory: ResidentMemory
   private let values: [RootValue]
   private let isRunning: Bool
+  private let blockCount: Int
   private var outcome: ReadOutcome?
   /// CLOCK_MONOTONIC nanoseconds of the list of blocks.
   let time: UInt64
@@ -52,7 +53,7 @@ final class SearchJob {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
     time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    var blocks = BlockCollector()
+    var blocks = layout.takeCollector()
     var values = roots.values + layout.kernelPointers.read()
     let stacks = roots.stackPointers
     let liveMappings = roots.liveMappings
@@ -65,6 +66,7 @@ final class SearchJob {
     }
     let candidates = heap.mappings.filter { liveMappings[$0.range.lowerBound] == nil }
     for mapping in candidates { blocks.append(mapping.block, tag: mapping.tag) }
+    blockCount = blocks.count
     scan = PointerScan(blocks: blocks, options: options)
     for mapping in candidates { scan.countAnyPointer(into: mapping.block) }
     self.values = values
@@ -77,9 +79,25 @@ final class SearchJob {
 
   /// Searches until the deadline, or from where the last call stopped.
   func read(until deadline: ContinuousClock.Instant?) {
+    // Nothing to be found; and a child that has yet to start its program may share its parent's memory.
+    if blockCount == 0 {
+      outcome = ReadOutcome(
+        isComplete: true, scannedBytes: 0, remainingBytes: 0, unreadableBytes: 0, unreadable: [],
+        readBlocksAgain: false)
+      return
+    }
     outcome = scan.read(
       roots: roots.roots, values: outcome == nil ? values : [], mappings: mappings, memory: memory,
       deadline: deadline)
+  }
+
+  /// Searches to the end. What other processes, or this one if it runs, do meanwhile is taken in: there is not room for
+  /// much of it where it waits.
+  func readAll(_ subject: some LeakCheckSubject) {
+    repeat {
+      read(until: .now + .milliseconds(50))
+      subject.handleEvents()
+    } while !isComplete
   }
 
   func finish() -> LeakCheckResult.Search {

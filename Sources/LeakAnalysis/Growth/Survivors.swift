@@ -22,4 +22,13 @@ package struct Survivors: Hashable, Sendable {
     if time <= ages.startupEnd { startupBytes += bytes }
     if time <= ages.oldEnd { oldCount += count }
   }
+
+  /// Adds those of another site of the same run.
+  package mutating func add(_ other: Survivors) {
+    windows |= other.windows
+    bytes += other.bytes
+    count += other.count
+    startupBytes += other.startupBytes
+    oldCount += other.oldCount
+  }
 }

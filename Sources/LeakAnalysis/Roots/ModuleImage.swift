@@ -10,6 +10,12 @@ package struct ModuleImage: Hashable, Sendable {
   /// The most bytes that its thread-local variables take of a thread's static block, alignment included.
   package var threadLocalBytes: UInt64
 
+  package init(path: String, data: [Range<UInt64>], threadLocalBytes: UInt64) {
+    self.path = path
+    self.data = data
+    self.threadLocalBytes = threadLocalBytes
+  }
+
   /// Reads the headers of what is mapped from the start of a file; nil when that is not ELF.
   package init?(mapping: Mapping, memory: some MemoryReader) {
     guard mapping.fileOffset == 0, mapping.isFileBacked, mapping.permissions.contains(.read) else { return nil }

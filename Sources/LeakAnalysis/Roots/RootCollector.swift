@@ -13,7 +13,7 @@ struct RootCollector {
   let modules: [ModuleImage]
   let interpreterHeaps: [InterpreterHeap]
   let heap: HeapKnowledge
-  let memory: RemoteMemory
+  let memory: any MemoryReader
   /// Nothing stands still: what is known of threads may be true no longer.
   let isRunning: Bool
 
@@ -37,7 +37,7 @@ struct RootCollector {
 
   init(
     mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
-    interpreterHeaps: [InterpreterHeap], heap: HeapKnowledge, memory: RemoteMemory, isRunning: Bool = false
+    interpreterHeaps: [InterpreterHeap], heap: HeapKnowledge, memory: any MemoryReader, isRunning: Bool = false
   ) {
     self.mappings = mappings
     self.threads = threads
@@ -105,7 +105,8 @@ struct RootCollector {
 
   // MARK: Threads
 
-  private var threadLocalBytes: UInt64 { modules.reduce(4096) { $0 + $1.threadLocalBytes } & ~7 }
+  /// The most that thread-local variables take in a thread's own memory.
+  private var threadLocalBytes: UInt64 { modules.reduce(0) { $0 + $1.threadLocalBytes } & ~7 }
 
   /// Below it leaf functions keep data without moving the stack pointer.
   private static let redZone: UInt64 = 128
@@ -222,11 +223,11 @@ struct RootCollector {
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
         addUnusedStack(traced.range)
       case .program:
-        // The first thread's variables may lie in what a static program's start-up code took from the break.
-        let mayHoldVariables = isRunning && mapping(at: traced.range.lowerBound)?.path == "[heap]"
-        guard traced.isPart || mayHoldVariables else { continue }
+        // Nobody needs a pointer to find what lies below the program break.
+        let isBreak = mapping(at: traced.range.lowerBound)?.path == "[heap]"
+        guard traced.isPart || isBreak else { continue }
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
-        add(traced.range, .anonymous, "part of a mapping")
+        add(traced.range, .anonymous, isBreak ? "memory below the program break" : "part of a mapping")
       }
     }
   }
@@ -235,18 +236,24 @@ struct RootCollector {
   /// argument that it is to be started with, or the result that it was ended with.
   private mutating func addUnusedStack(_ range: Range<UInt64>) {
     let name = "stack without a thread"
-    let size = min((threadLocalBytes + Self.controlBlockBytes + 4095) & ~4095, range.upperBound - range.lowerBound)
-    let control = range.upperBound - size
-    dead.append(range.lowerBound..<control)
-    add(control..<range.upperBound, .threadLocal, name)
-    let words = memory.words(at: control, count: Int(size / 8))
+    let size = min((threadLocalBytes + 2 * Self.controlBlockBytes) & ~7, range.upperBound - range.lowerBound)
+    let start = range.upperBound - size
+    let words = memory.words(at: start, count: Int(size / 8))
     // The control block's first and third words are its address.
-    for index in stride(from: 0, to: words.count - 2, by: 2) {
-      let address = control + UInt64(index) * 8
-      guard words[index] == address, words[index + 2] == address else { continue }
-      addThreadLocalTable(words[index + 1], name)
+    let found = stride(from: 0, to: words.count - 2, by: 2).first { index in
+      words[index] == start + UInt64(index) * 8 && words[index + 2] == words[index]
+    }
+    guard let found else {
+      // Being set up. What is there already is the address of the table of thread-local blocks.
+      dead.append(range.lowerBound..<start)
+      add(start..<range.upperBound, .threadLocal, name)
+      for word in words where word != 0 { addThreadLocalTable(word, name) }
       return
     }
+    let locals = max(range.lowerBound, words[found] - min(words[found], threadLocalBytes))
+    dead.append(range.lowerBound..<locals)
+    add(locals..<range.upperBound, .threadLocal, name)
+    addThreadLocalTable(words[found + 1], name)
   }
 
   private mutating func addModules() {

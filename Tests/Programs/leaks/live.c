@@ -191,11 +191,11 @@ NOINLINE static void *serve(void *seed) {
       else
         enqueue(previous);
     }
-    if (number % 1000 == 0) {
+    if (number % 1000 == 0)
       serve_lost();
-      // The load is to last, not to fill the machine.
-      usleep(1000);
-    }
+    // The load is to last, not to fill the machine.
+    if (number % 100 == 0)
+      usleep(2000);
   }
   return NULL;
 }

@@ -1,0 +1,323 @@
+// Outstanding kernel allocations by caller, cache and process, and by call stack for those that are asked for.
+//
+// Every program does one of two things: it records a block or takes one out. They run in any context, interrupts
+// included, and so touch only memory that exists already.
+#include "kernel_blocks.bpf.h"
+#include "kernel_caches.bpf.h"
+#include "kernel_stacks.bpf.h"
+
+struct vmap_area {
+  unsigned long va_start;
+  unsigned long va_end;
+} __attribute__((preserve_access_index));
+
+struct lt_kernel_allocation {
+  __u64 address;
+  __u64 requested;  // bytes asked for; 0 for objects of a cache, whose size its site knows
+  __u64 taken;      // bytes it costs; 0 likewise
+  __u64 call_site;
+  __u64 cache;
+  __u32 gfp;
+  __u32 class;
+};
+
+// ---- Which ones ---------------------------------------------------------------------------------------------------
+
+static __always_inline bool is_from_wanted_caller(__u64 call_site) {
+  // Where only the stack tells, it is asked when it is there.
+  if (!configuration.call_site_range_count || !call_site)
+    return true;
+  for (__u32 i = 0; i < LT_KERNEL_MAX_RANGES; i++) {
+    if (i >= configuration.call_site_range_count)
+      break;
+    // A return address can be the end of its function.
+    __u64 offset = call_site - 1 - configuration.call_sites[i].start;
+    if (offset < configuration.call_sites[i].end - configuration.call_sites[i].start)
+      return true;
+  }
+  return false;
+}
+
+static __always_inline bool has_wanted_comm(void) {
+  char comm[16] = {};
+  bpf_get_current_comm(comm, sizeof(comm));
+  const volatile __u64 *wanted = (const volatile __u64 *)configuration.comm;
+  return *(__u64 *)comm == wanted[0] && *(__u64 *)(comm + 8) == wanted[1];
+}
+
+static __always_inline bool is_wanted_task(__u32 process_id, bool in_interrupt) {
+  if (process_id == configuration.own_process_id)
+    return false;
+  if (configuration.process_id && process_id != configuration.process_id)
+    return false;
+  if ((configuration.has_cgroup || configuration.has_comm) && in_interrupt)
+    return false;
+  if (configuration.has_cgroup && bpf_current_task_under_cgroup(&cgroups, 0) != 1)
+    return false;
+  return !configuration.has_comm || has_wanted_comm();
+}
+
+// ---- Recording ----------------------------------------------------------------------------------------------------
+
+// Finds or enters the site of `identity`. `address` is the block that is being recorded.
+static __always_inline __u32 enter_site(const struct lt_kernel_identity *identity, __u64 address, struct lt_stack *stack) {
+  bool is_new = false;
+  __u32 index = site_find_or_create(identity, &is_new);
+  if (index == NO_SITE || !is_new)
+    return index;
+  struct lt_kernel_site *site = site_at(index);
+  if (!site)
+    return NO_SITE;
+  bool is_wanted = complete_site(index, address);
+  if (configuration.call_site_range_count && !identity->call_site)
+    is_wanted = is_wanted && stack && is_from_wanted_stack(stack);
+  if (!is_wanted)
+    site->flags |= LT_KERNEL_SITE_IGNORED;
+  if (stack)
+    store_stack(stack, identity->stack_hash);
+  __sync_lock_test_and_set(&site->is_ready, 1);
+  return index;
+}
+
+// The site of the whole call stack; NO_SITE when it cannot be had.
+static __noinline __u32 enter_site_of_stack(
+    void *context, struct lt_kernel_identity *identity, __u64 address, bool in_interrupt) {
+  struct lt_kernel_scratch *claimed = take_stack(context, in_interrupt);
+  if (!claimed)
+    return NO_SITE;
+  identity->stack_hash = hash_of_stack(&claimed->stack);
+  __u32 index = enter_site(identity, address, &claimed->stack);
+  release_scratch(claimed);
+  if (index == NO_SITE)
+    count_one(LT_KERNEL_COUNTER_STACK_SITES_REFUSED);
+  identity->stack_hash = 0;
+  return index;
+}
+
+// The site that an allocation belongs to; NO_SITE when it is not to be recorded.
+static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
+  if (configuration.sample_every_nth > 1 && bpf_get_prandom_u32() % configuration.sample_every_nth != 0) {
+    count_one(LT_KERNEL_COUNTER_UNSAMPLED_BLOCKS);
+    return NO_SITE;
+  }
+  bool in_interrupt = is_in_interrupt();
+  *process_id = in_interrupt ? 0 : bpf_get_current_pid_tgid() >> 32;
+  if (!is_wanted_task(*process_id, in_interrupt) || !is_from_wanted_caller(allocation->call_site) ||
+      (allocation->requested && !is_wanted_size(allocation->requested))) {
+    count_one(LT_KERNEL_COUNTER_FILTERED_BLOCKS);
+    return NO_SITE;
+  }
+  struct lt_kernel_identity identity = {
+      .call_site = allocation->call_site,
+      .cache = allocation->cache,
+      .kmalloc_size = allocation->class == LT_KERNEL_SLAB && !allocation->cache ? allocation->taken : 0,
+      .gfp = allocation->gfp,
+      .class = allocation->class,
+  };
+  __u32 index = NO_SITE;
+  // Without a caller only the stack says who asked.
+  if (configuration.all_stacks || (!allocation->call_site && !configuration.no_stacks))
+    index = enter_site_of_stack(context, &identity, allocation->address, in_interrupt);
+  if (index == NO_SITE)
+    index = enter_site(&identity, allocation->address, NULL);
+  struct lt_kernel_site *site = index == NO_SITE ? NULL : site_at(index);
+  if (!site) {
+    count_one(LT_KERNEL_COUNTER_SITES_REFUSED);
+    return NO_SITE;
+  }
+  if (site->flags & LT_KERNEL_SITE_IGNORED) {
+    count_one(LT_KERNEL_COUNTER_FILTERED_BLOCKS);
+    return NO_SITE;
+  }
+  if (site->flags & LT_KERNEL_SITE_WANTS_STACK) {
+    __u32 exact = enter_site_of_stack(context, &identity, allocation->address, in_interrupt);
+    if (exact != NO_SITE)
+      return exact;
+  }
+  return index;
+}
+
+// Bytes that a block costs, where only its site knows.
+static __always_inline __u64 taken_by(const struct lt_kernel_allocation *allocation, __u32 index) {
+  if (allocation->taken)
+    return allocation->taken;
+  struct lt_kernel_site *site = site_at(index);
+  return site ? site->object_size : 0;
+}
+
+static __noinline void allocated(void *context, const struct lt_kernel_allocation *allocation) {
+  if (!allocation || !allocation->address)
+    return;
+  __u32 process_id = 0;
+  __u32 index = site_for(context, allocation, &process_id);
+  if (index != NO_SITE)
+    record(allocation->address, allocation->class, taken_by(allocation, index), index, process_id);
+}
+
+// One argument of a tracepoint. Behind a barrier, or the compiler would choose between addresses in the context instead
+// of between values, which the verifier refuses. Read it only on a path that the kernel's version takes: a program that
+// reads more arguments than a tracepoint has cannot be attached to it.
+#define ARGUMENT(number)                                   \
+  ({                                                       \
+    __u64 argument = context->args[number];                \
+    barrier_var(argument);                                 \
+    argument;                                              \
+  })
+
+// ---- Slab ---------------------------------------------------------------------------------------------------------
+
+SEC("raw_tp/kmalloc")
+int on_kmalloc(struct bpf_raw_tracepoint_args *context) {
+  struct lt_kernel_allocation allocation = {
+      .address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
+  if (configuration.kmalloc_has_cache) {
+    allocation.requested = ARGUMENT(3);
+    allocation.taken = ARGUMENT(4);
+    allocation.gfp = ARGUMENT(5);
+  } else {
+    allocation.requested = ARGUMENT(2);
+    allocation.taken = ARGUMENT(3);
+    allocation.gfp = ARGUMENT(4);
+  }
+  // kmalloc(0) gives no memory, and an address that is no pointer.
+  if (!allocation.taken)
+    return 0;
+  allocated(context, &allocation);
+  return 0;
+}
+
+SEC("raw_tp/kmem_cache_alloc")
+int on_cache_alloc(struct bpf_raw_tracepoint_args *context) {
+  struct lt_kernel_allocation allocation = {
+      .address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
+  if (!configuration.cache_alloc_has_cache) {
+    allocation.requested = ARGUMENT(2);
+    allocation.taken = ARGUMENT(3);
+    allocation.gfp = ARGUMENT(4);
+  } else {
+    allocation.cache = ARGUMENT(2);
+    allocation.gfp = configuration.cache_alloc_has_sizes ? ARGUMENT(5) : ARGUMENT(3);
+  }
+  allocated(context, &allocation);
+  return 0;
+}
+
+SEC("raw_tp/kfree")
+int on_kfree(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[1], LT_KERNEL_SLAB);
+  return 0;
+}
+
+SEC("raw_tp/kmem_cache_free")
+int on_cache_free(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[1], LT_KERNEL_SLAB);
+  return 0;
+}
+
+// ---- Per-CPU and vmalloc ------------------------------------------------------------------------------------------
+
+SEC("raw_tp/percpu_alloc_percpu")
+int on_percpu_alloc(struct bpf_raw_tracepoint_args *context) {
+  struct lt_kernel_allocation allocation = {.class = LT_KERNEL_PERCPU};
+  if (configuration.percpu_has_call_site) {
+    allocation.call_site = ARGUMENT(0);
+    allocation.requested = ARGUMENT(3);
+    allocation.address = ARGUMENT(7);
+  } else {
+    allocation.requested = ARGUMENT(2);
+    allocation.address = ARGUMENT(6);
+  }
+  allocation.taken = allocation.requested * configuration.possible_cpus;
+  allocated(context, &allocation);
+  return 0;
+}
+
+SEC("raw_tp/percpu_free_percpu")
+int on_percpu_free(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[2], LT_KERNEL_PERCPU);
+  return 0;
+}
+
+#define PAGE_BYTES 4096ull
+
+static __always_inline void mapped(void *context, __u64 start, __u64 size) {
+  // The last page of a range guards it and is no memory.
+  if (size > PAGE_BYTES)
+    size -= PAGE_BYTES;
+  struct lt_kernel_allocation allocation = {
+      .address = start, .requested = size, .taken = size, .class = LT_KERNEL_VMALLOC};
+  allocated(context, &allocation);
+}
+
+SEC("raw_tp/alloc_vmap_area")
+int on_vmap_alloc(struct bpf_raw_tracepoint_args *context) {
+  if (!(int)context->args[5])  // else it failed
+    mapped(context, context->args[0], context->args[1]);
+  return 0;
+}
+
+SEC("raw_tp/free_vmap_area_noflush")
+int on_vmap_free(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[0], LT_KERNEL_VMALLOC);
+  return 0;
+}
+
+SEC("kretprobe/alloc_vmap_area")
+int vmap_alloc_exit(struct pt_regs *context) {
+  __u64 result = context->ax;
+  if (!result || result > -4096ull)
+    return 0;
+  struct vmap_area *area = (struct vmap_area *)result;
+  __u64 start = BPF_CORE_READ(area, va_start);
+  mapped(context, start, BPF_CORE_READ(area, va_end) - start);
+  return 0;
+}
+
+SEC("kprobe/free_vmap_area_noflush")
+int vmap_free_enter(struct pt_regs *context) {
+  struct vmap_area *area = (struct vmap_area *)context->di;
+  released(BPF_CORE_READ(area, va_start), LT_KERNEL_VMALLOC);
+  return 0;
+}
+
+#include "kernel_pages.bpf.h"
+
+#include "kernel_bulk.bpf.h"
+
+// ---- Interrupts and processes -------------------------------------------------------------------------------------
+
+static __always_inline void change_interrupt_depth(__s64 change) {
+  __u32 zero = 0;
+  __u64 *depth = bpf_map_lookup_elem(&interrupt_depths, &zero);
+  // The first end may be of one that began before the tracing.
+  if (depth && (change > 0 || *depth > 0))
+    __sync_fetch_and_add(depth, change);
+}
+
+SEC("raw_tp/softirq_entry")
+int on_interrupt_entry(void *context) {
+  (void)context;
+  change_interrupt_depth(1);
+  return 0;
+}
+
+SEC("raw_tp/softirq_exit")
+int on_interrupt_exit(void *context) {
+  (void)context;
+  change_interrupt_depth(-1);
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int on_exit(struct bpf_raw_tracepoint_args *context) {
+  struct task_struct *task = (struct task_struct *)context->args[0];
+  __u32 thread_id = BPF_CORE_READ(task, pid), process_id = BPF_CORE_READ(task, tgid);
+  if (thread_id != process_id)
+    return 0;
+  char comm[16] = {};
+  bpf_get_current_comm(comm, sizeof(comm));
+  bpf_map_update_elem(&ended_commands, &process_id, comm, BPF_ANY);
+  return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

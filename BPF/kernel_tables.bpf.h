@@ -1,0 +1,175 @@
+// The tables of kernel allocations: outstanding blocks, call sites, caches, stacks. Everything is allocated beforehand,
+// because a map that allocates while an allocation is being traced would trace itself.
+#pragma once
+
+#include "core.bpf.h"
+
+#include "allocation_abi.h"
+#include "kernel_abi.h"
+
+const volatile struct lt_kernel_configuration configuration = {};
+
+#define NO_SITE 0xffffffffu
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);  // set before loading
+  __type(key, __u32);
+  __type(value, struct lt_kernel_site);
+} sites SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, __u64);
+  __type(value, struct lt_kernel_cache);
+} caches SEC(".maps");
+
+// Names of caches that are asked for, when only some are.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, char[LT_KERNEL_CACHE_NAME]);
+  __type(value, __u32);
+} wanted_caches SEC(".maps");
+
+// The cgroup whose tasks are asked for, when only those of one are.
+struct {
+  __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} cgroups SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);  // set before loading
+  __type(key, __u64);
+  __type(value, struct lt_short_stack);
+} short_stacks SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1);  // set before loading
+  __type(key, __u64);
+  __type(value, struct lt_stack);
+} stacks SEC(".maps");
+
+// Command names of processes that have ended.
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 4096);
+  __type(key, __u32);
+  __type(value, char[16]);
+} ended_commands SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lt_kernel_globals);
+} globals SEC(".maps");
+
+static __always_inline struct lt_kernel_globals *global_words(void) {
+  __u32 zero = 0;
+  return bpf_map_lookup_elem(&globals, &zero);
+}
+
+// ---- Per CPU ------------------------------------------------------------------------------------------------------
+
+struct lt_kernel_counter_set {
+  __u64 values[LT_KERNEL_COUNTER_MAX];
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct lt_kernel_counter_set);
+} counters SEC(".maps");
+
+static __always_inline void count_many(enum lt_kernel_counter counter, __u64 amount) {
+  __u32 zero = 0;
+  struct lt_kernel_counter_set *set = bpf_map_lookup_elem(&counters, &zero);
+  // Atomic, because an interrupt can run another program in between.
+  if (set)
+    __sync_fetch_and_add(&set->values[counter], amount);
+}
+
+static __always_inline void count_one(enum lt_kernel_counter counter) { count_many(counter, 1); }
+
+// How many interrupts, soft ones included, the CPU is inside of.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} interrupt_depths SEC(".maps");
+
+static __always_inline bool is_in_interrupt(void) {
+  __u32 zero = 0;
+  __u64 *depth = configuration.knows_interrupts ? bpf_map_lookup_elem(&interrupt_depths, &zero) : NULL;
+  return depth && *depth > 0;
+}
+
+// ---- Sites --------------------------------------------------------------------------------------------------------
+
+static __always_inline struct lt_kernel_site *site_at(__u32 index) { return bpf_map_lookup_elem(&sites, &index); }
+
+struct lt_kernel_identity {
+  __u64 call_site;
+  __u64 cache;
+  __u64 stack_hash;
+  __u32 kmalloc_size;  // bytes that a block of kmalloc takes, else 0
+  __u32 gfp;
+  __u32 class;
+  __u32 reserved;
+};
+
+// What memory of one caller is told apart by besides its size: kmalloc's caches by __GFP_DMA, __GFP_RECLAIMABLE and
+// __GFP_ACCOUNT, and pages by __GFP_COMP, without which they may be freed in parts.
+#define GFP_COMPOUND 0x40000u
+#define IDENTIFYING_FLAGS (0x01u | 0x10u | GFP_COMPOUND | 0x400000u)
+
+// Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
+__noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, bool *is_new) {
+  if (!identity || !is_new)
+    return NO_SITE;
+  __u64 flags = identity->kmalloc_size || identity->class == LT_KERNEL_PAGES ? identity->gfp & IDENTIFYING_FLAGS : 0;
+  __u64 shape = (__u64)identity->kmalloc_size << 32 | flags << 3 | identity->class;
+  // Different odd factors, so that no two words cancel each other.
+  __u64 key = lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
+                     identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
+  __u32 start = (key >> 32) * configuration.site_count >> 32;
+  *is_new = false;
+  for (__u32 i = 0; i < LT_KERNEL_SITE_PROBES; i++) {
+    __u32 index = start + i;
+    if (index >= configuration.site_count)
+      index -= configuration.site_count;
+    struct lt_kernel_site *site = site_at(index);
+    if (!site)
+      return NO_SITE;
+    __u64 found = site->key;
+    if (found == key)
+      return index;
+    if (found != 0)
+      continue;
+    found = __sync_val_compare_and_swap(&site->key, 0, key);
+    if (found == key)
+      return index;
+    if (found != 0)
+      continue;
+    site->call_site = identity->call_site;
+    site->cache = identity->cache;
+    site->stack_hash = identity->stack_hash;
+    site->object_size = identity->kmalloc_size;
+    site->gfp = identity->gfp;
+    site->class = identity->class;
+    site->is_kmalloc = identity->kmalloc_size != 0;
+    *is_new = true;
+    return index;
+  }
+  return NO_SITE;
+}

@@ -1,0 +1,74 @@
+# A leak check of two million blocks in a gigabyte of resident memory, some of them lost: how long it takes, how long the
+# process is stopped, what it finds, and what memory leaktrace needs for it.
+# shellcheck shell=bash
+
+source Scripts/benchmarks/memory.bash
+
+check_blocks=2000000
+check_leaks=20000
+check_bytes=1130000000
+
+# check_fields FILE: a line for each check in a JSON report's lines: its method, milliseconds stopped and in all, lost
+# blocks of the site that loses, lost blocks of all other sites.
+check_fields() {
+  python3 - "$1" <<'SCRIPT'
+import json
+import sys
+
+for line in open(sys.argv[1]):
+    if not line.startswith('{"schema"'):
+        continue
+    report = json.loads(line)
+    found = wrong = 0
+    for site in report["sites"]:
+        lost = sum(site["verdict"][kind]["count"] for kind in ("definitely_lost", "indirectly_lost"))
+        if any(frame["function"] == "lose" for frame in site["frames"]):
+            found += lost
+        else:
+            wrong += lost
+    for check in report["leak_checks"]:
+        print(check["method"], f"{check['paused_seconds'] * 1000:.1f}", f"{check['took_seconds'] * 1000:.1f}",
+              found, wrong)
+SCRIPT
+}
+
+# Runs the program from its start under leaktrace, and checks it `rounds` times when it has all its blocks.
+run_leak_load() {
+  rm -f "$scratch/start"
+  mkfifo "$scratch/start"
+  exec 7<>"$scratch/start"
+  STEPS=1 "$leaktrace" trace --leak-check --leak-kinds all --max-allocations 2500000 "$@" \
+    -- "$scratch/leak_load" "$check_blocks" "$check_leaks" "$check_bytes" <"$scratch/start" >"$scratch/checks.json" &
+  tracer=$!
+  background+=("$tracer")
+  echo >&7
+  wait_until 120 grep -q built "$scratch/checks.json" || fail "the program does not get its blocks"
+}
+
+bench_leak-check() {
+  local fields round
+  install_missing python3
+  compile leak_load
+  heading "Leak check of $check_blocks blocks, $check_leaks of them lost, in $((check_bytes / 1000000)) MB ($rounds rounds)"
+  run_leak_load --format json 2
+  # Checks made before all blocks were there do not count.
+  round=$(check_fields "$scratch/checks.json" | wc -l)
+  wait_until 120 enough_checks $((round + rounds + 1)) || fail "too few checks"
+  figure "leaktrace's own memory (VmHWM)" \
+    "$(mebibytes "$(awk '/^VmHWM:/ { print $2 * 1024 }' "/proc/$tracer/status")")" MiB \
+    "$(awk "BEGIN { printf \"%.0f\", $check_blocks * 64 / 1048576 + 16 }")"
+  kill -INT "$tracer"
+  wait "$tracer" || true
+  exec 7>&-
+  check_fields "$scratch/checks.json" | tail -n "+$((round + 2))" | head -n "$rounds" >"$scratch/checks"
+  figure 'stopped, least' "$(awk '{ print $2 }' "$scratch/checks" | least)" ms 250
+  figure 'stopped, greatest' "$(awk '{ print $2 }' "$scratch/checks" | greatest)" ms 250
+  figure 'in all, least' "$(awk '{ print $3 }' "$scratch/checks" | least)" ms 500
+  figure 'in all, greatest' "$(awk '{ print $3 }' "$scratch/checks" | greatest)" ms 500
+  fields=$(awk -v all="$check_leaks" '{ print (all - $4) / all * 100 }' "$scratch/checks" | greatest)
+  figure 'planted leaks not found' "$fields" % 0.1
+  figure 'blocks falsely called lost' "$(awk '{ print $5 }' "$scratch/checks" | greatest)" '' 0
+  awk '{ print $1 }' "$scratch/checks" | sort | uniq -c | awk '{ printf "%s: %s checks\n", $2, $1 }'
+}
+
+enough_checks() { [ "$(check_fields "$scratch/checks.json" | wc -l)" -ge "$1" ]; }

@@ -1,0 +1,82 @@
+import BPFRuntime
+import CTraceABI
+import CTraceObjects
+import Glibc
+import ProcessImage
+import TraceModel
+
+/// Reads what is executable in processes, with the identities by which the stack walker tells one area from another that
+/// took its place.
+package final class AddressSpaceReader {
+  private let program: BPFProgram?
+
+  /// Where the kernel has no such iterator (before Linux 6.1), identities are unknown.
+  package init() {
+    let image = ctrace_address_space()
+    let bytes = UnsafeRawBufferPointer(start: image.bytes, count: image.size)
+    program = try? OpenBPFObject(name: "address_space", bytes: bytes).load()
+      .program("executable_areas")
+  }
+
+  package struct Reading {
+    /// All mappings of the process.
+    package var mappings: [Mapping]
+    /// The executable ones, as far as they stayed the same meanwhile.
+    package var snapshot: AddressSpaceSnapshot
+  }
+
+  /// Reads a process. Throws when it is gone or may not be inspected.
+  ///
+  /// - Parameter examine: given the executable areas before it is checked that they are still the same: the place to look
+  ///   at their files.
+  package func read(
+    processID: Int32, examine: (AddressSpaceSnapshot) throws -> Void = { _ in }
+  ) throws -> Reading {
+    let before = identities(in: processID)
+    let mappings = try ProcessMaps.read(processID: processID)
+    guard let before else {
+      let snapshot = AddressSpaceSnapshot(mappings: mappings)
+      try examine(snapshot)
+      return Reading(mappings: mappings, snapshot: snapshot)
+    }
+    let candidates = snapshot(of: mappings, before)
+    try examine(candidates)
+    let after = identities(in: processID) ?? [:]
+    var result = snapshot(of: mappings, after)
+    if before != after {
+      result.isWhole = false
+      result.areas.removeAll { area in !candidates.areas.contains(area) }
+    }
+    return Reading(mappings: mappings, snapshot: result)
+  }
+
+  private struct Extent: Hashable {
+    var start: UInt64
+    var end: UInt64
+  }
+
+  private func snapshot(of mappings: [Mapping], _ identities: [Extent: UInt64]) -> AddressSpaceSnapshot {
+    var snapshot = AddressSpaceSnapshot()
+    for mapping in mappings where mapping.permissions.contains(.execute) {
+      if let identity = identities[Extent(start: mapping.start, end: mapping.end)] {
+        snapshot.areas.append(.init(mapping: mapping, identity: identity))
+      } else if mapping.path != "[vsyscall]" {  // which the kernel shows without having an area for it
+        snapshot.isWhole = false
+      }
+    }
+    return snapshot
+  }
+
+  private func identities(in processID: Int32) -> [Extent: UInt64]? {
+    guard let program, let bytes = try? program.iterate(threadID: processID) else { return nil }
+    var identities: [Extent: UInt64] = [:]
+    let size = MemoryLayout<lt_unwind_area>.size
+    bytes.withUnsafeBytes { bytes in
+      for offset in stride(from: 0, to: bytes.count - size + 1, by: size) {
+        let area = bytes.loadUnaligned(fromByteOffset: offset, as: lt_unwind_area.self)
+        identities[Extent(start: area.start, end: area.end)] = area.identity
+      }
+    }
+    return identities
+  }
+}

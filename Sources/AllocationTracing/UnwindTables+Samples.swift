@@ -1,0 +1,110 @@
+import CTraceABI
+import ProcessImage
+
+// MARK: - Stacks that the walker could not complete
+
+extension UnwindTables {
+  /// A stack that was completed from its copy.
+  struct CompletedStack {
+    var frames: [UInt64]
+    /// As the programs have it: status, reason and flags.
+    var outcome: UInt32
+    /// Whether everything that its addresses are in is as it was when the stack was recorded.
+    var isCurrent: Bool
+  }
+
+  /// What was published for a process when a sample was taken from it, to compare with what is published now.
+  func publication(slot: UInt32) -> UnwindPublication? { publications[slot] }
+
+  /// One sample less is on its way.
+  func acknowledgeSample(slot: UInt32) {
+    ctrace_add_32(&process(slot).pointee.waiting_samples, UInt32.max)
+  }
+
+  /// Walks on where the walker had to stop, by what is published now. What the process had mapped at the time, the sample
+  /// tells: where there is something else by now, the stack ends, and says so.
+  ///
+  /// - Parameter earlier: what was published before the process's mappings were read for this sample.
+  func complete(
+    _ sample: UnsafePointer<lt_unwind_sample>, earlier: UnwindPublication?
+  ) -> CompletedStack {
+    let header = sample.pointee
+    let record = SampleRecord(sample)
+    let current = publications[header.process_slot].flatMap {
+      $0.generation == header.generation ? $0 : nil
+    }
+    var isCurrent = current != nil
+    var unwinder = StackCopyUnwinder(
+      frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
+      stackPointer: header.sp, framePointer: header.bp,
+      origin: header.origin, copy: record.stack, copyStart: header.sp)
+    let isCode: (UInt64) -> Bool = { current?.index(at: $0) != nil }
+    let outcome = unwinder.walk(isCode: isCode) { address in
+      guard let current, let index = current.index(at: address),
+        isSame(current.areas[index], at: address, in: record, earlier: earlier)
+      else {
+        isCurrent = false
+        let isTrampoline = uprobePages[header.process_slot]?.contains(address &+ 1) == true
+        return .nothing(isTrampoline ? LT_UNWIND_UPROBE_TRAMPOLINE : LT_UNWIND_UNKNOWN_MAPPING)
+      }
+      let entry = current.entries[index]
+      switch entry.source {
+      case .table(let table):
+        return .rule(store.rule(in: table, at: address, tableStart: entry.tableStart))
+      case .none: return .rule(CFIRule.noRow)
+      case .refused: return .nothing(LT_UNWIND_REFUSED_TABLE)
+      }
+    }
+    return CompletedStack(frames: unwinder.frames, outcome: outcome, isCurrent: isCurrent)
+  }
+
+  private func isSame(
+    _ area: AddressSpaceSnapshot.Area, at address: UInt64, in record: SampleRecord,
+    earlier: UnwindPublication?
+  ) -> Bool {
+    if let then = record.area(at: address) { return then.identity == area.identity }
+    // Kernels that cannot tell: the copy is milliseconds old.
+    if !record.canListAreas { return true }
+    if record.isCompleteList { return false }
+    // It was published already and still is.
+    guard let earlier, earlier.addressSpace != 0, earlier.addressSpace == record.addressSpace,
+      let index = earlier.index(at: address)
+    else { return false }
+    return earlier.areas[index] == area
+  }
+}
+
+/// A view of a sample in the ring buffer, and of the copy of the stack behind it.
+private struct SampleRecord {
+  let frames: [UInt64]
+  let stack: UnsafeRawBufferPointer
+  let canListAreas: Bool
+  /// Whether the listed areas are all there were.
+  let isCompleteList: Bool
+  let addressSpace: UInt64
+  private let areas: UnsafeBufferPointer<lt_unwind_area>
+
+  init(_ sample: UnsafePointer<lt_unwind_sample>) {
+    let bytes = UnsafeRawPointer(sample)
+    let header = sample.pointee
+    let depth = min(Int(header.walked.depth), Int(LT_MAX_STACK_DEPTH))
+    let walked = bytes + MemoryLayout<lt_unwind_sample>.offset(of: \.walked)!
+    let walkedFrames = (walked + MemoryLayout<lt_stack>.offset(of: \.frames)!)
+      .assumingMemoryBound(to: UInt64.self)
+    frames = Array(UnsafeBufferPointer(start: walkedFrames, count: depth))
+    stack = UnsafeRawBufferPointer(
+      start: bytes + MemoryLayout<lt_unwind_sample>.size,
+      count: min(Int(header.stack_bytes), Int(LT_UNWIND_SAMPLE_STACK_BYTES)))
+    let count = min(Int(header.area_count), Int(LT_UNWIND_SAMPLE_AREAS))
+    areas = UnsafeBufferPointer(
+      start: (bytes + MemoryLayout<lt_unwind_sample>.offset(of: \.areas)!)
+        .assumingMemoryBound(to: lt_unwind_area.self), count: count)
+    canListAreas = header.can_list_areas != 0
+    isCompleteList = count > 0 && count < Int(LT_UNWIND_SAMPLE_AREAS)
+    addressSpace = header.view >> 48
+  }
+
+  func area(at address: UInt64) -> lt_unwind_area? {
+    areas.first { $0.start <= address && address < $0.end }
+  }
+}

@@ -1,0 +1,152 @@
+import CTraceABI
+import TraceModel
+
+/// What was traced beside what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.
+struct KernelCrossCheck {
+  let before: KernelMemory
+  let after: KernelMemory
+  /// Whether everything that the sources allocated since the beginning was recorded: no filter, no sampling.
+  let isWhole: Bool
+  let sources: Set<KernelSource>
+  /// Outstanding by the trace, by the name of the cache as slabinfo knows it, so that merged ones are one.
+  private var traced: [String: Tally] = [:]
+  private var tracedShares: [KernelMemory.Kind: Tally] = [:]
+
+  init(before: KernelMemory, after: KernelMemory, sources: Set<KernelSource>, isWhole: Bool) {
+    self.before = before
+    self.after = after
+    self.sources = sources
+    self.isWhole = isWhole
+  }
+
+  mutating func add(_ drafts: [KernelSiteDraft]) {
+    for draft in drafts {
+      if let name = draft.cacheName {
+        traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.outstanding
+      }
+      let kind: KernelMemory.Kind? =
+        switch draft.allocationClass {
+        // What is too large for a cache has pages of its own, which no account names.
+        case .slab:
+          draft.cacheName == nil ? nil : draft.isReclaimable ? .reclaimableSlab : .unreclaimableSlab
+        case .vmalloc: .vmalloc
+        case .percpu: .percpu
+        default: nil
+        }
+      if let kind { tracedShares[kind, default: Tally()] += draft.outstanding }
+    }
+  }
+
+  // MARK: Where memory is
+
+  func shares() -> [KernelMemorySummary.Share] {
+    let old = Dictionary(
+      (before.shares() ?? []).map { ($0.kind, $0.bytes) }, uniquingKeysWith: { first, _ in first })
+    return (after.shares() ?? []).map { share in
+      KernelMemorySummary.Share(
+        name: share.kind.rawValue, bytes: share.bytes,
+        change: old[share.kind].map { Int64(clamping: share.bytes) - Int64(clamping: $0) },
+        traced: source(of: share.kind).map { sources.contains($0) } == true
+          ? tracedShares[share.kind]?.bytes ?? 0 : nil,
+        isKernel: share.kind.isKernel)
+    }
+  }
+
+  private func source(of kind: KernelMemory.Kind) -> KernelSource? {
+    switch kind {
+    case .reclaimableSlab, .unreclaimableSlab: .slab
+    case .vmalloc: .vmalloc
+    case .percpu: .percpu
+    default: nil
+    }
+  }
+
+  /// The caches that changed most or hold most of what was traced, at most ten.
+  func changes() -> [KernelMemorySummary.CacheChange] {
+    let changes = after.slab.caches.map { cache in
+      KernelMemorySummary.CacheChange(
+        name: cache.name, bytes: cache.sizeInBytes, activeChange: activeChange(of: cache),
+        traced: traced[cache.name] ?? Tally())
+    }
+    let sizes = Dictionary(
+      after.slab.caches.map { ($0.name, $0.objectSizeInBytes) }, uniquingKeysWith: { first, _ in first })
+    func weight(_ change: KernelMemorySummary.CacheChange) -> UInt64 {
+      let (bytes, overflow) = change.activeChange.magnitude.multipliedReportingOverflow(by: sizes[change.name] ?? 0)
+      return max(overflow ? .max : bytes, change.traced.bytes)
+    }
+    return Array(
+      changes.filter { weight($0) > 0 }.sorted { (weight($0), $1.name) > (weight($1), $0.name) }.prefix(10))
+  }
+
+  private func activeChange(of cache: SlabCache) -> Int64 {
+    let old = before.slab.cache(named: cache.name)?.activeObjects ?? 0
+    return Int64(clamping: cache.activeObjects) - Int64(clamping: old)
+  }
+
+  // MARK: What speaks against a leak
+
+  /// What speaks against a leak at a site although it has outstanding blocks.
+  func doubt(about draft: KernelSiteDraft) -> String? {
+    let reused = draft.site.reused_count
+    let cache = draft.cacheName.flatMap { after.slab.cache(named: $0) }
+    let tally = cache.flatMap { traced[$0.name] } ?? Tally()
+    let change = cache.map { max(0, activeChange(of: $0)) }
+    // Of every site a few frees are lost to interrupts. Where a good part of them is, they go a way that is not seen;
+    // unless the kernel itself counts as many objects more, what looks outstanding has gone it, too.
+    let isUnseen =
+      reused * 2 >= draft.freed.count || (reused * 20 >= draft.freed.count && reused * 4 >= draft.outstanding.count)
+    if reused > 0, isUnseen, change.map({ $0 < Int64(clamping: tally.count - tally.count / 4) }) ?? true {
+      return
+        "\(reused) of the \(draft.freed.count) freed blocks were seen to be so only when their addresses were used "
+        + "again (freed in bulk or by RCU): others may be freed, too"
+    }
+    guard let cache, let change else { return nil }
+    // The kernel's count is off by what the CPUs keep at hand: several slabs each.
+    let slack = Int64(clamping: max(64, cache.objects / max(1, cache.slabs) * 32))
+    if Int64(clamping: tally.count) > change + max(slack, Int64(clamping: tally.count / 2)) {
+      return "slabinfo has only \(change) more active objects in \(cache.name) since the start, of "
+        + "\(tally.count) that look outstanding: the others were freed unseen (in bulk or by RCU)"
+    }
+    return nil
+  }
+
+  // MARK: What the trace cannot account for
+
+  /// Growth below this is the allocators' own play: slabs and pages kept at hand.
+  static let significantBytes: UInt64 = 4 << 20
+
+  /// Sentences on memory that grew and is in no account, or in the kernel's and not in the trace's.
+  func findings(tracedPages: Tally) -> [String] {
+    var findings: [String] = []
+    let shares = shares()
+    func change(_ kind: KernelMemory.Kind) -> Int64 { shares.first { $0.name == kind.rawValue }?.change ?? 0 }
+    let unaccounted = change(.unaccounted)
+    if unaccounted >= Int64(Self.significantBytes) {
+      var text =
+        "\(mebibytes(unaccounted)) more than at the start are in no account of the kernel: pages that a driver "
+      text += "or another part of the kernel took for itself"
+      text +=
+        sources.contains(.pages)
+        ? "; of the pages traced, \(mebibytes(Int64(clamping: tracedPages.bytes))) are outstanding"
+        : " (--pages traces them)"
+      findings.append(text)
+    }
+    guard isWhole else { return findings }
+    for kind in [KernelMemory.Kind.unreclaimableSlab, .vmalloc, .percpu] {
+      guard let source = source(of: kind), sources.contains(source) else { continue }
+      let grown = change(kind)
+      let traced = Int64(clamping: tracedShares[kind]?.bytes ?? 0)
+      if grown - traced >= max(Int64(Self.significantBytes), grown / 4) {
+        findings.append(
+          "\(kind.rawValue) grew by \(mebibytes(grown)), of which the trace accounts for \(mebibytes(traced)): the rest was "
+            + "allocated in ways that this kernel shows no probe, or is kept at hand by the allocator")
+      }
+    }
+    return findings
+  }
+
+  private func mebibytes(_ bytes: Int64) -> String {
+    let tenths = (bytes * 10 + (1 << 19)) >> 20
+    return "\(tenths / 10).\(tenths % 10) MiB"
+  }
+}

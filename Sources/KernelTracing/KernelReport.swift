@@ -1,0 +1,300 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import LeakAnalysis
+import ProcessImage
+import TraceModel
+
+/// What a report of the kernel is to contain.
+package struct KernelReportRequest: Sendable {
+  /// Leave out blocks younger than this.
+  package var minimumAge: Duration = .zero
+  package var listsBlocks = false
+  /// No pass over single blocks: no ages, no processes.
+  package var combinedOnly = false
+  package var order = Order.bytes
+  package var limit: Int?
+  /// Also what is left out otherwise: caches that the kernel can reclaim and pages that others account for.
+  package var showsEverything = false
+
+  package enum Order: Sendable { case bytes, count, age, growth }
+
+  package init() {}
+}
+
+extension KernelTracer {
+  /// Everything recorded so far, as one report.
+  package func report(_ request: KernelReportRequest) -> Report {
+    handleEvents()
+    let now = monotonicNanoseconds()
+    let clock = history.clock(since: startTime)
+    var drafts = programs.tables.readSites().filter { !$0.isIgnored }.map(KernelSiteDraft.init)
+    var notes: [String] = []
+    if !request.combinedOnly {
+      do { try addBlocks(to: &drafts, request: request, clock: clock, now: now) } catch {
+        notes.append("ages, processes and single blocks are missing: \(error)")
+      }
+    } else if request.minimumAge > .zero {
+      notes.append("ages are not known without a pass over single blocks: blocks of every age are counted")
+    }
+    let after = KernelMemory.current()
+    var caches = KernelCacheNames(tables: programs.tables, slab: after.slab)
+    for index in drafts.indices { caches.fill(&drafts[index]) }
+    if !wantedCaches.isEmpty { drafts.removeAll { !isWanted($0, after.slab) } }
+    let nth = UInt64(configuration.sampleEveryNth ?? 1)
+    if nth > 1 { for index in drafts.indices { drafts[index].scale(by: nth) } }
+
+    var report = Report(
+      target: Report.Target(kind: .kernel),
+      window: Report.Window(
+        startInUnixSeconds: startInUnixSeconds, duration: .nanoseconds(Int64(now &- startTime))))
+    addTotals(of: drafts, nth: nth, to: &report)
+    var check = KernelCrossCheck(
+      before: before, after: after, sources: configuration.sources.filter { isTraced($0) },
+      isWhole: configuration.recordsEverything)
+    check.add(drafts)
+
+    var shown: [ShownSite] = []
+    var leftOut: [String: Tally] = [:]
+    if !request.combinedOnly, request.minimumAge > .zero {
+      for index in drafts.indices { drafts[index].outstanding = drafts[index].matching }
+    }
+    for draft in drafts where draft.outstanding.count > 0 {
+      let frames = frames(of: draft)
+      if !request.showsEverything, let reason = noise(draft, frames) {
+        leftOut[reason, default: Tally()] += draft.outstanding
+      } else {
+        shown.append(ShownSite(draft: draft, frames: frames, doubt: check.doubt(about: draft)))
+      }
+    }
+    let groups = groupedForGrowth(drafts)
+    if request.order == .growth {
+      for index in shown.indices { shown[index].growth = growth(of: shown[index].draft, groups, clock) }
+    }
+    shown.sort { $0.rank(request.order) > $1.rank(request.order) }
+    for site in shown.prefix(request.limit ?? .max) {
+      report.sites.append(allocationSite(of: site, groups, clock, slab: after.slab, nth: nth, now: now))
+    }
+    let polled = polledSites(after)
+    report.sites.append(contentsOf: polled)
+    let pages = drafts.reduce(into: Tally()) { if $1.allocationClass == .pages { $0 += $1.outstanding } }
+    report.kernelMemory = KernelMemorySummary(
+      shares: check.shares(), caches: check.changes(),
+      leftOut: leftOut.map { KernelMemorySummary.LeftOut(reason: $0.key, outstanding: $0.value) }
+        .sorted { ($0.outstanding.bytes, $1.reason) > ($1.outstanding.bytes, $0.reason) },
+      processes: processes(of: shown), hooks: hooks(), findings: check.findings(tracedPages: pages))
+    report.notes = notes + completenessNotes()
+    return report
+  }
+
+  /// A site that is worth showing.
+  struct ShownSite {
+    var draft: KernelSiteDraft
+    var frames: [Frame]
+    var doubt: String?
+    var growth: GrowthEvidence?
+
+    /// Doubtful sites come behind all others. Ties by key, so that two reports of the same state are the same.
+    func rank(_ order: KernelReportRequest.Order) -> (Int, Double, UInt64, UInt64) {
+      let primary: Double =
+        switch order {
+        case .bytes: Double(draft.outstanding.bytes)
+        case .count: Double(draft.outstanding.count)
+        case .age: -Double(draft.oldest)
+        case .growth: growth?.slopeInBytesPerSecond ?? 0
+        }
+      return (doubt == nil ? 1 : 0, primary, draft.outstanding.bytes, draft.site.key)
+    }
+  }
+
+  // MARK: Numbers
+
+  private func addTotals(of drafts: [KernelSiteDraft], nth: UInt64, to report: inout Report) {
+    for draft in drafts {
+      report.totals.outstanding += draft.outstanding
+      report.totals.allocated += draft.allocated
+      report.totals.freed += draft.freed
+    }
+    let retired = Tally(
+      bytes: reclamation.retired.bytes &* nth, count: reclamation.retired.count &* nth)
+    report.totals.allocated += retired
+    report.totals.freed += retired
+    if nth > 1 {
+      report.sampling = Report.Sampling(meanInBytes: 0, everyNth: nth)
+      report.totals.outstandingBytesStandardError = drafts.reduce(0) { $0 + variance($1, nth) }.squareRoot()
+    }
+    let counters = programs.tables.counterValues()
+    report.totals.unmatchedFrees = counters[Int(LT_KERNEL_COUNTER_UNMATCHED_FREES.rawValue)]
+    report.loss = losses(counters)
+  }
+
+  /// Of the estimate of outstanding bytes, when each block was chosen with a chance of one in `nth`.
+  private func variance(_ draft: KernelSiteDraft, _ nth: UInt64) -> Double {
+    draft.squares * Double(nth) * Double(nth - 1)
+  }
+
+  private func addBlocks(
+    to drafts: inout [KernelSiteDraft], request: KernelReportRequest, clock: GrowthClock?, now: UInt64
+  ) throws(BPFError) {
+    var positions = [Int32](repeating: -1, count: programs.tables.siteCount)
+    for (position, draft) in drafts.enumerated() {
+      positions[draft.index] = Int32(position)
+      drafts[position].survivors = clock == nil ? nil : Survivors()
+    }
+    let age = UInt64(max(0, request.minimumAge.inNanoseconds))
+    let result: Result<Void, BPFError> = drafts.withUnsafeMutableBufferPointer { drafts in
+      do throws(BPFError) {
+        try programs.tables.forEachBlock { block in
+          guard block.site < positions.count, positions[block.site] >= 0 else { return }
+          let position = Int(positions[block.site])
+          if let clock {
+            drafts[position].survivors?.add(
+              bytes: Double(block.sizeInBytes), time: block.time, ages: clock.ages)
+          }
+          guard block.time &+ age <= now else { return }
+          drafts[position].add(block, now: now, listsBlock: request.listsBlocks)
+        }
+        return .success(())
+      } catch { return .failure(error) }
+    }
+    try result.get()
+  }
+
+  // MARK: Which are shown
+
+  private func isWanted(_ draft: KernelSiteDraft, _ slab: SlabCaches) -> Bool {
+    guard let name = draft.cacheName else { return false }
+    return slab.aliases(of: name).contains { wantedCaches.contains($0) }
+  }
+
+  /// Why a site is no leak to look at, or nil.
+  private func noise(_ draft: KernelSiteDraft, _ frames: [Frame]) -> String? {
+    // A cache that was asked for by name is what the reader wants to see.
+    if draft.isReclaimable, wantedCaches.isEmpty { return KernelFrames.reclaimable }
+    return KernelFrames.noise(in: frames, class: draft.allocationClass)
+  }
+
+  // MARK: Growth
+
+  /// The sites of one caller together.
+  private func groupedForGrowth(_ drafts: [KernelSiteDraft]) -> [KernelSiteDraft.Group: [KernelSiteDraft]] {
+    Dictionary(grouping: drafts.filter { suspects.contains($0.group) }, by: \.group)
+  }
+
+  /// Whether a site grows. What a suspect allocates from its suspicion on goes to sites of call stacks; the one without
+  /// stack is judged by all of them together.
+  private func growth(
+    of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?
+  ) -> GrowthEvidence? {
+    guard let clock else { return nil }
+    let parts = draft.site.stack_hash == 0 ? groups[draft.group] ?? [draft] : [draft]
+    var survivors = Survivors()
+    for part in parts {
+      guard let own = part.survivors else { return nil }
+      survivors.add(own)
+    }
+    guard var series = history.series(sites: parts.map { ($0.index, $0.site.key | 1) }, clock: clock) else {
+      return nil
+    }
+    if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
+    return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
+  }
+
+  // MARK: Sites
+
+  func frames(of draft: KernelSiteDraft) -> [Frame] {
+    let site = draft.site
+    let addresses = site.stack_hash == 0 ? [] : programs.tables.stack(hash: site.stack_hash)
+    if addresses.isEmpty {
+      guard site.call_site != 0 else { return [] }
+      return symbols.frames(for: StackTrace(addresses: [site.call_site], completeness: .callerOnly), leafIsExact: false)
+    }
+    return KernelFrames.trimmed(
+      symbols.frames(for: StackTrace(addresses: addresses, completeness: .complete), leafIsExact: false),
+      callSite: site.call_site)
+  }
+
+  private func allocationSite(
+    of shown: ShownSite, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?,
+    slab: SlabCaches, nth: UInt64, now: UInt64
+  ) -> AllocationSite {
+    let draft = shown.draft
+    let hasStack = draft.site.stack_hash != 0 && shown.frames.count > 0
+    let largest = draft.processes.max { ($0.value.bytes, $1.key) < ($1.value.bytes, $0.key) }
+    var site = AllocationSite(
+      processID: largest?.key ?? 0, allocationClass: draft.allocationClass, allocator: draft.allocator,
+      outstanding: draft.outstanding, allocated: draft.allocated, freed: draft.freed,
+      stack: StackTrace(
+        addresses: shown.frames.map(\.address), completeness: hasStack ? .complete : .callerOnly),
+      frames: shown.frames, verdicts: [.unchecked: draft.outstanding], allocations: draft.blocks)
+    if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- min(now, draft.oldest))) }
+    if nth > 1 { site.outstandingBytesStandardError = variance(draft, nth).squareRoot() }
+    site.growth = shown.growth ?? growth(of: draft, groups, clock)
+    site.kernel = KernelSiteDetails(
+      cache: draft.cacheName,
+      aliases: draft.cacheName.map { name in slab.aliases(of: name).filter { $0 != name } } ?? [],
+      isReclaimable: draft.isReclaimable, processes: shares(of: draft.processes),
+      reusedCount: draft.site.reused_count, doubt: shown.doubt, isSuspect: suspects.contains(draft.group))
+    return site
+  }
+
+  // MARK: Processes
+
+  private func shares(of tallies: [Int32: Tally]) -> [KernelSiteDetails.Share] {
+    tallies.map { processID, tally in
+      KernelSiteDetails.Share(processID: processID, command: command(of: processID), outstanding: tally)
+    }.sorted { ($0.outstanding.bytes, $1.processID) > ($1.outstanding.bytes, $0.processID) }
+  }
+
+  private func processes(of shown: [ShownSite]) -> [KernelSiteDetails.Share] {
+    var tallies: [Int32: Tally] = [:]
+    for site in shown where site.doubt == nil {
+      for (processID, tally) in site.draft.processes { tallies[processID, default: Tally()] += tally }
+    }
+    return shares(of: tallies)
+  }
+
+  private func command(of processID: Int32) -> String? {
+    if processID == 0 { return nil }
+    if let info = try? ProcessInfo(processID: processID) { return info.command }
+    return programs.tables.endedCommand(of: processID)
+  }
+
+  // MARK: Hooks and losses
+
+  private func hooks() -> [KernelMemorySummary.Hook] {
+    KernelHook.all.compactMap { hook in
+      if let active = programs.active.first(where: { $0.hook.name == hook.name }) {
+        return KernelMemorySummary.Hook(
+          name: hook.name, method: active.method.rawValue, detail: active.target == hook.name ? nil : active.target)
+      }
+      guard let missing = programs.missing.first(where: { $0.hook.name == hook.name }) else { return nil }
+      let isPolled = !isTraced(hook.source)
+      return KernelMemorySummary.Hook(
+        name: hook.name, method: isPolled ? KernelHook.Method.polling.rawValue : nil, detail: missing.reason)
+    }
+  }
+
+  private func losses(_ counters: [UInt64]) -> [Report.LossCounter] {
+    var losses = (0..<Int32(LT_KERNEL_COUNTER_MAX.rawValue)).filter { ctrace_kernel_counter_is_loss($0) }.map {
+      Report.LossCounter(
+        name: String(cString: ctrace_kernel_counter_name($0)),
+        description: String(cString: ctrace_kernel_counter_meaning($0)), value: counters[Int($0)])
+    }
+    losses.append(
+      Report.LossCounter(
+        name: "recursion_misses",
+        description: "events not seen because they came while the same event was being recorded on that CPU",
+        value: programs.recursionMisses))
+    return losses
+  }
+
+  private func completenessNotes() -> [String] {
+    let missing = programs.missing.filter { $0.hook.importance == .completes }.map(\.hook.name)
+    guard !missing.isEmpty else { return [] }
+    return [
+      "this kernel has no probes for \(missing.joined(separator: ", ")): blocks that are allocated in bulk are not "
+        + "seen, and those that are freed in bulk or by kfree_rcu look outstanding until their address is used again"
+    ]
+  }
+}

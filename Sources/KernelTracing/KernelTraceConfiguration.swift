@@ -1,0 +1,48 @@
+/// Which kernel allocators are traced.
+package enum KernelSource: String, CaseIterable, Hashable, Sendable {
+  /// kmalloc and slab caches.
+  case slab
+  case vmalloc
+  case percpu
+  /// Pages taken from the page allocator.
+  case pages
+}
+
+/// What is decided before the programs are loaded.
+package struct KernelTraceConfiguration: Sendable {
+  package var sources: Set<KernelSource> = [.slab, .vmalloc, .percpu]
+  /// Bytes asked for; others are not recorded.
+  package var sizes: ClosedRange<UInt64> = 0...(.max)
+  /// Record only what these caches give; any of the names of a merged cache stands for it. Empty: all.
+  package var cacheNames: [String] = []
+  /// Record only what these kernel functions ask for. Empty: all.
+  package var callSites: [String] = []
+  /// Record only what tasks of this process ask for; 0: all.
+  package var processID: Int32 = 0
+  package var commandName: String?
+  /// Record only what tasks of this cgroup (v2) and those below it ask for: the path of its directory.
+  package var cgroupDirectory: String?
+  package var stacks = Stacks.suspects
+  /// Record one allocation in so many, chosen at random; nil: every one.
+  package var sampleEveryNth: Int?
+  /// Give every recorded allocation and free to ``KernelTracer/onEvent``.
+  package var emitsEvents = false
+  /// Ways to see the kernel's events that may be used; for tests, and where one is known not to work.
+  package var methods = Set(KernelHook.Method.allCases)
+  /// Blocks that can be outstanding at once, at least.
+  package var maximumAllocations = 400_000
+  /// Call sites and stacks.
+  package var maximumSites = 16_384
+
+  package enum Stacks: String, CaseIterable, Sendable {
+    case all, suspects, none
+  }
+
+  /// Whether every allocation of the sources is recorded, so that sums can be compared with the kernel's own.
+  var recordsEverything: Bool {
+    sizes == 0...(.max) && cacheNames.isEmpty && callSites.isEmpty && processID == 0 && commandName == nil
+      && cgroupDirectory == nil && sampleEveryNth == nil
+  }
+
+  package init() {}
+}

@@ -1,0 +1,180 @@
+import BPFRuntime
+import CTraceABI
+import Glibc
+import LeakAnalysis
+import Symbolization
+import TraceModel
+
+/// One trace of kernel allocations: owns the programs and what they recorded. Releasing it takes every probe off.
+///
+/// Not safe for use from several threads.
+package final class KernelTracer {
+  package let configuration: KernelTraceConfiguration
+  let programs: KernelPrograms
+  let symbols = KernelSymbols()
+  /// What slabinfo and its like said when the trace began.
+  package let before: KernelMemory
+  let startTime: UInt64
+  let startInUnixSeconds: Double
+  /// Names of the caches that are asked for, aliases included; empty: all.
+  let wantedCaches: Set<String>
+  /// What every site held at each tick.
+  var history: OutstandingHistory
+  var reclamation = KernelSiteReclamation()
+  private var choice = SuspectChoice<KernelSiteDraft.Group>()
+  private(set) var suspects: Set<KernelSiteDraft.Group> = []
+  private var lastLook: UInt64 = 0
+  /// Called for every recorded allocation and free, when the configuration asks for events.
+  package var onEvent: ((KernelEvent) -> Void)?
+
+  /// Throws a ``KernelTraceError`` for what was asked for and the kernel has not, else ``BPFError``.
+  package init(configuration: KernelTraceConfiguration) throws {
+    self.configuration = configuration
+    guard access("/sys/kernel/btf/vmlinux", R_OK) == 0 else {
+      throw KernelTraceError(
+        "this kernel has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which tracing it needs; "
+          + "`leaktrace kernel --where` does without")
+    }
+    let slab = SlabCaches.current()
+    wantedCaches = try Self.resolve(configuration.cacheNames, slab)
+    var surroundings = KernelPrograms.Surroundings()
+    surroundings.cacheNames = wantedCaches
+    for name in configuration.callSites {
+      guard let range = symbols.range(of: name) else {
+        throw KernelTraceError("--call-site \(name): this kernel has no function of that name")
+      }
+      surroundings.callSites.append(range)
+    }
+    surroundings.interrupts = symbols.interruptEntries
+    surroundings.vmemmapPointer = symbols.dataAddress(of: "vmemmap_base") ?? 0
+    surroundings.pageOffsetPointer = symbols.dataAddress(of: "page_offset_base") ?? 0
+    programs = try KernelPrograms(configuration, surroundings)
+    before = KernelMemory.current()
+    try programs.attach()
+    startTime = monotonicNanoseconds()
+    history = OutstandingHistory(start: startTime, siteCount: programs.tables.siteCount)
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+    // Only now are the names of our own programs known, by which their frames are left out.
+    symbols.reload()
+  }
+
+  private static func resolve(_ names: [String], _ slab: SlabCaches) throws -> Set<String> {
+    var result: Set<String> = []
+    for name in names {
+      guard slab.isKnown(name) else {
+        throw KernelTraceError("--cache \(name): this kernel has no slab cache of that name; see /proc/slabinfo")
+      }
+      result.formUnion(slab.aliases(of: name))
+    }
+    return result
+  }
+
+  package func stop() { programs.detach() }
+
+  /// Whether the kernel events of a source are seen; else its memory is known from /proc alone.
+  func isTraced(_ source: KernelSource) -> Bool {
+    configuration.sources.contains(source)
+      && !programs.missing.contains { $0.hook.source == source && $0.hook.importance == .needed }
+  }
+
+  // MARK: From time to time
+
+  /// When ``tick()`` has something to do next (CLOCK_MONOTONIC nanoseconds).
+  package var nextTick: UInt64 { min(history.nextTick, lastLook &+ Self.lookInterval) }
+
+  private static let lookInterval: UInt64 = 1_000_000_000
+
+  /// Notes what sites hold, asks for call stacks of those that look like leaks, and gives unused places back.
+  package func tick() {
+    let now = monotonicNanoseconds()
+    guard now >= nextTick else { return }
+    let records = programs.tables.readSites().filter { !$0.isIgnored }
+    if now >= history.nextTick {
+      history.beginTick(at: now)
+      for record in records {
+        history.record(
+          site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
+          allocatedCount: record.site.allocated_count)
+      }
+      history.endTick()
+    }
+    guard now >= lastLook &+ Self.lookInterval else { return }
+    lastLook = now
+    if configuration.stacks == .suspects { chooseSuspects(records) }
+    reclamation.run(tables: programs.tables, capacity: configuration.maximumSites * 2, now: now)
+  }
+
+  private func chooseSuspects(_ records: [KernelTables.SiteRecord]) {
+    var levels: [KernelSiteDraft.Group: SuspectChoice<KernelSiteDraft.Group>.Level] = [:]
+    var caches = KernelCacheNames(tables: programs.tables, slab: before.slab)
+    // Sites that always take stacks need no choice.
+    for record in records where record.site.call_site != 0 {
+      let group = KernelSiteDraft.Group(record.site)
+      var level =
+        levels[group]
+        ?? SuspectChoice.Level(
+          bytes: 0, count: 0, allocatedCount: 0,
+          isExempt: caches.name(of: record.site).map { before.slab.isReclaimable($0) } ?? false)
+      level.bytes &+= record.outstandingBytes
+      level.count &+= record.outstandingCount
+      level.allocatedCount &+= record.site.allocated_count
+      levels[group] = level
+    }
+    suspects = choice.suspects(levels)
+    for record in records where record.site.call_site != 0 && record.site.stack_hash == 0 {
+      let isSuspect = suspects.contains(KernelSiteDraft.Group(record.site))
+      if isSuspect != record.wantsStacks { programs.tables.setWantsStacks(isSuspect, ofSite: record.index) }
+    }
+  }
+
+  // MARK: Events
+
+  /// Readable when events wait; nil unless they were asked for.
+  package var pollDescriptor: Int32? { programs.events?.pollDescriptor }
+
+  package func handleEvents() {
+    guard let events = programs.events else { return }
+    events.consume { bytes in
+      guard bytes.count >= MemoryLayout<lt_kernel_event>.size, let onEvent else { return }
+      let event = bytes.loadUnaligned(as: lt_kernel_event.self)
+      let site = programs.tables.site(at: min(Int(event.site), programs.tables.siteCount - 1))
+      let caller = symbols.frames(
+        for: StackTrace(addresses: [site.call_site], completeness: .callerOnly), leafIsExact: false
+      ).first
+      onEvent(
+        KernelEvent(
+          time: event.time, isFree: event.is_free != 0, allocator: KernelSiteDraft.allocator(of: site),
+          address: event.address, sizeInBytes: event.size, caller: site.call_site == 0 ? nil : caller?.function,
+          processID: Int32(bitPattern: event.process_id), threadID: Int32(bitPattern: event.thread_id)))
+    }
+  }
+}
+
+/// A recorded block was allocated or freed.
+package struct KernelEvent: Sendable {
+  /// CLOCK_MONOTONIC nanoseconds.
+  package var time: UInt64
+  package var isFree: Bool
+  package var allocator: String
+  package var address: UInt64
+  package var sizeInBytes: UInt64
+  /// The function that asked for the block; nil where only its call stack tells.
+  package var caller: String?
+  /// The task that was running, which in an interrupt need not be the one that it worked for.
+  package var processID: Int32
+  package var threadID: Int32
+}
+
+/// What was asked for and cannot be done, in one line.
+package struct KernelTraceError: Error, CustomStringConvertible {
+  package var description: String
+  init(_ description: String) { self.description = description }
+}
+
+func monotonicNanoseconds() -> UInt64 {
+  var now = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &now)
+  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+}

@@ -1,0 +1,123 @@
+import TraceModel
+
+/// Chooses the callers whose call stacks are worth their price: those whose memory grows.
+///
+/// It only decides where to look closer, within seconds, so it errs on the side of looking; whether a site leaks is judged
+/// from its whole course by `GrowthAnalysis`. Looked at once a second.
+struct SuspectChoice<Group: Hashable> {
+  /// What one caller holds now.
+  struct Level {
+    var bytes: UInt64
+    var count: UInt64
+    var allocatedCount: UInt64
+    /// Never a suspect: the kernel takes it back when memory is short, or it is known not to be a leak.
+    var isExempt: Bool
+  }
+
+  private struct Course {
+    var history = LevelHistory()
+
+    /// A caller that was not there at the last look held nothing then.
+    init(knownToBeNew: Bool) {
+      if knownToBeNew { history.add(0) }
+    }
+
+    var allocatedCount: UInt64 = 0
+    var lastLook: UInt64 = 0
+    /// When it became a suspect, in looks; nil when it is none.
+    var since: UInt64?
+    /// Times that it turned out not to grow: each makes the next suspicion take longer.
+    var acquittals: UInt64 = 0
+    var acquitted: UInt64 = 0
+  }
+
+  private var courses: [Group: Course] = [:]
+  private var look: UInt64 = 0
+
+  /// More suspects than this at once would make stacks the rule and not the exception.
+  static var maximumSuspects: Int { 64 }
+  /// Looks after which a suspect that has not grown costs no more stacks.
+  private static var patience: UInt64 { 20 }
+  /// Stacks of a caller that allocates less often than this per look cost next to nothing.
+  private static var cheap: UInt64 { 1_000 }
+
+  /// Which groups are suspects now, given what every group holds.
+  mutating func suspects(_ levels: [Group: Level]) -> Set<Group> {
+    look += 1
+    var candidates: [(group: Group, growth: UInt64)] = []
+    var chosen: Set<Group> = []
+    for (group, level) in levels {
+      var course = courses[group] ?? Course(knownToBeNew: look > 1)
+      let rate = level.allocatedCount - min(level.allocatedCount, course.allocatedCount)
+      course.allocatedCount = level.allocatedCount
+      course.lastLook = look
+      course.history.add(level.bytes)
+      if let since = course.since {
+        if look - since >= Self.patience, rate > Self.cheap, !course.history.hasGrown(inLast: Int(Self.patience)) {
+          course.since = nil
+          course.acquittals += 1
+          course.acquitted = look
+        } else {
+          chosen.insert(group)
+        }
+      } else if !level.isExempt, look >= course.acquitted + course.acquittals * Self.patience {
+        // What is nearly all given back is a level that moves, unless it rises again and again.
+        let isBalanced = level.count * 20 < level.allocatedCount
+        if course.history.hasGrownSteadily || (course.history.isGrowing && !isBalanced) {
+          candidates.append((group, course.history.growth))
+        }
+      }
+      courses[group] = course
+    }
+    let room = max(0, Self.maximumSuspects - chosen.count)
+    for candidate in candidates.sorted(by: { $0.growth > $1.growth }).prefix(room) {
+      courses[candidate.group]?.since = look
+      chosen.insert(candidate.group)
+    }
+    if look % 64 == 0 { courses = courses.filter { look - $0.value.lastLook < 64 } }
+    return chosen
+  }
+}
+
+/// Outstanding bytes of a caller at the last looks.
+struct LevelHistory {
+  private var levels: [UInt64] = []
+  private static let length = 64
+
+  mutating func add(_ bytes: UInt64) {
+    if levels.count == Self.length { levels.removeFirst() }
+    levels.append(bytes)
+  }
+
+  /// Rose in most of the last few looks, and by at least a page in all.
+  var isGrowing: Bool {
+    let recent = levels.suffix(4)
+    guard recent.count >= 2, let first = recent.first, let last = recent.last, last >= first + 4096 else {
+      return false
+    }
+    let rises = zip(recent, recent.dropFirst()).count { $0 < $1 }
+    return rises * 3 >= (recent.count - 1) * 2
+  }
+
+  /// The lowest level of each quarter of the time is above that of the quarter before.
+  var hasGrownSteadily: Bool {
+    guard levels.count >= 8 else { return false }
+    let quarter = levels.count / 4
+    let lows = (0..<4).map { part in levels[(part * quarter)..<((part + 1) * quarter)].min() ?? 0 }
+    return zip(lows, lows.dropFirst()).allSatisfy { $0 < $1 } && lows[3] >= lows[0] + 256
+  }
+
+  /// Whether the lowest level of the last looks is above that of as many before.
+  func hasGrown(inLast count: Int) -> Bool {
+    guard levels.count >= 2 else { return false }
+    let recent = levels.suffix(min(count, levels.count / 2))
+    let before = levels.dropLast(recent.count).suffix(recent.count)
+    return (recent.min() ?? 0) > (before.min() ?? 0)
+  }
+
+  /// Bytes gained over the time that is remembered.
+  var growth: UInt64 {
+    guard let first = levels.first, let last = levels.last, last > first else { return 0 }
+    return last - first
+  }
+}

@@ -1,0 +1,45 @@
+import TraceModel
+
+/// The executable mappings of a process at one moment.
+package struct AddressSpaceSnapshot: Equatable, Sendable {
+  package struct Area: Equatable, Sendable {
+    package var mapping: Mapping
+    /// Differs between areas that show different things, also at the same addresses; 0 where the kernel does not tell.
+    package var identity: UInt64
+
+    package init(mapping: Mapping, identity: UInt64 = 0) {
+      self.mapping = mapping
+      self.identity = identity
+    }
+
+    /// Whether the other area shows the same bytes at the same addresses.
+    package func hasSameCode(as other: Area) -> Bool {
+      mapping.start == other.mapping.start && mapping.end == other.mapping.end
+        && mapping.fileOffset == other.mapping.fileOffset && mapping.device == other.mapping.device
+        && mapping.inode == other.mapping.inode && identity == other.identity
+    }
+  }
+
+  /// Ascending by address.
+  package var areas: [Area]
+  /// Whether this is all there was; areas that changed while they were read are left out.
+  package var isWhole = true
+
+  package init(areas: [Area] = []) { self.areas = areas }
+
+  /// The executable ones of a process's mappings, without identities.
+  package init(mappings: [Mapping]) {
+    areas = mappings.filter { $0.permissions.contains(.execute) }.map { Area(mapping: $0) }
+  }
+
+  /// Whether all code of an older snapshot is still where it was. Memory that programs fill with code themselves does
+  /// not count: it comes and goes, and has no names of its own.
+  package func keepsCode(of older: AddressSpaceSnapshot) -> Bool {
+    var index = 0
+    for area in older.areas where !area.mapping.path.isEmpty {
+      while index < areas.count, areas[index].mapping.start < area.mapping.start { index += 1 }
+      guard index < areas.count, areas[index].hasSameCode(as: area) else { return false }
+    }
+    return true
+  }
+}

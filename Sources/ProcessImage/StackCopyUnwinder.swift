@@ -1,0 +1,164 @@
+import CTraceABI
+
+/// Walks a copied stack by call-frame rows: what `BPF/unwind.bpf.h` does, for stacks that it had no rows for at the time.
+package struct StackCopyUnwinder {
+  /// What is known of the code at an address.
+  package enum Knowledge {
+    /// A rule of ``CFITable``.
+    case rule(UInt64)
+    /// The walk ends here, for this reason.
+    case nothing(lt_unwind_counter)
+  }
+
+  /// Where the stack of the program's first thread begins.
+  package let origin: UInt64
+  /// The memory that was copied, and the address of its first byte.
+  package let copy: UnsafeRawBufferPointer
+  package let copyStart: UInt64
+  /// The frames so far, leaf first, and what happened on the way (`lt_stack.outcome` without the status).
+  package private(set) var frames: [UInt64]
+  package private(set) var flags: UInt32
+
+  private var lookup: UInt64
+  private var stackPointer: UInt64
+  private var framePointer: UInt64
+
+  private static let maximumFramePointerDistance: UInt64 = 1 << 20
+  /// From the start of `struct rt_sigframe` to the saved rbp; rsp and rip follow at 40 and 48 bytes from there.
+  private static let savedRegistersInSignalFrame: UInt64 = 120
+
+  /// - Parameters:
+  ///   - frames: the stack so far, at least one frame.
+  ///   - lookup: the address to look up for the last of them.
+  ///   - stackPointer: rsp in that frame.
+  ///   - framePointer: rbp in that frame.
+  package init(
+    frames: [UInt64], flags: UInt32, lookup: UInt64, stackPointer: UInt64, framePointer: UInt64,
+    origin: UInt64, copy: UnsafeRawBufferPointer, copyStart: UInt64
+  ) {
+    self.origin = origin
+    self.frames = frames
+    self.flags = flags
+    self.lookup = lookup
+    self.stackPointer = stackPointer
+    self.framePointer = framePointer
+    self.copy = copy
+    self.copyStart = copyStart
+  }
+
+  /// Walks to the end. Returns the outcome as the programs have it: status, reason and flags.
+  ///
+  /// - Parameters:
+  ///   - isCode: whether an address is in executable memory.
+  ///   - knowledge: asked for each frame.
+  package mutating func walk(
+    isCode: (UInt64) -> Bool, _ knowledge: (UInt64) -> Knowledge
+  ) -> UInt32 {
+    // Each step adds a frame or ends.
+    while true {
+      let end: End?
+      switch knowledge(lookup) {
+      case .nothing(let reason): end = .broken(reason)
+      case .rule(let rule): end = step(rule, isCode)
+      }
+      if let end { return end.outcome | flags }
+    }
+  }
+
+  private enum End {
+    case complete, truncated
+    case broken(lt_unwind_counter)
+
+    var outcome: UInt32 {
+      switch self {
+      case .complete: LT_OUTCOME_COMPLETE.rawValue
+      case .truncated: LT_OUTCOME_TRUNCATED.rawValue
+      case .broken(let reason): LT_OUTCOME_BROKEN.rawValue | reason.rawValue << 8
+      }
+    }
+  }
+
+  private func word(at address: UInt64) -> UInt64? {
+    let offset = address &- copyStart
+    guard offset < UInt64(copy.count), UInt64(copy.count) - offset >= 8 else { return nil }
+    return copy.loadUnaligned(fromByteOffset: Int(offset), as: UInt64.self)
+  }
+
+  private mutating func step(_ rule: UInt64, _ isCode: (UInt64) -> Bool) -> End? {
+    let offset = UInt64(bitPattern: Int64(bitPattern: rule) >> 32)
+    let savedFramePointer = UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: rule >> 16)))
+    let auxiliary = rule >> 8 & 0xff
+    let isRelative = auxiliary & UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE) != 0
+    let kind = lt_unwind_rule_kind(UInt32(rule & 0xff))
+    var frame: UInt64
+    switch kind {
+    case LT_UNWIND_RULE_END: return .complete
+    case LT_UNWIND_RULE_NO_ROW: return framePointerStep(isCode)
+    case LT_UNWIND_RULE_SIGNAL: return signalStep(stackPointer &+ offset)
+    case LT_UNWIND_RULE_RSP: frame = stackPointer &+ offset
+    case LT_UNWIND_RULE_RBP: frame = framePointer &+ offset
+    case LT_UNWIND_RULE_PLT:
+      frame = stackPointer &+ offset &+ (lookup & 15 >= auxiliary ? 8 : 0)
+    case LT_UNWIND_RULE_RSP_DEREFERENCED, LT_UNWIND_RULE_RBP_DEREFERENCED:
+      let base = kind == LT_UNWIND_RULE_RSP_DEREFERENCED ? stackPointer : framePointer
+      guard let value = word(at: base &+ offset) else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
+      frame = value &+ (auxiliary & 0x7f)
+    default: return .broken(LT_UNWIND_UNSUPPORTED_RULE)
+    }
+    guard frame > stackPointer, frame & 7 == 0 else { return .broken(LT_UNWIND_INVALID_FRAME) }
+    let hasFlags = kind != LT_UNWIND_RULE_PLT
+    var callersFramePointer = framePointer
+    if savedFramePointer != 0 || hasFlags && isRelative {
+      let place = (hasFlags && isRelative ? framePointer : frame) &+ savedFramePointer
+      guard let value = word(at: place) else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
+      callersFramePointer = value
+    }
+    guard let address = word(at: frame &- 8) else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
+    return push(address, stackPointer: frame, framePointer: callersFramePointer, distance: 1)
+  }
+
+  /// Whether the current frame, which has no row, is where the stack begins: at most one word up to the program's arguments
+  /// may be a return address, the entry point's.
+  private func isOutermost(_ isCode: (UInt64) -> Bool) -> Bool {
+    guard origin &- stackPointer <= UInt64(LT_UNWIND_ORIGIN_DISTANCE) else { return false }
+    let words = stride(from: stackPointer, to: origin & ~7, by: 8).compactMap { word(at: $0) }
+    return words.count(where: isCode) <= 1
+  }
+
+  private mutating func framePointerStep(_ isCode: (UInt64) -> Bool) -> End? {
+    if isOutermost(isCode) { return .complete }
+    guard framePointer >= stackPointer,
+      framePointer - stackPointer < Self.maximumFramePointerDistance, framePointer & 7 == 0
+    else { return .broken(LT_UNWIND_NO_ROW) }
+    guard let callers = word(at: framePointer), let address = word(at: framePointer &+ 8) else {
+      return .broken(LT_UNWIND_UNREADABLE_STACK)
+    }
+    flags |= UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)
+    return push(address, stackPointer: framePointer &+ 16, framePointer: callers, distance: 1)
+  }
+
+  private mutating func signalStep(_ frame: UInt64) -> End? {
+    let registers = frame &+ Self.savedRegistersInSignalFrame
+    guard let callersFramePointer = word(at: registers),
+      let callersStackPointer = word(at: registers &+ 40), let address = word(at: registers &+ 48)
+    else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
+    flags |= UInt32(LT_UNWIND_FLAG_SIGNAL)
+    return push(
+      address, stackPointer: callersStackPointer, framePointer: callersFramePointer, distance: 0)
+  }
+
+  private mutating func push(
+    _ address: UInt64, stackPointer: UInt64, framePointer: UInt64, distance: UInt64
+  ) -> End? {
+    if address == 0 { return .complete }
+    guard address >= UInt64(LT_UNWIND_PAGE_BYTES), address >> UInt64(LT_UNWIND_ADDRESS_BITS) == 0 else {
+      return .broken(LT_UNWIND_INVALID_ADDRESS)
+    }
+    guard frames.count < Int(LT_MAX_STACK_DEPTH) else { return .truncated }
+    frames.append(address)
+    lookup = address - distance
+    self.stackPointer = stackPointer
+    self.framePointer = framePointer
+    return nil
+  }
+}

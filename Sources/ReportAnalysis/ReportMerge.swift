@@ -1,0 +1,81 @@
+import TraceModel
+
+/// Adds reports up: of several hosts, processes or stretches of time.
+package enum ReportMerge {
+  package static func merge(_ reports: [Report]) -> Report? {
+    guard var result = reports.first else { return nil }
+    for report in reports.dropFirst() { add(report, to: &result) }
+    result.sites = merged(result.sites)
+    result.sites.sort { $0.outstanding.bytes > $1.outstanding.bytes }
+    return result
+  }
+
+  private static func add(_ report: Report, to result: inout Report) {
+    let start = min(result.window.startInUnixSeconds, report.window.startInUnixSeconds)
+    result.window = Report.Window(
+      startInUnixSeconds: start, duration: max(result.window.duration, report.window.duration))
+    result.totals.outstanding += report.totals.outstanding
+    result.totals.allocated += report.totals.allocated
+    result.totals.freed += report.totals.freed
+    result.totals.unmatchedFrees &+= report.totals.unmatchedFrees
+    if let error = report.totals.outstandingBytesStandardError {
+      let other = result.totals.outstandingBytesStandardError ?? 0
+      result.totals.outstandingBytesStandardError = (error * error + other * other).squareRoot()
+    }
+    result.processes += report.processes
+    result.sites += report.sites
+    result.probes += report.probes
+    result.leakChecks += report.leakChecks
+    result.suppressions += report.suppressions
+    result.retention += report.retention
+    for note in report.notes where !result.notes.contains(note) { result.notes.append(note) }
+    for counter in report.loss {
+      if let position = result.loss.firstIndex(where: { $0.name == counter.name }) {
+        result.loss[position].value &+= counter.value
+      } else {
+        result.loss.append(counter)
+      }
+    }
+    // Courses of different runs have no common time.
+    result.timeline = []
+    result.kernelMemory = nil
+    if report.target.processID != result.target.processID { result.target.processID = nil }
+    if report.target.command != result.target.command { result.target.command = nil }
+    if report.target.executable != result.target.executable { result.target.executable = nil }
+  }
+
+  /// Sites of the same names added up; the first one's addresses stay.
+  package static func merged(_ sites: [AllocationSite]) -> [AllocationSite] {
+    var positions: [SiteSignature: Int] = [:]
+    var result: [AllocationSite] = []
+    for site in sites {
+      let signature = SiteSignature(site)
+      guard let known = positions[signature] else {
+        positions[signature] = result.count
+        result.append(site)
+        continue
+      }
+      result[known].add(site)
+    }
+    return result
+  }
+}
+
+extension AllocationSite {
+  mutating func add(_ site: AllocationSite) {
+    outstanding += site.outstanding
+    allocated += site.allocated
+    freed += site.freed
+    keeps += site.keeps
+    verdicts.merge(site.verdicts) { Tally(bytes: $0.bytes &+ $1.bytes, count: $0.count &+ $1.count) }
+    holders.merge(site.holders) { Tally(bytes: $0.bytes &+ $1.bytes, count: $0.count &+ $1.count) }
+    allocations += site.allocations
+    if let age = site.oldestAge { oldestAge = max(age, oldestAge ?? age) }
+    if let error = site.outstandingBytesStandardError {
+      let other = outstandingBytesStandardError ?? 0
+      outstandingBytesStandardError = (error * error + other * other).squareRoot()
+    }
+    // What is known of the growth of one says nothing of the sum.
+    if growth != site.growth { growth = nil }
+  }
+}

@@ -1,0 +1,70 @@
+import TraceModel
+
+/// A table with one row per site, as RFC 4180 has it.
+package enum CSVReport {
+  package static let format = ReportFormat(name: "csv", summary: "one row per call stack, for spreadsheets") {
+    report, _ in render(report)
+  }
+
+  private static let columns = [
+    "pid", "command", "class", "allocator", "outstanding_bytes", "outstanding_count", "allocated_bytes",
+    "allocated_count", "freed_bytes", "freed_count", "oldest_age_seconds", "definitely_lost_bytes",
+    "definitely_lost_count", "indirectly_lost_bytes", "indirectly_lost_count", "possibly_lost_bytes",
+    "possibly_lost_count", "still_reachable_bytes", "still_reachable_count", "growth", "growth_bytes_per_second",
+    "cache", "function", "module", "file", "line", "stack",
+  ]
+
+  package static func render(_ report: Report) -> [UInt8] {
+    var output = ByteWriter()
+    output.write(columns.joined(separator: ",") + "\r\n")
+    let commands = Dictionary(
+      report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
+    // Escaped as in the middle of a quoted cell.
+    let names = FrameCache { frame in doubled(singleLine(frame.plainName)) }
+    for site in report.sites {
+      output.write(row(site, command: commands[site.processID]))
+      output.write(",\"")
+      for (index, frame) in site.shownFrames.enumerated() {
+        if index > 0 { output.write(" < ") }
+        // A spreadsheet must not take the cell for a formula.
+        if index == 0, let first = frame.plainName.first, "=+-@".contains(first) { output.write("'") }
+        output.write(names[frame])
+      }
+      output.write("\"\r\n")
+    }
+    return output.bytes
+  }
+
+  private static func row(_ site: AllocationSite, command: String?) -> String {
+    var cells = [
+      "\(site.processID)", text(command ?? ""), site.allocationClass.rawValue, text(site.allocator),
+    ]
+    for tally in [site.outstanding, site.allocated, site.freed] { cells += ["\(tally.bytes)", "\(tally.count)"] }
+    cells.append(site.oldestAge.map { decimalSeconds($0) } ?? "")
+    for kind in VerdictKind.allCases where kind != .unchecked {
+      let tally = site.verdicts[kind]
+      cells += [tally.map { "\($0.bytes)" } ?? "", tally.map { "\($0.count)" } ?? ""]
+    }
+    cells += [site.growth?.word.rawValue ?? "", site.growth.map { "\($0.slopeInBytesPerSecond)" } ?? ""]
+    cells.append(text(site.kernel?.cache ?? ""))
+    let leaf = site.shownFrames.first
+    cells += [
+      text(leaf?.plainName ?? ""), text(leaf?.module ?? ""), text(leaf?.file ?? ""),
+      leaf?.line.map { "\($0)" } ?? "",
+    ]
+    return cells.joined(separator: ",")
+  }
+
+  /// Quoted where needed; a spreadsheet must not take a name for a formula.
+  private static func text(_ value: String) -> String {
+    var value = singleLine(value)
+    if let first = value.first, "=+-@".contains(first) { value = "'" + value }
+    guard value.contains(where: { $0 == "," || $0 == "\"" }) else { return value }
+    return "\"" + doubled(value) + "\""
+  }
+
+  private static func doubled(_ value: String) -> String {
+    guard value.utf8.contains(UInt8(ascii: "\"")) else { return value }
+    return value.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
+  }
+}

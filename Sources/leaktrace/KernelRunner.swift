@@ -1,0 +1,149 @@
+import AllocationTracing
+import BPFRuntime
+import CProcessControl
+import Glibc
+import KernelTracing
+import ReportFormats
+import TraceModel
+
+/// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
+final class KernelRunner {
+  private let command: KernelCommand
+  private let destinations: [ReportDestination]
+  private let request: KernelReportRequest
+  private let signals: Int32
+
+  init(command: KernelCommand) throws {
+    self.command = command
+    destinations = try ReportDestination.pairs(formats: command.formats, outputs: command.outputs)
+    request = try command.request()
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+  }
+
+  /// The exit code.
+  func run() throws -> Int32 {
+    for destination in destinations { try destination.open() }
+    if let processID = command.processID, kill(processID, 0) != 0, errno == ESRCH {
+      throw TraceError("-p \(processID): there is no such process")
+    }
+    let tracer: KernelTracer
+    do { tracer = try KernelTracer(configuration: command.traceConfiguration()) } catch let error as BPFError {
+      throw TraceError(explain(error))
+    }
+    defer { tracer.stop() }
+    if command.printsEvents { tracer.onEvent = { [unowned self, unowned tracer] in printEvent($0, tracer) } }
+    if isatty(STDERR_FILENO) == 1 || command.verbose {
+      writeAll("leaktrace: tracing the kernel; Ctrl-C to end\n", to: STDERR_FILENO)
+    }
+    return try follow(tracer)
+  }
+
+  private func follow(_ tracer: KernelTracer) throws -> Int32 {
+    let start = ContinuousClock.now
+    let interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) } ?? .seconds(5)
+    let end = try command.duration.map { start + (try TimeValue.parse($0, plainUnit: .seconds(1))) }
+    var nextReport = command.interval == nil && end != nil ? nil : Optional(start + interval)
+    var reports = 0
+    while true {
+      var wait = Duration.milliseconds(500)
+      for moment in [nextReport, end] {
+        if let moment { wait = min(wait, max(.zero, moment - .now)) }
+      }
+      let untilTick = Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())
+      wait = min(wait, max(.zero, .nanoseconds(untilTick)))
+      var descriptors = ([signals] + [tracer.pollDescriptor].compactMap { $0 }).map {
+        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+      }
+      poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+      tracer.handleEvents()
+      let signal = cprocess_next_signal(signals)
+      if signal != 0 {
+        try write(tracer)
+        return signal == SIGINT ? Failure.interrupted : 128 + signal
+      }
+      tracer.tick()
+      let now = ContinuousClock.now
+      if let end, now >= end {
+        try write(tracer)
+        return 0
+      }
+      if let due = nextReport, now >= due {
+        reports += 1
+        try write(tracer)
+        if reports == command.count { return 0 }
+        var next = due + interval
+        while next <= ContinuousClock.now { next += interval }
+        nextReport = next
+      }
+    }
+  }
+
+  private func write(_ tracer: KernelTracer) throws {
+    for destination in destinations {
+      var request = request
+      request.limit = command.top ?? (destination.isText ? 10 : nil)
+      var options = ReportOptions()
+      options.text.showAllocations = command.showsBlocks
+      options.text.showProbes = command.verbose
+      try destination.write(tracer.report(request), options: options)
+    }
+  }
+
+  private func explain(_ error: BPFError) -> String {
+    if error.code == EPERM || error.code == EACCES, geteuid() != 0 {
+      return "tracing the kernel needs root: run it with sudo (or grant CAP_BPF and CAP_PERFMON)"
+    }
+    if error.code == EPERM {
+      return "the kernel refuses BPF programs although this is root (a container, or kernel lockdown?): \(error)"
+    }
+    return "\(error)"
+  }
+
+  private func monotonicNanoseconds() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
+  /// One line per event: time, process/thread, what happened.
+  private func printEvent(_ event: KernelEvent, _ tracer: KernelTracer) {
+    let descriptor = destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
+    let micros = event.time / 1000
+    let fraction = String(micros % 1_000_000)
+    let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
+    let address = "0x" + String(event.address, radix: 16)
+    let caller = event.caller.map { " \(event.isFree ? "allocated by" : "by") \($0)" } ?? ""
+    let what =
+      event.isFree
+      ? "free(\(address)) of \(event.allocator), \(event.sizeInBytes) bytes"
+      : "\(event.allocator)(\(event.sizeInBytes)) = \(address)"
+    if !writeAll("\(time) \(event.processID)/\(event.threadID) \(what)\(caller)\n", to: descriptor) {
+      tracer.onEvent = nil
+    }
+  }
+
+  // MARK: Without a trace
+
+  /// Prints where the memory of the host is: text for people, or a report with nothing but that.
+  static func printWhere(_ command: KernelCommand) throws {
+    guard let summary = KernelMemory.current().summary(limit: command.top ?? 10) else {
+      throw TraceError("/proc/meminfo cannot be read")
+    }
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    var report = Report(
+      target: Report.Target(kind: .kernel),
+      window: Report.Window(
+        startInUnixSeconds: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, duration: .zero))
+    report.kernelMemory = summary
+    for destination in try ReportDestination.pairs(formats: command.formats, outputs: command.outputs) {
+      try destination.open()
+      if destination.isText {
+        try destination.write(Array(TextReport.whereMemoryIs(report).utf8))
+      } else {
+        try destination.write(report, options: ReportOptions())
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import AllocationTracing
+import ArgumentParser
+import Glibc
+import ReportAnalysis
+import ReportFormats
+import Symbolization
+import TraceModel
+
+/// `leaktrace report`: renders recordings again, in any form.
+struct ReportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "report",
+    abstract: "Renders recordings in any format, filtered and grouped; several are added up.",
+    discussion: """
+      Reads what `trace` or `kernel` wrote with --output FILE.pb.gz, and heap profiles of others (pprof as Go writes it, \
+      gperftools' text). --focus, --ignore, --hide and --show-from take regular expressions on functions, modules and \
+      files, and mean what they mean in pprof.
+      """)
+
+  @Argument(help: "Recordings.")
+  var files: [String]
+
+  @OptionGroup var rendering: RenderingOptions
+
+  mutating func validate() throws {
+    if files.isEmpty { throw ValidationError("name at least one recording") }
+    try rendering.check()
+  }
+
+  mutating func run() throws {
+    var reports: [Report] = []
+    for file in files { reports.append(try Recording.read(file)) }
+    guard let merged = ReportMerge.merge(reports) else { return }
+    let filter = try rendering.filter()
+    var report = filter.apply(to: reports.count == 1 ? reports[0] : merged)
+    if let grouping = rendering.grouping { report = grouping.apply(to: report) }
+    if let top = rendering.top { report.sites = Array(report.sites.prefix(top)) }
+    for destination in try ReportDestination.pairs(formats: rendering.formats, outputs: rendering.outputs) {
+      try destination.open()
+      var options = ReportOptions()
+      options.text.top = rendering.top ?? 10
+      options.text.showAllocations = rendering.showsBlocks
+      options.text.fullNames = rendering.fullNames
+      options.text.shortenFunctionName = FunctionNameShortener().shorten
+      try destination.write(report, options: options)
+    }
+  }
+}
+
+/// What `report` does with a recording before it writes it.
+struct RenderingOptions: ParsableArguments {
+  @Option(help: "Only call stacks with a frame that matches this regular expression.")
+  var focus: String?
+
+  @Option(help: "Not call stacks with a frame that matches.")
+  var ignore: String?
+
+  @Option(help: "Leave out frames that match.")
+  var hide: String?
+
+  @Option(help: "Leave out the callers of the outermost frame that matches.")
+  var showFrom: String?
+
+  @Option(name: .customLong("kind"), help: "Only blocks of these kinds: definite, indirect, possible, reachable.")
+  var kinds: String?
+
+  @Option(name: .customLong("by"), help: "Add up by function, module, line or process instead of by call stack.")
+  var groupingName: String?
+
+  @Option(name: [.customShort("T"), .customLong("top")], help: "The N largest only (text: 10).")
+  var top: Int?
+
+  @Flag(name: [.customShort("a"), .customLong("show-allocs")], help: "List single blocks, if they were recorded.")
+  var showsBlocks = false
+
+  @Flag(help: "Do not shorten long template names in text.")
+  var fullNames = false
+
+  @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
+  var formats: [String] = []
+
+  @Option(name: .customLong("output"), help: "Write to this file instead of standard output.")
+  var outputs: [String] = []
+
+  var grouping: ReportGrouping? { groupingName.flatMap { ReportGrouping(rawValue: $0) } }
+
+  func check() throws {
+    if let groupingName, grouping == nil {
+      throw ValidationError(
+        "--by \(groupingName): there is \(ReportGrouping.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
+    _ = try filter()
+    _ = try ReportDestination.pairs(formats: formats, outputs: outputs)
+  }
+
+  func filter() throws -> ReportFilter {
+    var filter = ReportFilter()
+    filter.focus = try pattern("--focus", focus)
+    filter.ignore = try pattern("--ignore", ignore)
+    filter.hide = try pattern("--hide", hide)
+    filter.showFrom = try pattern("--show-from", showFrom)
+    let names: [Substring: VerdictKind] = [
+      "definite": .definitelyLost, "indirect": .indirectlyLost, "possible": .possiblyLost,
+      "reachable": .stillReachable, "unchecked": .unchecked,
+    ]
+    for word in (kinds ?? "").split(separator: ",") {
+      guard let kind = names[word] else {
+        throw ValidationError("--kind \(word): there is definite, indirect, possible, reachable, unchecked")
+      }
+      filter.kinds.insert(kind)
+    }
+    return filter
+  }
+
+  private func pattern(_ option: String, _ text: String?) throws -> NamePattern? {
+    guard let text else { return nil }
+    do { return try NamePattern(text) } catch {
+      throw ValidationError("\(option) \(text): this is no regular expression")
+    }
+  }
+}
+
+/// Files that hold recordings.
+enum Recording {
+  private static let sizeLimit = 1 << 30
+
+  static func read(_ path: String) throws(TraceError) -> Report {
+    let bytes = try contents(path)
+    do { return try ProfileFile.report(from: bytes) } catch {
+      throw TraceError("\(path): \(error)")
+    }
+  }
+
+  private static func contents(_ path: String) throws(TraceError) -> [UInt8] {
+    let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))")
+    }
+    defer { if path != "-" { close(descriptor) } }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = Glibc.read(descriptor, &buffer, buffer.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
+      if count == 0 { return bytes }
+      bytes += buffer[..<count]
+      guard bytes.count <= sizeLimit else { throw TraceError("\(path) is too large to be a recording") }
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import Testing
+import TraceModel
+
+@testable import LiveView
+
+@Suite struct LiveScreenTests {
+  private func report() -> Report {
+    var report = Report(
+      target: Report.Target(kind: .process, processID: 7, command: "server"),
+      window: Report.Window(startInUnixSeconds: 0, duration: .seconds(75)))
+    for index in 0..<30 {
+      let outstanding = Tally(bytes: UInt64(1000 * (30 - index)), count: UInt64(index + 1))
+      report.sites.append(
+        AllocationSite(
+          processID: 7, allocationClass: .heap, allocator: "malloc", outstanding: outstanding, allocated: outstanding,
+          freed: Tally(), oldestAge: .seconds(index),
+          stack: StackTrace(addresses: [UInt64(index)], completeness: .complete),
+          frames: [
+            Frame(address: UInt64(index), function: "f\(index)", module: "/bin/server", file: "a.c", line: index),
+            Frame(address: 99, function: "main\u{1b}[31m", module: "/bin/server"),
+          ]))
+      report.totals.outstanding += outstanding
+    }
+    return report
+  }
+
+  private func plain(_ lines: [String]) -> [String] {
+    lines.map { line in
+      var text = line
+      for code in ["\u{1b}[7m", "\u{1b}[1;7m", "\u{1b}[2m", "\u{1b}[36m", "\u{1b}[0m"] {
+        text = text.split(separator: code, omittingEmptySubsequences: false).joined()
+      }
+      return text
+    }
+  }
+
+  @Test func largestFirst() {
+    var screen = LiveScreen()
+    screen.show(report())
+    let lines = plain(screen.lines(width: 80, height: 24))
+    #expect(lines.count == 24)
+    #expect(lines[0] == "leaktrace server 7, 1m15s")
+    #expect(lines[1].hasPrefix("outstanding 454.1K in 465 blocks"))
+    #expect(lines[3].contains("f0 < main\\x1b[31m"))
+    #expect(lines.allSatisfy { $0.count <= 80 })
+    #expect(lines.allSatisfy { !$0.contains("\u{1b}") })
+  }
+
+  @Test func sortKeys() {
+    var screen = LiveScreen()
+    screen.show(report())
+    #expect(screen.handle(.character("c")) == nil)
+    #expect(plain(screen.lines(width: 80, height: 24))[3].contains("f29"))
+    _ = screen.handle(.character("b"))
+    #expect(plain(screen.lines(width: 80, height: 24))[3].contains("f0"))
+    _ = screen.handle(.character("a"))
+    #expect(plain(screen.lines(width: 80, height: 24))[3].contains("f29"))
+  }
+
+  @Test func openedStackStaysOpenInTheNextReport() {
+    var screen = LiveScreen()
+    screen.show(report())
+    _ = screen.handle(.down)
+    _ = screen.handle(.enter)
+    for _ in 0..<2 {
+      let lines = plain(screen.lines(width: 80, height: 24))
+      #expect(lines[5].contains("f1 [server] a.c:1"))
+      #expect(lines[6].contains("main\\x1b[31m [server]"))
+      screen.show(report())
+    }
+    _ = screen.handle(.escape)
+    #expect(plain(screen.lines(width: 80, height: 24))[5].contains("f2"))
+  }
+
+  @Test func paused() {
+    var screen = LiveScreen()
+    screen.show(report())
+    _ = screen.handle(.character("p"))
+    var next = report()
+    next.sites.removeFirst()
+    screen.show(next)
+    let lines = plain(screen.lines(width: 80, height: 24))
+    #expect(lines[0].hasSuffix("[paused]"))
+    #expect(lines[3].contains("f0"))
+    _ = screen.handle(.character("p"))
+    screen.show(next)
+    #expect(plain(screen.lines(width: 80, height: 24))[3].contains("f1"))
+  }
+
+  /// Whatever is chosen is on the screen, also when it is small and stacks are open.
+  @Test(arguments: [4, 6, 10, 24, 100]) func selectionIsVisible(height: Int) {
+    var screen = LiveScreen()
+    screen.show(report())
+    _ = screen.handle(.enter)
+    for index in 1..<30 {
+      _ = screen.handle(.down)
+      _ = screen.handle(.enter)
+      let lines = screen.lines(width: 80, height: height)
+      #expect(lines.count <= height)
+      #expect(lines.contains { $0.contains("\u{1b}[1;7m") && $0.contains("f\(index) <") }, "\(index)")
+    }
+  }
+
+  @Test(arguments: [(1, 1), (19, 10), (20, 4), (500, 3), (33, 7)]) func anySize(width: Int, height: Int) {
+    var screen = LiveScreen()
+    #expect(screen.lines(width: width, height: height).count <= max(1, height))
+    screen.show(report())
+    #expect(plain(screen.lines(width: width, height: height)).allSatisfy { $0.count <= max(width, 1) })
+  }
+
+  @Test func keys() {
+    #expect(Key.parse(Array("q\u{1b}[A\u{1b}[6~\r\u{1b}".utf8)) == [.character("q"), .up, .pageDown, .enter, .escape])
+    #expect(Key.parse(Array("\u{1b}[200~x".utf8)) == [.character("x")])
+    #expect(Key.parse([0xff, 0x00, 0x1b, 0x5b]) == [])
+  }
+
+  @Test func actions() {
+    var screen = LiveScreen()
+    #expect(screen.handle(.character("q")) == .quit)
+    #expect(screen.handle(.character("s")) == .save)
+    _ = screen.handle(.character("?"))
+    #expect(screen.lines(width: 80, height: 24)[0] == "leaktrace, live view")
+    #expect(screen.handle(.character("x")) == nil)
+    #expect(plain(screen.lines(width: 80, height: 24))[0].hasPrefix("waiting"))
+  }
+}

@@ -1,0 +1,97 @@
+import CTraceABI
+import Glibc
+import TestTools
+import Testing
+
+@testable import KernelTracing
+
+extension Privileged {
+  /// Full tables: what is refused is counted, and never part of the totals. And places that are given back.
+  @Suite struct KernelLimitsTests {
+    @Test func fullTableOfBlocks() throws {
+      let program = try TracedProgram([KernelObjectsTests.program(), "eventfds", "5000"])
+      let trace = try KernelTrace(
+        ["-p", String(program.processID), "--call-site", "do_eventfd", "--max-allocations", "1000"])
+      try program.step()
+      let report = try trace.report()
+      let refused = report.loss["blocks_refused", default: 0]
+      #expect(report.totals.outstandingCount + refused == 5000)
+      #expect(report.totals.allocatedCount == report.totals.outstandingCount)
+      // The table holds at least as many as were asked for, and a third more at most.
+      #expect((1000...1344).contains(report.totals.outstandingCount))
+      #expect(report.loss["bytes_refused"] == refused * 64)
+      try program.step()
+      let released = try trace.report { $0.totals.outstandingCount == 0 }
+      #expect(released.totals.outstanding == Blocks(0, 0))
+      #expect(released.totals.freedCount == released.totals.allocatedCount)
+      // The frees of refused blocks are of blocks that nobody knows.
+      #expect(released.totals.unmatchedFrees >= refused)
+    }
+
+    /// More callers than there is room for: each block is recorded or refused.
+    @Test func fullTableOfSites() throws {
+      let program = try TracedProgram([KernelObjectsTests.program(), "pipes", "200"])
+      let trace = try KernelTrace(["--stacks", "all", "--all", "--max-sites", "1"])
+      try program.step()
+      let report = try trace.report { $0.loss["sites_refused", default: 0] > 0 }
+      #expect(report.loss["sites_refused", default: 0] > 0)
+      // Twice 64 at least.
+      #expect(report.sites.count <= 128)
+      let outcome = try LeakTrace.kernel(["--stacks", "all", "--max-sites", "1", "--duration", "2"])
+      #expect(outcome.output.contains("because the table of call sites was full"))
+    }
+
+    /// Sites with nothing outstanding make room when half of the places are taken, and their numbers stay in the totals.
+    @Test func sitesAreReclaimed() throws {
+      var configuration = KernelTraceConfiguration()
+      configuration.maximumSites = 64
+      configuration.maximumAllocations = 64
+      let programs = try KernelTracing.KernelPrograms(configuration, KernelTracing.KernelPrograms.Surroundings())
+      let tables = programs.tables
+      let sites = tables.writableSites
+      // Of 100 sites every tenth holds something; one wants stacks.
+      for index in 0..<100 {
+        sites[index].key = UInt64(index * 2 + 1)
+        sites[index].is_ready = 1
+        sites[index].allocated_bytes = 640
+        sites[index].allocated_count = 10
+        sites[index].freed_bytes = index % 10 == 0 ? 64 : 640
+        sites[index].freed_count = index % 10 == 0 ? 1 : 10
+      }
+      sites[5].flags = UInt32(LT_KERNEL_SITE_WANTS_STACK.rawValue)
+      var reclamation = KernelSiteReclamation()
+      let second: UInt64 = 1_000_000_000
+      reclamation.run(tables: tables, capacity: 128, now: 10 * second)
+      // Hidden first: their places stay taken for as long as a program could have found them before.
+      #expect(tables.usedSites == 100)
+      #expect(sites.count { $0.key & 1 == 1 } == 11)
+      // One allocates once more, from a program that had found it before.
+      sites[7].allocated_count += 1
+      sites[7].allocated_bytes += 64
+      reclamation.run(tables: tables, capacity: 128, now: 11 * second)
+      #expect(tables.usedSites == 12)
+      #expect(sites[7].key == 15 && sites[7].allocated_count == 11)
+      #expect(sites[5].key == 11)
+      #expect(reclamation.retired.count == 88 * 10)
+      #expect(reclamation.retired.bytes == 88 * 640)
+      // Now there is room: nothing more is taken.
+      reclamation.run(tables: tables, capacity: 128, now: 12 * second)
+      #expect(tables.usedSites == 12)
+      withExtendedLifetime(programs) {}
+    }
+
+    /// Thousands of objects made and released all the time: sums stay in balance, and nothing is left when it ends.
+    @Test func balanceUnderLoad() throws {
+      let program = try TracedProgram([KernelObjectsTests.program(), "churn", "100"])
+      let trace = try KernelTrace(["-p", String(program.processID), "--stacks", "all", "--call-site", "do_eventfd"])
+      program.letGo()
+      usleep(3_000_000)
+      kill(program.processID, SIGKILL)
+      let report = try trace.report { $0.totals.outstandingCount == 0 }
+      #expect(report.totals.allocatedCount > 1000)
+      // What was freed while the same event was being recorded is counted as such.
+      #expect(report.totals.outstandingCount <= report.loss["recursion_misses", default: 0])
+      #expect(report.losses == [:])
+    }
+  }
+}

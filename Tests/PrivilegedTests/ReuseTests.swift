@@ -1,0 +1,132 @@
+import Glibc
+import TestTools
+import Testing
+
+extension Privileged {
+  /// Code that lies where other code was: stacks go by the rules of the code that ran, and blocks keep its names.
+  ///
+  /// Both libraries have the same instructions at the same addresses, but frames of different sizes full of addresses of
+  /// `decoy`: whoever goes by the other one's rules finds a caller that there never was.
+  @Suite struct ReuseTests {
+    private let directory: TemporaryDirectory
+    private let program: String
+    private let first: String
+    private let other: String
+
+    init() throws {
+      directory = try TemporaryDirectory()
+      program = try Programs.compile("reuse.c")
+      first = directory.file("first.so")
+      other = directory.file("other.so")
+      try build(first, frame: 136, name: "first_code")
+      try build(other, frame: 1160, name: "other_code")
+    }
+
+    private func build(_ path: String, frame: Int, name: String) throws {
+      try run(
+        ["gcc", "-shared", "-fPIC", "-DFRAME=\(frame)", "-DNAME=\(name)", "-o", path]
+          + [Programs.sources + "code.c"])
+    }
+
+    /// What `functions` of a site must be up to the function that called the code.
+    private static let firstChain = ["allocate", "first_code", "run_first"]
+    private static let otherChain = ["allocate", "other_code", "run_other"]
+
+    private func allocations(in report: TraceReport) -> [TraceReport.Site] {
+      report.sites.filter { $0.functions.first == "allocate" }
+    }
+
+    /// - Parameter forgetsFirst: the first file was overwritten, so that nothing can name its functions any more.
+    private func expectRight(
+      _ report: TraceReport, forgetsFirst: Bool = false, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+      var firstChain = Self.firstChain
+      if forgetsFirst { firstChain[1] = "?" }
+      let sites = allocations(in: report).sorted { $0.outstandingCount < $1.outstandingCount }
+      #expect(
+        sites.map { Array($0.functions.prefix(3)) } == [firstChain, Self.otherChain],
+        sourceLocation: sourceLocation)
+      #expect(
+        sites.map(\.outstanding) == [Blocks(3 * 64, 3), Blocks(5 * 64, 5)],
+        sourceLocation: sourceLocation)
+      let areWhole = sites.allSatisfy { $0.stackComplete && $0.functions.contains("main") }
+      #expect(areWhole, sourceLocation: sourceLocation)
+      #expect(report.losses.keys.allSatisfy { Self.lateness.contains($0) }, sourceLocation: sourceLocation)
+    }
+
+    /// On a busy host the time that processes may be held runs out.
+    private static let lateness = ["late_loads", "late_forks"]
+
+    private func wasLate(_ report: TraceReport) -> Bool {
+      report.losses.keys.contains { Self.lateness.contains($0) }
+    }
+
+    @Test(arguments: ["closed", "rewritten", "unmapped", "covered", "moved"])
+    func libraryAtTheSameAddress(way: String) throws {
+      let traced = try TracedProgram([program, first, other, way])
+      let attachment = try Attachment(to: traced)
+      try traced.step()
+      let before = try attachment.report { allocations(in: $0).contains { $0.outstandingCount == 3 } }
+      #expect(allocations(in: before).map { Array($0.functions.prefix(3)) } == [Self.firstChain])
+      try traced.step()
+      _ = try attachment.report { allocations(in: $0).contains { $0.outstandingCount == 5 } }
+      // Names that were asked for while the file was what it was stay known.
+      expectRight(try attachment.interrupt())
+    }
+
+    /// Nobody waits for leaktrace to have a look. What is known of a stack must be right all the same.
+    @Test(arguments: ["closed", "rewritten", "unmapped", "covered", "moved"])
+    func libraryAtTheSameAddressAtOnce(way: String) throws {
+      let report = try LeakTrace.report(of: [program, first, other, way])
+      let sites = allocations(in: report)
+      let sum = sites.reduce(into: Blocks(0, 0)) { $0 += $1.outstanding }
+      #expect(sum == Blocks(8 * 64, 8))
+      for site in sites {
+        let known = site.functions.prefix(3)
+        let isRight = [Self.firstChain, Self.otherChain].contains { chain in
+          // Code that was gone before it could be looked at has no name. If it was mapped by hand, its callers are missing.
+          known.elementsEqual(chain) || known.elementsEqual([chain[0], "?", chain[2]])
+            || !site.stackComplete && known.elementsEqual(["allocate", "?"])
+        }
+        #expect(isRight, "\(site.functions)")
+      }
+      // The dynamic loader waits.
+      if way == "closed" || way == "rewritten", !wasLate(report) {
+        expectRight(report, forgetsFirst: way == "rewritten")
+      }
+    }
+
+    @Test func processWithTheSameID() throws {
+      let report = try LeakTrace.report(of: [program, first, other, "process"])
+      let children = report.processes.filter { $0.parentPid != nil }
+      #expect(children.count == 2 && Set(children.map(\.pid)).count == 1)
+      let chains = allocations(in: report).map { Array($0.functions.prefix(3)) }
+      let areHonest = chains.allSatisfy {
+        $0 == Self.firstChain || $0 == Self.otherChain || $0.count < 3 && wasLate(report)
+      }
+      #expect(areHonest, "\(chains)")
+      if !wasLate(report) { expectRight(report) }
+    }
+
+    /// Not position-independent: the code of both programs lies at the same addresses.
+    @Test func programAtTheSameAddress() throws {
+      func build(_ name: String, frame: Int, count: Int) throws -> String {
+        let path = directory.file(name)
+        try run(
+          ["gcc", "-O2", "-g", "-no-pie", "-DFRAME=\(frame)", "-DNAME=\(name)", "-DCOUNT=\(count)", "-o", path]
+            + [Programs.sources + "code.c", Programs.sources + "successor.c"])
+        return path
+      }
+      let predecessor = try build("first_code", frame: 136, count: 3)
+      let successor = try build("other_code", frame: 1160, count: 5)
+      let report = try LeakTrace.report(of: [predecessor, successor])
+      #expect(report.processes.map(\.state) == ["replaced", "exited"])
+      let sites = allocations(in: report)
+      #expect(sites.map { Array($0.functions.prefix(3)) } == [["allocate", "other_code", "main"]])
+      #expect(sites.map(\.outstanding) == [Blocks(5 * 64, 5)])
+      let areWhole = sites.allSatisfy { $0.stackComplete }
+      #expect(areWhole)
+      #expect(report.losses.keys.allSatisfy { Self.lateness.contains($0) })
+    }
+  }
+}
