@@ -26,7 +26,7 @@ extension AllocationTracer {
         bytes: site.allocated_bytes &- site.freed_bytes, count: site.allocated_count &- site.freed_count)
     }
     return processes.compactMap { process in
-      guard process.state == .running, let heaps = try? heaps(of: process), !heaps.ranges.isEmpty,
+      guard process.state == .running, let heaps = try? heaps(of: process),
         let initial = process.initialHeapBytes
       else { return nil }
       return retention(of: process, heaps, initial: initial, outstanding: outstanding[process.slot] ?? Tally())

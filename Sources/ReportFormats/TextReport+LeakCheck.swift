@@ -92,14 +92,15 @@ extension TextRenderer {
 
   /// What allocators hold beside what is outstanding.
   mutating func retention() {
-    for summary in report.retention {
+    let shown = report.retention.filter { $0.mappedHeapBytes > 0 }
+    for summary in shown {
       output.line(
         "Heap of process \(summary.processID): \(size(summary.residentHeapBytes)) resident of "
           + "\(size(summary.mappedHeapBytes)) mapped, \(size(summary.outstandingBytes)) outstanding; since the trace "
           + "began resident \(change(summary.residentHeapGrowth)), outstanding \(change(summary.outstandingGrowth))")
       if let finding = summary.finding { output.line("  " + escapedForTerminal(finding)) }
     }
-    if !report.retention.isEmpty { output.line() }
+    if !shown.isEmpty { output.line() }
   }
 
   private func size(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) bytes" }

@@ -12,7 +12,7 @@ extension Privileged {
         return
       }
       let options = try Programs.compile("options.c", ["-fno-builtin"])
-      let runs: [[String]] = [
+      var runs: [[String]] = [
         ["-a", "--", options, "shown"],
         ["--sample-bytes", "512", "--", options, "order"],
         ["-s", "2", "--combined-only", "--", options, "order"],
@@ -23,6 +23,10 @@ extension Privileged {
         ["--max-stacks", "16", "--", try Programs.compile("limits.c", ["-fno-builtin"]), "stacks"],
         ["--perf-links", "--", try Programs.compile("jumps.c", ["-fno-builtin"])],
       ]
+      let leaks = try Programs.compile("leaks/known.cpp", ["-fno-builtin"])
+      for options in [["-a", "--hexdump", "--leak-kinds", "all", "--explain", "1"], ["--leak-kinds", "definite"]] {
+        runs.append(["--leak-check"] + options + ["--", leaks, "all"])
+      }
       var lines: [Substring] = []
       for arguments in runs {
         let outcome = try LeakTrace.trace(["--format", "json"] + arguments)

@@ -71,7 +71,10 @@ extension Suppression.FramePattern {
     case .function(let pattern):
       guard let function = frame.function else { return pattern.matches("???") }
       // Valgrind compares the linker's names.
-      return pattern.matches(frame.linkageName ?? function) || pattern.matches(function)
+      let name = frame.linkageName ?? function
+      // GNU's `operator new[]` jumps to `operator new` and leaves no frame of its own.
+      if frame.isOperatorNew, name.hasPrefix("_Znw"), pattern.matches("_Zna" + name.dropFirst(4)) { return true }
+      return pattern.matches(name) || pattern.matches(function)
         || Self.namesBelowMain.contains(function) && pattern.matches("(below main)")
     case .object(let pattern):
       // The allocator itself: under Valgrind it is in a library of Valgrind's.

@@ -12,7 +12,8 @@ package enum SuppressionWriter {
       (.stillReachable, "reachable"),
     ]
     let found = names.filter { kinds.contains($0.0) && (site.verdicts[$0.0]?.count ?? 0) > 0 }.map(\.1)
-    var lines = ["{", "   <insert_a_suppression_name_here>", "   Memcheck:Leak"]
+    let place = plain(ownFunction(of: site).map(String.init) ?? site.frames.lazy.compactMap(\.module).first ?? "?")
+    var lines = ["{", "   leak in " + place, "   Memcheck:Leak"]
     if !found.isEmpty { lines.append("   match-leak-kinds: " + found.joined(separator: ",")) }
     lines += frames(of: site).map { "   " + $0 } + ["}"]
     return lines.joined(separator: "\n") + "\n"
@@ -24,7 +25,9 @@ package enum SuppressionWriter {
     if let last = frames.prefix(while: { $0.isOperatorNew }).last {
       // Valgrind's stack begins there: it replaces these functions as well as malloc, and not one by way of the other.
       frames = frames.dropFirst(frames.prefix(while: { $0.isOperatorNew }).count)
-      lines.append("fun:" + plain(last.linkageName ?? "*"))
+      // `operator new[]` may have left no frame: `_Zn?m` is both.
+      let name = last.linkageName ?? "*"
+      lines.append("fun:" + (name.hasPrefix("_Znw") ? "_Zn?" + plain(String(name.dropFirst(4))) : plain(name)))
     } else if ["malloc", "calloc", "realloc"].contains(site.allocator) {
       lines.append("fun:" + site.allocator)
     } else {
@@ -60,14 +63,24 @@ package enum SuppressionWriter {
 
   /// A line in LeakSanitizer's syntax: the innermost function of the program itself.
   package static func lsan(_ site: AllocationSite) -> String {
-    let named = site.frames.filter { $0.function != nil }
-    if let own = named.first(where: { !isLibraryFrame($0) }) ?? named.first, let function = own.function {
-      // The part before the parameters, which symbolizers write differently.
-      let name = function.prefix { $0 != "(" && $0 != "<" && $0 != "[" }
-      return "leak:" + template(name.isEmpty ? function[...] : name) + "\n"
+    if let name = ownFunction(of: site) {
+      // Symbolizers differ in what they write before and behind a template's name.
+      let function = site.frames.lazy.compactMap(\.function).first { $0.hasPrefix(name) } ?? ""
+      let next = function.dropFirst(name.count).first
+      let isPlain = next == nil || next == "("
+      return "leak:" + (isPlain ? "^" : "") + template(name) + (next == nil ? "$" : isPlain ? "(" : "") + "\n"
     }
     let module = site.frames.lazy.compactMap(\.module).first ?? site.allocator
     return "leak:" + template(module[...]) + "\n"
+  }
+
+  /// The name of the innermost function that is the program's own and was not inlined, up to its parameters, which
+  /// symbolizers write differently.
+  private static func ownFunction(of site: AllocationSite) -> Substring? {
+    let named = site.frames.filter { $0.function != nil && !$0.isInlined }
+    guard let function = (named.first { !isLibraryFrame($0) } ?? named.first)?.function else { return nil }
+    let name = function.prefix { $0 != "(" && $0 != "<" && $0 != "[" }
+    return name.isEmpty ? function[...] : name
   }
 
   private static func isLibraryFrame(_ frame: Frame) -> Bool {

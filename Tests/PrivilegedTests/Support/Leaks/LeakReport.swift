@@ -6,7 +6,28 @@ struct LeakReport: Decodable {
   var sites: [Site]
   var loss: [String: UInt64]
   var leakChecks: [Check]
+  var retention: [Retention]
   var notes: [String]
+
+  struct Retention: Decodable {
+    var pid: Int32
+    var residentHeapBytes: UInt64
+    var mappedHeapBytes: UInt64
+    var outstandingBytes: UInt64
+    var residentHeapGrowth: Int64
+    var outstandingGrowth: Int64
+    var finding: String?
+  }
+
+  struct Growth: Decodable {
+    var word: String
+    var slopeBytesPerSecond: Double
+    var lowerBytesPerSecond: Double?
+    var upperBytesPerSecond: Double?
+    var windows: Int
+    var generationsAlive: Int
+    var survival: Double?
+  }
 
   struct Check: Decodable {
     var pid: Int32
@@ -24,6 +45,7 @@ struct LeakReport: Decodable {
     var pid: Int32
     var `class`: String
     var verdict: Verdict
+    var growth: Growth?
     var frames: [Frame]
     var allocations: [Allocation]
   }
