@@ -34,7 +34,6 @@ typedef struct {
 
 struct signal_struct {
   atomic_t live;
-  unsigned int flags;
 } __attribute__((preserve_access_index));
 
 struct task_struct___signal {

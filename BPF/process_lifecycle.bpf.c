@@ -75,50 +75,6 @@ int on_exec(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
-struct thread_struct {
-  unsigned long fsbase;
-} __attribute__((preserve_access_index));
-
-struct task_struct___thread {
-  struct thread_struct thread;
-} __attribute__((preserve_access_index));
-
-#define SIGNAL_GROUP_EXIT 4
-
-static __noinline void emit_dying_thread(__u32 process_id, __u32 slot, __u32 part, const __u64 *words) {
-  struct lt_event event = {.kind = LT_EVENT_DYING_THREAD, .process_id = process_id,
-                           .thread_id = (__u32)bpf_get_current_pid_tgid(), .process_slot = slot, .time = words[0],
-                           .address = words[1], .size = words[2], .other_address = words[3], .other_size = words[4],
-                           .site = part};
-  emit_event(&event);
-}
-
-// When a process ends, its threads are gone before its memory is: what their registers pointed to is not lost.
-static __always_inline void report_dying_thread(struct task_struct *task, __u32 process_id, __u32 slot) {
-  struct task_struct___signal *with_signal = (void *)task;
-  struct task_struct___thread *with_thread = (void *)task;
-  if (!configuration.report_dying_threads || !(BPF_CORE_READ(with_signal, signal, flags) & SIGNAL_GROUP_EXIT))
-    return;
-  // Since Linux 5.15.
-  if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-    return;
-  struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-  __u64 words[LT_DYING_WORDS] = {
-      [LT_DYING_SP] = BPF_CORE_READ(regs, sp),   [LT_DYING_FS_BASE] = BPF_CORE_READ(with_thread, thread.fsbase),
-      [LT_DYING_BX] = BPF_CORE_READ(regs, bx),   [LT_DYING_BP] = BPF_CORE_READ(regs, bp),
-      [LT_DYING_R11] = BPF_CORE_READ(regs, r11), [LT_DYING_R12] = BPF_CORE_READ(regs, r12),
-      [LT_DYING_R13] = BPF_CORE_READ(regs, r13), [LT_DYING_R14] = BPF_CORE_READ(regs, r14),
-      [LT_DYING_R15] = BPF_CORE_READ(regs, r15), [LT_DYING_AX] = BPF_CORE_READ(regs, ax),
-      [LT_DYING_CX] = BPF_CORE_READ(regs, cx),   [LT_DYING_DX] = BPF_CORE_READ(regs, dx),
-      [LT_DYING_SI] = BPF_CORE_READ(regs, si),   [LT_DYING_DI] = BPF_CORE_READ(regs, di),
-      [LT_DYING_R8] = BPF_CORE_READ(regs, r8),   [LT_DYING_R9] = BPF_CORE_READ(regs, r9),
-      [LT_DYING_R10] = BPF_CORE_READ(regs, r10),
-  };
-#pragma unroll
-  for (__u32 part = 0; part < LT_DYING_THREAD_PARTS; part++)
-    emit_dying_thread(process_id, slot, part, words + 5 * part);
-}
-
 SEC("raw_tp/sched_process_exit")
 int on_exit(struct bpf_raw_tracepoint_args *context) {
   struct task_struct *task = (void *)context->args[0];
@@ -126,10 +82,8 @@ int on_exit(struct bpf_raw_tracepoint_args *context) {
   if (!process_of(process_id, &slot))
     return 0;
   struct task_struct___signal *with_signal = (void *)task;
-  if (BPF_CORE_READ(with_signal, signal, live.counter) > 0) {
-    report_dying_thread(task, process_id, slot);
+  if (BPF_CORE_READ(with_signal, signal, live.counter) > 0)
     return 0;  // other threads go on
-  }
   emit_process_event(LT_EVENT_EXIT, process_id, slot, 0);
   return 0;
 }

@@ -71,6 +71,8 @@ extension AllocationTracer {
     process.allocatorLibraries = []
     process.loaderCode = []
     process.ownershipOfSite = [:]
+    process.threadCode = nil
+    process.threadStackSites = [:]
     let probed = process.probes.map { probes[Int($0)] }.filter { !$0.function.isSystemCall }
     for mapping in process.mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
       let identity = ObjectIdentity(mapping)

@@ -61,10 +61,6 @@ extension AllocationTracer {
 
   /// Applies a change of the address space.
   func apply(_ event: lt_event, to process: TracedProcess) {
-    if event.kind == UInt32(LT_EVENT_DYING_THREAD.rawValue) {
-      noteDyingThread(event, of: process)
-      return
-    }
     var site = event.site == UInt32.max ? nil : event.site
     // Without a site: inside of an allocator.
     let owner = site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
@@ -118,16 +114,6 @@ extension AllocationTracer {
     }
   }
 
-  private func noteDyingThread(_ event: lt_event, of process: TracedProcess) {
-    let words = [event.time, event.address, event.size, event.other_address, event.other_size]
-    let thread = Int32(bitPattern: event.thread_id)
-    var registers = process.dyingThreads[thread] ?? [UInt64](repeating: 0, count: Int(LT_DYING_WORDS.rawValue))
-    let start = Int(event.site) * words.count
-    guard start + words.count <= registers.count else { return }
-    registers.replaceSubrange(start..<(start + words.count), with: words)
-    process.dyingThreads[thread] = registers
-  }
-
   func replaceImage(of process: TracedProcess, generation: UInt32) {
     recordReplacedImage(of: process)
     tables.removeSites(slot: process.slot, olderThan: generation)
@@ -142,7 +128,6 @@ extension AllocationTracer {
     process.ownershipOfSite = [:]
     process.programBreak = 0
     process.examinedObjects = []
-    process.dyingThreads = [:]
     process.isForked = false
     // Its loader waits for us before any of its code runs, where programs can wait.
     process.hasOnlyTracedBlocks = programs.method == .session && hasLoader(process)

@@ -2,6 +2,7 @@ import BPFRuntime
 import CProcessControl
 import CTraceABI
 import Glibc
+import ProcessImage
 import TraceModel
 
 /// What a leak check asks the tracer for.
@@ -113,15 +114,36 @@ extension AllocationTracer {
     return found
   }
 
-  /// What the threads held in their registers that ended with a process: stack pointer, thread base, all values.
-  package func dyingThreads(
-    of process: TracedProcess
-  ) -> [(threadID: Int32, stackPointer: UInt64, threadBase: UInt64, values: [UInt64])] {
-    process.dyingThreads.map { thread, words in
-      (
-        thread, words[Int(LT_DYING_SP.rawValue)], words[Int(LT_DYING_FS_BASE.rawValue)],
-        words.enumerated().filter { $0.element != 0 && $0.offset != Int(LT_DYING_FS_BASE.rawValue) }.map(\.element)
-      )
+  /// Where in a process's memory the code of a function of its C library lies; empty when it has none of that name.
+  func code(ofLibraryFunction name: String, in process: TracedProcess) -> [Range<UInt64>] {
+    let symbolName = HashedSymbolName(name)
+    return process.mappings.compactMap { mapping in
+      guard mapping.isFileBacked, mapping.permissions.contains(.execute),
+        let file = files.file(behind: mapping, of: process.processID)
+      else { return nil }
+      var symbol = ElfSymbolHashTable(file)?.definition(of: symbolName)
+      if symbol == nil, mapping.path == process.executable {
+        file.forEachSymbol(in: .full) { candidate in
+          if candidate.isDefined, candidate.kind == .function, strcmp(candidate.name, name) == 0 { symbol = candidate }
+        }
+      }
+      guard let symbol, let offset = file.fileOffset(ofVirtualAddress: symbol.value), offset >= mapping.fileOffset,
+        offset - mapping.fileOffset < mapping.end - mapping.start
+      else { return nil }
+      let start = mapping.start + (offset - mapping.fileOffset)
+      // A return address can be the first byte after a call at the function's end.
+      return start..<(start + max(symbol.size, 1) + 1)
     }
+  }
+
+  /// Whether a site maps the stacks of new threads.
+  package func makesThreadStacks(site: UInt32, of process: TracedProcess) -> Bool {
+    if let known = process.threadStackSites[site] { return known }
+    let code = process.threadCode ?? code(ofLibraryFunction: "pthread_create", in: process)
+    process.threadCode = code
+    let stack = stackTrace(hash: tables.stackHash(ofSite: site)).addresses
+    let answer = stack.contains { address in code.contains { $0.contains(address) } }
+    process.threadStackSites[site] = answer
+    return answer
   }
 }

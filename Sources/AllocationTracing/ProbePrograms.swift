@@ -109,7 +109,6 @@ final class ProbePrograms {
     values.maximum_blocks = UInt32(configuration.maximumAllocations)
     values.emit_events = configuration.emitsEvents ? 1 : 0
     values.follow_forks = configuration.followsForks ? 1 : 0
-    values.report_dying_threads = configuration.reportsDyingThreads ? 1 : 0
     values.largest_safe_request =
       UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1

@@ -22,8 +22,6 @@ package struct TraceConfiguration: Sendable {
   package var probesFunctionEntries = false
   /// Use per-probe perf events even where the kernel has multi links. For tests of the fallback.
   package var avoidsMultiLinks = false
-  /// Say what threads that end with their process held in their registers, for a leak check at its exit.
-  package var reportsDyingThreads = false
   /// Look at how much allocators keep, which needs to be known of the beginning, too.
   package var looksAtRetention = false
   /// Unwind by saved frame pointers only.

@@ -29,8 +29,6 @@ package final class TracedProcess {
   package internal(set) var hasOnlyTracedBlocks = false
   /// Whether it was forked by a traced process, and still runs what that ran.
   package internal(set) var isForked = false
-  /// Registers of threads that ended with it, by thread id; see LT_EVENT_DYING_THREAD.
-  var dyingThreads: [Int32: [UInt64]] = [:]
   /// Resident bytes of its heaps when its trace began; nil when nobody looked.
   var initialHeapBytes: UInt64?
   /// Whether a function that allocates or frees is probed.
@@ -52,6 +50,9 @@ package final class TracedProcess {
   var loaderCode: [Range<UInt64>] = []
   /// Code of libraries that are there to allocate, such as jemalloc's: what they map at their start is theirs, too.
   var allocatorLibraries: [Range<UInt64>] = []
+  /// Addresses of `pthread_create`; nil when nobody asked since the mappings changed. And which sites lie in it.
+  var threadCode: [Range<UInt64>]?
+  var threadStackSites: [UInt32: Bool] = [:]
   /// Whose the mappings of a site are, by the kernel's site index.
   var ownershipOfSite: [UInt32: MappingOwner] = [:]
 

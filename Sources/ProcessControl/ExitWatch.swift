@@ -4,9 +4,11 @@ import ProcessImage
 
 /// Holds processes at the moment of their exit, whatever its cause, when their memory is still there.
 ///
-/// Of each process only the first thread is traced: it comes to its exit last, or else (it may call pthread_exit) the others
-/// are traced from then on. Signals to traced threads pass through us and are handed on; job control works as without us.
+/// All of their threads are traced. Signals to them pass through us and are handed on; job control works as without us.
 /// Should leaktrace die, everything is let go.
+///
+/// Tracing the first thread alone would not do: a traced thread's process gets signals that it ignores, too, and these
+/// wake whichever thread is at hand.
 package final class ExitWatch: @unchecked Sendable {
   /// Makes every ptrace call; all state below belongs to it.
   package let thread: TracerThread
@@ -15,10 +17,10 @@ package final class ExitWatch: @unchecked Sendable {
 
   private final class Watched {
     let processID: Int32
-    /// Traced threads, and where those are that are held at their exit.
+    /// Traced threads, and of those that are held at their exit what is in their registers.
     var threads: [Int32: Held?] = [:]
-    /// Whether the first thread has ended before the others, and these are traced.
-    var followsThreads = false
+    /// When the first thread came to the exit of the process, if the others have not yet come.
+    var waitsSince: ContinuousClock.Instant?
     var isHeld = false
 
     init(processID: Int32) { self.processID = processID }
@@ -47,13 +49,12 @@ package final class ExitWatch: @unchecked Sendable {
     close(descriptor)
   }
 
-  private static let report = Int32(CPROCESS_REPORT_EXIT)
-  private static let reportWithThreads = report | Int32(CPROCESS_REPORT_CLONE)
+  private static let report = Int32(CPROCESS_REPORT_EXIT) | Int32(CPROCESS_REPORT_CLONE)
 
   // MARK: For the main thread
 
-  /// Watches a process that runs; to be called again after each exec, since one by another than the first thread takes
-  /// the traced thread's place. 0 or −errno: it has ended, or somebody else traces it.
+  /// Watches a process that has one thread; to be called again after each exec. 0 or −errno: it has ended, or somebody
+  /// else traces it.
   @discardableResult
   package func watch(_ processID: Int32) -> Int32 {
     run { watch in
@@ -77,6 +78,7 @@ package final class ExitWatch: @unchecked Sendable {
     var count: eventfd_t = 0
     eventfd_read(descriptor, &count)
     return run { watch in
+      for process in watch.processes.values { watch.holdIfOverdue(process) }
       defer { watch.newlyHeld = [] }
       return watch.newlyHeld
     }
@@ -162,7 +164,7 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// A thread not known: a new one of a process whose threads are followed, or one that was let go too late to stop.
+  /// A thread not known: a new one of a process that is watched, a new process, or one that was let go too late to stop.
   private func handleStray(_ stop: cprocess_stop) {
     if stop.kind == CPROCESS_ENDED {
       // A child of ours that was no longer watched.
@@ -171,7 +173,7 @@ package final class ExitWatch: @unchecked Sendable {
       return
     }
     let group = (try? ProcessInfo(processID: stop.thread))?.threadGroupID
-    if let group, let process = processes[group], process.followsThreads {
+    if let group, let process = processes[group] {
       follow(stop.thread, process)
       handle(stop)
       return
@@ -184,6 +186,7 @@ package final class ExitWatch: @unchecked Sendable {
     process.threads[thread] = nil
     processOfThread[thread] = nil
     if thread == process.processID {
+      newlyHeld.removeAll { $0 == thread }
       exitStatus[thread] = Self.exitCode(status)
       for other in process.threads.keys { processOfThread[other] = nil }
       processes[thread] = nil
@@ -198,19 +201,23 @@ package final class ExitWatch: @unchecked Sendable {
   }
 
   private func atExit(_ thread: Int32, _ process: Watched) {
-    if process.isHeld { return }
-    if endsAlone(thread) {
-      if !process.followsThreads { followThreads(of: process, except: thread) }
-      if othersLive(than: thread, in: process) {
-        _ = cprocess_resume(thread, 0)
-        process.threads[thread] = nil
-        // Its end will be that of the process when it is the first thread.
-        if thread != process.processID { processOfThread[thread] = nil }
-        return
-      }
+    let others = process.threads.filter { $0.key != thread && $0.value == nil }.keys
+    if process.isHeld || !others.isEmpty && (endsAlone(thread) || others.contains(where: isInExec)) {
+      _ = cprocess_resume(thread, 0)
+      process.threads[thread] = nil
+      // The end of the first thread will be that of the process.
+      if thread != process.processID { processOfThread[thread] = nil }
+      return
     }
     process.threads[thread] = Held(registers: StoppedThread.Registers(ofStopped: thread))
+    if process.waitsSince == nil { process.waitsSince = .now }
     holdIfLast(process)
+  }
+
+  /// Whether a thread is about to replace the program. The others are killed first, and it waits for their end.
+  private func isInExec(_ thread: Int32) -> Bool {
+    guard let call = try? readFile("/proc/\(thread)/syscall") else { return false }
+    return call.starts(with: "59 ".utf8) || call.starts(with: "322 ".utf8)
   }
 
   /// Whether only the thread ends: it has called exit(2), not exit_group(2), and was not killed.
@@ -224,33 +231,29 @@ package final class ExitWatch: @unchecked Sendable {
     return registers.system_call == exitCall && status & 0x7f == 0
   }
 
-  private func followThreads(of process: Watched, except first: Int32) {
-    process.followsThreads = true
-    var known: Set<Int32> = [first]
-    while true {
-      let found = ProcessInfo.threads(of: process.processID).filter { known.insert($0).inserted }
-      if found.isEmpty { return }
-      for thread in found where cprocess_seize(thread, Self.reportWithThreads) == 0 { follow(thread, process) }
-    }
-  }
-
-  private func othersLive(than thread: Int32, in process: Watched) -> Bool {
-    process.threads.contains { $0.key != thread && $0.value == nil }
-  }
-
-  /// Holds the process when every traced thread of it is at its exit. Threads that are not traced are dying, too.
+  /// Holds the process when every thread of it is at its exit.
   private func holdIfLast(_ process: Watched) {
     guard !process.isHeld, !process.threads.isEmpty, process.threads.values.allSatisfy({ $0 != nil }) else { return }
+    hold(process)
+  }
+
+  /// A thread that is stuck in the kernel does not come to its exit: the others do not wait for it for long.
+  private func holdIfOverdue(_ process: Watched) {
+    guard !process.isHeld, let since = process.waitsSince, .now - since > .seconds(1) else { return }
+    hold(process)
+  }
+
+  private func hold(_ process: Watched) {
     process.isHeld = true
+    process.waitsSince = nil
     newlyHeld.append(process.processID)
     notify()
   }
 
   private func letGo(_ processID: Int32) {
     guard let process = processes[processID], process.isHeld else { return }
-    for thread in process.threads.keys { _ = cprocess_resume(thread, 0) }
     // Not again: its threads come to their end now, and nothing else.
-    process.threads = process.threads.mapValues { _ in nil }
+    for (thread, held) in process.threads where held != nil { _ = cprocess_resume(thread, 0) }
   }
 
   private func notify() { eventfd_write(descriptor, 1) }

@@ -126,6 +126,8 @@ package final class ProcessPause {
       held[thread] = nil
     } else {
       held[thread]?.stop = stop
+      // At once: should leaktrace be killed, the kernel lets the thread go on from here.
+      if stop.kind != CPROCESS_EXITING { restart.undo(thread, of: processID) }
     }
     return true
   }
@@ -139,7 +141,6 @@ package final class ProcessPause {
         unhandledStops.append(stop)
         continue
       }
-      restart.undo(thread, of: processID)
       let signal = stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0
       if !how.isKept {
         _ = cprocess_detach(thread, signal)

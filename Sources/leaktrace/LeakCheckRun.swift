@@ -11,7 +11,6 @@ final class LeakCheckRun {
   let watch: ExitWatch?
   private let checker: LeakChecker
   private let tracer: AllocationTracer
-  private let origins: MappingOrigins
   private var results: [ObjectIdentifier: LeakCheckResult] = [:]
   /// Why processes could not be checked: now, and at their exit.
   var notes: [String] { currentNotes + exitNotes }
@@ -27,7 +26,6 @@ final class LeakCheckRun {
     self.dumpBytes = dumpBytes
     self.tracer = tracer
     checker = LeakChecker(settings: settings, watch: watch)
-    origins = MappingOrigins(tracer)
   }
 
   /// Of the processes as they are now, or were at their end.
@@ -47,9 +45,8 @@ final class LeakCheckRun {
         results[id]?.isPast = true
         continue
       }
-      origins.prepare(process)
       do {
-        results[id] = try checker.check(TracedSubject(process, of: tracer, origins: origins))
+        results[id] = try checker.check(TracedSubject(process, of: tracer))
       } catch {
         if waitForExit(of: process), results[id]?.summary.method == .atExit { continue }
         currentNotes.append("process \(process.processID) was not checked for leaks: \(error)")
@@ -71,25 +68,13 @@ final class LeakCheckRun {
     guard let watch else { return }
     for processID in watch.takeHeld() {
       defer { watch.release(processID) }
-      waitForThreads(of: processID, watch)
       tracer.handleEvents()
       guard let process = tracer.processes.last(where: { $0.processID == processID && $0.state == .running }) else {
         continue
       }
-      var threads = watch.heldThreads(of: processID)
-      let held = Set(threads.map(\.threadID))
-      threads += tracer.dyingThreads(of: process).filter { !held.contains($0.threadID) }.map { thread in
-        StoppedThread(
-          threadID: thread.threadID,
-          registers: StoppedThread.Registers(
-            stackPointer: thread.stackPointer, instructionPointer: 0, threadBase: thread.threadBase,
-            values: thread.values),
-          stackPointer: thread.stackPointer)
-      }
-      origins.prepare(process)
+      let threads = watch.heldThreads(of: processID)
       do {
-        let result = try checker.checkAtExit(
-          TracedSubject(process, of: tracer, origins: origins), threads: threads)
+        let result = try checker.checkAtExit(TracedSubject(process, of: tracer), threads: threads)
         results[ObjectIdentifier(process)] = result
         saveFirstBytes(of: process)
       } catch {
@@ -134,17 +119,6 @@ final class LeakCheckRun {
         report.sites[index].allocations[block].firstBytes =
           saved?[allocation.address] ?? memory?.bytes(at: allocation.address, count: count) ?? []
       }
-    }
-  }
-
-  /// Other threads die at the same time; what they held in their registers is known when they are dead.
-  private func waitForThreads(of processID: Int32, _ watch: ExitWatch) {
-    let held = Set(watch.heldThreads(of: processID).map(\.threadID))
-    for _ in 0..<500 {
-      let others = ProcessInfo.threads(of: processID).filter { !held.contains($0) }
-      if others.allSatisfy({ (try? ProcessInfo(processID: $0))?.hasEnded ?? true }) { return }
-      tracer.handleEvents()
-      usleep(200)
     }
   }
 }

@@ -210,7 +210,6 @@ struct TraceCommand: ParsableCommand {
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
     configuration.looksAtRetention = leakCheck.mode != nil || verbose
-    configuration.reportsDyingThreads = leakCheck.mode != nil && processIDs.isEmpty && commandNames.isEmpty
     return configuration
   }
 

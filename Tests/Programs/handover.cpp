@@ -95,7 +95,7 @@ NOINLINE void consume(unsigned number) {
       count = 0;
     }
     text = static_cast<char *>(realloc(text, text_size));
-    text_size = text_size > 300000 ? 16 : text_size + 1000;
+    text_size = text_size > 100000 ? 16 : text_size + 1000;
     std::shared_ptr<Request> kept = std::move(request);
     std::unique_lock<std::mutex> lock(cache_mutex);
     (*cache)[std::to_string(rand_r(&seed) % 1000)] = kept;

@@ -194,7 +194,7 @@ struct lt_configuration {
   __u32 emit_events;          // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 report_dying_threads;  // write LT_EVENT_DYING_THREAD
+  __u32 reserved;
   __u64 largest_safe_request;  // more than this is likely to fail, and a function that may throw not to be followed
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
@@ -220,18 +220,6 @@ enum lt_event_kind {
   LT_EVENT_UNMAP,
   LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
   LT_EVENT_BREAK,     // address: the new program break
-  LT_EVENT_DYING_THREAD,  // a part of the registers of a thread that ends with its process; see below
-};
-
-// What a thread that ends with its process held in its registers, in LT_DYING_THREAD_PARTS events whose `site` numbers
-// them: in time, address, size, other_address, other_size of each.
-#define LT_DYING_THREAD_PARTS 4
-enum lt_dying_thread_word {
-  LT_DYING_SP, LT_DYING_FS_BASE, LT_DYING_BX, LT_DYING_BP, LT_DYING_R11,
-  LT_DYING_R12, LT_DYING_R13, LT_DYING_R14, LT_DYING_R15, LT_DYING_AX,
-  LT_DYING_CX, LT_DYING_DX, LT_DYING_SI, LT_DYING_DI, LT_DYING_R8,
-  LT_DYING_R9, LT_DYING_R10,
-  LT_DYING_WORDS = 5 * LT_DYING_THREAD_PARTS
 };
 
 struct lt_event {

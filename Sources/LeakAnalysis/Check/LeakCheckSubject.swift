@@ -5,6 +5,8 @@ package protocol LeakCheckSubject: AnyObject {
   var processID: Int32 { get }
   /// Tells programs apart that the process runs one after the other.
   var generation: UInt32 { get }
+  /// How many outstanding blocks there are, about; not fewer.
+  var blockCount: Int { get }
   /// Takes in what the process has done until now; called while threads of it may wait for us, too.
   func handleEvents()
   /// Adds every outstanding heap block.

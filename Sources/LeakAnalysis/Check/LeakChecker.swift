@@ -58,7 +58,7 @@ package final class LeakChecker {
     if !job.isComplete {
       // What the time did not suffice for, while it runs; what is lost then must still be so in another search.
       method = .mixed
-      job.read(until: nil)
+      job.readAll(subject)
       youngestLost = job.time &- UInt64(max(0, settings.minimumAge / .nanoseconds(1)))
       searches.append(job.finish())
       let fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner)
@@ -101,14 +101,14 @@ package final class LeakChecker {
 
   // MARK: At its exit
 
-  /// Searches a process that is held at its exit. `threads`: those that ended with it, and those held.
+  /// Searches a process that is held at its exit with these threads.
   package func checkAtExit(_ subject: some LeakCheckSubject, threads: [StoppedThread]) throws -> LeakCheckResult {
     let start = ContinuousClock.now
     let layout = try makeLayout(of: subject)
     subject.handleEvents()
     let job = try SearchJob(
       subject, threads: threads, layout: layout, settings: settings, generation: subject.generation)
-    job.read(until: nil)
+    job.readAll(subject)
     var summary = LeakCheckSummary(processID: subject.processID, method: .atExit)
     let search = job.finish()
     summary.took = .now - start
@@ -158,12 +158,12 @@ package final class LeakChecker {
   ) throws -> SearchJob {
     let job = try SearchJob(
       subject, threads: [], layout: layout, settings: settings, generation: generation, isRunning: true)
-    job.read(until: nil)
+    job.readAll(subject)
     return job
   }
 
   private func makeLayout(of subject: some LeakCheckSubject) throws -> ProcessLayout {
-    do { return try ProcessLayout(processID: subject.processID) } catch {
+    do { return try ProcessLayout(processID: subject.processID, blockCount: subject.blockCount) } catch {
       throw LeakCheckFailure("process \(subject.processID) cannot be checked for leaks: \(error)")
     }
   }

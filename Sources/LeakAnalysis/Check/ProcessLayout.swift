@@ -12,8 +12,11 @@ final class ProcessLayout {
   /// What a language runtime manages.
   private(set) var interpreterHeaps: [InterpreterHeap] = []
   private(set) var threadNames: [Int32: String] = [:]
+  private var emptyCollector: BlockCollector?
 
-  init(processID: Int32) throws(ProcessError) {
+  /// - Parameter blockCount: blocks that memory is made ready for.
+  init(processID: Int32, blockCount: Int) throws(ProcessError) {
+    emptyCollector = BlockCollector(capacity: blockCount)
     let threads = ProcessInfo.threads(of: processID)
     memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.hasEnded == false } ?? processID
     memory = try RemoteMemory(processID: memoryOwner)
@@ -27,6 +30,12 @@ final class ProcessLayout {
       guard let name = try? readFile("/proc/\(processID)/task/\(thread)/comm") else { continue }
       threadNames[thread] = String(decoding: name.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
+  }
+
+  /// The collector that was made ready, once; then others.
+  func takeCollector() -> BlockCollector {
+    if let collector = emptyCollector.take() { return collector }
+    return BlockCollector()
   }
 
   /// The executable and its libraries.

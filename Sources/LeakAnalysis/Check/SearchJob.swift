@@ -52,7 +52,7 @@ final class SearchJob {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
     time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    var blocks = BlockCollector()
+    var blocks = layout.takeCollector()
     var values = roots.values + layout.kernelPointers.read()
     let stacks = roots.stackPointers
     let liveMappings = roots.liveMappings
@@ -88,6 +88,15 @@ final class SearchJob {
     outcome = scan.read(
       roots: roots.roots, values: outcome == nil ? values : [], mappings: mappings, memory: memory,
       deadline: deadline)
+  }
+
+  /// Searches to the end. What other processes, or this one if it runs, do meanwhile is taken in: there is not room for
+  /// much of it where it waits.
+  func readAll(_ subject: some LeakCheckSubject) {
+    repeat {
+      read(until: .now + .milliseconds(50))
+      subject.handleEvents()
+    } while !isComplete
   }
 
   func finish() -> LeakCheckResult.Search {

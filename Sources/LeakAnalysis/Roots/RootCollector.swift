@@ -244,7 +244,10 @@ struct RootCollector {
       words[index] == start + UInt64(index) * 8 && words[index + 2] == words[index]
     }
     guard let found else {
-      dead.append(range)
+      // Being set up. What is there already is the address of the table of thread-local blocks.
+      dead.append(range.lowerBound..<start)
+      add(start..<range.upperBound, .threadLocal, name)
+      for word in words where word != 0 { addThreadLocalTable(word, name) }
       return
     }
     let locals = max(range.lowerBound, words[found] - min(words[found], threadLocalBytes))
