@@ -129,6 +129,10 @@ static __always_inline __u32 site_for(void *context, const struct lt_kernel_allo
     count_one(LT_KERNEL_COUNTER_FILTERED_BLOCKS);
     return NO_SITE;
   }
+  if (configuration.skips_reclaimable && site->flags & LT_KERNEL_SITE_RECLAIMABLE) {
+    count_one(LT_KERNEL_COUNTER_RECLAIMABLE_BLOCKS);
+    return NO_SITE;
+  }
   if (site->flags & LT_KERNEL_SITE_WANTS_STACK) {
     __u32 exact = enter_site_of_stack(context, &identity, allocation->address, in_interrupt);
     if (exact != NO_SITE)

@@ -5,6 +5,7 @@
 
 struct kmem_cache {
   const char *name;
+  unsigned int flags;
   unsigned int size;
   unsigned int object_size;
 } __attribute__((preserve_access_index));
@@ -17,6 +18,17 @@ struct page {
 struct slab {
   struct kmem_cache *slab_cache;
 } __attribute__((preserve_access_index));
+
+// Linux 6.9; before, the flag itself was a constant.
+enum _slab_flag_bits { _SLAB_RECLAIM_ACCOUNT };
+#define OLD_SLAB_RECLAIM_ACCOUNT 0x20000u
+
+static __always_inline bool is_reclaimable(struct kmem_cache *cache) {
+  __u32 flags = BPF_CORE_READ(cache, flags);
+  if (bpf_core_enum_value_exists(enum _slab_flag_bits, _SLAB_RECLAIM_ACCOUNT))
+    return flags >> bpf_core_enum_value(enum _slab_flag_bits, _SLAB_RECLAIM_ACCOUNT) & 1;
+  return flags & OLD_SLAB_RECLAIM_ACCOUNT;
+}
 
 // Linux 6.13.
 extern struct kmem_cache *bpf_get_kmem_cache(__u64 address) __ksym __weak;
@@ -84,6 +96,8 @@ __noinline int complete_site(__u32 index, __u64 address) {
     if (address_of_cache) {
       // What kmalloc was asked for differs from block to block; what a cache gives does not.
       struct kmem_cache *cache = (struct kmem_cache *)address_of_cache;
+      if (is_reclaimable(cache))
+        site->flags |= LT_KERNEL_SITE_RECLAIMABLE;
       if (!site->is_kmalloc)
         site->object_size = BPF_CORE_READ(cache, size);
       wanted = enter_cache(address_of_cache) && (site->is_kmalloc || is_wanted_size(BPF_CORE_READ(cache, object_size)));

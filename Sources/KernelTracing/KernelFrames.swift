@@ -2,8 +2,6 @@ import TraceModel
 
 /// What to leave out of a kernel stack, and what it tells of the memory.
 enum KernelFrames {
-  static let reclaimable = "caches that the kernel takes back when memory is short"
-
   /// Frames from the first one that is neither ours nor the allocator's own.
   ///
   /// - Parameter callSite: where the allocator was called from, if the kernel says so: the first frame then.

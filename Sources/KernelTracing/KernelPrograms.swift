@@ -208,6 +208,7 @@ final class KernelPrograms {
     values.possible_cpus = surroundings.possibleCPUs
     values.knows_interrupts = surroundings.knowsInterrupts ? 1 : 0
     values.sample_every_nth = UInt32(configuration.sampleEveryNth ?? 0)
+    values.skips_reclaimable = configuration.recordsReclaimable || !surroundings.cacheNames.isEmpty ? 0 : 1
     values.emits_events = configuration.emitsEvents ? 1 : 0
     values.interrupt_range_count = copy(surroundings.interrupts, to: &values.interrupts)
     values.call_site_range_count = copy(surroundings.callSites, to: &values.call_sites)

@@ -81,7 +81,7 @@ extension KernelTracer {
     report.kernelMemory = KernelMemorySummary(
       shares: check.shares(), caches: check.changes(),
       leftOut: leftOut.map { KernelMemorySummary.LeftOut(reason: $0.key, outstanding: $0.value) }
-        .sorted { ($0.outstanding.bytes, $1.reason) > ($1.outstanding.bytes, $0.reason) },
+        .sorted { ($0.outstanding.bytes, $1.reason) > ($1.outstanding.bytes, $0.reason) }, counters: counters(),
       processes: processes(of: shown), hooks: hooks(), findings: check.findings(tracedPages: pages))
     report.notes = notes + completenessNotes()
     return report
@@ -169,9 +169,7 @@ extension KernelTracer {
 
   /// Why a site is no leak to look at, or nil.
   private func noise(_ draft: KernelSiteDraft, _ frames: [Frame]) -> String? {
-    // A cache that was asked for by name is what the reader wants to see.
-    if draft.isReclaimable, wantedCaches.isEmpty { return KernelFrames.reclaimable }
-    return KernelFrames.noise(in: frames, class: draft.allocationClass)
+    KernelFrames.noise(in: frames, class: draft.allocationClass)
   }
 
   // MARK: Growth
@@ -287,6 +285,16 @@ extension KernelTracer {
         description: "events not seen because they came while the same event was being recorded on that CPU",
         value: programs.recursionMisses))
     return losses
+  }
+
+  /// What was left out and what happened beside, none of it a loss.
+  private func counters() -> [Report.LossCounter] {
+    let counters = programs.tables.counterValues()
+    return (0..<Int32(LT_KERNEL_COUNTER_MAX.rawValue)).filter { !ctrace_kernel_counter_is_loss($0) }.map {
+      Report.LossCounter(
+        name: String(cString: ctrace_kernel_counter_name($0)),
+        description: String(cString: ctrace_kernel_counter_meaning($0)), value: counters[Int($0)])
+    }
   }
 
   private func completenessNotes() -> [String] {

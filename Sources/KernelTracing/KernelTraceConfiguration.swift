@@ -23,6 +23,9 @@ package struct KernelTraceConfiguration: Sendable {
   /// Record only what tasks of this cgroup (v2) and those below it ask for: the path of its directory.
   package var cgroupDirectory: String?
   package var stacks = Stacks.suspects
+  /// Record also objects of caches that the kernel takes back when memory is short. Those of a cache that is asked for by
+  /// name are recorded in any case.
+  package var recordsReclaimable = false
   /// Record one allocation in so many, chosen at random; nil: every one.
   package var sampleEveryNth: Int?
   /// Give every recorded allocation and free to ``KernelTracer/onEvent``.

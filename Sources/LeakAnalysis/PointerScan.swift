@@ -223,6 +223,8 @@ package final class PointerScan {
 
   /// Drops pointers from and to blocks that are reached, and those of blocks to be read again.
   private func compact(_ context: ScanContext) {
+    // For explanations all are needed, and no budget was set.
+    if options.retainsSources { return }
     edges.compact { source, edge in
       states[source].isDisjoint(with: [.reached, .unread]) && !states[edge.target].contains(.reached)
     }
@@ -243,20 +245,23 @@ package final class PointerScan {
   /// After an incomplete `read` blocks that were not found to be reachable are `unchecked`.
   package func classify() -> Reachability {
     let context = context ?? begin([], [], [])
+    if phase == .first { context.bases = progress.bases.sorted() }
     markPending(context)
     // What is kept of the words takes less than these themselves.
     edges.liftBudget()
     resolveLog(context, round: .done)
+    // Should the kernel have no memory even for that, nothing may be called lost.
+    let isComplete = phase == .complete && !hasUnread
     let flood = FloodFill(context)
     flood.spreadReached()
     flood.spreadHeld()
     let keeps = CliqueSizes(blocks: table.count)
-    if phase == .complete {
+    if isComplete {
       flood.spreadPossible()
       flood.formCliques(keeps)
     }
     return Reachability(
-      table: table, context: context, stateMemory: stateMemory, keeps: keeps, isComplete: phase == .complete,
+      table: table, context: context, stateMemory: stateMemory, keeps: keeps, isComplete: isComplete,
       roots: givenRoots, values: givenValues, sources: progress.sources)
   }
 }

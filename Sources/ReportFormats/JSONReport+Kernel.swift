@@ -76,6 +76,10 @@ extension JSONReport {
           $0.member("outstanding_count", part.outstanding.count)
         }
       }
+      writer.key("counters")
+      writer.object { writer in
+        for counter in memory.counters { writer.member(counter.name, counter.value) }
+      }
       writer.key("processes")
       writer.array(memory.processes) { write($1, to: &$0) }
       writer.key("findings")

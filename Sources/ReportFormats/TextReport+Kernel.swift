@@ -12,9 +12,15 @@ extension TextRenderer {
         "Left out: \(exactBytes(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
           + "\(escapedForTerminal(part.reason)) (--all shows them)")
     }
+    for counter in memory.counters where counter.value > 0 && Self.shownCounters.contains(counter.name) {
+      output.line("Left out: \(counter.value) \(escapedForTerminal(counter.description)) (--all records them)")
+    }
     for finding in memory.findings { output.line("Finding: " + escapedForTerminal(finding)) }
     hooks(memory.hooks)
   }
+
+  /// Of these a reader may wonder where they are.
+  private static let shownCounters: Set<String> = ["reclaimable_blocks"]
 
   private mutating func processes(_ processes: [KernelSiteDetails.Share]) {
     guard !processes.isEmpty else { return }

@@ -50,6 +50,8 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
   package var caches: [CacheChange]
   /// What is outstanding by the trace but belongs to no leak, by a name, left out of the sites.
   package var leftOut: [LeftOut]
+  /// What was not recorded on purpose, and what happened beside.
+  package var counters: [Report.LossCounter]
   /// What is outstanding in the sites by the process that asked for it, largest first.
   package var processes: [KernelSiteDetails.Share]
   /// How each event of the kernel is seen.
@@ -133,11 +135,12 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
 
   package init(
     shares: [Share] = [], caches: [CacheChange] = [], leftOut: [LeftOut] = [],
-    processes: [KernelSiteDetails.Share] = [], hooks: [Hook] = [], findings: [String] = []
+    counters: [Report.LossCounter] = [], processes: [KernelSiteDetails.Share] = [], hooks: [Hook] = [], findings: [String] = []
   ) {
     self.shares = shares
     self.caches = caches
     self.leftOut = leftOut
+    self.counters = counters
     self.processes = processes
     self.hooks = hooks
     self.findings = findings

@@ -202,6 +202,7 @@ struct KernelCommand: ParsableCommand {
     configuration.processID = processID ?? 0
     configuration.commandName = commandName
     configuration.cgroupDirectory = try cgroup.map { try CgroupPath.directory(named: $0) }
+    configuration.recordsReclaimable = showsEverything
     configuration.sampleEveryNth = sampleEveryNth
     configuration.emitsEvents = printsEvents
     configuration.methods = try allowedMethods()

@@ -34,6 +34,7 @@ static inline __attribute__((always_inline)) __u64 lt_kernel_key(__u64 address, 
 enum lt_kernel_site_flags {
   LT_KERNEL_SITE_WANTS_STACK = 1,  // user space: its next blocks go to sites of their whole call stacks
   LT_KERNEL_SITE_IGNORED = 2,      // not what was asked for, by its cache, size or callers
+  LT_KERNEL_SITE_RECLAIMABLE = 4,  // the kernel gives its objects back when memory is short
 };
 
 // Totals of one caller and cache, or of one call stack and cache.
@@ -91,6 +92,7 @@ _Static_assert(sizeof(struct lt_kernel_event) == 40, "wire layout");
   X(EVENTS_LOST, "events_lost", 1, "events not printed because the ring buffer was full")                            \
   X(UNMATCHED_FREES, "unmatched_frees", 0, "frees of blocks that were not recorded")                                 \
   X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")                              \
+  X(RECLAIMABLE_BLOCKS, "reclaimable_blocks", 0, "blocks of caches that the kernel takes back, left out")            \
   X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the filters")                                         \
   X(MOVABLE_PAGES, "movable_pages", 0, "allocations of pages for the page cache and for processes, left out")        \
   X(CUT_AT_INTERRUPT, "cut_at_interrupt", 0, "call stacks cut where an interrupt came in")                           \
@@ -139,7 +141,7 @@ struct lt_kernel_configuration {
   __u32 percpu_has_call_site;   // from 5.19
   __u32 sample_every_nth;       // 0 or 1: every block
   __u32 emits_events;
-  __u32 reserved;
+  __u32 skips_reclaimable;      // blocks of caches that the kernel takes back when memory is short are not recorded
   struct lt_kernel_range interrupts[LT_KERNEL_MAX_RANGES];  // code that interrupts enter by
   struct lt_kernel_range call_sites[LT_KERNEL_MAX_RANGES];  // only blocks from these callers
 };

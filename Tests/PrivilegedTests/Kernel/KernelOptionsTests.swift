@@ -219,14 +219,30 @@ extension Privileged {
       #expect(!report.sites.contains { $0.kernel.processes.contains { $0.pid == trace.running.processID } })
     }
 
-    @Test func noiseIsNamed() throws {
+    /// What the kernel takes back by itself is not recorded, which the report says; and is when it is asked for.
+    @Test func reclaimableCachesAreLeftOut() throws {
       let directory = try TemporaryDirectory()
-      let program = try TracedProgram([KernelObjectsTests.program(), "files", "100", directory.path])
-      let trace = try KernelTrace(["-p", String(program.processID), "--stacks", "all", "--pages"])
-      try program.step()
-      let report = try trace.report()
-      #expect(!report.sites.contains { $0.kernel.reclaimable })
-      #expect(report.kernel.leftOut.contains { $0.reason.contains("takes back") && $0.outstandingCount >= 100 })
+      for isAsked in [false, true] {
+        let program = try TracedProgram([KernelObjectsTests.program(), "files", "100", directory.path])
+        let options = ["-p", String(program.processID), "--stacks", "all", "--pages"]
+        let trace = try KernelTrace(options + (isAsked ? ["--all"] : []))
+        try program.step()
+        let report = try trace.report()
+        #expect(report.sites.contains { $0.kernel.reclaimable } == isAsked)
+        #expect((report.kernel.counters["reclaimable_blocks", default: 0] >= 100) == !isAsked)
+        try program.step()
+      }
+    }
+
+    /// Memory that other accounts have is left out, by name.
+    @Test func noiseIsNamed() throws {
+      let report = try hold("pipes", 2000, ["-p", "PID", "--stacks", "all", "--pages"])
+      let slab = try #require(report.kernel.leftOut.first { $0.reason.contains("slab caches") })
+      #expect(slab.outstandingCount >= 10)
+      #expect(!report.sites.contains { $0.functions.contains("allocate_slab") && $0.class == "pages" })
+      let all = try hold("pipes", 2000, ["-p", "PID", "--stacks", "all", "--pages", "--all"])
+      #expect(all.kernel.leftOut.isEmpty)
+      #expect(all.sites.contains { $0.functions.contains("allocate_slab") && $0.class == "pages" })
     }
 
     /// By /proc alone, as where no probe can be attached.

@@ -62,6 +62,7 @@ struct KernelReport: Decodable {
     var shares: [MemoryShare]
     var caches: [Cache]
     var leftOut: [LeftOut]
+    var counters: [String: UInt64]
     var processes: [Share]
     var findings: [String]
     var slabUse: [Use]
