@@ -64,7 +64,8 @@ private func symbolize(
   let time = try ContinuousClock().measure {
     let symbolizer = Symbolizer(options: symbolizerOptions)
     symbolizer.record(
-      processID: processID, generation: 0, mappings: try ProcessMaps.read(processID: processID))
+      processID: processID, generation: 0,
+      snapshot: AddressSpaceSnapshot(mappings: try ProcessMaps.read(processID: processID)))
     for stack in stacks {
       let found = symbolizer.frames(
         for: StackTrace(addresses: stack, completeness: .complete), processID: processID, generation: 0,

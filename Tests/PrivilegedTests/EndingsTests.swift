@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TestTools
 import Testing
@@ -56,13 +57,17 @@ extension Privileged {
 
     /// A command that is not yet running on its own goes with leaktrace; one that is goes on. It is never left stopped.
     @Test(arguments: [50, 150, 250, 400, 700]) func killedWhileACommandStarts(milliseconds: UInt32) throws {
-      let running = try RunningProgram([LeakTrace.program, "trace", "--", options(), "forever"])
+      let directory = try TemporaryDirectory()
+      let program = directory.file("options")
+      try run(["cp", options(), program])
+      let running = try RunningProgram([LeakTrace.program, "trace", "--", program, "forever"])
+      // It may have begun to run when it could not be seen yet.
+      defer { for command in (try? processes(running: program)) ?? [] { kill(command, SIGKILL) } }
       usleep(milliseconds * 1000)
-      let command = try command(of: running.processID)
+      let command = try processes(running: program).first
       kill(running.processID, SIGKILL)
       running.wait()
       if let command {
-        defer { kill(command, SIGKILL) }
         // The kernel takes the probes off, for which it holds the process up for a moment.
         var state = processState(command)
         for _ in 0..<20 where state != "S" && state != nil {
@@ -140,15 +145,10 @@ extension Privileged {
       return held
     }
 
-    /// The child of leaktrace that runs the program `options`.
-    private func command(of processID: Int32) throws -> Int32? {
-      let path = try options()
-      let children = String(
-        decoding: contents(of: "/proc/\(processID)/task/\(processID)/children"), as: UTF8.self)
-      return children.split(separator: " ").compactMap { Int32($0) }.first { child in
-        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink("/proc/\(child)/exe", &buffer, buffer.count - 1)
-        return String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self) == path
+    /// Everything that has executed a file.
+    private func processes(running path: String) throws -> [Int32] {
+      try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { Int32($0) }.filter { processID in
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(processID)/exe")) == path
       }
     }
 
