@@ -101,7 +101,7 @@ let package = Package(
     .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
       name: "UnwindHarness",
-      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle"],
+      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle", "TestTools"],
       path: "Tests/UnwindHarness", swiftSettings: strict),
     .target(
       name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],

@@ -19,6 +19,7 @@ extension AllocationTracer {
       case UInt32(LT_EVENT_ALLOCATED.rawValue), UInt32(LT_EVENT_FREED.rawValue):
         onEvent?(allocationEvent(event))
       case UInt32(LT_EVENT_FORK.rawValue):
+        attachPriority.raise()
         follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
       case UInt32(LT_EVENT_EXEC.rawValue):
         if let process = running[Int32(event.process_id)] {
@@ -30,6 +31,7 @@ extension AllocationTracer {
       case UInt32(LT_EVENT_LOADED.rawValue):
         if let process = running[Int32(event.process_id)] {
           name(process)  // just after an exec there were no arguments to read yet
+          attachPriority.raise()
           toRefresh[ObjectIdentifier(process)] = process
           answers[process.slot] = max(answers[process.slot] ?? 0, event.address)
         }
@@ -48,6 +50,7 @@ extension AllocationTracer {
       }
     }
     for (slot, change) in answers { tables.answerLoader(change: change, slot: slot) }
+    attachPriority.restore()
     answerUnwindRequests()
     reclaimSites()
     recordGrowth()

@@ -28,6 +28,7 @@ package final class AllocationTracer {
   /// When events were last handled, and how many nanoseconds a report may let them wait.
   var lastEvents: UInt64 = 0
   static let longestPause: UInt64 = 10_000_000
+  var attachPriority = AttachPriority()
   var lastRefill: UInt64 = 0
   /// Children that ran before their probes were on because nothing could hold them.
   var unheldChildren: UInt64 = 0

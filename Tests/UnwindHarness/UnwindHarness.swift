@@ -11,6 +11,7 @@ package final class UnwindHarness {
   private let requests: RingBuffer
   private let samples: RingBuffer
   private var links: [Link] = []
+  private let libraries = LibraryCopies()
   /// The thread groups that were given a slot here; children find their own.
   private var nextSlot: UInt32 = 0
   /// Time spent in `UnwindTables.refresh`, and how often it ran.
@@ -46,8 +47,10 @@ package final class UnwindHarness {
 
   // MARK: - Attaching
 
-  /// Walks whenever a function is entered (an exact pc), or when it returns.
-  package func attach(path: String, function: String, atReturn: Bool = false) throws {
+  /// Walks whenever a function is entered (an exact pc), or when it returns. What `run` runs is given copies of shared
+  /// libraries: a probe of the host's own would slow every process down.
+  package func attach(path original: String, function: String, atReturn: Bool = false) throws {
+    let path = try libraries.copy(of: original) ?? original
     let file = try ElfFile(path: path)
     var address: UInt64?
     for table in [ElfFile.SymbolTable.dynamic, .full] where address == nil {
@@ -123,7 +126,7 @@ package final class UnwindHarness {
     _ arguments: [String], onSample: (borrowing ProbeSample) -> Void = { _ in },
     onStart: (Int32) -> Void = { _ in }
   ) throws -> Int32 {
-    let processID = try Self.spawnStopped(arguments)
+    let processID = try spawnStopped(arguments)
     onStart(processID)
     try trace(processID)
     kill(processID, SIGCONT)
@@ -171,11 +174,13 @@ package final class UnwindHarness {
   }
 
   /// A child that has stopped itself before it executes the program.
-  private static func spawnStopped(_ arguments: [String]) throws -> Int32 {
+  private func spawnStopped(_ arguments: [String]) throws -> Int32 {
     let shell = ["/bin/sh", "-c", "kill -STOP $$; exec \"$@\"", "sh"] + arguments
     var argv: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) }
     argv.append(nil)
-    defer { for argument in argv { free(argument) } }
+    var variables: [UnsafeMutablePointer<CChar>?] = libraries.environment.map { strdup($0) }
+    variables.append(nil)
+    defer { for text in argv + variables { free(text) } }
     // Threads of a test runner block signals, and a child inherits that.
     var attributes = posix_spawnattr_t()
     var noSignals = sigset_t()
@@ -185,7 +190,7 @@ package final class UnwindHarness {
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     defer { posix_spawnattr_destroy(&attributes) }
     var processID: pid_t = 0
-    guard posix_spawn(&processID, "/bin/sh", nil, &attributes, argv, environ) == 0 else {
+    guard posix_spawn(&processID, "/bin/sh", nil, &attributes, argv, variables) == 0 else {
       throw HarnessError(description: "cannot start /bin/sh")
     }
     var status: Int32 = 0

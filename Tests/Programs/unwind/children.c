@@ -40,6 +40,9 @@ FUNCTION static void with_spawn(void) {
 
 int main(int count, char **arguments) {
   int children = count > 1 ? atoi(arguments[1]) : 1;
+  // The parent's mappings are known from here on.
+  checkpoint();
+  dup2(1, 9);
   for (int i = 0; i < children; i++) {
     with_vfork(i % 10);
     with_spawn();
