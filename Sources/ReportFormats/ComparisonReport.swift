@@ -20,6 +20,7 @@ extension Comparison {
     switch normalization {
     case .perSecond: measure == .outstanding || measure == .lost ? "B per second of tracing" : "B/s"
     case .perWork: "B per unit of work"
+    case .perRound(_, let work): work == nil ? "B per round" : "B per unit of work"
     }
   }
 
@@ -29,13 +30,25 @@ extension Comparison {
       return count == 0 ? nil : "\(count) \(verdict.rawValue)"
     }
     let leaking = sites.count(where: \.isLeaking)
+    let stacks = "\(leaking) call \(leaking == 1 ? "stack" : "stacks")"
     let result =
-      hasPassed ? "nothing leaks any more" : "\(leaking) call \(leaking == 1 ? "stack" : "stacks") still leaking"
+      switch (isOfRounds, hasPassed) {
+      case (false, true): "nothing leaks any more"
+      case (false, false): "\(stacks) still leaking"
+      case (true, true): "memory returns, nothing grows with the load"
+      case (true, false): "\(stacks) \(leaking == 1 ? "grows" : "grow") with the load"
+      }
     return result + (counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))")
   }
 
+  /// How the rates of a site compare, for people.
+  func change(of site: Site) -> String {
+    (isOfRounds ? "" : rateText(site.before) + " -> ") + "\(rateText(site.after)) \(unit)"
+  }
+
   var measureWords: String {
-    switch measure {
+    if case .perRound(let count, _) = normalization { return "outstanding memory after each of \(count) rounds" }
+    return switch measure {
     case .lost: "definitely and indirectly lost memory"
     case .growth: "growth of outstanding memory"
     case .outstanding: "outstanding memory"
@@ -65,14 +78,18 @@ enum ComparisonText {
     output.line(
       "  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %"
     )
-    output.line("  before:   \(rateText(comparison.before))")
-    output.line("  after:    \(rateText(comparison.after))")
+    if comparison.isOfRounds {
+      output.line("  growth:   \(rateText(comparison.after))")
+    } else {
+      output.line("  before:   \(rateText(comparison.before))")
+      output.line("  after:    \(rateText(comparison.after))")
+    }
     if comparison.threshold > 0 { output.line("  allowed:  \(shortNumber(comparison.threshold)) for each call stack") }
     for site in comparison.sites.prefix(options.top ?? .max) {
       output.line()
       let mark = site.isLeaking ? ", leaking" : ""
       output.line(
-        "\(site.verdict.rawValue.uppercased())\(mark): \(rateText(site.before)) -> \(rateText(site.after)) \(comparison.unit) "
+        "\(site.verdict.rawValue.uppercased())\(mark): \(comparison.change(of: site)) "
           + "(\(exactBytes(site.beforeTally.bytes)) in \(site.beforeTally.count) -> "
           + "\(exactBytes(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))"
       )
@@ -112,6 +129,10 @@ enum ComparisonJSON {
           writer.member("kind", "work")
           writer.member("before", before)
           writer.member("after", after)
+        case .perRound(let count, let work):
+          writer.member("kind", "rounds")
+          writer.member("count", count)
+          writer.member("work", work)
         }
       }
       write("before", comparison.before, to: &writer)
@@ -174,7 +195,7 @@ enum ComparisonJUnit {
         continue
       }
       output.line(start + ">")
-      let message = "\(site.verdict.rawValue): \(rateText(site.before)) -> \(rateText(site.after)) \(comparison.unit)"
+      let message = "\(site.verdict.rawValue): \(comparison.change(of: site))"
       output.line("    <failure message=\"\(escapedForMarkup(message))\">")
       for frame in site.frames { output.line("      " + escapedForMarkup(singleLine(frame.plainName))) }
       output.line("    </failure>")
@@ -198,7 +219,10 @@ enum ComparisonHTML {
       "<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %</p></header>"
     )
     output.line("<section class=\"cards\">")
-    for (name, rate) in [("before", comparison.before), ("after", comparison.after)] {
+    let rates =
+      comparison.isOfRounds
+      ? [("growth", comparison.after)] : [("before", comparison.before), ("after", comparison.after)]
+    for (name, rate) in rates {
       output.line(
         "<div class=\"card\"><span>\(name)</span><b>\(shortNumber(rate.value))</b><span>\(shortNumber(rate.low)) to \(shortNumber(rate.high))</span></div>"
       )

@@ -5,6 +5,8 @@ package struct Comparison: Hashable, Codable, Sendable {
     case perSecond
     /// By units of work, such as requests served.
     case perWork(before: Double, after: Double)
+    /// One process under rounds of the same load; by units of work where it is known how many a round has.
+    case perRound(count: Int, work: Double?)
   }
 
   /// What is compared at a site.
@@ -19,6 +21,10 @@ package struct Comparison: Hashable, Codable, Sendable {
 
   package enum Verdict: String, Hashable, Codable, Sendable, CaseIterable {
     case new, worse, unchanged, improved, fixed
+    /// Under rounds of load: outstanding memory grows with each round.
+    case growing
+    /// Under rounds of load: it changes, and does not go on growing.
+    case returns
   }
 
   /// An amount per unit, with the interval that it lies in at the confidence of the comparison.
@@ -72,6 +78,9 @@ package struct Comparison: Hashable, Codable, Sendable {
   package var before: Rate
   package var after: Rate
   package var notes: [String]
+
+  /// Whether this is about rounds of load rather than about two recordings: then `before` is after the warm-up.
+  package var isOfRounds: Bool { if case .perRound = normalization { true } else { false } }
 
   /// Whether nothing leaks any more.
   package var hasPassed: Bool { !sites.contains(where: \.isLeaking) }

@@ -54,30 +54,10 @@ final class TraceRunner {
     // Without it a kill -9 can leave breakpoints behind; everything else works.
     _ = cprocess_start_guardian()
     let processIDs = try targets()
-    let tracer: AllocationTracer
-    do {
-      tracer = try AllocationTracer(
-        configuration: command.configuration(), discovery: command.discovery())
-    } catch let error as BPFError {
-      throw TraceError(explain(error))
-    }
+    let tracer = try AllocationTracer.make(
+      configuration: command.configuration(), discovery: command.discovery(), symbolizer: symbolizer)
     defer { tracer.stop() }
     defer { live?.close() }
-    let symbolizer = symbolizer
-    tracer.onMappings = { process in
-      symbolizer.record(
-        processID: process.processID, threadID: process.threadID, generation: process.imageNumber,
-        snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
-    }
-    tracer.symbolize = { stack, code in
-      symbolizer.frames(
-        for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch,
-        leafIsExact: false)
-    }
-    tracer.codeIdentities = { stack, code in
-      symbolizer.codeIdentities(
-        of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
-    }
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 
     var own: TargetCommand?
@@ -120,16 +100,6 @@ final class TraceRunner {
     if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
     var seen: Set<Int32> = []
     return processIDs.filter { seen.insert($0).inserted }
-  }
-
-  private func explain(_ error: BPFError) -> String {
-    if error.code == EPERM || error.code == EACCES, geteuid() != 0 {
-      return "tracing needs root: run it with sudo (or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE)"
-    }
-    if error.code == EPERM {
-      return "the kernel refuses BPF programs although this is root (a container, or kernel lockdown?): \(error)"
-    }
-    return "\(error)"
   }
 
   private func announce(_ processIDs: [Int32], _ tracer: AllocationTracer) {

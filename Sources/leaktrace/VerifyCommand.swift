@@ -10,18 +10,43 @@ import TraceModel
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
-    abstract: "Compares two recordings: what is fixed, what still leaks, what is new.",
+    abstract: "Compares two recordings, or rounds of load on a running process: what is fixed, what still leaks.",
+    usage: """
+      leaktrace verify [<options>] <before> <after>
+      leaktrace verify --live -p PID --load CMD [--rounds N] [<options>]
+      """,
     discussion: """
       BEFORE and AFTER are recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`). \
       Amounts are compared per second, or per unit of work with --work-before and --work-after. Exit code 0 when nothing \
       leaks any more, 1 when something does.
+
+      With --live it traces a running process, runs the --load command again and again (such as `ab -n 1000 URL`), and says \
+      whether the memory that a round takes comes back, and what does not.
       """)
 
-  @Argument(help: "Recording from before the change.")
-  var before: String
+  @Argument(help: "Recordings from before and from after the change.")
+  var recordings: [String] = []
 
-  @Argument(help: "Recording from after it.")
-  var after: String
+  @Flag(help: "Trace a running process under rounds of load instead.")
+  var live = false
+
+  @Option(name: [.customShort("p"), .customLong("pid")], help: "With --live: the process; several allowed.")
+  var processIDs: [Int32] = []
+
+  @Option(help: "With --live: the command of one round of load, for the shell.")
+  var load: String?
+
+  @Option(help: "With --live: how many rounds to compare (8).")
+  var rounds: Int?
+
+  @Option(help: "With --live: rounds before the first that counts (1).")
+  var warmUp: Int?
+
+  @Option(help: "With --live: wait this long after a round (200ms).")
+  var settle: String?
+
+  @Option(help: "With --live: units of work (such as requests) in a round.")
+  var workPerRound: Double?
 
   @Option(help: "Units of work (such as requests served) during BEFORE.")
   var workBefore: Double?
@@ -45,27 +70,73 @@ struct VerifyCommand: ParsableCommand {
   var output: String?
 
   mutating func validate() throws {
+    try live ? validateLive() : validateRecordings()
+    if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
+    _ = try chosenFormat()
+  }
+
+  private func validateLive() throws {
+    if !recordings.isEmpty { throw ValidationError("--live compares no recordings: \(recordings[0])") }
+    if workBefore != nil || workAfter != nil { throw ValidationError("with --live it is --work-per-round") }
+    if processIDs.isEmpty { throw ValidationError("--live needs a process: -p PID") }
+    if let wrong = processIDs.first(where: { $0 <= 0 }) { throw ValidationError("-p \(wrong): process ids are positive") }
+    if load == nil { throw ValidationError("--live needs a load: --load CMD") }
+    if let rounds, !(RoundsAnalysis.minimumRounds...10_000).contains(rounds) {
+      throw ValidationError("--rounds must be from \(RoundsAnalysis.minimumRounds) to 10000")
+    }
+    if let warmUp, !(0...10_000).contains(warmUp) { throw ValidationError("--warm-up must be from 0 to 10000") }
+    if let workPerRound, !(workPerRound > 0 && workPerRound.isFinite) {
+      throw ValidationError("units of work must be more than 0")
+    }
+    _ = try settling()
+  }
+
+  private func settling() throws -> Duration { try TimeValue.parse(settle ?? "200ms", plainUnit: .seconds(1)) }
+
+  private func validateRecordings() throws {
+    guard recordings.count == 2 else { throw ValidationError("name two recordings, before and after (or --live)") }
+    for (name, isSet) in [
+      ("-p", !processIDs.isEmpty), ("--load", load != nil), ("--rounds", rounds != nil), ("--warm-up", warmUp != nil),
+      ("--settle", settle != nil), ("--work-per-round", workPerRound != nil),
+    ] where isSet { throw ValidationError("\(name) goes with --live") }
     if (workBefore == nil) != (workAfter == nil) {
       throw ValidationError("--work-before and --work-after go together")
     }
     for work in [workBefore, workAfter] {
       if let work, !(work > 0 && work.isFinite) { throw ValidationError("units of work must be more than 0") }
     }
-    if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
-    _ = try chosenFormat()
   }
 
   mutating func run() throws {
-    var comparison = ReportComparison()
-    comparison.threshold = Double(maxGrowth?.value ?? 0)
-    if let workBefore, let workAfter { comparison.work = (workBefore, workAfter) }
-    let result = comparison.compare(try Recording.read(before), try Recording.read(after))
+    var signal: Int32 = 0
+    let result = live ? try verifyLive(&signal) : try compareRecordings()
     var options = TextOptions()
     options.top = top ?? 10
     options.fullNames = fullNames
     options.shortenFunctionName = FunctionNameShortener().shorten
     try write(try chosenFormat().render(result, options))
+    if signal != 0 { throw ExitCode(signal == SIGINT ? Failure.interrupted : 128 + signal) }
     if !result.hasPassed { throw ExitCode(Failure.leakFound) }
+  }
+
+  private func compareRecordings() throws -> Comparison {
+    var comparison = ReportComparison()
+    comparison.threshold = Double(maxGrowth?.value ?? 0)
+    if let workBefore, let workAfter { comparison.work = (workBefore, workAfter) }
+    return comparison.compare(try Recording.read(recordings[0]), try Recording.read(recordings[1]))
+  }
+
+  private func verifyLive(_ signal: inout Int32) throws -> Comparison {
+    var analysis = RoundsAnalysis()
+    analysis.threshold = Double(maxGrowth?.value ?? 0)
+    analysis.workPerRound = workPerRound
+    var seen: Set<Int32> = []
+    let verifier = try LiveVerifier(
+      LiveVerifier.Plan(
+        processIDs: processIDs.filter { seen.insert($0).inserted }, load: load ?? "", rounds: rounds ?? 8,
+        warmUps: warmUp ?? 1, settling: try settling()))
+    defer { signal = verifier.signal }
+    return try verifier.run(analysis)
   }
 
   private func chosenFormat() throws -> ComparisonFormat {

@@ -1,0 +1,102 @@
+import AllocationTracing
+import CProcessControl
+import Glibc
+import ProcessImage
+import ReportAnalysis
+import Symbolization
+import TraceModel
+
+/// Traces a running process, puts it under rounds of load, and tells what memory does not come back.
+final class LiveVerifier {
+  struct Plan {
+    var processIDs: [Int32]
+    var load: String
+    var rounds: Int
+    var warmUps: Int
+    /// How long to wait after each round, for what is freed a little later.
+    var settling: Duration
+  }
+
+  private let plan: Plan
+  private let symbolizer = Symbolizer(options: SymbolizerOptions())
+  private let signals: Int32
+  private let tracer: AllocationTracer
+  /// Signal that asked for an early end; 0 for none.
+  private(set) var signal: Int32 = 0
+
+  init(_ plan: Plan) throws {
+    self.plan = plan
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+    _ = cprocess_start_guardian()
+    var configuration = TraceConfiguration()
+    configuration.looksAtRetention = true
+    var discovery = AllocatorDiscovery.Options()
+    discovery.emulation = .runningKernel
+    tracer = try AllocationTracer.make(configuration: configuration, discovery: discovery, symbolizer: symbolizer)
+  }
+
+  /// The comparison of the rounds. Fewer than asked for when a signal came.
+  func run(_ analysis: RoundsAnalysis) throws -> Comparison {
+    defer { tracer.stop() }
+    for processID in plan.processIDs { try tracer.attach(processID: processID) }
+    for round in 0..<plan.warmUps { try run(round: round, of: plan.warmUps, "warm-up") }
+    var reports = [report()]
+    var resident = [residentBytes()]
+    for round in 0..<plan.rounds where signal == 0 {
+      try run(round: round, of: plan.rounds, "round")
+      guard signal == 0 else { break }
+      reports.append(report())
+      resident.append(residentBytes())
+    }
+    guard reports.count > RoundsAnalysis.minimumRounds else {
+      throw TraceError(
+        "interrupted after \(reports.count - 1) rounds: at least \(RoundsAnalysis.minimumRounds) are needed to see a trend")
+    }
+    var comparison = analysis.analyze(reports)
+    comparison.notes.append(
+      "resident memory after the warm-up and each round: " + resident.map { "\($0 >> 10)" }.joined(separator: ", ") + " KiB")
+    let last = reports[reports.count - 1]
+    comparison.notes += last.notes
+    for counter in last.loss where counter.value > 0 {
+      comparison.notes.append("lost: \(counter.value) \(counter.description)")
+    }
+    return comparison
+  }
+
+  private func run(round: Int, of count: Int, _ name: String) throws {
+    let load = try LoadCommand(plan.load)
+    while !load.hasEnded() {
+      try pollEvents(for: .milliseconds(20))
+      guard signal == 0 else { return }
+    }
+    if let failure = load.failure {
+      throw TraceError("the load command ended with \(failure) in \(name) \(round + 1) of \(count)")
+    }
+    let end = ContinuousClock.now + plan.settling
+    repeat { try pollEvents(for: .milliseconds(20)) } while ContinuousClock.now < end && signal == 0
+  }
+
+  private func pollEvents(for wait: Duration) throws {
+    var descriptors = (tracer.pollDescriptors + [signals]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: wait.inNanoseconds / 1_000_000))
+    tracer.handleEvents()
+    let next = cprocess_next_signal(signals)
+    if next != 0 { signal = next }
+    guard tracer.hasRunningTargets else { throw TraceError("the traced process has ended: there is nothing to compare") }
+  }
+
+  private func report() -> Report {
+    var request = ReportRequest()
+    request.combinedOnly = true
+    return tracer.report(request)
+  }
+
+  private func residentBytes() -> UInt64 {
+    tracer.processes.filter { $0.state == .running }.reduce(0) { sum, process in
+      guard let text = try? readFile("/proc/\(process.processID)/statm") else { return sum }
+      let pages = String(decoding: text, as: UTF8.self).split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
+      return sum + (pages ?? 0) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    }
+  }
+}
