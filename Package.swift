@@ -67,7 +67,7 @@ let package = Package(
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
-    .target(name: "ReportAnalysis", dependencies: ["TraceModel", "LeakAnalysis"], swiftSettings: strict),
+    .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),

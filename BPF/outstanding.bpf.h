@@ -114,13 +114,14 @@ struct lt_site_identity {
   __u32 process_generation;
   __u32 probe;
   __u32 epoch;
-  __u32 state;  // of a new site
+  __u32 state;   // of a new site
+  __u32 thread;  // 0 unless sites are by thread
 };
 
 // Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
 static __always_inline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
   __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
-  __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner)) | 1;
+  __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner) ^ (__u64)identity->thread << 20) | 1;
   __u32 start = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;
   for (__u32 i = 0; i < LT_SITE_PROBES; i++) {
@@ -139,7 +140,7 @@ static __always_inline __u32 site_find_or_create(const struct lt_site_identity *
         site->process_generation = identity->process_generation;
         site->probe = identity->probe;
         site->epoch = identity->epoch;
-        __sync_lock_test_and_set(&site->state, identity->state);
+        __sync_lock_test_and_set(&site->state, identity->state | identity->thread << LT_SITE_THREAD_SHIFT);
         *is_new = true;
         return index;
       }

@@ -38,6 +38,17 @@ static __always_inline void walk_frame_pointers(void *context, struct lt_stack *
   stack->outcome = LT_OUTCOME_FRAME_POINTERS;
 }
 
+// Tells user space the name of a thread that has a new site: it may have ended by the time of a report.
+static __noinline void announce_thread(__u32 slot, __u32 thread) {
+  struct lt_event event = {.kind = LT_EVENT_THREAD,
+                           .process_id = bpf_get_current_pid_tgid() >> 32,
+                           .thread_id = thread,
+                           .process_slot = slot,
+                           .site = NO_SITE};
+  bpf_get_current_comm(&event.address, 2 * sizeof(event.address));
+  emit_event(&event);
+}
+
 // Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted. `pending` names a
 // stack that is not complete yet, by a number of its own; 0 for others.
 __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe, __u64 pending) {
@@ -50,12 +61,15 @@ __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 g
                                       .process_generation = generation,
                                       .probe = probe,
                                       .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0,
-                                      .state = pending ? LT_SITE_PENDING : LT_SITE_READY};
+                                      .state = pending ? LT_SITE_PENDING : LT_SITE_READY,
+                                      .thread = configuration.sites_by_thread ? (__u32)bpf_get_current_pid_tgid() : 0};
   bool is_new;
   __u32 site = site_find_or_create(&identity, &is_new);
   if (site == NO_SITE) {
     count_one(LT_COUNTER_SITES_REFUSED);
   } else if (is_new) {
+    if (identity.thread)
+      announce_thread(slot, identity.thread);
     long error = stack->depth <= LT_SHORT_STACK_DEPTH
                      ? bpf_map_update_elem(&short_stacks, &identity.stack_hash, stack, BPF_NOEXIST)
                      : bpf_map_update_elem(&stacks, &identity.stack_hash, stack, BPF_NOEXIST);

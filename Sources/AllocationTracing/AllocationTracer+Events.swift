@@ -28,6 +28,8 @@ extension AllocationTracer {
         }
       case UInt32(LT_EVENT_EXIT.rawValue):
         if let process = running[Int32(event.process_id)] { end(process) }
+      case UInt32(LT_EVENT_THREAD.rawValue):
+        if let process = running[Int32(event.process_id)] { nameThread(event, of: process) }
       case UInt32(LT_EVENT_LOADED.rawValue):
         if let process = running[Int32(event.process_id)] {
           name(process)  // just after an exec there were no arguments to read yet
@@ -172,6 +174,13 @@ extension AllocationTracer {
     let elapsed = lastRefill == 0 ? 100_000_000_000 : Int64(clamping: now - lastRefill)
     lastRefill = now
     tables.refillHoldBudget(by: elapsed / 10, upTo: 10_000_000_000)
+  }
+
+  private func nameThread(_ event: lt_event, of process: TracedProcess) {
+    let name = withUnsafeBytes(of: (event.address, event.size)) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    process.threadNames[Int32(event.thread_id)] = name
   }
 
   func name(_ process: TracedProcess) {

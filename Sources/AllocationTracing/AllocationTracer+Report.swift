@@ -1,6 +1,7 @@
 import CTraceABI
 import Glibc
 import LeakAnalysis
+import ProcessImage
 import TraceModel
 
 extension AllocationTracer {
@@ -151,7 +152,8 @@ extension AllocationTracer {
       report.processes.append(
         Report.ProcessTotals(
           processID: process.processID, parentProcessID: process.parentProcessID,
-          command: process.command, state: process.state, totals: total))
+          command: process.command, state: process.state, totals: total,
+          controlGroup: process.controlGroup))
       guard isShown(process, request) else { continue }
       report.totals.outstanding += total.outstanding
       report.totals.allocated += total.allocated
@@ -179,7 +181,8 @@ extension AllocationTracer {
     replacedImages.append(
       Report.ProcessTotals(
         processID: process.processID, parentProcessID: process.parentProcessID,
-        command: process.command, state: .replaced, totals: total))
+        command: process.command, state: .replaced, totals: total,
+        controlGroup: process.controlGroup))
   }
 
   // MARK: Sites
@@ -195,12 +198,24 @@ extension AllocationTracer {
       freed: draft.freed, stack: stack, frames: frames,
       verdicts: draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [.unchecked: draft.outstanding],
       allocations: draft.blocks)
+    if let thread = draft.key.threadID {
+      site.threadID = thread
+      site.threadName = threadName(thread, of: draft.process)
+    }
     site.keeps = draft.verdicts?.keeps ?? Tally()
     site.holders = draft.verdicts?.holders ?? [:]
     if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
     site.growth = growth(of: draft)
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
     return site
+  }
+
+  /// Its present name, or the one that it had when it first allocated.
+  private func threadName(_ thread: Int32, of process: TracedProcess) -> String? {
+    if let text = try? readFile("/proc/\(process.processID)/task/\(thread)/comm") {
+      return String(decoding: text.prefix { $0 != 0x0a }, as: UTF8.self)
+    }
+    return process.threadNames[thread]
   }
 
   private func isSameCode(_ draft: SiteDraft, _ epoch: UInt32) -> Bool {

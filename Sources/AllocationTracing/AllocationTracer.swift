@@ -201,6 +201,7 @@ package final class AllocationTracer {
       processID: processID, slot: slot, generation: generation,
       parentProcessID: parent?.processID, isTarget: parent == nil, command: info.command,
       executable: info.executable)
+    process.controlGroup = try? ControlGroupPath.read(processID: processID)
     number(process)
     try tables.enter(processID: processID, slot: slot, generation: generation)
     processOfSlot[slot] = process

@@ -139,6 +139,7 @@ final class ProbePrograms {
     values.follow_forks = configuration.followsForks ? 1 : 0
     values.largest_safe_request =
       UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+    values.sites_by_thread = configuration.separatesThreads ? 1 : 0
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
     withUnsafeMutableBytes(of: &values.log2_table) { bytes in
       let table = bytes.bindMemory(to: UInt32.self)

@@ -12,6 +12,8 @@ struct SiteKey: Hashable {
   var allocationClass: AllocationClass
   /// What the stack's addresses mean: one of the epochs in which they mean this.
   var epoch: UInt32
+  /// nil when sites are of all threads.
+  var threadID: Int32?
 }
 
 /// A site while its numbers are gathered.
@@ -80,7 +82,8 @@ struct SiteGathering {
   ) -> Int {
     var key = SiteKey(
       slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
-      stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0)
+      stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0,
+      threadID: record.site.threadID)
     let known = positions[key] ?? []
     if let same = known.first(where: { isSameCode(drafts[$0], record.site.epoch) }) {
       return same

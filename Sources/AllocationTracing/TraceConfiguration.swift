@@ -16,6 +16,8 @@ package struct TraceConfiguration: Sendable {
   package var followsForks = true
   /// Record ranges that the program maps itself.
   package var tracesMappings = true
+  /// Tell what threads allocate apart.
+  package var separatesThreads = false
   /// Report every allocation and free as it happens (`-t`).
   package var emitsEvents = false
   /// Trap also where the kernel has to single-step: `free` at its first byte. For measuring what probe sites save.

@@ -54,7 +54,7 @@ package final class TraceTables {
   func readSites() -> [SiteRecord] {
     let table = sites.bytes.bindMemory(to: lt_site.self)
     var result: [SiteRecord] = []
-    for index in 0..<siteCount where table[index].key != 0 && table[index].state != UInt32(LT_SITE_EMPTY.rawValue) {
+    for index in 0..<siteCount where table[index].key != 0 && table[index].phase != LT_SITE_EMPTY {
       var site = table[index]
       site.freed_bytes = table[index].freed_bytes
       site.freed_count = table[index].freed_count
@@ -69,7 +69,7 @@ package final class TraceTables {
   /// allocations, so a site never seems to have freed more than it allocated.
   func forEachSite(_ body: (_ index: Int, lt_site) -> Void) {
     let table = sites.bytes.bindMemory(to: lt_site.self)
-    for index in 0..<siteCount where table[index].key != 0 && table[index].state != UInt32(LT_SITE_EMPTY.rawValue) {
+    for index in 0..<siteCount where table[index].key != 0 && table[index].phase != LT_SITE_EMPTY {
       let freedBytes = table[index].freed_bytes
       let freedCount = table[index].freed_count
       var site = table[index]
@@ -159,7 +159,7 @@ package final class TraceTables {
 
   /// Whether user space is still going to complete the stack of a site.
   func isPending(_ index: UInt32) -> Bool {
-    Int(index) < siteCount && site(at: Int(index)).state == LT_SITE_PENDING.rawValue
+    Int(index) < siteCount && site(at: Int(index)).phase == LT_SITE_PENDING
   }
 
   /// Gives a pending site its stack. Its totals stay what they are, and reports add up sites of one stack.
@@ -181,7 +181,7 @@ package final class TraceTables {
     let site = sites.bytes.bindMemory(to: lt_site.self).baseAddress! + Int(index)
     if let epoch { site.pointee.epoch = epoch }
     ctrace_store(&site.pointee.stack_hash, hash)
-    ctrace_store_32(&site.pointee.state, LT_SITE_READY.rawValue)
+    ctrace_store_32(&site.pointee.state, site.pointee.state & ~0xff | LT_SITE_READY.rawValue)
     for map in stacks { map.remove(pending) }
     knownStacks[pending] = nil
   }
@@ -305,4 +305,14 @@ package final class TraceTables {
   }
 
   func hits(ofProbe probe: UInt32) -> UInt64 { hits.sumOverCPUs(index: probe)[0] }
+}
+
+extension lt_site {
+  var phase: lt_site_state { lt_site_state(rawValue: state & 0xff) }
+
+  /// The thread whose site it is; nil when sites are of all threads.
+  var threadID: Int32? {
+    let thread = state >> UInt32(LT_SITE_THREAD_SHIFT)
+    return thread == 0 ? nil : Int32(thread)
+  }
 }

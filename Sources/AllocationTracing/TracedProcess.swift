@@ -33,6 +33,10 @@ package final class TracedProcess {
   package internal(set) var endTime: UInt64?
   /// Whether its present program, or it itself as a child, is traced from its first allocation.
   package internal(set) var isTracedFromStart = false
+  /// Names of threads that have sites of their own, as they were at the first of these.
+  var threadNames: [Int32: String] = [:]
+  /// Its control group when its trace began: its path in the unified hierarchy, or the one of its memory controller.
+  package internal(set) var controlGroup: String?
   /// The windows of its run as of the last report; nil when it was too short for any.
   var growthClock: GrowthClock?
 

@@ -10,25 +10,32 @@ package enum ReportGrouping: String, CaseIterable, Sendable {
   case line
   /// The process.
   case process
+  /// The control group of the process.
+  case cgroup
+  /// The thread that allocated, by name.
+  case thread
 
   package func apply(to report: Report) -> Report {
     var report = report
-    let commands = Dictionary(
-      report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
+    let processes = Dictionary(report.processes.map { ($0.processID, $0) }, uniquingKeysWith: { first, _ in first })
     report.sites = ReportMerge.merged(
       report.sites.map { site in
         var site = site
-        let frame = frame(for: site, commands: commands)
+        let frame = frame(for: site, processes)
         site.frames = [frame]
         site.stack = StackTrace(addresses: [frame.address], completeness: site.stack.completeness)
         site.growth = nil
+        if self != .thread {
+          site.threadID = nil
+          site.threadName = nil
+        }
         return site
       })
     report.sites.sort { $0.outstanding.bytes > $1.outstanding.bytes }
     return report
   }
 
-  private func frame(for site: AllocationSite, commands: [Int32: String]) -> Frame {
+  private func frame(for site: AllocationSite, _ processes: [Int32: Report.ProcessTotals]) -> Frame {
     let leaf = site.frames.first ?? Frame(address: site.stack.addresses.first ?? 0, unresolved: .noSymbol)
     var frame = Frame(address: 0)
     switch self {
@@ -41,7 +48,11 @@ package enum ReportGrouping: String, CaseIterable, Sendable {
     case .line:
       frame = leaf
     case .process:
-      frame.function = "\(commands[site.processID] ?? "process") (\(site.processID))"
+      frame.function = "\(processes[site.processID]?.command ?? "process") (\(site.processID))"
+    case .cgroup:
+      frame.function = processes[site.processID]?.controlGroup ?? "[unknown]"
+    case .thread:
+      frame.function = site.threadName ?? site.threadID.map { "thread \($0)" } ?? "[unknown]"
     }
     frame.isInlined = false
     frame.functionOffset = nil

@@ -1,4 +1,3 @@
-import LeakAnalysis
 import TraceModel
 
 /// Tells from the reports after each of several rounds of the same load which memory does not come back.
@@ -49,13 +48,28 @@ package struct RoundsAnalysis {
       notes: notes(totals: totals, constant: constant))
   }
 
-  /// The slope over the rounds; nil when nothing changes.
+  /// The mean change from round to round, with Student's interval: exact also where what is held wanders, because then the
+  /// changes are independent, not the amounts. nil when nothing changes.
   private func growth(_ tallies: [Tally]) -> Comparison.Rate? {
     guard tallies.contains(where: { $0 != tallies[0] }) else { return nil }
+    let amounts = tallies.map { Double($0.bytes) }
+    let changes = zip(amounts.dropFirst(), amounts).map { $0 - $1 }
+    let count = Double(changes.count)
+    let mean = changes.reduce(0, +) / count
+    let variance = changes.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / (count - 1)
+    let margin = Self.quantile(degrees: changes.count - 1) * (variance / count).squareRoot()
     let unit = workPerRound ?? 1
-    let rounds = tallies.indices.map { Double($0) * unit }
-    guard let line = TrendLine(x: rounds, y: tallies.map { Double($0.bytes) }) else { return nil }
-    return Comparison.Rate(value: line.slope, low: line.lower, high: line.upper)
+    return Comparison.Rate(value: mean / unit, low: (mean - margin) / unit, high: (mean + margin) / unit)
+  }
+
+  /// Student's t for 95 % on both sides.
+  private static func quantile(degrees: Int) -> Double {
+    let table = [
+      12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+      2.110, 2.101, 2.093, 2.086,
+    ]
+    // Beyond, the difference from the normal distribution is below 0.13 and shrinks with the degrees of freedom.
+    return degrees <= table.count ? table[degrees - 1] : 1.960 + 2.5 / Double(degrees)
   }
 
   /// Not so what fills up in the first rounds, such as a cache, or what only moves up and down: at its end the second half
@@ -71,7 +85,8 @@ package struct RoundsAnalysis {
   }
 
   private func notes(totals: [Tally], constant: Int) -> [String] {
-    var notes = ["outstanding after the warm-up and each round: " + totals.map { String($0.bytes) }.joined(separator: ", ")]
+    let course = totals.map { String($0.bytes) }.joined(separator: ", ")
+    var notes = ["outstanding after the warm-up and each round: " + course]
     if constant > 0 { notes.append("\(constant) call stacks hold the same after every round") }
     return notes
   }

@@ -5,7 +5,7 @@ package struct SiteSignature: Hashable, Sendable {
   private var parts: [String]
 
   package init(_ site: AllocationSite) {
-    parts = [site.allocationClass.rawValue, site.allocator, site.kernel?.cache ?? ""]
+    parts = [site.allocationClass.rawValue, site.allocator, site.kernel?.cache ?? "", site.threadName ?? ""]
     if site.frames.isEmpty {
       parts += site.stack.addresses.map { String($0, radix: 16) }
     } else {

@@ -104,6 +104,7 @@ package enum JSONReport {
     writer.object {
       $0.member("pid", process.processID)
       $0.member("parent_pid", process.parentProcessID)
+      if let group = process.controlGroup { $0.member("cgroup", group) }
       $0.member("command", process.command)
       $0.member("state", process.state.rawValue)
       write(process.totals, to: &$0)
@@ -113,6 +114,10 @@ package enum JSONReport {
   private static func write(_ site: AllocationSite, _ frames: FrameCache<[UInt8]>, to writer: inout JSONWriter) {
     writer.object { writer in
       writer.member("pid", site.processID)
+      if let thread = site.threadID {
+        writer.member("thread_id", thread)
+        if let name = site.threadName { writer.member("thread_name", name) }
+      }
       writer.member("class", site.allocationClass.rawValue)
       writer.member("allocator", site.allocator)
       write(site.outstanding, site.allocated, site.freed, to: &writer)

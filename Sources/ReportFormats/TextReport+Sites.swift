@@ -62,6 +62,9 @@ extension TextRenderer {
     if site.allocationClass == .mapping { remarks.append("mapping") }
     if let cache = cacheRemark(on: site) { remarks.append(cache) }
     if report.processes.count > 1, site.kernel == nil { remarks.append("process \(site.processID)") }
+    if let thread = site.threadID {
+      remarks.append("thread " + (site.threadName.map { escapedForTerminal($0) + " " } ?? "") + "\(thread)")
+    }
     if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
     return " (" + remarks.joined(separator: ", ") + ")"
   }

@@ -95,6 +95,9 @@ package struct StackTrace: Hashable, Codable, Sendable {
 /// Outstanding and total allocations of one call stack in one process.
 package struct AllocationSite: Codable, Sendable {
   package var processID: Int32
+  /// The thread that allocated; nil unless threads were told apart.
+  package var threadID: Int32?
+  package var threadName: String?
   package var allocationClass: AllocationClass
   /// The function that handed out the memory, for example `malloc`.
   package var allocator: String

@@ -135,7 +135,8 @@ package struct KernelMemorySummary: Hashable, Codable, Sendable {
 
   package init(
     shares: [Share] = [], caches: [CacheChange] = [], leftOut: [LeftOut] = [],
-    counters: [Report.LossCounter] = [], processes: [KernelSiteDetails.Share] = [], hooks: [Hook] = [], findings: [String] = []
+    counters: [Report.LossCounter] = [], processes: [KernelSiteDetails.Share] = [], hooks: [Hook] = [],
+    findings: [String] = []
   ) {
     self.shares = shares
     self.caches = caches

@@ -153,6 +153,8 @@ package struct Report: Codable, Sendable {
     package var command: String
     package var state: State
     package var totals: Totals
+    /// Path of its control group below the root of the hierarchy.
+    package var controlGroup: String?
 
     /// What became of the process by the time of the report.
     package enum State: String, Hashable, Codable, Sendable {
@@ -163,8 +165,9 @@ package struct Report: Codable, Sendable {
 
     package init(
       processID: Int32, parentProcessID: Int32? = nil, command: String, state: State,
-      totals: Totals
+      totals: Totals, controlGroup: String? = nil
     ) {
+      self.controlGroup = controlGroup
       self.processID = processID
       self.parentProcessID = parentProcessID
       self.command = command

@@ -51,11 +51,13 @@ final class LiveVerifier {
     }
     guard reports.count > RoundsAnalysis.minimumRounds else {
       throw TraceError(
-        "interrupted after \(reports.count - 1) rounds: at least \(RoundsAnalysis.minimumRounds) are needed to see a trend")
+        "interrupted after \(reports.count - 1) rounds: at least \(RoundsAnalysis.minimumRounds) are needed to see a trend"
+      )
     }
     var comparison = analysis.analyze(reports)
     comparison.notes.append(
-      "resident memory after the warm-up and each round: " + resident.map { "\($0 >> 10)" }.joined(separator: ", ") + " KiB")
+      "resident memory after the warm-up and each round: " + resident.map { "\($0 >> 10)" }.joined(separator: ", ")
+        + " KiB")
     let last = reports[reports.count - 1]
     comparison.notes += last.notes
     for counter in last.loss where counter.value > 0 {
@@ -83,7 +85,9 @@ final class LiveVerifier {
     tracer.handleEvents()
     let next = cprocess_next_signal(signals)
     if next != 0 { signal = next }
-    guard tracer.hasRunningTargets else { throw TraceError("the traced process has ended: there is nothing to compare") }
+    guard tracer.hasRunningTargets else {
+      throw TraceError("the traced process has ended: there is nothing to compare")
+    }
   }
 
   private func report() -> Report {

@@ -32,6 +32,9 @@ struct ReportCommand: ParsableCommand {
     for file in files { reports.append(try Recording.read(file)) }
     guard let merged = ReportMerge.merge(reports) else { return }
     let filter = try rendering.filter()
+    if rendering.grouping == .thread, !merged.sites.isEmpty, !merged.sites.contains(where: { $0.threadID != nil }) {
+      throw TraceError("--by thread: threads were not told apart in this recording (trace --threads)")
+    }
     var report = filter.apply(to: reports.count == 1 ? reports[0] : merged)
     if let grouping = rendering.grouping { report = grouping.apply(to: report) }
     if let top = rendering.top { report.sites = Array(report.sites.prefix(top)) }
@@ -64,7 +67,9 @@ struct RenderingOptions: ParsableArguments {
   @Option(name: .customLong("kind"), help: "Only blocks of these kinds: definite, indirect, possible, reachable.")
   var kinds: String?
 
-  @Option(name: .customLong("by"), help: "Add up by function, module, line or process instead of by call stack.")
+  @Option(
+    name: .customLong("by"),
+    help: "Add up by function, module, line, process, cgroup or thread (recorded with --threads).")
   var groupingName: String?
 
   @Option(name: [.customShort("T"), .customLong("top")], help: "The N largest only (text: 10).")

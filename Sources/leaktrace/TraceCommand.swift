@@ -102,6 +102,9 @@ struct TraceCommand: ParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Trace children of the traced processes too.")
   var follow = true
 
+  @Flag(name: .customLong("threads"), help: "Tell apart what threads allocate (for `report --by thread`).")
+  var separatesThreads = false
+
   @Flag(name: .customLong("no-mappings"), help: "Do not trace mmap, munmap, mremap and brk.")
   var leavesOutMappings = false
 
@@ -212,6 +215,7 @@ struct TraceCommand: ParsableCommand {
     configuration.followsForks = follow
     configuration.tracesMappings = !leavesOutMappings
     configuration.emitsEvents = printsEvents
+    configuration.separatesThreads = separatesThreads
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers

@@ -79,7 +79,9 @@ struct VerifyCommand: ParsableCommand {
     if !recordings.isEmpty { throw ValidationError("--live compares no recordings: \(recordings[0])") }
     if workBefore != nil || workAfter != nil { throw ValidationError("with --live it is --work-per-round") }
     if processIDs.isEmpty { throw ValidationError("--live needs a process: -p PID") }
-    if let wrong = processIDs.first(where: { $0 <= 0 }) { throw ValidationError("-p \(wrong): process ids are positive") }
+    if let wrong = processIDs.first(where: { $0 <= 0 }) {
+      throw ValidationError("-p \(wrong): process ids are positive")
+    }
     if load == nil { throw ValidationError("--live needs a load: --load CMD") }
     if let rounds, !(RoundsAnalysis.minimumRounds...10_000).contains(rounds) {
       throw ValidationError("--rounds must be from \(RoundsAnalysis.minimumRounds) to 10000")

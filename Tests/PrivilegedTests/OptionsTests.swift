@@ -255,7 +255,8 @@ extension Privileged {
     /// What a kernel without the unwinder has to offer, and that the report says so.
     @Test(arguments: ["--unwinder-refused", "--frame-pointers"])
     func stacksByFramePointers(option: String) throws {
-      let program = try Programs.compile("plain.c", ["-fno-builtin", "-Wno-alloc-size-larger-than", "-fno-omit-frame-pointer"])
+      let program = try Programs.compile(
+        "plain.c", ["-fno-builtin", "-Wno-alloc-size-larger-than", "-fno-omit-frame-pointer"])
       let report = try LeakTrace.report(of: [program], [option])
       #expect(report.totals.outstanding == Blocks(4200, 3))
       #expect(report.sites.allSatisfy { $0.stackCompleteness == "frame_pointers_only" && !$0.stackComplete })

@@ -77,7 +77,9 @@ private final class FuzzInput: @unchecked Sendable {
   func keep(_ bytes: [UInt8]) {
     let count = min(bytes.count, Self.size - 8)
     memory.storeBytes(of: count, as: Int.self)
-    bytes.withUnsafeBytes { memory.advanced(by: 8).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: count) }
+    bytes.withUnsafeBytes {
+      memory.advanced(by: 8).copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: count)
+    }
   }
 }
 

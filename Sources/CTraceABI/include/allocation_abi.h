@@ -100,9 +100,11 @@ struct lt_site {
   __u16 process_slot;
   __u16 probe;       // index of the probed place that handed out the first block
   __u32 epoch;       // lt_unwind_process.epoch at the first block: what the stack's addresses mean
-  __u32 state;       // enum lt_site_state
+  __u32 state;       // enum lt_site_state; above LT_SITE_THREAD_SHIFT the thread, 0 unless sites are by thread
 };
 _Static_assert(sizeof(struct lt_site) == 64, "one cache line");
+
+#define LT_SITE_THREAD_SHIFT 8  // thread ids take 22 bits
 
 enum lt_site_state {
   LT_SITE_EMPTY = 0,    // or its identifying fields are not complete yet
@@ -211,7 +213,7 @@ struct lt_configuration {
   __u32 emit_events;          // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 reserved;
+  __u32 sites_by_thread;      // threads of a process have sites of their own
   __u64 largest_safe_request;  // more than this is likely to fail, and a function that may throw not to be followed
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
@@ -237,6 +239,7 @@ enum lt_event_kind {
   LT_EVENT_UNMAP,
   LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
   LT_EVENT_BREAK,     // address: the new program break
+  LT_EVENT_THREAD,    // thread_id has a new site; its name is in address and size (16 bytes)
 };
 
 struct lt_event {
