@@ -11,7 +11,7 @@ build_packages=(
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
   musl-tools bpftool valgrind heaptrack google-perftools golang-1.19-go tmux git sqlite3 libxml2-utils ruby php-cli nodejs
-  dwz ripgrep
+  dwz ripgrep chromium
 )
 
 say() { printf '\n== %s\n' "$*" >&2; }

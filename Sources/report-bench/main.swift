@@ -2,6 +2,7 @@
 //
 //   report-bench SITES FRAMES FORMAT   milliseconds, bytes of output, MiB of memory beside the report itself
 //   report-bench SITES FRAMES read     the same of reading a recording
+//   report-bench SITES FRAMES FORMAT FILE   writes the report to a file instead
 import Glibc
 import ReportFormats
 import TraceModel
@@ -57,12 +58,22 @@ func memory(_ name: String) -> Int {
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 let numbers = arguments.prefix(2).compactMap { Int($0) }
-let format = arguments.count == 3 ? ReportFormats.named(arguments[2]) : nil
-guard numbers.count == 2, format != nil || arguments.last == "read" else {
+let format = arguments.count >= 3 ? ReportFormats.named(arguments[2]) : nil
+guard numbers.count == 2, arguments.count <= 4, format != nil || arguments.last == "read" else {
   print("usage: report-bench SITES FRAMES FORMAT|read")
   exit(2)
 }
 let report = largeReport(sites: numbers[0], frames: numbers[1])
+if let format, arguments.count == 4 {
+  guard let file = fopen(arguments[3], "w") else {
+    print("\(arguments[3]) cannot be written")
+    exit(1)
+  }
+  let bytes = format.render(report, ReportOptions())
+  fwrite(bytes, 1, bytes.count, file)
+  fclose(file)
+  exit(0)
+}
 let clock = ContinuousClock()
 var size = 0
 var time = Duration.zero
