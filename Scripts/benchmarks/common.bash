@@ -11,7 +11,18 @@ heading() { printf '\n%s\n' "$*"; }
 figure() { figure_line "$1" "$2" "$3" "$4" "$2 <= $4"; }
 
 # figure_at_least NAME VALUE UNIT GOAL: the same, the goal a lower limit.
-figure_at_mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }
+figure_at_least() { figure_line "$1" "$2" "$3" ">=$4" "$2 >= $4"; }
+
+figure_line() {
+  local result=met
+  if ! awk "BEGIN { exit !($5) }"; then
+    result=MISSED
+    missed=$((missed + 1))
+  fi
+  printf '%-62s %10s %-4s goal %8s %s\n' "$1" "$2" "$3" "$4" "$result"
+}
+
+mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }
 
 least() { sort -g | head -1; }
 greatest() { sort -g | tail -1; }

@@ -21,7 +21,9 @@ package enum CSVReport {
       report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
     // Escaped as in the middle of a quoted cell.
     let names = FrameCache { frame in doubled(singleLine(frame.plainName)) }
-    for site in report.sites {
+    let start = output.bytes.count
+    for (position, site) in report.sites.enumerated() {
+      if position == 200 { output.expectRest(since: start, done: 200, of: report.sites.count) }
       output.write(row(site, command: commands[site.processID]))
       output.write(",\"")
       for (index, frame) in site.shownFrames.enumerated() {

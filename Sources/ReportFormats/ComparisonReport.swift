@@ -164,7 +164,8 @@ enum ComparisonJSON {
       writer.key("notes")
       writer.array(comparison.notes) { $0.string($1) }
     }
-    return writer.bytes + [UInt8(ascii: "\n")]
+    writer.endLine()
+    return writer.bytes
   }
 
   private static func write(_ name: String, _ rate: Comparison.Rate, to writer: inout JSONWriter) {

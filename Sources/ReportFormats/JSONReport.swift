@@ -60,7 +60,8 @@ package enum JSONReport {
       writer.key("notes")
       writer.array(report.notes) { $0.string($1) }
     }
-    return writer.bytes + [UInt8(ascii: "\n")]
+    writer.endLine()
+    return writer.bytes
   }
 
   private static func write(_ target: Report.Target, to writer: inout JSONWriter) {

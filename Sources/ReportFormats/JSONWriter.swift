@@ -7,6 +7,8 @@ struct JSONWriter {
 
   var bytes: [UInt8] { output.bytes }
 
+  mutating func endLine() { output.write(UInt8(ascii: "\n")) }
+
   private mutating func separate() {
     if followsKey {
       followsKey = false
@@ -32,7 +34,12 @@ struct JSONWriter {
     separate()
     output.write(UInt8(ascii: "["))
     hasElement.append(false)
-    for element in elements { body(&self, element) }
+    let start = output.bytes.count
+    let count = elements.underestimatedCount
+    for (index, element) in elements.enumerated() {
+      body(&self, element)
+      if count > 1000, index == 199 { output.expectRest(since: start, done: 200, of: count) }
+    }
     hasElement.removeLast()
     output.write(UInt8(ascii: "]"))
   }

@@ -61,6 +61,7 @@ package enum SpeedscopeReport {
         }
       }
     }
-    return writer.bytes + [UInt8(ascii: "\n")]
+    writer.endLine()
+    return writer.bytes
   }
 }

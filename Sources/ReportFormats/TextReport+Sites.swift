@@ -15,7 +15,11 @@ extension TextRenderer {
     output.line("\(time)Top \(sites.count) stacks with outstanding allocations:")
     let renderer = self
     let frameLines = FrameCache { frame in Array(("\t\t" + renderer.description(of: frame) + "\n").utf8) }
-    for site in sites { write(site, frameLines) }
+    let start = output.bytes.count
+    for (index, site) in sites.enumerated() {
+      write(site, frameLines)
+      if index == 199 { output.expectRest(since: start, done: 200, of: sites.count) }
+    }
     let rest = report.sites.dropFirst(shown)
     if !rest.isEmpty {
       let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }

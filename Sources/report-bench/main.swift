@@ -23,12 +23,14 @@ func largeReport(sites: Int, frames: Int) -> Report {
   for index in 0..<sites {
     let stack = (0..<frames).map { depth -> Frame in
       let function = depth > frames / 2 ? (frames - depth) * 7 + random(3) : random(20_000)
-      let address = UInt64(0x5555_0000_0000 + function * 256 + depth)
+      // Functions call from a few places each.
+      let place = random(3) * 16
+      let address = UInt64(0x5555_0000_0000 + function * 256 + place)
       return Frame(
-        address: address, function: functions[function], functionOffset: UInt64(depth),
-        module: "/opt/app/lib\(function % 20).so", moduleOffset: UInt64(function * 256 + depth),
+        address: address, function: functions[function], functionOffset: UInt64(place),
+        module: "/opt/app/lib\(function % 20).so", moduleOffset: UInt64(function * 256 + place),
         buildID: "0123456789abcdef",
-        file: "src/module\(function % 100).cpp", line: 1 + function % 900, isInlined: depth % 7 == 3)
+        file: "src/module\(function % 100).cpp", line: 1 + function % 900 + place, isInlined: function % 7 == 3)
     }
     let outstanding = Tally(bytes: UInt64(100_000_000 / (index + 1) + 64), count: UInt64(1 + random(50)))
     report.totals.outstanding += outstanding
