@@ -113,7 +113,9 @@ package struct CFIConverter {
     for index in order {
       let function = functions[Int(index)]
       section = function.isDebug ? debugFrame ?? ehFrame : ehFrame
-      guard function.start - start < limits.textSpan else {
+      // Both ends: the table has an entry for each block up to the last function's end.
+      let offset = function.start - start
+      guard offset < limits.textSpan, function.size <= limits.textSpan - offset else {
         output.statistics.malformedRecords += 1
         continue
       }

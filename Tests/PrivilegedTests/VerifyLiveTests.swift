@@ -96,6 +96,34 @@ extension Privileged {
       #expect(result.sites.map(\.afterBytes) == [70000])
     }
 
+    /// Comparisons of both kinds against the schema that is shipped.
+    @Test(.enabled(if: JSONSchema.isAvailable, "needs python3-jsonschema"))
+    func comparisonsAreValid() throws {
+      let directory = try TemporaryDirectory()
+      let program = try Programs.compile("named_threads.c")
+      for name in ["before.pb.gz", "after.pb.gz"] {
+        _ = try LeakTrace.trace(["--no-mappings", "--output", directory.file(name), "--", program])
+      }
+      let files = [directory.file("before.pb.gz"), directory.file("after.pb.gz")]
+      let verify = [LeakTrace.program, "verify", "--format", "json"] + files
+      var documents = [
+        try run(verify), try run(verify + ["--work-before", "10", "--work-after", "10.5", "--max-growth", "1M"]),
+      ]
+      let service = try Service()
+      for requests in [["leak 8"], ["work"]] {
+        let running = try RunningProgram([
+          LeakTrace.program, "verify", "--live", "-p", String(service.process.processID), "--load",
+          service.load(requests), "--rounds", "3", "--format", "json",
+        ])
+        documents.append(running.readOutput(timeout: LeakTrace.patience))
+        running.wait()
+      }
+      #expect(documents.allSatisfy { $0.hasPrefix("{") })
+      try JSONSchema.validate(
+        documents.map { String($0.split(separator: "\n")[0]) },
+        schema: Programs.sources + "../../docs/schema/leaktrace.comparison-1.schema.json")
+    }
+
     @Test func allowedGrowth() throws {
       let (status, _) = try verify(Service(), ["leak 100"], ["--rounds", "3", "--max-growth", "100"])
       #expect(status == 0)

@@ -95,6 +95,23 @@ import Testing
     _ = convert([8, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0])
   }
 
+  /// A table has an entry for each 256 bytes of code: a length that lies must not make a table of gigabytes.
+  @Test func functionOfTerabytes() throws {
+    var section = CFIConverterTests.Section()
+    section.common()
+    section.function(0x1000, 0x100, [0x44, 0x0e, 16])
+    section.function(0x2000, 0x7000_0000, [0x44, 0x0e, 32])
+    let bytes = section.bytes
+    let table = try bytes.withUnsafeBytes {
+      try CFIConverter.convert(
+        ehFrame: $0, sectionAddress: 0x10_0000, executableRange: 0..<0x7fff_ffff_ffff,
+        limits: .init(words: 1 << 20, textSpan: 1 << 26))
+    }
+    #expect(table.statistics.malformedRecords == 1)
+    #expect(table.blockCount < 100)
+    check(table)
+  }
+
   @Test func functionsCannotMakeCommonPartsOutOfAnything() {
     // Every offset of a long run of no-operations looks like a common part; each would be executed to the end.
     var section = CFIConverterTests.Section()
