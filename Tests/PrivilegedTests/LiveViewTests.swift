@@ -60,7 +60,7 @@ extension Privileged {
       let program = try program()
       let terminal = try Terminal()
       try terminal.trace(program.processID)
-      #expect(terminal.wait { $0.contains("malloc") && $0.contains("outstanding") }, "\(terminal.screen)")
+      #expect(terminal.wait { $0.contains("growing < main") && $0.contains("outstanding") }, "\(terminal.screen)")
       #expect(terminal.isAlternate)
       try terminal.type("Enter")
       #expect(terminal.wait { $0.contains("__libc_start_main") }, "the stack opens: \(terminal.screen)")
@@ -70,7 +70,7 @@ extension Privileged {
       try terminal.tmux(["resize-window", "-x", "60", "-y", "12"])
       #expect(
         terminal.wait {
-          $0.split(separator: "\n", omittingEmptySubsequences: false).count <= 13 && $0.contains("malloc")
+          $0.split(separator: "\n", omittingEmptySubsequences: false).count <= 13 && $0.contains("growing")
         })
       try terminal.type("q")
       // The last report stays.
@@ -88,8 +88,8 @@ extension Privileged {
       let program = try program()
       let terminal = try Terminal()
       try terminal.trace(program.processID)
-      #expect(terminal.wait { $0.contains("malloc") }, "\(terminal.screen)")
-      let children = try run(["pgrep", "-f", "trace -p \(program.processID)  --tui"])
+      #expect(terminal.wait { $0.contains("growing < main") }, "\(terminal.screen)")
+      let children = try run(["pgrep", "-f", "trace -p \(program.processID) --tui"])
         .split(separator: "\n").compactMap { Int32($0) }
       let leaktrace = try #require(
         children.first { readLink("/proc/\($0)/exe") == LeakTrace.program }, "\(children)")
