@@ -19,7 +19,7 @@ package final class ProcessPause {
   /// What is to be done with a thread of ours to let it go.
   private struct Held {
     /// Traced before the pause, and to be traced on.
-    var isKept: Bool
+    let isKept: Bool
     var stop: cprocess_stop?
   }
   private var held: [Int32: Held] = [:]
@@ -89,14 +89,17 @@ package final class ProcessPause {
   }
 
   private func stop(_ thread: Int32, isKept: Bool) throws(Failure) {
+    var isKept = isKept
     if !isKept {
       let code = cprocess_seize(thread, 0)
       if code == -ESRCH { return }
       if code != 0 {
         // A thread that has ended, the first one perhaps long ago, cannot be traced.
         guard let info = try? ProcessInfo(processID: thread), !info.hasEnded else { return }
-        if let tracer = tracer(of: thread), tracer != 0 { throw .traced(by: tracer) }
-        throw .refused(code: -code)
+        guard let tracer = tracer(of: thread), tracer != 0 else { throw .refused(code: -code) }
+        // A new thread is ours from its start when we trace the one that made it, before we hear of it.
+        guard tracer == cprocess_own_thread() else { throw .traced(by: tracer) }
+        isKept = true
       }
     }
     held[thread] = Held(isKept: isKept)
