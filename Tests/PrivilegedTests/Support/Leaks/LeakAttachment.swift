@@ -111,9 +111,15 @@ final class LeakAttachment {
 
   // MARK: The end
 
+  /// Ends leaktrace at once; a command of its own ends with its input.
+  func kill() {
+    Glibc.kill(running.processID, SIGKILL)
+    running.closeInput()
+  }
+
   /// Ends leaktrace as Ctrl-C does and returns its last report.
   func interrupt() throws -> LeakReport {
-    kill(running.processID, SIGINT)
+    Glibc.kill(running.processID, SIGINT)
     return try lastReport(status: 130)
   }
 
@@ -134,7 +140,7 @@ final class LeakAttachment {
   }
 
   private func failure() -> ToolFailure {
-    kill(running.processID, SIGTERM)
+    Glibc.kill(running.processID, SIGTERM)
     let outcome = LeakTrace.finish(running)
     return ToolFailure(
       command: "leaktrace", status: outcome.status, output: outcome.output + outcome.errors)
