@@ -135,7 +135,7 @@ package final class ProcessPause {
     return true
   }
 
-  /// Lets every thread go on. Threads that could not be stopped are let go when the tracer thread ends.
+  /// Lets every thread go on. Threads that are stuck in the kernel are let go when the tracer thread ends.
   package func resume() {
     guard end == nil else { return }
     for (thread, how) in held {
@@ -153,8 +153,34 @@ package final class ProcessPause {
         _ = cprocess_resume(thread, signal)
       }
     }
-    held = [:]
     end = .now
+    letGoLate()
+    held = [:]
+  }
+
+  /// Lets go what on a busy host has not come to its stop in time: if that were left to the kernel, the system call that the
+  /// thread was in would return EINTR.
+  private func letGoLate() {
+    var late = held.filter { !$0.value.isKept && $0.value.stop == nil }.map(\.key)
+    let deadline = ContinuousClock.now + .seconds(2)
+    while !late.isEmpty, .now < deadline {
+      late.removeAll { thread in
+        guard hasStopped(thread) else { return isStuck(thread) }
+        if let stop = held[thread]?.stop {
+          _ = cprocess_detach(thread, stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0)
+        }
+        return true
+      }
+      if !late.isEmpty { usleep(200) }
+    }
+  }
+
+  /// Whether a thread waits in the kernel for something that no signal ends, such as its vfork child.
+  private func isStuck(_ thread: Int32) -> Bool {
+    guard let bytes = try? readFile("/proc/\(thread)/stat"), let name = bytes.lastIndex(of: UInt8(ascii: ")")) else {
+      return true
+    }
+    return bytes.dropFirst(name + 2).first == UInt8(ascii: "D")
   }
 
   // MARK: What /proc knows
