@@ -111,15 +111,18 @@ final class LeakAttachment {
 
   // MARK: The end
 
-  /// Ends leaktrace at once; a command of its own ends with its input.
-  func kill() {
-    Glibc.kill(running.processID, SIGKILL)
-    running.closeInput()
-  }
-
   /// Ends leaktrace as Ctrl-C does and returns its last report.
   func interrupt() throws -> LeakReport {
     Glibc.kill(running.processID, SIGINT)
+    return try lastReport(status: 130)
+  }
+
+  /// The same when it runs a command, which goes on for as long as it has input: the report is of what it does now.
+  func interruptAndEnd() throws -> LeakReport {
+    Glibc.kill(running.processID, SIGINT)
+    let end = secondsNow() + LeakTrace.patience
+    while secondsNow() < end, processState(running.processID) != "Z" { usleep(10_000) }
+    running.closeInput()
     return try lastReport(status: 130)
   }
 
