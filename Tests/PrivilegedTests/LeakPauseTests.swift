@@ -25,7 +25,7 @@ extension Privileged {
       let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
       // Ignored by default; but to a traced thread even such a signal is delivered. One at a time, and between checks: of
       // two that are pending at once another thread may take the second, and what it woke returns EINTR.
-      for number in 0..<12 {
+      for number in 0..<6 {
         let line = running.readLine(timeout: LeakTrace.patience)
         try #require(LeakReport.all(in: line).count == 1, "\(line.prefix(200))")
         usleep(10_000)
