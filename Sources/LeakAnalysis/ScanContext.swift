@@ -71,7 +71,9 @@ final class ScanContext: @unchecked Sendable {
     if start & 4095 == 0 && states[block].contains(.anyPointer) { return .start }
     if (offset | start) & 7 != 0 { return .interior }
     let word = offset >> 3
-    if word == 1 && (secondWordMatters || index.size(block) == 8) || word == 3 && fourthWordMatters || basesMatter && word < 1 << 31 {
+    if word == 1 && (secondWordMatters || index.size(block) == 8) || word == 3 && fourthWordMatters
+      || basesMatter && word < 1 << 31
+    {
       return PointerOffset(word: UInt32(truncatingIfNeeded: word))
     }
     return .interior

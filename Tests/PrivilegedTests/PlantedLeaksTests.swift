@@ -19,7 +19,8 @@ extension Privileged {
     /// Traced from exec: at least 999 in 1,000 of the lost blocks are found, and no live one is called lost. glibc
     /// overwrites what it hands out, so that nothing is left in it of what was there before.
     @Test(arguments: ["1", "2", "3"]) func tracedFromExec(seed: String) throws {
-      try check(seed: seed, environment: ["GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"], least: 0.999)
+      let overwriting = ["GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=165"]
+      try check(seed: seed, environment: overwriting, least: 0.999)
     }
 
     /// In a block's bytes that the program has never written, such as the end of a short string, there may be pointers of

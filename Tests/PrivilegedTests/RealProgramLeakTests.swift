@@ -18,7 +18,8 @@ extension Privileged {
         "sqlite3", ":memory:", "create table t(a, b); insert into t values (1, 'x'); select * from t;",
       ]),
       RealProgram(command: ["xmllint", "--format", "/usr/share/xml/schema/xml-core/catalog.xml"]),
-      RealProgram(command: ["perl", "-e", "my %h = map { $_ => 'x' x $_ } 1 .. 200; print scalar(keys %h), qq(\n)"],
+      RealProgram(
+        command: ["perl", "-e", "my %h = map { $_ => 'x' x $_ } 1 .. 200; print scalar(keys %h), qq(\n)"],
         environment: ["PERL_HASH_SEED": "0", "PERL_PERTURB_KEYS": "0"]),
       RealProgram(
         command: ["/usr/bin/python3", "-c", "import json; print(json.dumps({'a': [1, 2]}))"],

@@ -70,7 +70,8 @@ package enum SuppressionWriter {
       let isPlain = next == nil || next == "("
       // Of functions that only their own file knows, debug information has the name without parameters.
       let isLocal = next == "(" && frame?.linkageName?.hasPrefix("_ZL") == true
-      return (isLocal ? "leak:^" + template(name) + "$\n" : "") + "leak:" + (isPlain ? "^" : "") + template(name) + (next == nil ? "$" : isPlain ? "(" : "") + "\n"
+      let line = "leak:" + (isPlain ? "^" : "") + template(name)
+      return (isLocal ? line + "$\n" : "") + line + (next == nil ? "$" : isPlain ? "(" : "") + "\n"
     }
     let module = site.frames.lazy.compactMap(\.module).first ?? site.allocator
     return "leak:" + template(module[...]) + "\n"

@@ -152,7 +152,9 @@ struct ReferenceCheck {
 
   /// The number 0, behind which an array would begin.
   private func arrayOfNothing(before value: UInt64) -> Int? {
-    guard options.heuristics.contains(.newArray), value % 8 == 0, value >= 8, word(at: value - 8) == 0 else { return nil }
+    guard options.heuristics.contains(.newArray), value % 8 == 0, value >= 8, word(at: value - 8) == 0 else {
+      return nil
+    }
     let last = blocks.filter { $0.address <= value }.map(\.address).max()
     return last == value - 8 ? innermost { $0.address == value - 8 && $0.sizeInBytes == 8 } : nil
   }
