@@ -2,6 +2,9 @@
 import PackageDescription
 
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+/// For what goes through every block and every word of a process's memory: without optimization that takes fifty times as
+/// long, and the traced processes stand still or run away from us meanwhile.
+let optimized = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 let strictC: [CSetting] = [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]
 
 /// Static archives that may refer to each other, whatever order the targets are linked in.
@@ -56,7 +59,7 @@ let package = Package(
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
         "ProcessControl", "CProcessControl",
       ],
-      swiftSettings: strict),
+      swiftSettings: optimized),
     .target(
       name: "KernelTracing",
       dependencies: [
@@ -66,7 +69,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
-      swiftSettings: strict),
+      swiftSettings: optimized),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),

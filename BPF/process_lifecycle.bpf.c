@@ -79,8 +79,15 @@ SEC("raw_tp/sched_process_exit")
 int on_exit(struct bpf_raw_tracepoint_args *context) {
   struct task_struct *task = (void *)context->args[0];
   __u32 process_id = BPF_CORE_READ(task, tgid), slot = 0;
-  if (!process_of(process_id, &slot))
+  struct lt_process *process = process_of(process_id, &slot);
+  if (!process)
     return 0;
+  // The last that a thread does with glibc's heap is to free what it kept in its cache of free blocks, and the cache.
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (state && state->recent_unmatched_frees) {
+    __sync_fetch_and_add(&process->unmatched_frees_at_thread_end, state->recent_unmatched_frees);
+    state->recent_unmatched_frees = 0;
+  }
   struct task_struct___signal *with_signal = (void *)task;
   if (BPF_CORE_READ(with_signal, signal, live.counter) > 0)
     return 0;  // other threads go on

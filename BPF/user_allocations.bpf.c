@@ -167,6 +167,7 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->records_block = records;
   state->has_old_block = has_old_block;
   state->counted_unmatched = counted_unmatched;
+  state->recent_unmatched_frees = 0;
   state->return_address = 0;
   if (!(cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_RETURNS_BY_SITE))
     return true;
@@ -276,11 +277,14 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
   }
   if (is_sampling())
     return;
+  struct lt_thread_state *state =
+      bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   // A realloc that frees its old block through the probed function: the entry of realloc took it already.
-  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
   if (state && state->stack_pointer && state->has_old_block && state->pointer == address)
     return;
   __sync_fetch_and_add(&process->unmatched_frees, 1);
+  if (state)
+    state->recent_unmatched_frees++;
 }
 
 #define MINUS_ERRNO_MAX 4095

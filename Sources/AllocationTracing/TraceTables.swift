@@ -266,7 +266,8 @@ package final class TraceTables {
   func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
-      unmatched_frees: 0, failed_allocations: 0, loader_changes: 0, loader_answers: 0, is_held: 0)
+      unmatched_frees: 0, unmatched_frees_at_thread_end: 0, failed_allocations: 0, loader_changes: 0,
+      loader_answers: 0, is_held: 0)
     try slots.set(slot, for: UInt32(processID))
   }
 

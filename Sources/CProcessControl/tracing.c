@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "CProcessTracing.h"
 
@@ -31,6 +33,8 @@ int cprocess_seize(pid_t thread, int report) {
 int cprocess_set_report(pid_t thread, int report) {
   return ptrace(PTRACE_SETOPTIONS, thread, NULL, (void *)options_of(report)) ? -errno : 0;
 }
+
+pid_t cprocess_own_thread(void) { return (pid_t)syscall(SYS_gettid); }
 
 int cprocess_interrupt(pid_t thread) { return ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) ? -errno : 0; }
 

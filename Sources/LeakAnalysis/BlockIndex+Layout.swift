@@ -42,7 +42,9 @@ extension BlockIndex {
         }
       }
       guard end > 0 else { return }
-      filter = AddressFilter(from: sorter.starts[0], to: end, without: widest)
+      // The address behind a block may count.
+      let gap = widest.to > widest.from ? (from: widest.from + 1, to: widest.to) : widest
+      filter = AddressFilter(from: sorter.starts[0], to: end &+ 1, without: gap)
       if hasNested { findNested(sorter) }
     }
 

@@ -103,7 +103,8 @@ final class BlockIndex: @unchecked Sendable {
     largeSizes[firstPosition(in: largeSizes) { $0.block >= UInt32(block) }].size
   }
 
-  /// The innermost block that the address is the start of or lies in, or −1.
+  /// The innermost block that the address is the start of or lies in, or −1. The address behind a block of one aligned
+  /// word that belongs to no other block also leads to it: it may be an array of no elements behind their number.
   func find(_ address: UInt64) -> Int {
     let granule = granule(of: address)
     if granule == Self.noGranule { return block(of: address, lastStart: predecessorOfGap(address)) }
@@ -183,7 +184,8 @@ final class BlockIndex: @unchecked Sendable {
     guard block >= 0 else { return -1 }
     let offset = address &- starts[block]
     if offset == 0 || offset < size(block) { return block }
-    return nested.isEmpty ? -1 : enclosing(block, address)
+    let around = nested.isEmpty ? -1 : enclosing(block, address)
+    return around < 0 && offset == 8 && size(block) == 8 && address & 7 == 0 ? block : around
   }
 
   @inline(never)

@@ -40,7 +40,7 @@ final class FloodFill {
       if states[$0.target].contains(.reached) { return }
       if context.isStart($0.offset, of: $0.target) {
         reach($0.target)
-      } else if acceptsInterior {
+      } else if acceptsInterior && context.isInside($0.offset, of: $0.target) {
         add(.possible, $0.target)
       }
     }
@@ -67,7 +67,7 @@ final class FloodFill {
         if states[$0.target].contains(.reached) { return }
         if context.isStart($0.offset, of: $0.target) {
           hold($0.target, holder)
-        } else if acceptsInterior {
+        } else if acceptsInterior && context.isInside($0.offset, of: $0.target) {
           add(.possible, $0.target)
         }
       }
@@ -135,7 +135,7 @@ final class FloodFill {
 
   @inline(__always)
   private func counts(_ edge: Edge) -> Bool {
-    acceptsInterior || context.isStart(edge.offset, of: edge.target)
+    acceptsInterior && context.isInside(edge.offset, of: edge.target) || context.isStart(edge.offset, of: edge.target)
   }
 
   @inline(__always)

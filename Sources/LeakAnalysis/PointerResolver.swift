@@ -97,7 +97,13 @@ struct PointerResolver {
     if round == .again && !state.contains(.rereading) || state.contains(.unread) { return }
     var offset = context.offset(of: pointer, in: target)
     if !offset.isPlain && round != .reading && !context.options.retainsSources {
-      offset = context.isStart(offset, of: target) ? .start : .interior
+      if context.isStart(offset, of: target) {
+        offset = .start
+      } else if context.isInside(offset, of: target) {
+        offset = .interior
+      } else {
+        return
+      }
     }
     if !context.options.acceptsInteriorPointers && offset == .interior { return }
     if state.contains(.reached) && offset.isPlain {
@@ -119,9 +125,7 @@ struct PointerResolver {
       block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
       holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer)
     if found.offset.isPlain || round != .reading {
-      if context.mark(target, isStart: context.isStart(found.offset, of: target), holder: segment.holder),
-        context.options.retainsSources
-      {
+      if context.mark(target, found.offset, holder: segment.holder), context.options.retainsSources {
         sources.append(found)
       }
     } else if pending.count < Self.pendingLimit {

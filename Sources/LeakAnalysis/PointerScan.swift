@@ -140,8 +140,7 @@ package final class PointerScan {
 
   private func markPending(_ context: ScanContext) {
     for pointer in progress.pending {
-      let isStart = context.isStart(pointer.offset, of: Int(pointer.block))
-      if context.mark(Int(pointer.block), isStart: isStart, holder: pointer.holder), options.retainsSources {
+      if context.mark(Int(pointer.block), pointer.offset, holder: pointer.holder), options.retainsSources {
         progress.sources.append(pointer)
       }
     }

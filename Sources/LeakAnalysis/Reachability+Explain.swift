@@ -85,7 +85,8 @@ final class PathSearch: @unchecked Sendable {
   }
 
   private func counts(_ edge: Edge, startsOnly: Bool) -> Bool {
-    !startsOnly && context.options.acceptsInteriorPointers || context.isStart(edge.offset, of: edge.target)
+    context.isStart(edge.offset, of: edge.target)
+      || !startsOnly && context.options.acceptsInteriorPointers && context.isInside(edge.offset, of: edge.target)
   }
 
   /// The steps to a block; nil when nothing leads to it.

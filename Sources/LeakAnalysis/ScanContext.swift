@@ -71,7 +71,9 @@ final class ScanContext: @unchecked Sendable {
     if start & 4095 == 0 && states[block].contains(.anyPointer) { return .start }
     if (offset | start) & 7 != 0 { return .interior }
     let word = offset >> 3
-    if word == 1 && secondWordMatters || word == 3 && fourthWordMatters || basesMatter && word < 1 << 31 {
+    if word == 1 && (secondWordMatters || index.size(block) == 8) || word == 3 && fourthWordMatters
+      || basesMatter && word < 1 << 31
+    {
       return PointerOffset(word: UInt32(truncatingIfNeeded: word))
     }
     return .interior
@@ -81,6 +83,12 @@ final class ScanContext: @unchecked Sendable {
   @inline(__always)
   func isStart(_ offset: PointerOffset, of block: Int) -> Bool {
     offset.isPlain ? offset.isStart : isStartByHeuristic(offset.word, of: block)
+  }
+
+  /// Whether a pointer counts at least as one to the middle of its block. Not so behind a block of one word.
+  @inline(__always)
+  func isInside(_ offset: PointerOffset, of block: Int) -> Bool {
+    offset.isPlain || offset.word != 1 || index.size(block) != 8
   }
 
   private func isStartByHeuristic(_ word: UInt32, of block: Int) -> Bool {
@@ -104,10 +112,10 @@ final class ScanContext: @unchecked Sendable {
     return number > 0 ? roots.holders[number - 1] : nil
   }
 
-  /// Marks a block as reached by a root's pointer, which counts as one to the start or not; whether that is news.
-  func mark(_ block: Int, isStart: Bool, holder: UInt16) -> Bool {
-    guard isStart else {
-      return options.acceptsInteriorPointers && states.add(.possible, to: block)
+  /// Marks a block as reached by a root's pointer to somewhere in it; whether that is news.
+  func mark(_ block: Int, _ offset: PointerOffset, holder: UInt16) -> Bool {
+    guard isStart(offset, of: block) else {
+      return options.acceptsInteriorPointers && isInside(offset, of: block) && states.add(.possible, to: block)
     }
     if holder == 0 { return states.add(.reached, to: block) }
     var known = holders[block].load(ordering: .relaxed)

@@ -27,12 +27,16 @@ extension WindowScanner {
   private mutating func noteHead(_ block: Int, _ piece: MemoryPiece) {
     let start = index.starts[block]
     let size = index.size(block)
-    // A pointer behind the first word must lie in the block.
-    guard start & 7 == 0, size > 8 else { return }
+    guard start & 7 == 0, size >= 8 else { return }
     let position = Int(start &- piece.base)
     guard position &+ 8 <= piece.readable else { return }
     let words = (piece.bytes + position).assumingMemoryBound(to: UInt64.self)
     let first = words[0]
+    if size == 8 {
+      // The number of an array's elements, and there are none: the array begins behind the block.
+      if first == 0 && context.options.heuristics.contains(.newArray) { context.states.add(.secondWord, to: block) }
+      return
+    }
     let rest = size &- 8
     if first &- 1 < rest && context.secondWordMatters {
       let heuristics = context.options.heuristics

@@ -19,7 +19,7 @@ package final class ProcessPause {
   /// What is to be done with a thread of ours to let it go.
   private struct Held {
     /// Traced before the pause, and to be traced on.
-    var isKept: Bool
+    let isKept: Bool
     var stop: cprocess_stop?
   }
   private var held: [Int32: Held] = [:]
@@ -89,14 +89,17 @@ package final class ProcessPause {
   }
 
   private func stop(_ thread: Int32, isKept: Bool) throws(Failure) {
+    var isKept = isKept
     if !isKept {
       let code = cprocess_seize(thread, 0)
       if code == -ESRCH { return }
       if code != 0 {
         // A thread that has ended, the first one perhaps long ago, cannot be traced.
         guard let info = try? ProcessInfo(processID: thread), !info.hasEnded else { return }
-        if let tracer = tracer(of: thread), tracer != 0 { throw .traced(by: tracer) }
-        throw .refused(code: -code)
+        guard let tracer = tracer(of: thread), tracer != 0 else { throw .refused(code: -code) }
+        // A new thread is ours from its start when we trace the one that made it, before we hear of it.
+        guard tracer == cprocess_own_thread() else { throw .traced(by: tracer) }
+        isKept = true
       }
     }
     held[thread] = Held(isKept: isKept)
@@ -132,7 +135,7 @@ package final class ProcessPause {
     return true
   }
 
-  /// Lets every thread go on. Threads that could not be stopped are let go when the tracer thread ends.
+  /// Lets every thread go on. Threads that are stuck in the kernel are let go when the tracer thread ends.
   package func resume() {
     guard end == nil else { return }
     for (thread, how) in held {
@@ -150,8 +153,34 @@ package final class ProcessPause {
         _ = cprocess_resume(thread, signal)
       }
     }
-    held = [:]
     end = .now
+    letGoLate()
+    held = [:]
+  }
+
+  /// Lets go what on a busy host has not come to its stop in time: if that were left to the kernel, the system call that the
+  /// thread was in would return EINTR.
+  private func letGoLate() {
+    var late = held.filter { !$0.value.isKept && $0.value.stop == nil }.map(\.key)
+    let deadline = ContinuousClock.now + .seconds(2)
+    while !late.isEmpty, .now < deadline {
+      late.removeAll { thread in
+        guard hasStopped(thread) else { return isStuck(thread) }
+        if let stop = held[thread]?.stop {
+          _ = cprocess_detach(thread, stop.kind == CPROCESS_SIGNALLED ? stop.signal : 0)
+        }
+        return true
+      }
+      if !late.isEmpty { usleep(200) }
+    }
+  }
+
+  /// Whether a thread waits in the kernel for something that no signal ends, such as its vfork child.
+  private func isStuck(_ thread: Int32) -> Bool {
+    guard let bytes = try? readFile("/proc/\(thread)/stat"), let name = bytes.lastIndex(of: UInt8(ascii: ")")) else {
+      return true
+    }
+    return bytes.dropFirst(name + 2).first == UInt8(ascii: "D")
   }
 
   // MARK: What /proc knows

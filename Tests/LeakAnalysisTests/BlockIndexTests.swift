@@ -44,7 +44,10 @@ import Testing
     let next = sorted.partitioningIndex { $0.address > address }
     guard next > 0 else { return -1 }
     let block = sorted[next - 1]
-    return address == block.address || address - block.address < block.sizeInBytes ? next - 1 : -1
+    let offset = address - block.address
+    // The address behind a word counts, too.
+    let isBehindWord = offset == 8 && block.sizeInBytes == 8 && address % 8 == 0
+    return offset == 0 || offset < block.sizeInBytes || isBehindWord ? next - 1 : -1
   }
 
   @Test(arguments: [1, 2, 3]) func denseHeap(threads: Int) {

@@ -56,6 +56,28 @@ import TraceModel
     #expect(kinds(.length64) == Array(repeating: .possiblyLost, count: 4))
   }
 
+  /// Of an array without elements only their number is allocated: its address is the one behind the block.
+  @Test func emptyArray() {
+    block(8, [0], offset: 8)
+    block(8, [1], offset: 8)
+    block(16, [0], offset: 16)
+    block(8, [0], offset: 4)
+    #expect(kinds(.newArray) == [.stillReachable, .definitelyLost, .definitelyLost, .possiblyLost])
+    #expect(
+      kinds(.all.subtracting(.newArray)) == [.definitelyLost, .definitelyLost, .definitelyLost, .possiblyLost])
+  }
+
+  /// The same behind a pointer in another block, which is lost, and inside of a larger block.
+  @Test func emptyArrayInBlocks() {
+    let holder = sketch.block(32)
+    let empty = sketch.block(8)
+    let full = sketch.block(8)
+    sketch.write(1, at: full)
+    sketch.write(empty + 8, at: holder)
+    sketch.write(full + 8, at: holder + 8)
+    #expect(kinds(.newArray) == [.definitelyLost, .indirectlyLost, .definitelyLost])
+  }
+
   /// Tables: two functions; a null pointer between them; one function; something that is no function.
   private func makeTables() -> [UInt64] {
     let tables = (0..<4).map { Self.data + 0x100 * UInt64($0) }

@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import TestTools
 import Testing
 
@@ -6,12 +6,15 @@ extension Privileged {
   /// A server under load, checked again and again: Tests/Programs/handover.cpp. Everything in it is referred to at every
   /// moment, so nothing may be called lost.
   @Suite struct LeakServerTests {
+    /// How often the server is checked.
+    private static let checks = ProcessInfo.processInfo.environment["LEAKTRACE_ALL_TESTS"] == "yes" ? 100 : 20
+
     /// From its first allocation on: stale pointers in the heap help nobody, and a block that was overlooked shows.
     @Test func tracedFromItsStart() throws {
       let outcome = try LeakTrace.trace(
-        ["--format", "json"] + LeakTrace.leakCheck + ["0.02", "100", "--", program(), "600"])
+        ["--format", "json"] + LeakTrace.leakCheck + ["0.02", String(Self.checks), "--", program(), "600"])
       let reports = try LeakReport.all(in: outcome.output)
-      #expect(reports.count == 100)
+      #expect(reports.count == Self.checks)
       for report in reports {
         #expect(lost(in: report) == [])
         #expect(report.losses == [:])
@@ -27,7 +30,7 @@ extension Privileged {
       let server = try RunningProgram([program(), "600"])
       usleep(500_000)
       let attachment = try LeakAttachment(to: [server.processID], interval: "20ms")
-      for _ in 0..<100 {
+      for _ in 0..<Self.checks {
         let report = try attachment.nextReport()
         #expect(lost(in: report) == [])
         #expect(report.losses == [:])
@@ -41,7 +44,7 @@ extension Privileged {
       let server = try RunningProgram([program(), "600"])
       usleep(500_000)
       let attachment = try LeakAttachment(to: [server.processID], ["--no-pause"], interval: "100ms")
-      for _ in 0..<20 {
+      for _ in 0..<5 {
         let report = try attachment.nextReport()
         #expect(lost(in: report) == [])
       }

@@ -22,6 +22,9 @@ enum {
 int cprocess_seize(pid_t thread, int report);
 int cprocess_set_report(pid_t thread, int report);
 
+// The calling thread, as the kernel names the tracer of another.
+pid_t cprocess_own_thread(void);
+
 // Asks a seized thread to stop. 0 or −errno.
 int cprocess_interrupt(pid_t thread);
 

@@ -144,12 +144,13 @@ struct lt_process {
   __u32 generation;          // raised by exec, so that blocks of the old image cannot be confused with new ones
   __u64 uprobes_trampoline;  // start of the process's [uprobes] area, 0 while not read
   __u64 unmatched_frees;
+  __u64 unmatched_frees_at_thread_end;  // among these, what threads did last
   __u64 failed_allocations;
   __u64 loader_changes;      // how often the process waited for user space to look at what its loader mapped
   __u64 loader_answers;      // how many of these user space has answered
   __u64 is_held;             // user space controls the process's start itself: do not wait for it
 };
-_Static_assert(sizeof(struct lt_process) == 56, "wire layout");
+_Static_assert(sizeof(struct lt_process) == 64, "wire layout");
 
 // ---- Threads -----------------------------------------------------------------------------------------------------
 // What a thread is in the middle of; value of the task storage `thread_states`.
@@ -164,6 +165,7 @@ struct lt_thread_state {
   __u8 records_block;      // chosen by filters and sampling
   __u8 has_old_block;
   __u8 counted_unmatched;  // realloc of a block that was not recorded
+  __u32 recent_unmatched_frees;  // since the thread's last allocation
 };
 _Static_assert(sizeof(struct lt_thread_state) == 64, "wire layout");
 

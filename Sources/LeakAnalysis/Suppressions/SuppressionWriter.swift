@@ -61,14 +61,17 @@ package enum SuppressionWriter {
       frame.function ?? "")
   }
 
-  /// A line in LeakSanitizer's syntax: the innermost function of the program itself.
+  /// A line in LeakSanitizer's syntax, or two: the innermost function of the program itself.
   package static func lsan(_ site: AllocationSite) -> String {
     if let name = ownFunction(of: site) {
       // Symbolizers differ in what they write before and behind a template's name.
-      let function = site.frames.lazy.compactMap(\.function).first { $0.hasPrefix(name) } ?? ""
-      let next = function.dropFirst(name.count).first
+      let frame = site.frames.first { $0.function?.hasPrefix(name) == true }
+      let next = frame?.function?.dropFirst(name.count).first
       let isPlain = next == nil || next == "("
-      return "leak:" + (isPlain ? "^" : "") + template(name) + (next == nil ? "$" : isPlain ? "(" : "") + "\n"
+      // Of functions that only their own file knows, debug information has the name without parameters.
+      let isLocal = next == "(" && frame?.linkageName?.hasPrefix("_ZL") == true
+      let line = "leak:" + (isPlain ? "^" : "") + template(name)
+      return (isLocal ? line + "$\n" : "") + line + (next == nil ? "$" : isPlain ? "(" : "") + "\n"
     }
     let module = site.frames.lazy.compactMap(\.module).first ?? site.allocator
     return "leak:" + template(module[...]) + "\n"

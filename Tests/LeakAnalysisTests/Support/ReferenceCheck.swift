@@ -145,9 +145,18 @@ struct ReferenceCheck {
   /// What a word points to, if anything that counts.
   private func pointer(_ value: UInt64) -> Pointer? {
     let target = innermost { $0.address == value || $0.address <= value && value < $0.address + $0.sizeInBytes }
-    guard let target else { return nil }
+    guard let target else { return arrayOfNothing(before: value).map { Pointer(target: $0, isStart: true) } }
     if blocks[target].address == value || fitsHeuristic(value, target) { return Pointer(target: target, isStart: true) }
     return options.acceptsInteriorPointers ? Pointer(target: target, isStart: false) : nil
+  }
+
+  /// The number 0, behind which an array would begin.
+  private func arrayOfNothing(before value: UInt64) -> Int? {
+    guard options.heuristics.contains(.newArray), value % 8 == 0, value >= 8, word(at: value - 8) == 0 else {
+      return nil
+    }
+    let last = blocks.filter { $0.address <= value }.map(\.address).max()
+    return last == value - 8 ? innermost { $0.address == value - 8 && $0.sizeInBytes == 8 } : nil
   }
 
   private func fitsHeuristic(_ value: UInt64, _ target: Int) -> Bool {

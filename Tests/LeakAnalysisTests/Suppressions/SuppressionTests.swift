@@ -224,6 +224,8 @@ import TraceModel
     #expect(try matches(cpp, Self.cppStack))
     #expect(SuppressionWriter.lsan(Self.site(Self.cStack)) == "leak:^make_node$\n")
     #expect(SuppressionWriter.lsan(Self.site(Self.cppStack)) == "leak:^shop::Store::open(\n")
+    let local = [Self.frame("make_node(Node*)", "_ZL9make_nodeP4Node")]
+    #expect(SuppressionWriter.lsan(Self.site(local)) == "leak:^make_node$\nleak:^make_node(\n")
     let template = [Self.frame("void shop::fill<int>(int*)")]
     #expect(SuppressionWriter.lsan(Self.site(template)) == "leak:void shop::fill\n")
     #expect(SuppressionWriter.lsan(Self.site([Self.frame(nil)])) == "leak:/opt/app/server\n")

@@ -113,7 +113,16 @@ final class LeakAttachment {
 
   /// Ends leaktrace as Ctrl-C does and returns its last report.
   func interrupt() throws -> LeakReport {
-    kill(running.processID, SIGINT)
+    Glibc.kill(running.processID, SIGINT)
+    return try lastReport(status: 130)
+  }
+
+  /// The same when it runs a command, which goes on for as long as it has input: the report is of what it does now.
+  func interruptAndEnd() throws -> LeakReport {
+    Glibc.kill(running.processID, SIGINT)
+    let end = secondsNow() + LeakTrace.patience
+    while secondsNow() < end, processState(running.processID) != "Z" { usleep(10_000) }
+    running.closeInput()
     return try lastReport(status: 130)
   }
 
@@ -134,7 +143,7 @@ final class LeakAttachment {
   }
 
   private func failure() -> ToolFailure {
-    kill(running.processID, SIGTERM)
+    Glibc.kill(running.processID, SIGTERM)
     let outcome = LeakTrace.finish(running)
     return ToolFailure(
       command: "leaktrace", status: outcome.status, output: outcome.output + outcome.errors)
