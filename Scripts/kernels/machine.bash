@@ -85,7 +85,8 @@ make_root() {
     "$(compiler_of "${words[0]}")" -O2 -g -Wall -o "$root/programs/$name" "Tests/Programs/${words[0]}" "${words[@]:1}" -pthread -ldl
     add_file "$root/programs/$name" "/programs/$name" 2>/dev/null || true
   done
-  sed "s|@FILTER@|${LEAKTRACE_VM_FILTER:-$(IFS='|'; echo "${machine_suites[*]}")}|" Scripts/kernels/init >"$root/init"
+  (IFS='|' && echo "${LEAKTRACE_VM_FILTER:-${machine_suites[*]}}" >"$root/filter")
+  cp Scripts/kernels/init "$root/init"
   chmod +x "$root/init"
   (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0 >"$scratch/root.cpio")
 }
@@ -97,7 +98,7 @@ run_machine() {
   local start=$SECONDS
   log=$scratch/console
   say "Linux $release: running the tests in a virtual machine"
-  timeout --kill-after=5 "${LEAKTRACE_VM_LIMIT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,cx16=off \
+  timeout --kill-after=5 "${LEAKTRACE_VM_LIMIT:-300}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max \
     -smp 2 -m 1536 -nographic -no-reboot -kernel "$kernel/root/boot/vmlinuz-$release" -initrd "$scratch/root.cpio" \
     -append 'console=ttyS0 quiet panic=-1' </dev/null 2>&1 | tr -d '\r' >"$log" || true
   seconds=$((SECONDS - start))

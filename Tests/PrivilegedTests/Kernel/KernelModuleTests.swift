@@ -2,13 +2,24 @@ import Glibc
 import TestTools
 import Testing
 
+/// The module of Tests/Kernels/module, which Scripts/test-kernels loads.
+enum TestModule {
+  static let orders = "/proc/leaktrace_test"
+  static let isLoaded = access(orders, W_OK) == 0
+
+  static func order(_ text: String) throws {
+    let descriptor = open(orders, O_WRONLY)
+    defer { close(descriptor) }
+    let written = text.withCString { write(descriptor, $0, strlen($0)) }
+    try #require(written == text.utf8.count, "\(orders) refuses '\(text)'")
+  }
+}
+
 extension Privileged {
   /// Leaks of a kernel module of ours, in every way that memory can be had: exact counts, its function on the stack, and
   /// nothing of what it gives back. Runs in the virtual machines of Scripts/test-kernels, which load the module.
-  @Suite(.enabled(if: KernelModuleTests.isLoaded, "needs Tests/Kernels/module, which Scripts/test-kernels loads"))
+  @Suite(.enabled(if: TestModule.isLoaded, "needs Tests/Kernels/module, which Scripts/test-kernels loads"))
   struct KernelModuleTests {
-    static let orders = "/proc/leaktrace_test"
-    static let isLoaded = access(orders, W_OK) == 0
     private static let cpus = UInt64(sysconf(Int32(_SC_NPROCESSORS_CONF)))
 
     /// One way to leak.
@@ -35,13 +46,6 @@ extension Privileged {
       Leak(order: "timer 9 1000", function: "leak_in_timer", cache: "kmalloc-1k", leaked: Blocks(9 * 1024, 9)),
     ]
 
-    private static func order(_ text: String) throws {
-      let descriptor = open(orders, O_WRONLY)
-      defer { close(descriptor) }
-      let written = text.withCString { write(descriptor, $0, strlen($0)) }
-      try #require(written == text.utf8.count, "\(orders) refuses '\(text)'")
-    }
-
     /// What the module holds.
     private static func sites(_ report: KernelReport) -> [KernelReport.Site] {
       report.sites.filter { $0.frames.contains { $0.module == "[leaktrace_test]" } }
@@ -51,11 +55,11 @@ extension Privileged {
 
     /// Everything at once, and what is balanced beside it.
     @Test func everyLeakIsFoundAndNothingElse() throws {
-      defer { try? Self.order("release") }
+      defer { try? TestModule.order("release") }
       let trace = try KernelTrace(Self.traceOptions, interval: "1")
-      try Self.order("balance 20")
-      for leak in Self.leaks { try Self.order(leak.order) }
-      try Self.order("balance 20")
+      try TestModule.order("balance 20")
+      for leak in Self.leaks { try TestModule.order(leak.order) }
+      try TestModule.order("balance 20")
       let report = try trace.report()
       let own = Self.sites(report)
       for leak in Self.leaks {
@@ -76,7 +80,7 @@ extension Privileged {
       #expect(["handle_softirqs", "__do_softirq"].contains(timer.functions.last))
       #expect(timer.pid == 0)
 
-      try Self.order("release")
+      try TestModule.order("release")
       let released = try trace.report { Self.sites($0).isEmpty }
       #expect(Self.sites(released).isEmpty, "\(KernelObjectsTests.describe(released))")
     }
@@ -103,15 +107,15 @@ extension Privileged {
 
     /// The ways after the first, where the first would do.
     @Test func vmallocByKprobes() throws {
-      defer { try? Self.order("release") }
+      defer { try? TestModule.order("release") }
       let trace = try KernelTrace(["--source", "vmalloc", "--methods", "kprobe"], interval: "1")
-      try Self.order("vmalloc 11 10000")
-      try Self.order("balance 5")
+      try TestModule.order("vmalloc 11 10000")
+      try TestModule.order("balance 5")
       let report = try trace.report()
       #expect(report.kernel.hooks.map(\.method) == ["kprobe", "kretprobe"])
       #expect(Self.sites(report).map(\.outstanding) == [Blocks(11 * 12288, 11)])
       #expect(Self.sites(report).allSatisfy { $0.functions.first == "leak_by_vmalloc" })
-      try Self.order("release")
+      try TestModule.order("release")
       let released = try trace.report { Self.sites($0).isEmpty }
       #expect(Self.sites(released).isEmpty)
     }
@@ -119,7 +123,7 @@ extension Privileged {
     /// Bulk allocation and kfree_rcu are seen: nothing is in doubt, and no free is missed.
     @Test func balanceLeavesNothing() throws {
       let trace = try KernelTrace(["--stacks", "none"], interval: "1")
-      for _ in 0..<5 { try Self.order("balance 50") }
+      for _ in 0..<5 { try TestModule.order("balance 50") }
       let report = try trace.report { Self.sites($0).isEmpty }
       #expect(Self.sites(report).isEmpty, "\(KernelObjectsTests.describe(report))")
       #expect(report.kernel.counters["bulk_allocated", default: 0] >= 5 * 50 * 32)
@@ -129,12 +133,12 @@ extension Privileged {
 
     /// By default a caller that grows, and no other of the module, gets call stacks.
     @Test func aSteadyLeakIsSuspect() throws {
-      defer { try? Self.order("release") }
+      defer { try? TestModule.order("release") }
       let trace = try KernelTrace([], interval: "1")
       var report = try trace.nextReport()
       for _ in 0..<30 where !report.sites.contains(where: { $0.kernel.suspect && $0.stackComplete && Self.isLeaking($0) }) {
-        try Self.order("kmalloc 40 2000")
-        try Self.order("balance 5")
+        try TestModule.order("kmalloc 40 2000")
+        try TestModule.order("balance 5")
         report = try trace.nextReport()
       }
       let site = try #require(report.sites.first { $0.stackComplete && Self.isLeaking($0) })
