@@ -15,7 +15,7 @@ test_packages=(
 )
 
 # What Scripts/test-kernels runs other kernels with.
-kernel_test_packages=(qemu-system-x86 busybox-static cpio gcc-12 make bpftool xz-utils)
+kernel_test_packages=(qemu-system-x86 busybox-static cpio gcc-12 make bpftool xz-utils libc6-dbg)
 
 say() { printf '\n== %s\n' "$*" >&2; }
 

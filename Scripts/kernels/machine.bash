@@ -59,12 +59,23 @@ build_module() {
 
 # add_file FILE [PATH]: puts a file of this host into the machine's root, and the libraries that it needs.
 add_file() {
-  local path=${2:-$1} library
-  mkdir -p "$root$(dirname "$path")"
-  cp -L "$1" "$root$path"
-  for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ):]*'); do
+  mkdir -p "$root$(dirname "${2:-$1}")"
+  cp -L "$1" "$root${2:-$1}"
+  add_libraries "$1"
+}
+
+add_libraries() {
+  local library
+  for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ):]*\.so[^ ):]*'); do
     [ -e "$root$library" ] || add_file "$library"
   done
+}
+
+# add_symbols FILE: what Debian has in a package of its own of a file's debug information, where it is installed.
+add_symbols() {
+  local id
+  id=$(readelf -n "$1" | sed -n 's/.*Build ID: //p')
+  add_file "/usr/lib/debug/.build-id/${id:0:2}/${id:2}.debug"
 }
 
 # The file system of the machine: a shell, leaktrace, the tests, and programs for them to run.
@@ -79,11 +90,12 @@ make_root() {
   add_file "$bundle" /tests
   strip --strip-debug "$root/tests"
   add_file "$(command -v bpftool || echo /usr/sbin/bpftool)" /bin/bpftool
+  add_symbols /lib64/ld-linux-x86-64.so.2
   for program in "${machine_programs[@]}"; do
     read -ra words <<<"$program"
     name=${program// /_}
     "$(compiler_of "${words[0]}")" -O2 -g -Wall -o "$root/programs/$name" "Tests/Programs/${words[0]}" "${words[@]:1}" -pthread -ldl
-    add_file "$root/programs/$name" "/programs/$name" 2>/dev/null || true
+    add_libraries "$root/programs/$name"
   done
   (IFS='|' && echo "${LEAKTRACE_VM_FILTER:-${machine_suites[*]}}" >"$root/filter")
   cp Scripts/kernels/init "$root/init"
