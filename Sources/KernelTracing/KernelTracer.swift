@@ -35,6 +35,7 @@ package final class KernelTracer {
         "this kernel has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which tracing it needs; "
           + "`leaktrace kernel --where` does without")
     }
+    try KernelVersion.require(KernelVersion.running)
     let slab = SlabCaches.current()
     wantedCaches = try Self.resolve(configuration.cacheNames, slab)
     var surroundings = KernelPrograms.Surroundings()
