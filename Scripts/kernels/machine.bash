@@ -98,7 +98,7 @@ make_root() {
     add_libraries "$root/programs/$name"
   done
   (IFS='|' && echo "${LEAKTRACE_VM_FILTER:-${machine_suites[*]}}" >"$root/filter")
-  cp Scripts/kernels/init "$root/init"
+  cp Tests/Kernels/init "$root/init"
   chmod +x "$root/init"
   (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0 >"$scratch/root.cpio")
 }

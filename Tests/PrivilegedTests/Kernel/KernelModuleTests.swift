@@ -136,7 +136,10 @@ extension Privileged {
       defer { try? TestModule.order("release") }
       let trace = try KernelTrace([], interval: "1")
       var report = try trace.nextReport()
-      for _ in 0..<30 where !report.sites.contains(where: { $0.kernel.suspect && $0.stackComplete && Self.isLeaking($0) }) {
+      func isFound() -> Bool {
+        report.sites.contains { $0.kernel.suspect && $0.stackComplete && Self.isLeaking($0) }
+      }
+      for _ in 0..<30 where !isFound() {
         try TestModule.order("kmalloc 40 2000")
         try TestModule.order("balance 5")
         report = try trace.nextReport()
