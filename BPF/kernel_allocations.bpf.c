@@ -79,12 +79,9 @@ static __always_inline __u32 enter_site(const struct lt_kernel_identity *identit
   return index;
 }
 
-// The site of the whole call stack; NO_SITE when it cannot be had.
+// The site of a call stack that has been taken, which is released; NO_SITE when the table has no place.
 static __noinline __u32 enter_site_of_stack(
-    void *context, struct lt_kernel_identity *identity, __u64 address, bool in_interrupt) {
-  struct lt_kernel_scratch *claimed = take_stack(context, in_interrupt);
-  if (!claimed)
-    return NO_SITE;
+    struct lt_kernel_scratch *claimed, struct lt_kernel_identity *identity, __u64 address) {
   identity->stack_hash = hash_of_stack(&claimed->stack);
   __u32 index = enter_site(identity, address, &claimed->stack);
   release_scratch(claimed);
@@ -94,32 +91,43 @@ static __noinline __u32 enter_site_of_stack(
   return index;
 }
 
-// The site that an allocation belongs to; NO_SITE when it is not to be recorded.
-static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
+struct lt_kernel_asker {
+  __u32 process_id;
+  bool in_interrupt;
+};
+
+// Whether an allocation is to be recorded, as far as can be told without its site; and who asked for it.
+static __noinline bool is_wanted_allocation(
+    const struct lt_kernel_allocation *allocation, struct lt_kernel_identity *identity, struct lt_kernel_asker *asker) {
   if (configuration.sample_every_nth > 1 && bpf_get_prandom_u32() % configuration.sample_every_nth != 0) {
     count_one(LT_KERNEL_COUNTER_UNSAMPLED_BLOCKS);
-    return NO_SITE;
+    return false;
   }
-  bool in_interrupt = is_in_interrupt();
-  *process_id = in_interrupt ? 0 : bpf_get_current_pid_tgid() >> 32;
-  if (!is_wanted_task(*process_id, in_interrupt) || !is_from_wanted_caller(allocation->call_site) ||
+  asker->in_interrupt = is_in_interrupt();
+  asker->process_id = asker->in_interrupt ? 0 : bpf_get_current_pid_tgid() >> 32;
+  if (!is_wanted_task(asker->process_id, asker->in_interrupt) || !is_from_wanted_caller(allocation->call_site) ||
       (allocation->requested && !is_wanted_size(allocation->requested))) {
     count_one(LT_KERNEL_COUNTER_FILTERED_BLOCKS);
-    return NO_SITE;
+    return false;
   }
-  struct lt_kernel_identity identity = {
-      .call_site = allocation->call_site,
-      .cache = allocation->cache,
-      .kmalloc_size = allocation->class == LT_KERNEL_SLAB && !allocation->cache ? allocation->taken : 0,
-      .gfp = allocation->gfp,
-      .class = allocation->class,
-  };
-  __u32 index = NO_SITE;
-  // Without a caller only the stack says who asked.
-  if (configuration.all_stacks || (!allocation->call_site && !configuration.no_stacks))
-    index = enter_site_of_stack(context, &identity, allocation->address, in_interrupt);
+  // Later its site would tell, but only after a stack has been taken in vain.
+  if (configuration.skips_reclaimable && configuration.all_stacks && allocation->cache &&
+      is_reclaimable((struct kmem_cache *)allocation->cache)) {
+    count_one(LT_KERNEL_COUNTER_RECLAIMABLE_BLOCKS);
+    return false;
+  }
+  identity->call_site = allocation->call_site;
+  identity->cache = allocation->cache;
+  identity->kmalloc_size = allocation->class == LT_KERNEL_SLAB && !allocation->cache ? allocation->taken : 0;
+  identity->gfp = allocation->gfp;
+  identity->class = allocation->class;
+  return true;
+}
+
+// The site of the caller alone, unless that of its stack is known already.
+static __noinline __u32 site_of_caller(const struct lt_kernel_identity *identity, __u64 address, __u32 index) {
   if (index == NO_SITE)
-    index = enter_site(&identity, allocation->address, NULL);
+    index = enter_site(identity, address, NULL);
   struct lt_kernel_site *site = index == NO_SITE ? NULL : site_at(index);
   if (!site) {
     count_one(LT_KERNEL_COUNTER_SITES_REFUSED);
@@ -133,10 +141,37 @@ static __always_inline __u32 site_for(void *context, const struct lt_kernel_allo
     count_one(LT_KERNEL_COUNTER_RECLAIMABLE_BLOCKS);
     return NO_SITE;
   }
-  if (site->flags & LT_KERNEL_SITE_WANTS_STACK) {
-    __u32 exact = enter_site_of_stack(context, &identity, allocation->address, in_interrupt);
-    if (exact != NO_SITE)
-      return exact;
+  return index;
+}
+
+static __always_inline bool wants_stack(__u32 index) {
+  struct lt_kernel_site *site = site_at(index);
+  return site && site->flags & LT_KERNEL_SITE_WANTS_STACK;
+}
+
+// The site that an allocation belongs to; NO_SITE when it is not to be recorded. Inlined, because the kernel looks up each
+// BPF function on its way through the stack in vain at first, which costs more than a frame of its own.
+static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
+  struct lt_kernel_identity identity = {};
+  struct lt_kernel_asker asker = {};
+  if (!is_wanted_allocation(allocation, &identity, &asker))
+    return NO_SITE;
+  *process_id = asker.process_id;
+  __u32 index = NO_SITE;
+  // Without a caller only the stack says who asked.
+  if (configuration.all_stacks || (!allocation->call_site && !configuration.no_stacks)) {
+    struct lt_kernel_scratch *claimed = take_stack(context, asker.in_interrupt);
+    if (claimed)
+      index = enter_site_of_stack(claimed, &identity, allocation->address);
+  }
+  index = site_of_caller(&identity, allocation->address, index);
+  if (index != NO_SITE && wants_stack(index)) {
+    struct lt_kernel_scratch *claimed = take_stack(context, asker.in_interrupt);
+    if (claimed) {
+      __u32 exact = enter_site_of_stack(claimed, &identity, allocation->address);
+      if (exact != NO_SITE)
+        return exact;
+    }
   }
   return index;
 }
@@ -149,8 +184,8 @@ static __always_inline __u64 taken_by(const struct lt_kernel_allocation *allocat
   return site ? site->object_size : 0;
 }
 
-static __noinline void allocated(void *context, const struct lt_kernel_allocation *allocation) {
-  if (!allocation || !allocation->address)
+static __always_inline void allocated(void *context, const struct lt_kernel_allocation *allocation) {
+  if (!allocation->address)
     return;
   __u32 process_id = 0;
   __u32 index = site_for(context, allocation, &process_id);

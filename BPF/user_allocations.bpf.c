@@ -176,14 +176,25 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   return false;
 }
 
-// Records the block at the outermost call's return.
-static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction) {
+// What the return of an outermost call leaves to record: everything beside the stack, between two functions whose own
+// variables need not be on the program's stack while the user stack is walked. Before Linux 6.13 all functions of a
+// program, one within the other, share 512 bytes.
+struct lt_left_call {
+  struct lt_walk_start start;
+  __u64 address;
+  __u64 size;
+  __u32 generation;
+  __u32 probe;
+};
+
+// Ends the outermost call of the thread. True when a block is to be recorded.
+static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction, struct lt_left_call *call) {
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   struct task_struct *task = bpf_get_current_task_btf();
   struct lt_thread_state *state = bpf_task_storage_get(&thread_states, task, 0, 0);
   if (!process || !state || !state->stack_pointer)
-    return;
+    return false;
   // The return instruction pops the address that the entry's stack pointer named.
   __u64 returned_to = is_at_return_instruction ? regs->sp : regs->sp - 8;
   if (returned_to != state->stack_pointer) {
@@ -191,7 +202,7 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
       count_one(LT_COUNTER_ABANDONED_CALLS);
       state->stack_pointer = 0;
     }
-    return;  // a nested call's return
+    return false;  // a nested call's return
   }
   state->stack_pointer = 0;
 
@@ -203,7 +214,7 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
       address = 0;
     else if (bpf_probe_read_user(&address, sizeof(address), (void *)state->pointer)) {
       count_one(LT_COUNTER_UNREADABLE_RESULT);
-      return;
+      return false;
     }
   }
   if (address >> LT_KEY_ADDRESS_BITS)
@@ -229,12 +240,11 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
     if (state->counted_unmatched && size != 0)
       __sync_fetch_and_add(&process->unmatched_frees, -1);
     __sync_fetch_and_add(&process->failed_allocations, 1);
-    return;
+    return false;
   }
   if (!state->records_block)
-    return;
+    return false;
 
-  __u32 probe = state->probe;
   __u64 key = lt_block_key(address, slot, generation);
   struct lt_block_payload stale;
   if (block_take(key, &stale)) {
@@ -242,20 +252,38 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
     site_subtract(stale.size_and_site & (LT_MAX_SITES - 1), stale.size_and_site >> LT_SITE_BITS);
   }
   // From the caller's point of view in both cases: pc is the address that the call returns to.
-  struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
+  call->start = (struct lt_walk_start){.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
   if (is_at_return_instruction) {
-    start.pc = state->return_address;
-    start.sp += 8;
+    call->start.pc = state->return_address;
+    call->start.sp += 8;
   }
-  __u32 site = walk_to_site(regs, &start, slot, generation, probe);
-  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
-  if (site == NO_SITE || size >> (64 - LT_SITE_BITS) || !block_insert(key, &payload)) {
+  call->address = address;
+  call->size = size;
+  call->generation = generation;
+  call->probe = state->probe;
+  return true;
+}
+
+static __noinline void record_block(const struct lt_left_call *call, __u32 slot, __u32 site) {
+  struct lt_block_payload payload = {.size_and_site = call->size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
+  if (site == NO_SITE || call->size >> (64 - LT_SITE_BITS) ||
+      !block_insert(lt_block_key(call->address, slot, call->generation), &payload)) {
     count_one(LT_COUNTER_BLOCKS_REFUSED);
-    count_many(LT_COUNTER_BYTES_REFUSED, size);
+    count_many(LT_COUNTER_BYTES_REFUSED, call->size);
     return;
   }
-  site_add(site, size);
-  emit_block_event(LT_EVENT_ALLOCATED, slot, address, size, site, probe);
+  site_add(site, call->size);
+  emit_block_event(LT_EVENT_ALLOCATED, slot, call->address, call->size, site, call->probe);
+}
+
+// Records the block at the outermost call's return.
+static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction) {
+  struct lt_left_call call = {};
+  if (!end_call(regs, cookie, is_at_return_instruction, &call))
+    return;
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
+  __u32 site = walk_to_site(regs, &call.start, slot, call.generation, call.probe);
+  record_block(&call, slot, site);
 }
 
 static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
@@ -290,29 +318,19 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
 #define MINUS_ERRNO_MAX 4095
 #define MREMAP_DONTUNMAP 4
 
-// Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
-static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
+// Tells user space of a changed mapping. A function of its own, so that the event is not on the program's stack while the
+// user stack is walked.
+static __noinline void emit_mapping(struct pt_regs *regs, __u64 cookie, __u32 site) {
   __u64 pid_tgid = bpf_get_current_pid_tgid();
-  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff;
-  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
-  if (!process)
-    return;
-  count_hit(cookie);
-  if (!lt_unwind_counts_changes())
-    lt_unwind_recheck(slot);
-  struct lt_event event = {.process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid, .process_slot = slot,
-                           .time = bpf_ktime_get_ns(), .address = regs->ax, .size = regs->si, .site = NO_SITE,
+  __u32 kind = cookie & 0xff;
+  struct lt_event event = {.kind = LT_EVENT_MAP, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
+                           .process_slot = cookie >> LT_COOKIE_SLOT_SHIFT, .time = bpf_ktime_get_ns(),
+                           .address = regs->ax, .size = regs->si, .site = site,
                            .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
   if (kind == LT_UNMAP) {
     event.kind = LT_EVENT_UNMAP;
     event.address = regs->di;
-    emit_event(&event);
-    return;
-  }
-  if (event.address >= -(__u64)MINUS_ERRNO_MAX)
-    return;
-  event.kind = LT_EVENT_MAP;
-  if (kind == LT_REMAP) {
+  } else if (kind == LT_REMAP) {
     event.kind = LT_EVENT_REMAP;
     event.other_address = regs->di;
     event.other_size = event.size;
@@ -322,12 +340,28 @@ static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
   } else if (kind == LT_BREAK) {
     event.kind = LT_EVENT_BREAK;
   }
-  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
-  if (!(state && is_inside_call(state, process, regs->sp))) {
-    struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
-    event.site = walk_to_site(regs, &start, slot, process->generation, event.probe);
-  }
   emit_event(&event);
+}
+
+// Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
+static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff, site = NO_SITE;
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!process)
+    return;
+  count_hit(cookie);
+  if (!lt_unwind_counts_changes())
+    lt_unwind_recheck(slot);
+  if (kind != LT_UNMAP) {
+    if (regs->ax >= -(__u64)MINUS_ERRNO_MAX)
+      return;
+    struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+    if (!(state && is_inside_call(state, process, regs->sp))) {
+      struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
+      site = walk_to_site(regs, &start, slot, process->generation, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
+    }
+  }
+  emit_mapping(regs, cookie, site);
 }
 
 // One program for everything but free, on kernels with uprobe sessions: entry and return of allocator functions, their

@@ -14,6 +14,9 @@ test_packages=(
   dwz ripgrep chromium
 )
 
+# What Scripts/test-kernels runs other kernels with.
+kernel_test_packages=(qemu-system-x86 busybox-static cpio gcc-12 make bpftool xz-utils libc6-dbg)
+
 say() { printf '\n== %s\n' "$*" >&2; }
 
 fail() {

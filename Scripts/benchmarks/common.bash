@@ -13,6 +13,7 @@ figure() { figure_line "$1" "$2" "$3" "$4" "$2 <= $4"; }
 # figure_at_least NAME VALUE UNIT GOAL: the same, the goal a lower limit.
 figure_at_least() { figure_line "$1" "$2" "$3" ">=$4" "$2 >= $4"; }
 
+# figure_line NAME VALUE UNIT GOAL CONDITION
 figure_line() {
   local result=met
   if ! awk "BEGIN { exit !($5) }"; then

@@ -18,10 +18,14 @@ package struct BPFError: Error, CustomStringConvertible, Sendable {
 
   package var description: String {
     let reason = String(cString: strerror(code))
-    // The verifier's reason is in the last lines; the rest is for --verbose.
-    let detail = log.split(separator: "\n").last { !$0.contains("failed to load") } ?? ""
+    // The verifier's reason is in the last lines, before what it counted.
+    let detail = log.split(separator: "\n").last { line in !Self.noise.contains { line.contains($0) } } ?? ""
     return detail.isEmpty ? "\(operation): \(reason)" : "\(operation): \(reason) (\(detail))"
   }
+
+  private static let noise = [
+    "failed to load", "PROG LOAD LOG", "verification time", "stack depth", "processed ", "libbpf: failed",
+  ]
 
   /// Takes what libbpf logged since the last call.
   static func takeLog() -> String {

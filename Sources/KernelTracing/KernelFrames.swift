@@ -66,6 +66,12 @@ enum KernelFrames {
       reason: "memory of BPF maps that fill themselves in the background",
       names: ["bpf_mem_refill"]),
     Kind(
+      reason: "bookkeeping of slabs, which goes with them", classes: [.slab],
+      prefixes: ["alloc_slab_obj_exts", "memcg_alloc_slab_cgroups", "memcg_alloc_page_obj_cgroups"]),
+    Kind(
+      reason: "what security modules keep with inodes, which goes with them when memory is short", classes: [.slab],
+      names: ["security_inode_alloc", "lsm_inode_alloc"]),
+    Kind(
       reason: "bookkeeping of vmalloc, which is given back later", classes: [.slab], names: ["alloc_vmap_area"]),
     Kind(
       reason: "pages of slab caches, counted there", classes: [.pages],

@@ -82,7 +82,7 @@ struct KernelSiteDraft {
   var group: Group { Group(site) }
 
   struct Group: Hashable {
-    private var callSite: UInt64
+    private(set) var callSite: UInt64
     private var cache: UInt64
     private var size: UInt32
     private var kind: UInt32

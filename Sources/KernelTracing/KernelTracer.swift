@@ -23,6 +23,8 @@ package final class KernelTracer {
   var reclamation = KernelSiteReclamation()
   private var choice = SuspectChoice<KernelSiteDraft.Group>()
   private(set) var suspects: Set<KernelSiteDraft.Group> = []
+  /// Of every caller that has ever been chosen, whether ``isNoise(_:)``.
+  private var noiseByGroup: [KernelSiteDraft.Group: Bool] = [:]
   private var lastLook: UInt64 = 0
   /// Called for every recorded allocation and free, when the configuration asks for events.
   package var onEvent: ((KernelEvent) -> Void)?
@@ -35,6 +37,7 @@ package final class KernelTracer {
         "this kernel has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which tracing it needs; "
           + "`leaktrace kernel --where` does without")
     }
+    try KernelVersion.require(KernelVersion.running)
     let slab = SlabCaches.current()
     wantedCaches = try Self.resolve(configuration.cacheNames, slab)
     var surroundings = KernelPrograms.Surroundings()
@@ -122,11 +125,20 @@ package final class KernelTracer {
       level.allocatedCount &+= record.site.allocated_count
       levels[group] = level
     }
-    suspects = choice.suspects(levels)
+    suspects = choice.suspects(levels).filter { !isNoise($0) }
     for record in records where record.site.call_site != 0 && record.site.stack_hash == 0 {
       let isSuspect = suspects.contains(KernelSiteDraft.Group(record.site))
       if isSuspect != record.wantsStacks { programs.tables.setWantsStacks(isSuspect, ofSite: record.index) }
     }
+  }
+
+  /// Whether the caller alone says that its memory is nobody's leak: it grows with what others keep.
+  private func isNoise(_ group: KernelSiteDraft.Group) -> Bool {
+    if let known = noiseByGroup[group] { return known }
+    let caller = StackTrace(addresses: [group.callSite], completeness: .callerOnly)
+    let isNoise = KernelFrames.noise(in: symbols.frames(for: caller, leafIsExact: false), class: .slab) != nil
+    noiseByGroup[group] = isNoise
+    return isNoise
   }
 
   // MARK: Events

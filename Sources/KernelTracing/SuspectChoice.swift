@@ -19,7 +19,26 @@ struct SuspectChoice<Group: Hashable> {
 
     /// A caller that was not there at the last look held nothing then.
     init(knownToBeNew: Bool) {
-      if knownToBeNew { history.add(0) }
+      if knownToBeNew {
+        history.add(0)
+        turnover.append((0, 0))
+      }
+    }
+
+    /// Blocks held, and allocated so far, at the looks that `LevelHistory.isGrowing` is about.
+    private var turnover: [(held: UInt64, allocated: UInt64)] = []
+
+    mutating func add(_ level: Level) {
+      history.add(level.bytes)
+      if turnover.count == LevelHistory.recentLength { turnover.removeFirst() }
+      turnover.append((level.count, level.allocatedCount))
+    }
+
+    /// Whether of what was allocated at the last looks less than a quarter is still there: a level that moves.
+    var isBalancedLately: Bool {
+      guard let first = turnover.first, let last = turnover.last, last.allocated > first.allocated else { return false }
+      let gained = last.held - min(last.held, first.held)
+      return gained < (last.allocated - first.allocated) / 4
     }
 
     var allocatedCount: UInt64 = 0
@@ -51,7 +70,7 @@ struct SuspectChoice<Group: Hashable> {
       let rate = level.allocatedCount - min(level.allocatedCount, course.allocatedCount)
       course.allocatedCount = level.allocatedCount
       course.lastLook = look
-      course.history.add(level.bytes)
+      course.add(level)
       if let since = course.since {
         if look - since >= Self.patience, rate > Self.cheap, !course.history.hasGrown(inLast: Int(Self.patience)) {
           course.since = nil
@@ -62,7 +81,7 @@ struct SuspectChoice<Group: Hashable> {
         }
       } else if !level.isExempt, look >= course.acquitted + course.acquittals * Self.patience {
         // What is nearly all given back is a level that moves, unless it rises again and again.
-        let isBalanced = level.count * 20 < level.allocatedCount
+        let isBalanced = level.count * 20 < level.allocatedCount || course.isBalancedLately
         if course.history.hasGrownSteadily || (course.history.isGrowing && !isBalanced) {
           candidates.append((group, course.history.growth))
         }
@@ -83,18 +102,21 @@ struct SuspectChoice<Group: Hashable> {
 struct LevelHistory {
   private var levels: [UInt64] = []
   private static let length = 64
+  /// Looks at which ``isGrowing`` looks back.
+  static let recentLength = 4
 
   mutating func add(_ bytes: UInt64) {
     if levels.count == Self.length { levels.removeFirst() }
     levels.append(bytes)
   }
 
-  /// Rose in most of the last few looks, and by at least a page in all.
+  /// Rose in most of the last few looks, and by at least a page in all; what swings falls back as far every time.
   var isGrowing: Bool {
-    let recent = levels.suffix(4)
+    let recent = levels.suffix(Self.recentLength)
     guard recent.count >= 2, let first = recent.first, let last = recent.last, last >= first + 4096 else {
       return false
     }
+    if recent.count == Self.recentLength, recent.suffix(2).min()! <= recent.prefix(2).min()! { return false }
     let rises = zip(recent, recent.dropFirst()).count { $0 < $1 }
     return rises * 3 >= (recent.count - 1) * 2
   }

@@ -48,7 +48,8 @@ package struct LiveScreen {
   package mutating func say(_ message: String) { self.message = message }
 
   private mutating func sort() {
-    func rank(_ site: AllocationSite) -> (Double, UInt64, UInt64) {
+    // Doubtful ones, most of whose blocks were freed unseen, come behind all others.
+    func rank(_ site: AllocationSite) -> (Int, Double, UInt64, UInt64) {
       let value: Double =
         switch order {
         case .bytes: Double(site.outstanding.bytes)
@@ -58,7 +59,7 @@ package struct LiveScreen {
         case .growth: site.growth?.slopeInBytesPerSecond ?? -.infinity
         case .age: site.oldestAge.map { Double($0.inNanoseconds) } ?? -1
         }
-      return (value, site.outstanding.bytes, site.stack.addresses.first ?? 0)
+      return (site.kernel?.doubt == nil ? 1 : 0, value, site.outstanding.bytes, site.stack.addresses.first ?? 0)
     }
     report?.sites.sort { rank($0) > rank($1) }
     selected = max(0, min(selected, (report?.sites.count ?? 0) - 1))
@@ -180,7 +181,7 @@ package struct LiveScreen {
       text += right(lost == 0 ? "-" : size(lost), 10)
     }
     text += right(site.oldestAge.map { duration($0) } ?? "-", 10) + "  "
-    text += left(site.growth.map { $0.word.rawValue } ?? "-", 11)
+    text += left(site.kernel?.doubt == nil ? site.growth.map { $0.word.rawValue } ?? "-" : "doubtful", 11)
     let names = site.frames.prefix(3).map { escapedForTerminal(shorten($0.function ?? "?")) }
     var place = names.joined(separator: " < ")
     if names.isEmpty { place = site.stack.addresses.first.map { "0x" + String($0, radix: 16) } ?? "?" }
@@ -197,6 +198,7 @@ package struct LiveScreen {
       if let file = frame.file { line += " " + escapedForTerminal(file) + (frame.line.map { ":\($0)" } ?? "") }
       return line
     }
+    if let doubt = site.kernel?.doubt { lines.append("          doubtful: " + escapedForTerminal(doubt)) }
     if site.stack.completeness != .complete { lines.append("          … \(site.stack.completeness.rawValue)") }
     return lines
   }

@@ -6,12 +6,17 @@ import TraceModel
 package final class KernelSymbols {
   private let path: String
   private var table: Table?
+  /// What was read, and a NUL, until it is forgotten.
+  private var text: [UInt8]?
 
   /// `path` differs in tests.
   package init(path: String = "/proc/kallsyms") { self.path = path }
 
   /// Forgets what was read, so that functions that have appeared since (modules, BPF programs) are found.
-  package func reload() { table = nil }
+  package func reload() {
+    table = nil
+    text = nil
+  }
 
   /// Functions known; 0 when the kernel hides its addresses from this user.
   package var count: Int { loaded.addresses.count }
@@ -38,13 +43,15 @@ package final class KernelSymbols {
   }
 
   /// Addresses of a function by its exact name, up to the next symbol; nil when there is none.
-  package func range(of name: String) -> Range<UInt64>? { loaded.range(of: Array(name.utf8)) }
+  package func range(of name: String) -> Range<UInt64>? {
+    // Most often one of the kernel's own, which are in order: no table is needed to find one.
+    let text = loadedText
+    if let range = KernelSymbolSearch.range(of: name, in: text, maximumSize: Table.maximumFunctionSize) { return range }
+    return KernelSymbolSearch.isInModule(name, text) ? loaded.range(of: Array(name.utf8)) : nil
+  }
 
-  /// Address of a variable, if it is one of those that are looked for in the list at all; nil where the kernel lists none.
-  package func dataAddress(of name: String) -> UInt64? { loaded.data[name] }
-
-  /// Variables that say where the kernel has laid its memory.
-  static let dataNames: Set<String> = ["vmemmap_base", "page_offset_base"]
+  /// Address of a variable of the kernel's own; nil where the kernel lists none.
+  package func dataAddress(of name: String) -> UInt64? { KernelSymbolSearch.dataAddress(of: name, in: loadedText) }
 
   /// The code by which interrupts come in: frames behind it belong to what was interrupted.
   package var interruptEntries: [Range<UInt64>] {
@@ -63,10 +70,17 @@ package final class KernelSymbols {
     return ranges
   }
 
+  private var loadedText: [UInt8] {
+    if let text { return text }
+    let text = ((try? readFile(path, limit: 256 << 20)) ?? []) + [0]
+    self.text = text
+    return text
+  }
+
   private var loaded: Table {
     if let table { return table }
-    let text = (try? readFile(path, limit: 256 << 20)) ?? []
-    let table = Table(text)
+    let table = Table(loadedText)
+    text = nil
     self.table = table
     return table
   }
@@ -77,9 +91,8 @@ package final class KernelSymbols {
     private var nameOffsets: [UInt32] = []
     /// NUL-terminated names; a module's name in brackets follows its function's name after a tab.
     private var names: [UInt8] = []
-    private(set) var data: [String: UInt64] = [:]
     /// A function is not taken to be longer: what lies further behind is something without a name.
-    private static let maximumFunctionSize: UInt64 = 1 << 20
+    fileprivate static let maximumFunctionSize: UInt64 = 1 << 20
 
     init(_ text: [UInt8]) {
       struct Entry {
@@ -101,13 +114,7 @@ package final class KernelSymbols {
             line[position] == UInt8(ascii: " "), line[position + 2] == UInt8(ascii: " ")
           else { continue }
           let type = line[position + 1] | 0x20
-          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else {
-            if line.last == UInt8(ascii: "e") {
-              let name = String(decoding: line[(position + 3)...], as: UTF8.self)
-              if KernelSymbols.dataNames.contains(name) { data[name] = address }
-            }
-            continue
-          }
+          guard type == UInt8(ascii: "t") || type == UInt8(ascii: "w") else { continue }
           entries.append(Entry(address: address, name: UInt32(truncatingIfNeeded: names.count)))
           names.append(contentsOf: UnsafeRawBufferPointer(rebasing: line[(position + 3)...]))
           names.append(0)

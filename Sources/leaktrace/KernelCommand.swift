@@ -100,6 +100,9 @@ struct KernelCommand: ParsableCommand {
   @Flag(name: .customLong("all"), help: "Show also what is left out otherwise, such as reclaimable caches.")
   var showsEverything = false
 
+  @Flag(name: .customLong("tui"), help: "On a terminal: a live screen like that of top.")
+  var isLive = false
+
   @Flag(help: "Print where the memory of the host is, without any probe, and end.")
   var `where` = false
 
@@ -145,6 +148,7 @@ struct KernelCommand: ParsableCommand {
       throw ValidationError(
         "--pages needs call stacks, to tell the pages of slab caches from others: not with --stacks none")
     }
+    if isLive, printsEvents { throw ValidationError("--tui shows no single events: not with -t") }
     if callSites.count > 8 { throw ValidationError("--call-site: at most 8 functions") }
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     _ = try traced()

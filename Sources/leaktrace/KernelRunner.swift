@@ -12,12 +12,13 @@ final class KernelRunner {
   private let destinations: [ReportDestination]
   private let request: KernelReportRequest
   private let signals: Int32
+  private var live: LiveTerminal?
 
   init(command: KernelCommand) throws {
     self.command = command
     destinations = try ReportDestination.pairs(formats: command.formats, outputs: command.outputs)
     request = try command.request()
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
@@ -27,11 +28,18 @@ final class KernelRunner {
     if let processID = command.processID, kill(processID, 0) != 0, errno == ESRCH {
       throw TraceError("-p \(processID): there is no such process")
     }
+    if command.isLive, LiveTerminal.isPossible {
+      LiveTerminal.prepare()
+      live = LiveTerminal()
+      // It gives the terminal back whatever becomes of leaktrace.
+      _ = cprocess_start_guardian()
+    }
     let tracer: KernelTracer
     do { tracer = try KernelTracer(configuration: command.traceConfiguration()) } catch let error as BPFError {
       throw TraceError(explain(error))
     }
     defer { tracer.stop() }
+    defer { live?.close() }
     if command.printsEvents { tracer.onEvent = { [unowned self, unowned tracer] in printEvent($0, tracer) } }
     if isatty(STDERR_FILENO) == 1 || command.verbose {
       writeAll("leaktrace: tracing the kernel; Ctrl-C to end\n", to: STDERR_FILENO)
@@ -40,6 +48,7 @@ final class KernelRunner {
   }
 
   private func follow(_ tracer: KernelTracer) throws -> Int32 {
+    live?.open()
     let start = ContinuousClock.now
     let interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) } ?? .seconds(5)
     let end = try command.duration.map { start + (try TimeValue.parse($0, plainUnit: .seconds(1))) }
@@ -52,26 +61,34 @@ final class KernelRunner {
       }
       let untilTick = Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())
       wait = min(wait, max(.zero, .nanoseconds(untilTick)))
-      var descriptors = ([signals] + [tracer.pollDescriptor].compactMap { $0 }).map {
+      let watched = [signals] + [tracer.pollDescriptor, live == nil ? nil : STDIN_FILENO].compactMap { $0 }
+      var descriptors = watched.map {
         pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
       }
       poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
       tracer.handleEvents()
+      if live?.handleKeys() == true {
+        try write(tracer, isLast: true)
+        return 0
+      }
       let signal = cprocess_next_signal(signals)
-      if signal != 0 {
-        try write(tracer)
+      if signal == SIGWINCH {
+        live?.draw()
+      } else if signal != 0 {
+        try write(tracer, isLast: true)
         return signal == SIGINT ? Failure.interrupted : 128 + signal
       }
       tracer.tick()
       let now = ContinuousClock.now
       if let end, now >= end {
-        try write(tracer)
+        try write(tracer, isLast: true)
         return 0
       }
       if let due = nextReport, now >= due {
         reports += 1
-        try write(tracer)
-        if reports == command.count { return 0 }
+        let isLast = reports == command.count
+        try write(tracer, isLast: isLast)
+        if isLast { return 0 }
         var next = due + interval
         while next <= ContinuousClock.now { next += interval }
         nextReport = next
@@ -79,8 +96,15 @@ final class KernelRunner {
     }
   }
 
-  private func write(_ tracer: KernelTracer) throws {
-    for destination in destinations {
+  private func write(_ tracer: KernelTracer, isLast: Bool) throws {
+    if let live {
+      var request = request
+      request.limit = 1000
+      live.show(tracer.report(request))
+      // The last report stays behind on the terminal.
+      if isLast { live.close() }
+    }
+    for destination in destinations where isLast || live == nil || destination.path != nil {
       var request = request
       request.limit = command.top ?? (destination.isText ? 10 : nil)
       var options = ReportOptions()

@@ -66,6 +66,8 @@ import TraceModel
     (["bpf_mem_refill"], .slab, "BPF maps"),
     (["vmap", "driver"], .vmalloc, "ioremap"),
     (["__ioremap_caller", "driver"], .vmalloc, "ioremap"),
+    (["alloc_slab_obj_exts", "allocate_slab", "my_open"], .slab, "bookkeeping of slabs"),
+    (["security_inode_alloc", "alloc_inode"], .slab, "inodes"),
     (["alloc_vmap_area", "__get_vm_area_node", "vmalloc_noprof", "my_open"], .slab, "bookkeeping"),
   ])
   func noiseIsNamed(names: [String], class allocationClass: AllocationClass, word: String) throws {

@@ -46,6 +46,21 @@ import TraceModel
     #expect(lines.allSatisfy { !$0.contains("\u{1b}") })
   }
 
+  /// Most of whose blocks were freed unseen: behind all others, whatever its size.
+  @Test func doubtfulSitesComeLast() {
+    var report = report()
+    report.sites[0].kernel = KernelSiteDetails(cache: "filp", doubt: "its\u{1b} frees are not seen")
+    var screen = LiveScreen()
+    screen.show(report)
+    var lines = plain(screen.lines(width: 80, height: 40))
+    #expect(lines[3].contains("f1 <"))
+    #expect(lines[32].contains("doubtful   [filp] f0 <"))
+    _ = screen.handle(.end)
+    _ = screen.handle(.enter)
+    lines = plain(screen.lines(width: 80, height: 60))
+    #expect(lines.contains("          doubtful: its\\x1b frees are not seen"))
+  }
+
   @Test func sortKeys() {
     var screen = LiveScreen()
     screen.show(report())

@@ -49,6 +49,20 @@ import TraceModel
     #expect(try frames([0xffff_ffff_8100_0200], leafIsExact: false).map(\.function) == ["first"])
   }
 
+  /// By exact names: the kernel's own, of which the next function is the end, and those of modules.
+  @Test func findsNames() throws {
+    let directory = try TemporaryDirectory()
+    let symbols = KernelSymbols(path: try directory.write("kallsyms", text))
+    let megabyte: UInt64 = 1 << 20
+    #expect(symbols.range(of: "first") == 0xffff_ffff_8100_0100..<0xffff_ffff_8100_0200)
+    #expect(symbols.range(of: "alias") == 0xffff_ffff_8100_0100..<0xffff_ffff_8100_0200)
+    #expect(symbols.range(of: "second") == 0xffff_ffff_8100_0200..<(0xffff_ffff_8100_0200 + megabyte))
+    #expect(symbols.range(of: "in_module") == 0xffff_ffff_c000_0000..<0xffff_ffff_c010_0000)
+    #expect(symbols.range(of: "irst") == nil && symbols.range(of: "data") == nil && symbols.range(of: "") == nil)
+    #expect(symbols.dataAddress(of: "data") == 0xffff_ffff_8100_0300)
+    #expect(symbols.dataAddress(of: "first") == nil && symbols.dataAddress(of: "fixed_percpu_data") == nil)
+  }
+
   @Test func namesNothingWhereAddressesAreHidden() throws {
     let directory = try TemporaryDirectory()
     let hidden = "0000000000000000 T first\n0000000000000000 t second\n"

@@ -78,6 +78,20 @@ extension Privileged {
       #expect(throws: Never.self) { try KernelReport(json: text) }
     }
 
+    /// On a terminal of its own, which it gives back; the last report stays behind.
+    @Test func liveView() throws {
+      let running = try RunningProgram(
+        ["script", "-qec", "stty rows 30 cols 100; \(LeakTrace.program) kernel --tui -p 1 0.5", "/dev/null"])
+      var screen = ""
+      for _ in 0..<200 where !screen.contains("ALLOCATED BY") { screen += running.readLine(timeout: 20) + "\n" }
+      #expect(screen.contains("leaktrace kernel, ") && screen.contains("outstanding "))
+      running.send("q")
+      let rest = running.readOutput(timeout: 30)
+      #expect(running.wait() == 0)
+      let parts = rest.split(separator: "\u{1b}[?1049l")
+      #expect(parts.count == 2 && parts.last?.contains("leaktrace: the kernel") == true, "\(rest.suffix(300))")
+    }
+
     /// Where all memory is, without any probe and in no time.
     @Test func whereMemoryIs() throws {
       let outcome = try LeakTrace.kernel(["--where"])

@@ -105,10 +105,13 @@ struct KernelReport: Decodable {
     self = try decoder.decode(KernelReport.self, from: Data(json.utf8))
   }
 
-  /// Sites with this function on the stack, those that the kernel itself contradicts left out.
+  /// Sites with this function on the stack, those that the kernel itself contradicts left out. A function that has
+  /// several names, by the kernel's version and by what its compiler inlined: all of them with bars in between.
   func sites(in function: String, class: String? = nil) -> [Site] {
-    sites.filter {
-      $0.functions.contains(function) && (`class` == nil || $0.class == `class`) && $0.kernel.doubt == nil
+    let names = function.split(separator: "|").map(String.init)
+    return sites.filter { site in
+      names.contains { site.functions.contains($0) } && (`class` == nil || site.class == `class`)
+        && site.kernel.doubt == nil
     }
   }
 
