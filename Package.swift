@@ -67,6 +67,9 @@ let package = Package(
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
+    .target(
+      name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis"],
+      swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
@@ -76,7 +79,7 @@ let package = Package(
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
         "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
-        "CProcessControl",
+        "CProcessControl", "HostObservation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
@@ -123,6 +126,9 @@ let package = Package(
     .testTarget(
       name: "LeakAnalysisTests",
       dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "HostObservationTests", dependencies: ["HostObservation", "KernelTracing", "TestTools"],
       swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
