@@ -68,7 +68,7 @@ let package = Package(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: strict),
     .target(
-      name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis"],
+      name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis", "ReportFormats"],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),

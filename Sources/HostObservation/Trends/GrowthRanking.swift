@@ -32,6 +32,20 @@ package struct RankedSeries: Sendable {
   /// Whether the kernel gives this memory back by itself when it is needed: caches, which grow wherever there is room.
   package var isReclaimable: Bool
 
+  package init(
+    key: SeriesKey, judgement: TrendJudgement, bytes: UInt64, share: Double = 0,
+    kinds: [(kind: GrowthKind, bytes: UInt64)] = [], points: (seconds: [Double], bytes: [Double]) = ([], []),
+    isReclaimable: Bool = false
+  ) {
+    self.key = key
+    self.judgement = judgement
+    self.bytes = bytes
+    self.share = share
+    self.kinds = kinds
+    self.points = points
+    self.isReclaimable = isReclaimable
+  }
+
   package var bytesPerHour: Double { judgement.slope * 3600 }
   /// nil unless it grows towards a limit.
   package var secondsToLimit: Double? {
@@ -68,11 +82,14 @@ package struct GrowthRanking: Sendable {
       let judgement = TrendJudgement(points)
       let isGrowing = judgement.word == .growing
       if isGrowing { totals[key.kind, default: 0] += judgement.slope }
-      ranked.append(
-        RankedSeries(
-          key: key, judgement: judgement, bytes: track.history.latestBytes, command: track.command, share: 0,
-          kinds: GrowthKind.growth(of: track, key: key), points: points, classes: track.latestClasses,
-          process: track.latestProcess, cgroupMemory: track.latestCgroup, isReclaimable: track.isReclaimable))
+      var entry = RankedSeries(
+        key: key, judgement: judgement, bytes: track.history.latestBytes,
+        kinds: GrowthKind.growth(of: track, key: key), points: points, isReclaimable: track.isReclaimable)
+      entry.command = track.command
+      entry.classes = track.latestClasses
+      entry.process = track.latestProcess
+      entry.cgroupMemory = track.latestCgroup
+      ranked.append(entry)
     }
     for place in ranked.indices {
       if ranked[place].judgement.word == .growing {
