@@ -10,7 +10,7 @@ struct LeakTrace: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       ObserveCommand.self, TraceCommand.self, KernelCommand.self, ReportCommand.self, VerifyCommand.self,
-      GuardCommand.self,
+      GuardCommand.self, DoctorCommand.self, WatchCommand.self,
     ])
 
   static func main() {

@@ -12,16 +12,26 @@ struct VerifyCommand: ParsableCommand {
     commandName: "verify",
     abstract: "Compares two recordings: what is fixed, what still leaks, what is new.",
     discussion: """
-      BEFORE and AFTER are recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`). \
+      Takes BEFORE and AFTER, recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`), \
+      or two moments of a history that `watch` keeps. \
       Amounts are compared per second, or per unit of work with --work-before and --work-after. Exit code 0 when nothing \
       leaks any more, 1 when something does.
       """)
 
-  @Argument(help: "Recording from before the change.")
-  var before: String
+  @Argument(help: "Recordings from before and after the change.")
+  var recordings: [String] = []
 
-  @Argument(help: "Recording from after it.")
-  var after: String
+  @Option(name: .customLong("history"), help: "Compare two snapshots of this history, which watch keeps, instead.")
+  var historyPath: String?
+
+  @Option(help: "With --history: a moment before the change; the last snapshot until then is taken.")
+  var before: String?
+
+  @Option(help: "With --history: a moment after it; the first snapshot that began then or later is taken.")
+  var after: String?
+
+  @Option(help: "With --history: only snapshots of this process id or command.")
+  var target: String?
 
   @Option(help: "Units of work (such as requests served) during BEFORE.")
   var workBefore: Double?
@@ -45,6 +55,21 @@ struct VerifyCommand: ParsableCommand {
   var output: String?
 
   mutating func validate() throws {
+    if historyPath == nil {
+      guard recordings.count == 2 else {
+        throw ValidationError("name two recordings: BEFORE and AFTER, or a --history")
+      }
+      if before != nil || after != nil || target != nil {
+        throw ValidationError("--before, --after and --target go with --history")
+      }
+    } else {
+      guard recordings.isEmpty, let before, let after else {
+        throw ValidationError("--history needs --before TIME and --after TIME, and no recordings")
+      }
+      guard try PointInTime.parse(before, now: unixSeconds()) <= PointInTime.parse(after, now: unixSeconds()) else {
+        throw ValidationError("--before must not be later than --after")
+      }
+    }
     if (workBefore == nil) != (workAfter == nil) {
       throw ValidationError("--work-before and --work-after go together")
     }
@@ -59,13 +84,24 @@ struct VerifyCommand: ParsableCommand {
     var comparison = ReportComparison()
     comparison.threshold = Double(maxGrowth?.value ?? 0)
     if let workBefore, let workAfter { comparison.work = (workBefore, workAfter) }
-    let result = comparison.compare(try Recording.read(before), try Recording.read(after))
+    let pair = try reports()
+    let result = comparison.compare(pair.before, pair.after)
     var options = TextOptions()
     options.top = top ?? 10
     options.fullNames = fullNames
     options.shortenFunctionName = FunctionNameShortener().shorten
     try write(try chosenFormat().render(result, options))
     if !result.hasPassed { throw ExitCode(Failure.leakFound) }
+  }
+
+  private func reports() throws -> (before: Report, after: Report) {
+    guard let historyPath, let before, let after else {
+      return (try Recording.read(recordings[0]), try Recording.read(recordings[1]))
+    }
+    return try HistoryReading(path: historyPath).pair(
+      before: try PointInTime.parse(before, now: unixSeconds()),
+      after: try PointInTime.parse(after, now: unixSeconds()),
+      target: target)
   }
 
   private func chosenFormat() throws -> ComparisonFormat {
