@@ -87,10 +87,18 @@ package struct AlertPolicy: Sendable {
     self.forecastThreshold = forecastThreshold
   }
 
+  /// Whether something has been seen to grow for long enough: many processes live for seconds and do nothing but grow.
+  package static func isLasting(_ series: RankedSeries) -> Bool {
+    guard let last = series.points.seconds.last else { return false }
+    return last - series.judgement.since >= leastSeconds
+  }
+
+  private static let leastSeconds = 30.0
+
   /// What a ranking and the control groups give rise to, before the limits of rate.
   package mutating func alerts(_ ranking: GrowthRanking, cgroups: [CgroupMemory]) -> [Alert] {
     var alerts: [Alert] = []
-    for series in ranking.growing where !series.isReclaimable {
+    for series in ranking.growing where !series.isReclaimable && Self.isLasting(series) {
       let isSoon = series.secondsToLimit.map { $0 <= forecastThreshold } ?? false
       guard isSoon || series.bytesPerHour >= growthThreshold else { continue }
       let next = NextStep(for: series, profile: nil)

@@ -20,8 +20,8 @@ package struct OverheadBudget: Sendable {
 
   package init(share: Double, time: Double) {
     self.share = share
-    // A minute's worth, so that the first look does not wait.
-    credit = share * 60
+    // Something to begin with: the first looks are not free.
+    credit = share * 30
     lastTime = time
     firstTime = time
     past = [(time, 0)]

@@ -48,6 +48,13 @@ package enum WatchConfigurationFile {
     return mistakes
   }
 
+  /// Sets one key; where several values are allowed it replaces those before. Returns what is wrong.
+  package static func apply(key name: String, value: String, to configuration: inout WatchConfiguration) -> [String] {
+    guard let key = keys.first(where: { $0.name == name }) else { return ["there is no key '\(name)'"] }
+    if name == "target" { configuration.targets = [] }
+    return key.set(&configuration, value).map { ["\(name): \($0)"] } ?? []
+  }
+
   private static let keys: [Key] = [
     Key(name: "budget") { configuration, value in
       guard let budget = share(value) else { return "'\(value)' is no share of a CPU from 0.1% to 100%" }

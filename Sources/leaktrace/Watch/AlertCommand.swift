@@ -4,13 +4,22 @@ import Glibc
 /// takes too long. At most a few run at once.
 final class AlertCommand {
   private var running: [(processID: pid_t, end: ContinuousClock.Instant)] = []
+  /// Those that wait because others run.
+  private var waiting: [(command: String, alert: [UInt8])] = []
   private static let most = 4
+  private static let mostWaiting = 100
   private static let patience = Duration.seconds(30)
 
-  /// Returns why the command was not run; nil when it was.
+  /// Runs the command now, or when an earlier one has ended. Returns why that is not possible; nil when it is.
   func run(_ command: String, _ alert: [UInt8]) -> String? {
     reap()
-    guard running.count < Self.most else { return "\(Self.most) alert commands run already" }
+    if running.count < Self.most { return start(command, alert) }
+    guard waiting.count < Self.mostWaiting else { return "\(Self.mostWaiting) alerts wait for their command already" }
+    waiting.append((command, alert))
+    return nil
+  }
+
+  private func start(_ command: String, _ alert: [UInt8]) -> String? {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return String(cString: strerror(errno)) }
     let input = ends[0]
@@ -51,6 +60,10 @@ final class AlertCommand {
       if command.end <= .now { kill(-command.processID, SIGKILL) }
       return waitpid(command.processID, &status, WNOHANG) != 0
     }
+    while running.count < Self.most, !waiting.isEmpty {
+      let next = waiting.removeFirst()
+      if let failure = start(next.command, next.alert) { LeakTrace.complain("on-alert: \(failure)") }
+    }
   }
 
   func stop() {
@@ -60,5 +73,6 @@ final class AlertCommand {
       waitpid(command.processID, &status, 0)
     }
     running = []
+    waiting = []
   }
 }

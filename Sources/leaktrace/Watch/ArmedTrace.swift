@@ -7,6 +7,7 @@ import TraceModel
 /// A sampled trace of one process that a watch has armed, and what it costs.
 final class ArmedTrace {
   let processID: Int32
+  /// The kernel's short name, which metrics and the history know it by.
   let command: String
   let session: Int64
   let started: ContinuousClock.Instant
@@ -21,8 +22,11 @@ final class ArmedTrace {
   /// What the programs do at a hit beside the probe's own cost: most hits of a trace that samples return at once.
   private static let workInNanoseconds = 150.0
 
-  init(processID: Int32, session: Int64, reason: String, length: Duration, sampleBytes: UInt64) throws {
+  init(
+    processID: Int32, command: String, session: Int64, reason: String, length: Duration, sampleBytes: UInt64
+  ) throws {
     self.processID = processID
+    self.command = command
     self.session = session
     self.reason = reason
     var configuration = TraceConfiguration()
@@ -50,7 +54,7 @@ final class ArmedTrace {
       symbolizer.codeIdentities(
         of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
     }
-    do { command = try tracer.attach(processID: processID).command } catch {
+    do { try tracer.attach(processID: processID) } catch {
       tracer.stop()
       throw error
     }

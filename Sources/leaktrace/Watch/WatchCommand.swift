@@ -86,22 +86,18 @@ struct WatchCommand: ParsableCommand {
       ("history-size", historySize), ("retention", retention), ("on-alert", onAlert), ("lookback", lookback),
       ("trace-length", traceLength), ("trace-every", traceEvery),
     ]
-    // One key at a time: a message then names its option. A value never holds a second line.
+    // One key at a time: a message then names its option.
     for (key, value) in given + targets.map({ ("target", $0) }) {
       guard let value else { continue }
       let known = configuration.targets
-      let line = value.split(separator: "\n").joined(separator: " ")
-      let mistakes = WatchConfigurationFile.apply("\(key) = \(escapedRemark(line))", to: &configuration)
-      try take(mistakes.map { "--\($0.text)" })
+      let mistakes = WatchConfigurationFile.apply(key: key, value: value, to: &configuration)
+      try take(mistakes.map { "--\($0)" })
       // Those of the command line come in addition.
       if key == "target" { configuration.targets = known + configuration.targets }
     }
     if armsNothing { configuration.arms = false }
     return configuration
   }
-
-  /// `#` begins a remark in the file, and has no such meaning on the command line.
-  private func escapedRemark(_ value: String) -> String { value }
 
   private func take(_ mistakes: [String]) throws {
     if !mistakes.isEmpty { throw ValidationError(mistakes.joined(separator: "; ")) }

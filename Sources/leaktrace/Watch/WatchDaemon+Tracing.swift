@@ -37,7 +37,7 @@ extension WatchDaemon {
     for path in cgroupsInTrouble {
       for (processID, command) in processes(of: .cgroup(path)).prefix(1) { add(processID, command, "limit") }
     }
-    for series in ranking.growing {
+    for series in ranking.growing where AlertPolicy.isLasting(series) {
       guard case .process(let processID, _) = series.key else { continue }
       add(processID, series.command ?? "", "growth")
     }
@@ -103,7 +103,7 @@ extension WatchDaemon {
     lastTraced[processID] = monotonic()
     nextSession += 1
     armed = try ArmedTrace(
-      processID: processID, session: nextSession, reason: reason, length: .seconds(seconds),
+      processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
       sampleBytes: cost.sampleBytes)
     cost.attachSeconds = processSeconds() - before
     targetCosts[command] = cost

@@ -146,6 +146,7 @@ final class WatchDaemon {
         return signal == SIGINT ? Failure.interrupted : 0
       }
       takeProfileRequests()
+      alertCommand.reap()
       armed?.handleEvents()
       let now = ContinuousClock.now
       if now >= nextCharge {
