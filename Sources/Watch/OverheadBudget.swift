@@ -21,7 +21,7 @@ package struct OverheadBudget: Sendable {
   package init(share: Double, time: Double) {
     self.share = share
     // Something to begin with: the first looks are not free.
-    credit = share * 30
+    credit = share * 15
     lastTime = time
     firstTime = time
     past = [(time, 0)]
@@ -54,7 +54,8 @@ package struct OverheadBudget: Sendable {
   /// Whether so much can ever be saved up: where not, probes stay off, and that is to be said.
   package func canEverAfford(_ seconds: Double) -> Bool { share * Self.saving > seconds }
 
-  package var isExhausted: Bool { credit < 0 }
+  /// Whether what is left is needed to end a trace in an orderly way.
+  package func isExhausted(reserve: Double) -> Bool { credit < reserve }
 }
 
 /// What traces of one target cost so far, and how they are made cheaper.
@@ -63,6 +64,8 @@ package struct TargetCost: Hashable, Sendable {
   package private(set) var sampleBytes: UInt64
   /// CPU seconds that attaching took last.
   package var attachSeconds = 0.5
+  /// CPU seconds that taking the probes off and naming the stacks took last.
+  package var finishSeconds = 0.1
   /// Probe hits per second, and what they cost in CPUs.
   package private(set) var hitsPerSecond = 0.0
   package private(set) var cpus = 0.0
@@ -71,7 +74,7 @@ package struct TargetCost: Hashable, Sendable {
   package init(sampleBytes: UInt64) { self.sampleBytes = sampleBytes }
 
   /// CPU seconds that a trace of so many seconds is likely to cost, a tenth of its length at least.
-  package func forecast(seconds: Double) -> Double { attachSeconds + cpus * seconds }
+  package func forecast(seconds: Double) -> Double { attachSeconds + finishSeconds + cpus * seconds }
 
   /// Learns from a trace. One that had to end early is sampled more thinly the next time.
   package mutating func learn(hits: UInt64, cpuSeconds: Double, seconds: Double, endedEarly: Bool) {

@@ -16,7 +16,7 @@ import Watch
       if attach { isOn = true }
       budget.spend(byUs: 0.0001 + (attach ? 0.2 : 0), byProbes: isOn ? 0.08 : 0, at: Double(step) / 10)
       if isOn { onSeconds += 0.1 }
-      if budget.isExhausted { isOn = false }
+      if budget.isExhausted(reserve: 0) { isOn = false }
     }
     #expect(budget.wholeShare > 0.8 * share && budget.wholeShare < 1.2 * share)
     #expect(budget.recentShare < 1.2 * share)

@@ -132,17 +132,20 @@ extension WatchDaemon {
 
   func endTraceIfDue() {
     guard let armed else { return }
-    let isSpent = budget.isExhausted && armed.reason != "profile"
+    let isSpent =
+      budget.isExhausted(reserve: targetCosts[armed.command]?.finishSeconds ?? 0) && armed.reason != "profile"
     if armed.hasEnded || isSpent || ContinuousClock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
   }
 
   func endTrace(early: Bool) {
     guard let armed else { return }
     let seconds = armed.seconds
+    let before = processSeconds()
     let report = armed.finish()
     self.armed = nil
     targetCosts[armed.command]?.learn(
       hits: armed.hits, cpuSeconds: armed.probeSeconds, seconds: seconds, endedEarly: early)
+    defer { targetCosts[armed.command]?.finishSeconds = processSeconds() - before }
     // Commands come and go: what was learnt of the first ones may be forgotten.
     if targetCosts.count > 1000 { targetCosts = [:] }
     status.probeHits &+= armed.hits
