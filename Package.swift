@@ -72,7 +72,12 @@ let package = Package(
     .target(
       name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis", "ReportFormats"],
       swiftSettings: strict),
-    .target(name: "CSQLite", cSettings: strictC, linkerSettings: [archives("sqlite3")]),
+    .target(
+      name: "CSQLite", cSettings: strictC,
+      // SQLite's own functions need the mathematical library, which has to come behind it.
+      linkerSettings: [
+        .unsafeFlags(["-Xlinker", "--start-group", "-l:libsqlite3.a", "-lm", "-Xlinker", "--end-group"])
+      ]),
     .target(
       name: "History", dependencies: ["CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
     .target(

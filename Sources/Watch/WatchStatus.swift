@@ -14,6 +14,8 @@ package struct WatchStatus: Sendable {
   package var samples: UInt64 = 0
   package var lastSampleInUnixSeconds = 0.0
   package var lastSampleSeconds = 0.0
+  /// Seconds between looks, as the budget allows them.
+  package var lookInterval = 0.0
   /// Seconds of CPU time.
   package var ownSeconds = 0.0
   package var probeSeconds = 0.0
@@ -153,6 +155,8 @@ package struct WatchStatus: Sendable {
     metrics.sample(lastSampleInUnixSeconds)
     metrics.family("leaktrace_last_sample_seconds", .gauge, unit: "seconds", "CPU time of the last look.")
     metrics.sample(lastSampleSeconds)
+    metrics.family("leaktrace_sample_interval_seconds", .gauge, unit: "seconds", "Time between looks at the host.")
+    metrics.sample(lookInterval)
     metrics.family("leaktrace_loss", .counter, "What traces could not record, by cause.")
     for (cause, count) in loss.sorted(by: { $0.key < $1.key }) { metrics.sample([("cause", cause)], count) }
     metrics.family("leaktrace_alerts", .counter, "Alerts given.")

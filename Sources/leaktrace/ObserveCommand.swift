@@ -19,6 +19,12 @@ struct ObserveCommand: ParsableCommand {
   @Option(help: "Time between samples; default: a sixtieth of the time, at least 500ms.")
   var interval: String?
 
+  @Option(name: .customLong("history"), help: "Judge what watch has kept in this file instead of looking now.")
+  var historyPath: String?
+
+  @Option(help: "With --history: from this moment on: 6h (ago), or 2026-11-23T08:00:00Z. Default 1h.")
+  var since: String?
+
   @Option(help: "text, json or csv.")
   var format = ObservationFormat.text
 
@@ -39,6 +45,8 @@ struct ObserveCommand: ParsableCommand {
     guard step >= .milliseconds(100), try step * 10 <= TimeValue.parse(duration, plainUnit: .seconds(1)) else {
       throw ValidationError("the --interval must be 100ms at least and a tenth of the time at most")
     }
+    if since != nil, historyPath == nil { throw ValidationError("--since goes with --history") }
+    if let since { _ = try PointInTime.parse(since, now: unixSeconds()) }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 series") }
   }
 

@@ -1,6 +1,7 @@
 import AllocationTracing
 import CProcessControl
 import Glibc
+import History
 import HostObservation
 import TraceModel
 
@@ -31,6 +32,7 @@ final class ObserveRunner {
   func run() throws -> Int32 {
     let descriptor = try openOutput()
     let startInUnixSeconds = unixSeconds()
+    if command.historyPath != nil { return try judgeHistory(descriptor) }
     let start = ContinuousClock.now
     var next = start
     var ending: Int32 = 0
@@ -44,13 +46,48 @@ final class ObserveRunner {
     }
     clearProgress()
     let report = makeReport(startInUnixSeconds, ContinuousClock.now - start)
+    let code = try write(report, to: descriptor)
+    if ending == SIGINT { return Failure.interrupted }
+    return ending != 0 ? 128 + ending : code
+  }
+
+  private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
     guard writeAll(render(report), to: descriptor) else {
       throw TraceError("the report cannot be written to \(command.output ?? "standard output")")
     }
-    if ending == SIGINT { return Failure.interrupted }
-    if ending != 0 { return 128 + ending }
     let leaks = report.growing.contains { !$0.series.isReclaimable }
     return command.failsOnGrowth && leaks ? Failure.leakFound : 0
+  }
+
+  // MARK: What was kept
+
+  private func judgeHistory(_ descriptor: Int32) throws -> Int32 {
+    let now = unixSeconds()
+    let start = try PointInTime.parse(command.since ?? "1h", now: now)
+    let sizes: [(kind: String, name: String, time: Double, bytes: UInt64)]
+    do { sizes = try HistoryStore(reading: command.historyPath ?? "").sizes(since: start) } catch {
+      throw TraceError("--history: \(error)")
+    }
+    guard let first = sizes.first, let last = sizes.last else {
+      throw TraceError("--history \(command.historyPath ?? ""): nothing was kept since then")
+    }
+    let seconds = max(1, last.time - first.time)
+    observer = HostObserver(interval: seconds / Double(SizeHistory.maximumWindows), lookback: seconds)
+    for size in sizes {
+      guard let key = SeriesKey(kind: size.kind, name: size.name) else { continue }
+      let words = size.name.split(separator: " ", maxSplits: 1)
+      let name = key.kind == .process && words.count > 1 ? String(words[1]) : nil
+      observer.record(kept: size.bytes, of: key, command: name, at: size.time)
+    }
+    // Limits are those of now.
+    let sample = sampler.sample()
+    observer.noteHost(totalBytes: sample.totalBytes, availableBytes: sample.availableBytes)
+    var report = makeReport(first.time, .seconds(seconds))
+    report.samples = Set(sizes.map(\.time)).count
+    report.intervalInSeconds = seconds / Double(max(1, report.samples - 1))
+    report.secondsPerSample = 0
+    report.notes.append("from a history: limits are those of now, and processes may have ended")
+    return try write(report, to: descriptor)
   }
 
   // MARK: Sampling

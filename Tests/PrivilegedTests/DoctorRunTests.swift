@@ -13,13 +13,13 @@ extension Privileged {
         var status: String
       }
       struct Forecast: Decodable {
-        var hits_per_second: Double
-        var full_cpus: Double
-        var sampled_cpus: Double
+        var hitsPerSecond: Double
+        var fullCpus: Double
+        var sampledCpus: Double
       }
       struct Costs: Decodable {
-        var emulated_nanoseconds: Double
-        var stepped_nanoseconds: Double
+        var emulatedNanoseconds: Double
+        var steppedNanoseconds: Double
       }
       var ready: Bool
       var checks: [Check]
@@ -31,7 +31,9 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "doctor", "--format", "json"] + arguments, capturesErrors: true)
       let outcome = LeakTrace.finish(running)
-      return (outcome.status, try JSONDecoder().decode(Diagnosis.self, from: Data(outcome.output.utf8)))
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      return (outcome.status, try decoder.decode(Diagnosis.self, from: Data(outcome.output.utf8)))
     }
 
     @Test func findsWhatWorks() throws {
@@ -44,8 +46,8 @@ extension Privileged {
       #expect(found("raw tracepoints") == "works")
       #expect(found("ptrace") == "works")
       let costs = try #require(diagnosis.costs)
-      #expect(costs.emulated_nanoseconds > 50)
-      #expect(costs.stepped_nanoseconds > costs.emulated_nanoseconds)
+      #expect(costs.emulatedNanoseconds > 50)
+      #expect(costs.steppedNanoseconds > costs.emulatedNanoseconds)
     }
 
     @Test func predictsTheOverheadOfATarget() throws {
@@ -61,9 +63,9 @@ extension Privileged {
       let (status, diagnosis) = try doctor(["-p", String(program.processID)])
       #expect(status == 0)
       let forecast = try #require(diagnosis.forecast)
-      #expect(forecast.hits_per_second > 50_000)
-      #expect(forecast.full_cpus > forecast.sampled_cpus)
-      #expect(forecast.sampled_cpus > 0.02)
+      #expect(forecast.hitsPerSecond > 50_000)
+      #expect(forecast.fullCpus > forecast.sampledCpus)
+      #expect(forecast.sampledCpus > 0.02)
       #expect(diagnosis.checks.contains { $0.name == "allocator" && $0.status != "fails" })
     }
 

@@ -13,10 +13,10 @@ extension Privileged {
         var name: String
         var trend: String
         var reclaimable: Bool
-        var bytes_per_hour: Double
+        var bytesPerHour: Double
         var limit: String?
-        var grows_by: [Growth]
-        var next_command: String?
+        var growsBy: [Growth]
+        var nextCommand: String?
       }
       var series: [Series]
       func growing(_ kind: String) -> [Series] {
@@ -31,7 +31,9 @@ extension Privileged {
       guard outcome.status == 0 else {
         throw ToolFailure(command: "observe", status: outcome.status, output: outcome.output + outcome.errors)
       }
-      return try JSONDecoder().decode(Observation.self, from: Data(outcome.output.utf8))
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      return try decoder.decode(Observation.self, from: Data(outcome.output.utf8))
     }
 
     /// Leaks about 10 MB a second in a control group of its own, and a thousand eventfds a second.
@@ -84,19 +86,34 @@ extension Privileged {
 
       let process = try #require(observation.growing("process").first)
       #expect(process.name == String(leak.processID))
-      #expect(process.grows_by.first?.kind == "anonymous_mappings" || process.grows_by.first?.kind == "heap")
-      #expect(process.next_command == "sudo leaktrace trace -p \(leak.processID) --leak-check --sort growth 10 6")
+      #expect(process.growsBy.first?.kind == "anonymous_mappings" || process.growsBy.first?.kind == "heap")
+      #expect(process.nextCommand == "sudo leaktrace trace -p \(leak.processID) --leak-check --sort growth 10 6")
       // A megabyte, at most ten times a second.
-      #expect(process.bytes_per_hour > 0.3 * 1e7 * 3600 && process.bytes_per_hour < 1.1 * 1e7 * 3600)
+      #expect(process.bytesPerHour > 0.3 * 1e7 * 3600 && process.bytesPerHour < 1.1 * 1e7 * 3600)
       #expect(!observation.growing("process").contains { $0.name == String(level.processID) })
       let cache = try #require(observation.growing("slab_cache").first)
       #expect(["filp", "kmalloc-64", "eventfd_ctx"].contains(cache.name))
-      #expect(cache.next_command == "sudo leaktrace kernel --cache \(cache.name) --stacks all --duration 60s")
+      #expect(cache.nextCommand == "sudo leaktrace kernel --cache \(cache.name) --stacks all --duration 60s")
       if hasGroup {
         let name = "/" + group.split(separator: "/").last!
         #expect(observation.growing("cgroup").first?.name == name)
         #expect(process.limit == "memory limit of \(name)")
       }
+    }
+
+    @Test func observationsAreValid() throws {
+      let python = "/usr/bin/python3"
+      guard access(python, X_OK) == 0, (try? run([python, "-c", "import jsonschema"])) != nil else {
+        print("skipped: python3-jsonschema is not installed")
+        return
+      }
+      let directory = try TemporaryDirectory()
+      let path = directory.file("observation.json")
+      try run([LeakTrace.program, "observe", "--for", "5s", "--format", "json", "--output", path, "-T", "1000"])
+      let schema = Programs.sources + "../../docs/schema/leaktrace.observation-1.schema.json"
+      let script =
+        "import json, sys, jsonschema; jsonschema.validate(json.load(open(sys.argv[2])), json.load(open(sys.argv[1])))"
+      try run([python, "-c", script, schema, path])
     }
 
     private func write(_ text: String, to path: String) throws {

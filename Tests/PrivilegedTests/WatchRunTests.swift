@@ -192,6 +192,14 @@ extension Privileged {
       defer { kill(watch.running.processID, SIGKILL) }
       #expect(watch.waitFor("traced process \(leak.processID) (python3)", seconds: 55), "\(watch.text)")
       #expect(watch.terminate() == 0)
+      // What was kept shows the same growth.
+      let observed = try run(
+        [LeakTrace.program, "observe", "--history", directory.file("history.db"), "--since", "10m", "--format", "csv"])
+      #expect(observed.contains("process,\(leak.processID),python3,"))
+      #expect(
+        observed.split(separator: "\r\n").contains {
+          $0.hasPrefix("process,\(leak.processID),python3,") && $0.contains(",growing,")
+        })
       let told = String(decoding: contents(of: alerts), as: UTF8.self).split(separator: "\n")
       let alert = try #require(told.first { $0.contains("\"name\":\"\(leak.processID)\"") })
       #expect(alert.hasPrefix("{\"schema\":\"leaktrace.alert/1\""))

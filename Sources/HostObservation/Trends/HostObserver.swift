@@ -80,6 +80,20 @@ package struct HostObserver: Sendable {
     tracks = tracks.filter { $0.value.lastRound == round || round - $0.value.lastRound < 5 && !$0.key.endsForGood }
   }
 
+  /// Records one size that was kept earlier. Times of a series must rise.
+  package mutating func record(kept bytes: UInt64, of key: SeriesKey, command: String?, at time: Double) {
+    rounds += 1
+    record(bytes, of: key, at: time) { $0.command = command }
+    firstTime = rounds == 1 ? time : min(firstTime, time)
+    lastTime = max(lastTime, time)
+  }
+
+  /// What limits growth now, beside sizes that were kept earlier.
+  package mutating func noteHost(totalBytes: UInt64, availableBytes: UInt64) {
+    self.totalBytes = totalBytes
+    self.availableBytes = availableBytes
+  }
+
   private mutating func record(
     _ bytes: UInt64, of key: SeriesKey, at time: Double, _ note: (inout Track) -> Void = { _ in }
   ) {

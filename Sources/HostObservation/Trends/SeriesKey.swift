@@ -20,6 +20,22 @@ package enum SeriesKey: Hashable, Sendable {
     case sharedSegment = "shared memory"
   }
 
+  /// The series that a history knows by these words; nil for none that there is.
+  package init?(kind: String, name: String) {
+    switch Kind(rawValue: kind) {
+    case .process:
+      guard let processID = name.split(separator: " ").first.flatMap({ Int32($0) }) else { return nil }
+      self = .process(processID, startTimeInTicks: 0)
+    case .cgroup: self = .cgroup(name)
+    case .slabCache: self = .slabCache(name)
+    case .vmalloc: self = .vmalloc(name)
+    case .kernel: self = .kernel(name)
+    case .tmpfs: self = .tmpfs(name)
+    case .sharedSegment: self = .sharedSegment(name)
+    case nil: return nil
+    }
+  }
+
   package var kind: Kind {
     switch self {
     case .process: .process

@@ -158,8 +158,8 @@ final class WatchDaemon {
         look()
         charge()
         armIfDue()
-        nextLook += .seconds(configuration.interval)
-        if nextLook < .now { nextLook = .now + .seconds(configuration.interval) }
+        nextLook += .seconds(lookInterval())
+        if nextLook < .now { nextLook = .now + .seconds(lookInterval()) }
       }
       if armed == nil, !waitingProfiles.isEmpty { armForProfile() }
       publish()
@@ -180,7 +180,7 @@ final class WatchDaemon {
 
   private func stop() {
     ServiceManager.notify("STOPPING=1")
-    waitingProfiles.forEach { $0.answer(.failure(.init("the watch is ending"))) }
+    for request in waitingProfiles { request.answer(.failure(.init("the watch is ending"))) }
     waitingProfiles = []
     if armed != nil { endTrace(early: false) }
     server?.stop()
@@ -330,6 +330,18 @@ final class WatchDaemon {
   }()
 
   // MARK: Cost and metrics
+
+  /// Seconds between looks: longer than asked for where looks alone would take more than half of the budget.
+  private func lookInterval() -> Double {
+    let affordable = status.lastSampleSeconds / (budget.share / 2)
+    let interval = max(configuration.interval, affordable)
+    if interval > configuration.interval, status.lookInterval <= configuration.interval {
+      log.notice(
+        "a look at this host costs \(Int(status.lastSampleSeconds * 1000)) ms: it is taken every \(Int(interval)) s")
+    }
+    status.lookInterval = interval
+    return interval
+  }
 
   private func charge() {
     let own = processSeconds()
