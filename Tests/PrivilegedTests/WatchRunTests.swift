@@ -105,6 +105,8 @@ extension Privileged {
       #expect(try #require(value(metrics, "leaktrace_site_outstanding_bytes{target=\"python3\"")) > 1_000_000)
 
       // A profile that pprof reads.
+      let between = time(nil)
+      usleep(1_100_000)
       let response = try HTTPResponse.get(
         "/profile?seconds=2&pid=\(leak.processID)", port: watch.port, headers: bearer)
       #expect(response.status == 200)
@@ -128,6 +130,13 @@ extension Privileged {
       _ = leak.wait()
       let report = try run([LeakTrace.program, "report", "--history", history, "--since", "10m", "--format", "json"])
       #expect(report.contains("\"pid\":\(leak.processID)"))
+      // The trace before and the profile after a moment: the program leaks in both.
+      let ago = "\(time(nil) - between)s"
+      let verify = try RunningProgram(
+        [LeakTrace.program, "verify", "--history", history, "--before", ago, "--after", ago, "--format", "json"])
+      let verdict = verify.readOutput(timeout: 20)
+      #expect(verify.wait() == 1)
+      #expect(verdict.contains("\"schema\":\"leaktrace.comparison/1\""), "\(verdict)")
       #expect(throws: ToolFailure.self) {
         try run([LeakTrace.program, "report", "--history", history, "--since", "2h", "--until", "1h"])
       }
@@ -186,7 +195,8 @@ extension Privileged {
       let alerts = directory.file("alerts")
       let watch = try Watch(
         [
-          "--budget", "50%", "--interval", "1s", "--trace-length", "3s", "--on-alert", "cat >> \(alerts)", "--history",
+          "--budget", "50%", "--interval", "1s", "--trace-length", "3s", "--lookback", "60s", "--on-alert",
+          "cat >> \(alerts)", "--history",
           directory.file("history.db"),
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }

@@ -30,6 +30,7 @@ final class WatchDaemon {
   private let alertCommand = AlertCommand()
   private var lastOwnSeconds = 0.0
   private var lastTrim = 0.0
+  private var lastKept = -1e9
   private var trouble: String?
   // What is traced, and what was learnt of it.
   var armed: ArmedTrace?
@@ -267,7 +268,10 @@ final class WatchDaemon {
   }
 
   private func keep(_ sample: HostSample) {
-    guard let history else { return }
+    // No closer than trends look at sizes: a history of a month is not to be filled in a day.
+    let every = max(configuration.interval, configuration.lookback / Double(SizeHistory.maximumWindows))
+    guard let history, monotonic() - lastKept >= every - configuration.interval / 2 else { return }
+    lastKept = monotonic()
     var sizes: [(kind: String, name: String, bytes: UInt64)] = []
     // What metrics name is what is kept.
     for entry in status.series where entry.bytes > 0 {
