@@ -19,7 +19,9 @@ let package = Package(
     .executable(name: "leaktrace", targets: ["leaktrace"])
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.86.0"),
   ],
   targets: [
     // C: what Swift cannot import or what both halves of the tracer share.
@@ -70,6 +72,34 @@ let package = Package(
     .target(
       name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
       swiftSettings: optimized),
+    .target(
+      name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis", "ReportFormats"],
+      swiftSettings: strict),
+    .target(
+      name: "CSQLite", cSettings: strictC,
+      // SQLite's own functions need the mathematical library, which has to come behind it.
+      linkerSettings: [
+        .unsafeFlags(["-Xlinker", "--start-group", "-l:libsqlite3.a", "-lm", "-Xlinker", "--end-group"])
+      ]),
+    .target(
+      name: "History", dependencies: ["CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
+    .target(
+      name: "Watch", dependencies: ["HostObservation", "ReportFormats", "TraceModel"], swiftSettings: strict),
+    .target(
+      name: "WatchServer",
+      dependencies: [
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ],
+      swiftSettings: strict),
+    .target(name: "CCapabilities", dependencies: ["CLibBPF"], cSettings: strictC),
+    .target(
+      name: "HostCapabilities",
+      dependencies: [
+        "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
+        "HostObservation", "ReportFormats", "TraceModel",
+      ],
+      swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
@@ -79,8 +109,10 @@ let package = Package(
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
         "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
-        "CProcessControl",
+        "CProcessControl", "HostObservation", "HostCapabilities", "History", "Watch",
+        "WatchServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
 
@@ -127,6 +159,17 @@ let package = Package(
       name: "LeakAnalysisTests",
       dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
       swiftSettings: strict),
+    .testTarget(
+      name: "HostObservationTests", dependencies: ["HostObservation", "KernelTracing", "TestTools"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "history-writer", dependencies: ["History"], path: "Tests/HistoryWriter", swiftSettings: strict),
+    .testTarget(
+      name: "HistoryTests", dependencies: ["History", "ReportFormats", "TraceModel", "TestTools", "history-writer"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "WatchTests", dependencies: ["Watch", "WatchServer", "HostObservation", "TestTools"], swiftSettings: strict),
+    .testTarget(name: "HostCapabilitiesTests", dependencies: ["HostCapabilities"], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(

@@ -3,7 +3,7 @@
 
 # What building needs: headers and static archives of the libraries that are linked in.
 build_packages=(
-  libbpf-dev libelf-dev libdw-dev zlib1g-dev liblzma-dev libbz2-dev libiberty-dev libcapstone-dev
+  libbpf-dev libelf-dev libdw-dev zlib1g-dev libsqlite3-dev liblzma-dev libbz2-dev libiberty-dev libcapstone-dev
   gcc g++ libc6-dev binutils
 )
 
@@ -11,7 +11,7 @@ build_packages=(
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
   musl-tools bpftool valgrind heaptrack google-perftools golang-1.19-go tmux git sqlite3 libxml2-utils ruby php-cli nodejs
-  dwz ripgrep chromium
+  dwz ripgrep chromium prometheus
 )
 
 # What Scripts/test-kernels runs other kernels with.

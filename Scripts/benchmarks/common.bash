@@ -8,19 +8,18 @@ compile() { gcc -O2 -g -o "$scratch/$1" "Tests/Programs/$1.c" "${@:2}"; }
 heading() { printf '\n%s\n' "$*"; }
 
 # figure NAME VALUE UNIT GOAL: one line, the goal an upper limit.
-figure() { figure_line "$1" "$2" "$3" "$4" "$2 <= $4"; }
+figure() { figure_line "$1" "$2" "$3" '<=' "$4"; }
 
 # figure_at_least NAME VALUE UNIT GOAL: the same, the goal a lower limit.
-figure_at_least() { figure_line "$1" "$2" "$3" ">=$4" "$2 >= $4"; }
+figure_at_least() { figure_line "$1" "$2" "$3" '>=' "$4"; }
 
-# figure_line NAME VALUE UNIT GOAL CONDITION
 figure_line() {
   local result=met
-  if ! awk "BEGIN { exit !($5) }"; then
+  if ! awk "BEGIN { exit !($2 $4 $5) }"; then
     result=MISSED
     missed=$((missed + 1))
   fi
-  printf '%-62s %10s %-4s goal %8s %s\n' "$1" "$2" "$3" "$4" "$result"
+  printf '%-62s %10s %-4s goal %2s %7s %s\n' "$1" "$2" "$3" "$4" "$5" "$result"
 }
 
 mebibytes() { awk "BEGIN { printf \"%.1f\", $1 / 1048576 }"; }

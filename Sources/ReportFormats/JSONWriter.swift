@@ -1,11 +1,13 @@
 /// Writes one JSON document on one line. Numbers are exact: integers as they are, times with nanoseconds.
-struct JSONWriter {
+package struct JSONWriter {
+  package init() {}
+
   private var output = ByteWriter()
   /// Whether the container being written has an element already, innermost last.
   private var hasElement: [Bool] = []
   private var followsKey = false
 
-  var bytes: [UInt8] { output.bytes }
+  package var bytes: [UInt8] { output.bytes }
 
   mutating func endLine() { output.write(UInt8(ascii: "\n")) }
 
@@ -19,7 +21,7 @@ struct JSONWriter {
     hasElement[last] = true
   }
 
-  mutating func object(_ body: (inout JSONWriter) -> Void) {
+  package mutating func object(_ body: (inout JSONWriter) -> Void) {
     separate()
     output.write(UInt8(ascii: "{"))
     hasElement.append(false)
@@ -28,7 +30,7 @@ struct JSONWriter {
     output.write(UInt8(ascii: "}"))
   }
 
-  mutating func array<Elements: Sequence>(
+  package mutating func array<Elements: Sequence>(
     _ elements: Elements, _ body: (inout JSONWriter, Elements.Element) -> Void
   ) {
     separate()
@@ -44,45 +46,45 @@ struct JSONWriter {
     output.write(UInt8(ascii: "]"))
   }
 
-  mutating func key(_ name: String) {
+  package mutating func key(_ name: String) {
     string(name)
     output.write(UInt8(ascii: ":"))
     followsKey = true
   }
 
   /// A whole value that was written before, by a writer of its own.
-  mutating func raw(_ json: [UInt8]) {
+  package mutating func raw(_ json: [UInt8]) {
     separate()
     output.write(json)
   }
 
-  mutating func null() {
+  package mutating func null() {
     separate()
     output.write("null")
   }
 
-  mutating func bool(_ value: Bool) {
+  package mutating func bool(_ value: Bool) {
     separate()
     output.write(value ? "true" : "false")
   }
 
-  mutating func integer(_ value: some BinaryInteger) {
+  package mutating func integer(_ value: some BinaryInteger) {
     separate()
     output.write(String(value))
   }
 
   /// Not-a-number and infinity have no form in JSON and become null.
-  mutating func number(_ value: Double) {
+  package mutating func number(_ value: Double) {
     separate()
     output.write(value.isFinite ? "\(value)" : "null")
   }
 
-  mutating func seconds(_ value: Duration) {
+  package mutating func seconds(_ value: Duration) {
     separate()
     output.write(decimalSeconds(value))
   }
 
-  mutating func string(_ value: String) {
+  package mutating func string(_ value: String) {
     separate()
     output.write(UInt8(ascii: "\""))
     if value.utf8.allSatisfy({ (0x20...0x7e).contains($0) && $0 != 0x22 && $0 != 0x5c }) {
@@ -108,23 +110,23 @@ struct JSONWriter {
   }
 
   // Members of an object, null when there is no value.
-  mutating func member(_ name: String, _ value: String?) {
+  package mutating func member(_ name: String, _ value: String?) {
     key(name)
     if let value { string(value) } else { null() }
   }
-  mutating func member(_ name: String, _ value: (some BinaryInteger)?) {
+  package mutating func member(_ name: String, _ value: (some BinaryInteger)?) {
     key(name)
     if let value { integer(value) } else { null() }
   }
-  mutating func member(_ name: String, _ value: Double?) {
+  package mutating func member(_ name: String, _ value: Double?) {
     key(name)
     if let value { number(value) } else { null() }
   }
-  mutating func member(_ name: String, _ value: Bool) {
+  package mutating func member(_ name: String, _ value: Bool) {
     key(name)
     bool(value)
   }
-  mutating func member(_ name: String, _ value: Duration?) {
+  package mutating func member(_ name: String, _ value: Duration?) {
     key(name)
     if let value { seconds(value) } else { null() }
   }

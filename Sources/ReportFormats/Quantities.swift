@@ -1,5 +1,5 @@
 /// A size for people: `1.5 MiB`; nil below 1 KiB, where the exact number says it better.
-func humanBytes(_ bytes: UInt64) -> String? {
+package func humanBytes(_ bytes: UInt64) -> String? {
   guard bytes >= 1024 else { return nil }
   let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
   // Tenths, rounded half up; the unit grows when they reach 1024.
@@ -29,7 +29,7 @@ func wholeNumber(_ value: Double) -> String {
 }
 
 /// `0.12 s`, `12.3 s`, `5 m 03 s`, `2 h 05 m`, `3 d 04 h`.
-func humanDuration(_ duration: Duration) -> String {
+package func humanDuration(_ duration: Duration) -> String {
   let (seconds, attoseconds) = duration.components
   guard seconds >= 0, attoseconds >= 0 else { return "0 s" }
   func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }

@@ -49,6 +49,6 @@ struct CivilTime {
 }
 
 /// A moment as RFC 3339 has it, in UTC; nil when it is no date.
-func timestamp(_ unixSeconds: Double) -> String? {
+package func timestamp(_ unixSeconds: Double) -> String? {
   CivilTime(unixSeconds: unixSeconds).map { "\($0.date)T\($0.time).\($0.millisecondText)Z" }
 }

@@ -8,7 +8,10 @@ struct LeakTrace: ParsableCommand {
     commandName: "leaktrace",
     abstract: "Finds memory leaks in running programs, with no restart and no change to them.",
     version: "0.1.0",
-    subcommands: [TraceCommand.self, KernelCommand.self, ReportCommand.self, VerifyCommand.self])
+    subcommands: [
+      ObserveCommand.self, TraceCommand.self, KernelCommand.self, ReportCommand.self, VerifyCommand.self,
+      GuardCommand.self, DoctorCommand.self, WatchCommand.self,
+    ])
 
   static func main() {
     do {

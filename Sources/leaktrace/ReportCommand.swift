@@ -13,23 +13,28 @@ struct ReportCommand: ParsableCommand {
     abstract: "Renders recordings in any format, filtered and grouped; several are added up.",
     discussion: """
       Reads what `trace` or `kernel` wrote with --output FILE.pb.gz, and heap profiles of others (pprof as Go writes it, \
-      gperftools' text). --focus, --ignore, --hide and --show-from take regular expressions on functions, modules and \
+      gperftools' text), or with --history what `watch` has kept. --focus, --ignore, --hide and --show-from take regular expressions on functions, modules and \
       files, and mean what they mean in pprof.
       """)
 
   @Argument(help: "Recordings.")
-  var files: [String]
+  var files: [String] = []
+
+  @OptionGroup(title: "History") var history: HistoryOptions
 
   @OptionGroup var rendering: RenderingOptions
 
   mutating func validate() throws {
-    if files.isEmpty { throw ValidationError("name at least one recording") }
+    try history.check()
+    if files.isEmpty, history.path == nil { throw ValidationError("name at least one recording, or a --history") }
+    if !files.isEmpty, history.path != nil { throw ValidationError("render recordings or a --history, not both") }
     try rendering.check()
   }
 
   mutating func run() throws {
     var reports: [Report] = []
     for file in files { reports.append(try Recording.read(file)) }
+    if history.path != nil { reports = try history.reports() }
     guard let merged = ReportMerge.merge(reports) else { return }
     let filter = try rendering.filter()
     if rendering.grouping == .thread, !merged.sites.isEmpty, !merged.sites.contains(where: { $0.threadID != nil }) {

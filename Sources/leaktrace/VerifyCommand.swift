@@ -16,7 +16,8 @@ struct VerifyCommand: ParsableCommand {
       leaktrace verify --live -p PID --load CMD [--rounds N] [<options>]
       """,
     discussion: """
-      BEFORE and AFTER are recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`). \
+      Takes BEFORE and AFTER, recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`), \
+      or two moments of a history that `watch` keeps. \
       Amounts are compared per second, or per unit of work with --work-before and --work-after. Exit code 0 when nothing \
       leaks any more, 1 when something does.
 
@@ -48,6 +49,18 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: "With --live: units of work (such as requests) in a round.")
   var workPerRound: Double?
 
+  @Option(name: .customLong("history"), help: "Compare two snapshots of this history, which watch keeps, instead.")
+  var historyPath: String?
+
+  @Option(help: "With --history: a moment before the change; the last snapshot until then is taken.")
+  var before: String?
+
+  @Option(help: "With --history: a moment after it; the first snapshot that began then or later is taken.")
+  var after: String?
+
+  @Option(help: "With --history: only snapshots of this process id or command.")
+  var target: String?
+
   @Option(help: "Units of work (such as requests served) during BEFORE.")
   var workBefore: Double?
 
@@ -78,6 +91,9 @@ struct VerifyCommand: ParsableCommand {
   private func validateLive() throws {
     if !recordings.isEmpty { throw ValidationError("--live compares no recordings: \(recordings[0])") }
     if workBefore != nil || workAfter != nil { throw ValidationError("with --live it is --work-per-round") }
+    if historyPath != nil || before != nil || after != nil || target != nil {
+      throw ValidationError("--live compares no moments of a history")
+    }
     if processIDs.isEmpty { throw ValidationError("--live needs a process: -p PID") }
     if let wrong = processIDs.first(where: { $0 <= 0 }) {
       throw ValidationError("-p \(wrong): process ids are positive")
@@ -96,7 +112,21 @@ struct VerifyCommand: ParsableCommand {
   private func settling() throws -> Duration { try TimeValue.parse(settle ?? "200ms", plainUnit: .seconds(1)) }
 
   private func validateRecordings() throws {
-    guard recordings.count == 2 else { throw ValidationError("name two recordings, before and after (or --live)") }
+    if historyPath == nil {
+      guard recordings.count == 2 else {
+        throw ValidationError("name two recordings, before and after (or --history, or --live)")
+      }
+      if before != nil || after != nil || target != nil {
+        throw ValidationError("--before, --after and --target go with --history")
+      }
+    } else {
+      guard recordings.isEmpty, let before, let after else {
+        throw ValidationError("--history needs --before TIME and --after TIME, and no recordings")
+      }
+      guard try PointInTime.parse(before, now: unixSeconds()) <= PointInTime.parse(after, now: unixSeconds()) else {
+        throw ValidationError("--before must not be later than --after")
+      }
+    }
     for (name, isSet) in [
       ("-p", !processIDs.isEmpty), ("--load", load != nil), ("--rounds", rounds != nil), ("--warm-up", warmUp != nil),
       ("--settle", settle != nil), ("--work-per-round", workPerRound != nil),
@@ -125,7 +155,8 @@ struct VerifyCommand: ParsableCommand {
     var comparison = ReportComparison()
     comparison.threshold = Double(maxGrowth?.value ?? 0)
     if let workBefore, let workAfter { comparison.work = (workBefore, workAfter) }
-    return comparison.compare(try Recording.read(recordings[0]), try Recording.read(recordings[1]))
+    let pair = try reports()
+    return comparison.compare(pair.before, pair.after)
   }
 
   private func verifyLive(_ signal: inout Int32) throws -> Comparison {
@@ -139,6 +170,16 @@ struct VerifyCommand: ParsableCommand {
         warmUps: warmUp ?? 1, settling: try settling()))
     defer { signal = verifier.signal }
     return try verifier.run(analysis)
+  }
+
+  private func reports() throws -> (before: Report, after: Report) {
+    guard let historyPath, let before, let after else {
+      return (try Recording.read(recordings[0]), try Recording.read(recordings[1]))
+    }
+    return try HistoryReading(path: historyPath).pair(
+      before: try PointInTime.parse(before, now: unixSeconds()),
+      after: try PointInTime.parse(after, now: unixSeconds()),
+      target: target)
   }
 
   private func chosenFormat() throws -> ComparisonFormat {

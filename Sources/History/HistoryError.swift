@@ -1,0 +1,12 @@
+/// What SQLite refused, and why.
+package struct HistoryError: Error, Hashable, CustomStringConvertible {
+  package var operation: String
+  /// SQLite's result code.
+  package var code: Int32
+  package var message: String
+
+  package var description: String { "\(operation): \(message)" }
+
+  /// SQLITE_FULL, or the file system's own word for it.
+  package var isDiskFull: Bool { code & 0xff == 13 || code & 0xff == 10 && message.contains("disk") }
+}

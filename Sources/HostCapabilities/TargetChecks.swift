@@ -1,0 +1,66 @@
+import AllocationTracing
+import Glibc
+import HostObservation
+import ProcessImage
+import TraceModel
+
+/// What a process allows, before anything is attached to it.
+package enum TargetChecks {
+  package static func of(_ processID: Int32) -> [CapabilityCheck] {
+    let info: ProcessInfo
+    do { info = try ProcessInfo(processID: processID) } catch {
+      return [CapabilityCheck(.target, "process", .fails, "there is no process \(processID)")]
+    }
+    if info.isKernelThread {
+      return [
+        CapabilityCheck(
+          .target, "process", .fails, "\(info.command) is a thread of the kernel", remedy: "use leaktrace kernel")
+      ]
+    }
+    var checks = [
+      CapabilityCheck(.target, "process", .works, "\(processID) (\(info.command)), \(info.threadCount) threads")
+    ]
+    let profile = TargetProfile(processID: processID)
+    if let runtime = profile.runtime {
+      checks.append(
+        CapabilityCheck(
+          .target, "runtime", .works, "\(runtime.rawValue): objects of its own heap are seen as that heap's memory"))
+    }
+    do {
+      let mappings = try ProcessMaps.read(processID: processID)
+      let executables = Set(mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }.map(\.path))
+      checks.append(
+        CapabilityCheck(.target, "mappings", .works, "\(mappings.count), \(executables.count) files with code"))
+      var options = AllocatorDiscovery.Options()
+      options.emulation = .runningKernel
+      let discovery = AllocatorDiscovery(processID: processID, mappings: mappings, options: options) { mapping in
+        guard let file = try? RootedFile.open(mapping: mapping, processID: processID) else { return nil }
+        return try? ElfFile(descriptor: file.descriptor, name: mapping.path)
+      }
+      let plan = discovery.plan()
+      if plan.probes.isEmpty {
+        checks.append(
+          CapabilityCheck(
+            .target, "allocator", .fails, plan.failure ?? "no allocator was found",
+            remedy: "name its functions with --alloc and --free"))
+      } else {
+        let stepped = plan.probes.filter { !$0.site.isEmulated }.map(\.function.name)
+        checks.append(
+          CapabilityCheck(
+            .target, "allocator", stepped.isEmpty ? .works : .degraded,
+            "\(plan.probes.count) functions"
+              + (stepped.isEmpty
+                ? ", all at emulated instructions" : "; single-stepped: " + stepped.joined(separator: ", "))))
+      }
+    } catch {
+      checks.append(
+        CapabilityCheck(.target, "mappings", .fails, "cannot be read: \(error)", remedy: "run it with sudo"))
+    }
+    if info.innermostProcessID != processID {
+      checks.append(
+        CapabilityCheck(
+          .target, "container", .works, "pid \(info.innermostProcessID) inside; files are opened beneath its root"))
+    }
+    return checks
+  }
+}

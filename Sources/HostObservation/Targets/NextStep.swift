@@ -1,0 +1,134 @@
+import KernelTracing
+
+/// What to do about a series that grows: commands that can be run as they are, and why.
+package struct NextStep: Hashable, Sendable {
+  /// The command that finds the code.
+  package var command: String
+  package var reason: String
+  /// What keeps the host safe meanwhile; nil where there is nothing to guard.
+  package var mitigation: String?
+
+  package init(command: String, reason: String, mitigation: String? = nil) {
+    self.command = command
+    self.reason = reason
+    self.mitigation = mitigation
+  }
+
+  /// - Parameters:
+  ///   - profile: of the process, where the series is one.
+  ///   - largestMember: the process of a control group that grows most.
+  package init(for entry: RankedSeries, profile: TargetProfile?, largestMember: Int32? = nil) {
+    let kind = entry.kinds.first?.kind
+    switch entry.key {
+    case .process(let processID, _):
+      self = Self.process(processID, profile ?? TargetProfile(), kind)
+    case .cgroup(let path):
+      if kind == .kernel {
+        self.init(
+          command: "sudo leaktrace kernel --duration 60s --stacks suspects",
+          reason: "the group grows by kernel memory that its processes cause")
+      } else if kind == .sharedMemory {
+        self.init(
+          command: "sudo du -xsh /dev/shm /run /tmp && ipcs -m",
+          reason: "the group grows by shared memory or tmpfs, which outlives its processes")
+      } else if let largestMember {
+        self = Self.process(largestMember, profile ?? TargetProfile(), kind)
+        reason = "process \(largestMember) is the group's that grows most; " + reason
+      } else {
+        self.init(
+          command: "leaktrace observe --for 5m",
+          reason: "no process of \(path) grows by itself: they are many and short-lived, or it grows slowly")
+      }
+    case .slabCache(let name):
+      self.init(
+        command: "sudo leaktrace kernel --cache \(shellQuoted(name)) --stacks all --duration 60s",
+        reason: entry.isReclaimable
+          ? "a cache that the kernel shrinks by itself: only of interest if it does not"
+          : "a slab cache of the kernel grows")
+    case .vmalloc(let function):
+      self.init(
+        command: "sudo leaktrace kernel --source vmalloc --stacks all --duration 60s",
+        reason: "\(function) keeps memory of vmalloc")
+    case .kernel(let name):
+      self.init(command: Self.kernelCommand(name), reason: "the kernel's own memory grows: \(name)")
+    case .tmpfs(let mountPoint):
+      self.init(
+        command: "sudo du -xah \(shellQuoted(mountPoint)) | sort -h | tail",
+        reason: "files in memory: no process holds them, removing them gives it back")
+    case .sharedSegment(let name):
+      self.init(command: "ipcs -m -p", reason: "\(name) of System V shared memory; it stays until it is removed")
+    }
+    if let owner = entry.owner, owner.kind == .unit, owner.name.hasSuffix(".service") {
+      mitigation = "sudo leaktrace guard \(shellQuoted(owner.name)) --dry-run"
+    }
+  }
+
+  private static func kernelCommand(_ name: String) -> String {
+    switch KernelMemory.Kind(rawValue: name) {
+    case .percpu: "sudo leaktrace kernel --source percpu --stacks all --duration 60s"
+    case .vmalloc, .threadStacks: "sudo leaktrace kernel --source vmalloc --stacks all --duration 60s"
+    case .unaccounted, .pageTables, .hugePages: "sudo leaktrace kernel --pages --stacks all --duration 60s"
+    case .unreclaimableSlab, .reclaimableSlab: "sudo leaktrace kernel --source slab --stacks all --duration 60s"
+    default: "sudo leaktrace kernel --where"
+    }
+  }
+
+  private static func process(_ processID: Int32, _ profile: TargetProfile, _ kind: GrowthKind?) -> NextStep {
+    let trace = "sudo leaktrace trace -p \(processID)"
+    switch kind {
+    case .sharedMemory, .tmpfs:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s", reason: "it maps shared memory; mmap is traced with its stack"
+      )
+    case .stacks:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s",
+        reason: "stacks grow: threads that are not joined, or recursion")
+    default: break
+    }
+    switch profile.runtime {
+    case .java:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s",
+        reason: "Java: this sees native memory (JNI, direct buffers, the JVM); "
+          + "for the Java heap compare `jcmd \(processID) GC.class_histogram` over time")
+    case .go:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s",
+        reason: "Go: its heap is mapped, not malloc'ed, so this sees arenas and cgo; "
+          + "objects are in the program's own /debug/pprof/heap")
+    case .node:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s",
+        reason: "Node: this sees buffers, add-ons and the pages of V8; for JavaScript objects take a heap snapshot")
+    case .phpFPM:
+      return NextStep(
+        command: "\(trace) --sort growth --duration 60s",
+        reason: "PHP-FPM: memory of a request goes at its end, so what stays is an extension's; "
+          + "pm.max_requests bounds it meanwhile")
+    case .php, .python, .ruby:
+      return NextStep(
+        command: "\(trace) --leak-check --sort growth 10 6",
+        reason:
+          "\(profile.runtime!.rawValue): native memory with verdicts; what only the interpreter's heap refers to is named so"
+      )
+    case nil:
+      let allocator =
+        profile.allocator.map { "\($0.rawValue) found" }
+        ?? "no allocator's library is mapped; a static one is looked for"
+      return NextStep(command: "\(trace) --leak-check 10 6", reason: "native code, \(allocator)")
+    }
+  }
+}
+
+/// A word of a shell command; quoted only where it has to be.
+package func shellQuoted(_ word: String) -> String {
+  let isPlain =
+    !word.isEmpty
+    && word.utf8.allSatisfy { byte in
+      (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+        || [0x2d, 0x2e, 0x2f, 0x3a, 0x40, 0x5f].contains(byte)
+    }
+  if isPlain { return word }
+  return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+}

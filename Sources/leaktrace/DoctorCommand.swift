@@ -1,0 +1,51 @@
+import AllocationTracing
+import ArgumentParser
+import Glibc
+import HostCapabilities
+import HostObservation
+import ReportFormats
+
+/// `leaktrace doctor`: what this host allows.
+struct DoctorCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "doctor",
+    abstract: "Tries what tracing needs of this kernel and host, and says what works, what does not, and what to do.",
+    discussion: """
+      Programs are really loaded and probes really attached, to functions of leaktrace's own. With -p the process is looked \
+      at, and a sampled trace of one second counts its allocations to predict what a full one would cost. Exits with 1 if \
+      something is missing that a trace cannot do without.
+      """)
+
+  @Option(name: [.customShort("p"), .customLong("pid")], help: "Look at this process, too, and predict the overhead.")
+  var processID: Int32?
+
+  @Flag(name: .customLong("no-probe"), help: "With -p: attach nothing to the process, and predict nothing.")
+  var attachesNothing = false
+
+  @Option(help: "text or json.")
+  var format = DoctorFormat.text
+
+  mutating func validate() throws {
+    if let processID, processID <= 0 { throw ValidationError("-p \(processID): a process id is a positive number") }
+    if processID == getpid() { throw ValidationError("leaktrace cannot look at itself") }
+  }
+
+  mutating func run() throws {
+    var diagnosis = HostDiagnosis(checks: HostChecks.all(), costs: ProbeCosts.measure())
+    if let processID {
+      diagnosis.checks += TargetChecks.of(processID)
+      if diagnosis.isReady, !attachesNothing, let costs = diagnosis.costs {
+        do { diagnosis.forecast = try OverheadForecast.measure(processID: processID, costs: costs) } catch {
+          diagnosis.checks.append(CapabilityCheck(.target, "attach", .fails, "\(error)"))
+        }
+      }
+    }
+    switch format {
+    case .text: writeAll(DiagnosisReport.text(diagnosis), to: STDOUT_FILENO)
+    case .json: writeAll(DiagnosisReport.json(diagnosis), to: STDOUT_FILENO)
+    }
+    if !diagnosis.isReady { throw ExitCode(1) }
+  }
+}
+
+enum DoctorFormat: String, ExpressibleByArgument, CaseIterable { case text, json }

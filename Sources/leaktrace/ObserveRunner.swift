@@ -1,0 +1,216 @@
+import AllocationTracing
+import CProcessControl
+import Glibc
+import History
+import HostObservation
+import TraceModel
+
+/// Carries out one `leaktrace observe`.
+final class ObserveRunner {
+  private let command: ObserveCommand
+  private let duration: Duration
+  private let interval: Duration
+  private let signals: Int32
+  private let sampler = HostSampler()
+  private var observer: HostObserver
+  private var sampleSeconds = 0.0
+
+  /// What a process must have grown by before its mappings are read, and how many are read per sample.
+  private static let growthOfInterest: UInt64 = 256 << 10
+  private static let examinedPerSample = 4
+
+  init(command: ObserveCommand) throws {
+    self.command = command
+    duration = try TimeValue.parse(command.duration, plainUnit: .seconds(1))
+    interval = try command.step()
+    observer = HostObserver(interval: interval / .seconds(1), lookback: duration / .seconds(1), ownProcessID: getpid())
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+  }
+
+  /// The exit code.
+  func run() throws -> Int32 {
+    let descriptor = try openOutput()
+    let startInUnixSeconds = unixSeconds()
+    if command.historyPath != nil { return try judgeHistory(descriptor) }
+    let start = ContinuousClock.now
+    var next = start
+    var ending: Int32 = 0
+    while true {
+      takeSample()
+      showProgress(ContinuousClock.now - start)
+      next += interval
+      if next > start + duration { break }
+      ending = wait(until: next)
+      if ending != 0 { break }
+    }
+    clearProgress()
+    let report = makeReport(startInUnixSeconds, ContinuousClock.now - start)
+    let code = try write(report, to: descriptor)
+    if ending == SIGINT { return Failure.interrupted }
+    return ending != 0 ? 128 + ending : code
+  }
+
+  private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
+    guard writeAll(render(report), to: descriptor) else {
+      throw TraceError("the report cannot be written to \(command.output ?? "standard output")")
+    }
+    let leaks = report.growing.contains { !$0.series.isReclaimable }
+    return command.failsOnGrowth && leaks ? Failure.leakFound : 0
+  }
+
+  // MARK: What was kept
+
+  private func judgeHistory(_ descriptor: Int32) throws -> Int32 {
+    let now = unixSeconds()
+    let start = try PointInTime.parse(command.since ?? "1h", now: now)
+    let sizes: [(kind: String, name: String, time: Double, bytes: UInt64)]
+    do { sizes = try HistoryStore(reading: command.historyPath ?? "").sizes(since: start) } catch {
+      throw TraceError("--history: \(error)")
+    }
+    guard let first = sizes.first, let last = sizes.last else {
+      throw TraceError("--history \(command.historyPath ?? ""): nothing was kept since then")
+    }
+    let seconds = max(1, last.time - first.time)
+    observer = HostObserver(interval: seconds / Double(SizeHistory.maximumWindows), lookback: seconds)
+    for size in sizes {
+      guard let key = SeriesKey(kind: size.kind, name: size.name) else { continue }
+      let words = size.name.split(separator: " ", maxSplits: 1)
+      let name = key.kind == .process && words.count > 1 ? String(words[1]) : nil
+      observer.record(kept: size.bytes, of: key, command: name, at: size.time)
+    }
+    // Limits are those of now.
+    let sample = sampler.sample()
+    observer.noteHost(totalBytes: sample.totalBytes, availableBytes: sample.availableBytes)
+    var report = makeReport(first.time, .seconds(seconds))
+    report.samples = Set(sizes.map(\.time)).count
+    report.intervalInSeconds = seconds / Double(max(1, report.samples - 1))
+    report.secondsPerSample = 0
+    report.notes.append("from a history: limits are those of now, and processes may have ended")
+    return try write(report, to: descriptor)
+  }
+
+  // MARK: Sampling
+
+  private func takeSample() {
+    let before = processSeconds()
+    observer.record(sampler.sample())
+    for key in observer.processesToExamine(grownBy: Self.growthOfInterest, atMost: Self.examinedPerSample) {
+      examine(key)
+    }
+    sampleSeconds += processSeconds() - before
+  }
+
+  private func examine(_ key: SeriesKey) {
+    guard case .process(let processID, _) = key, let classes = sampler.mappingClasses(of: processID) else { return }
+    observer.note(classes, of: key)
+  }
+
+  /// Returns the signal that ended the wait; 0 when the time has come.
+  private func wait(until moment: ContinuousClock.Instant) -> Int32 {
+    while true {
+      let left = moment - .now
+      if left <= .zero { return 0 }
+      var descriptors = [pollfd(fd: signals, events: Int16(POLLIN), revents: 0)]
+      poll(&descriptors, 1, Int32(clamping: (left.inNanoseconds + 999_999) / 1_000_000))
+      let signal = cprocess_next_signal(signals)
+      if signal != 0 { return signal }
+    }
+  }
+
+  // MARK: The report
+
+  private func makeReport(_ startInUnixSeconds: Double, _ duration: Duration) -> ObservationReport {
+    let sampler = sampler
+    let lookup = GrowthRanking.Lookup(
+      cgroupOfProcess: { sampler.cgroup(of: $0) }, memoryLimitOfProcess: { sampler.memoryLimit(of: $0) })
+    // What of a process grew is seen by its mappings then and now.
+    var ranking = GrowthRanking(observer, lookup: lookup)
+    for entry in ranking.growing.prefix(20) { examine(entry.key) }
+    ranking = GrowthRanking(observer, lookup: lookup)
+    let limit = command.top ?? (command.format == .text ? 15 : 100)
+    var counts: [SeriesKey.Kind: Int] = [:]
+    for key in observer.tracks.keys { counts[key.kind, default: 0] += 1 }
+    let growing = ranking.growing
+    let entries = ranking.series.prefix(limit).map { series -> ObservationReport.Entry in
+      guard series.judgement.word == .growing else { return .init(series: series) }
+      let member = fastestMember(of: series, in: growing)
+      let processID = if case .process(let processID, _) = series.key { Optional(processID) } else { member }
+      let profile = processID.map { TargetProfile(processID: $0) }
+      return .init(
+        series: series, profile: profile, next: NextStep(for: series, profile: profile, largestMember: member))
+    }
+    return ObservationReport(
+      startInUnixSeconds: startInUnixSeconds, duration: duration, samples: observer.rounds,
+      intervalInSeconds: interval / .seconds(1), totalBytes: observer.totalBytes,
+      availableBytes: observer.availableBytes, counts: counts, entries: entries,
+      secondsPerSample: sampleSeconds / Double(max(1, observer.rounds)), notes: notes())
+  }
+
+  /// The process of a control group, or of one below it, that grows most.
+  private func fastestMember(of series: RankedSeries, in growing: [RankedSeries]) -> Int32? {
+    guard case .cgroup(let path) = series.key else { return nil }
+    let members = growing.filter { member in
+      guard case .process = member.key, let group = member.cgroup else { return false }
+      return group == path || group.hasPrefix(path + "/")
+    }
+    let fastest = members.max { $0.judgement.slope < $1.judgement.slope }
+    if case .process(let processID, _)? = fastest?.key { return processID }
+    return nil
+  }
+
+  private func notes() -> [String] {
+    var notes: [String] = []
+    if geteuid() != 0 {
+      notes.append("not root: slab caches, vmalloc and the mappings of other users' processes are left out")
+    }
+    if sampler.hierarchy == nil { notes.append("no control groups with memory accounting are mounted") }
+    return notes
+  }
+
+  private func render(_ report: ObservationReport) -> String {
+    switch command.format {
+    case .text: ObservationText.render(report, sparklines: command.output == nil && isatty(STDOUT_FILENO) == 1)
+    case .json: String(decoding: ObservationJSON.render(report), as: UTF8.self)
+    case .csv: ObservationJSON.csv(report)
+    }
+  }
+
+  private func openOutput() throws -> Int32 {
+    guard let path = command.output, path != "-" else { return STDOUT_FILENO }
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else {
+      throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+    return descriptor
+  }
+
+  // MARK: Progress
+
+  private var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
+
+  private func showProgress(_ elapsed: Duration) {
+    guard showsProgress else { return }
+    let seconds = Int(elapsed / .seconds(1))
+    writeAll(
+      "\rleaktrace: observing, \(seconds) of \(Int(duration / .seconds(1))) s; Ctrl-C to end now ", to: STDERR_FILENO)
+  }
+
+  private func clearProgress() {
+    if showsProgress { writeAll("\r\u{1b}[K", to: STDERR_FILENO) }
+  }
+}
+
+/// CPU seconds of this process so far.
+func processSeconds() -> Double {
+  var now = timespec()
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now)
+  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+}
+
+/// Seconds since 1970.
+func unixSeconds() -> Double {
+  var now = timespec()
+  clock_gettime(CLOCK_REALTIME, &now)
+  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+}

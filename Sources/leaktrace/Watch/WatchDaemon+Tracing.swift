@@ -1,0 +1,182 @@
+import AllocationTracing
+import Glibc
+import History
+import HostObservation
+import ReportFormats
+import TraceModel
+import Watch
+import WatchServer
+
+/// Which processes a watch traces, when, and what becomes of the traces.
+extension WatchDaemon {
+  /// Call stacks of a target that metrics name, and targets of which they name any.
+  private static let sitesPerTarget = 10
+  private static let targetsWithSites = 20
+
+  private struct Candidate {
+    var processID: Int32
+    var command: String
+    var reason: String
+  }
+
+  // MARK: Choosing
+
+  /// Processes to be traced: those of the targets, members of control groups in trouble, then what grows.
+  private func candidates() -> [Candidate] {
+    var result: [Candidate] = []
+    var seen: Set<Int32> = [getpid()]
+    func add(_ processID: Int32, _ command: String, _ reason: String) {
+      if seen.insert(processID).inserted {
+        result.append(Candidate(processID: processID, command: command, reason: reason))
+      }
+    }
+    for target in configuration.targets {
+      for (processID, command) in processes(of: target) { add(processID, command, "target") }
+    }
+    guard configuration.arms else { return result }
+    for path in cgroupsInTrouble {
+      for (processID, command) in processes(of: .cgroup(path)).prefix(1) { add(processID, command, "limit") }
+    }
+    for series in ranking.growing where AlertPolicy.isLasting(series) {
+      guard case .process(let processID, _) = series.key else { continue }
+      add(processID, series.command ?? "", "growth")
+    }
+    return result
+  }
+
+  /// The largest first.
+  private func processes(of target: WatchTarget) -> [(Int32, String)] {
+    var found: [(processID: Int32, command: String, bytes: UInt64)] = []
+    for (key, track) in observer.tracks {
+      guard case .process(let processID, _) = key, let process = track.latestProcess else { continue }
+      let matches =
+        switch target {
+        case .process(let wanted): processID == wanted
+        case .command(let name): process.command == name
+        case .cgroup(let path): sampler.cgroup(of: processID).map { $0 == path || $0.hasPrefix(path + "/") } ?? false
+        case .unit(let name): sampler.cgroup(of: processID).flatMap(CgroupOwner.init(path:))?.name == name
+        }
+      if matches { found.append((processID, process.command, process.charged)) }
+    }
+    return found.sorted { $0.bytes > $1.bytes }.map { ($0.processID, $0.command) }
+  }
+
+  // MARK: Arming
+
+  /// Arms the first candidate whose turn it is, if the budget has enough for it.
+  func armIfDue() {
+    guard armed == nil, waitingProfiles.isEmpty else { return }
+    let now = monotonic()
+    lastTraced = lastTraced.filter { now - $0.value < 86400 }
+    let due = candidates().first { now - (lastTraced[$0.processID] ?? -.infinity) >= configuration.traceEvery }
+    guard let due else {
+      status.probesOffReason = nil
+      return
+    }
+    let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
+    // A trace that ends early still tells something: a tenth of its time must be paid for at least.
+    let needed = cost.forecast(seconds: configuration.traceLength / 10)
+    guard budget.canEverAfford(needed) else {
+      return say(
+        probesOff:
+          "a trace of \(due.command) costs more than a budget of \(percent(configuration.budget)) ever saves up")
+    }
+    guard budget.canAfford(needed) else { return say(probesOff: "the budget is used up, and is being saved up again") }
+    status.probesOffReason = nil
+    cgroupsInTrouble = []
+    do {
+      try arm(due.processID, due.command, due.reason, seconds: configuration.traceLength)
+    } catch {
+      lastTraced[due.processID] = now
+      log.warning("process \(due.processID) (\(due.command)) cannot be traced: \(error)")
+    }
+  }
+
+  private func say(probesOff reason: String) {
+    if status.probesOffReason != reason { log.notice("probes are off: \(reason)") }
+    status.probesOffReason = reason
+  }
+
+  private func arm(_ processID: Int32, _ command: String, _ reason: String, seconds: Double) throws {
+    var cost = targetCosts[command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
+    let before = processSeconds()
+    lastTraced[processID] = monotonic()
+    nextSession += 1
+    armed = try ArmedTrace(
+      processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
+      sampleBytes: cost.sampleBytes)
+    cost.attachSeconds = processSeconds() - before
+    targetCosts[command] = cost
+    status.traces += 1
+    log.info("tracing process \(processID) (\(command)) for \(seconds) s: \(reason)")
+  }
+
+  /// A profile that was asked for is taken at once, and the budget pays for it afterwards.
+  func armForProfile() {
+    let request = waitingProfiles.removeFirst()
+    let growing = candidates().first
+    guard let processID = request.processID ?? growing?.processID else {
+      return request.answer(.failure(.init("no process grows and there is no target: name one with pid=N")))
+    }
+    let command =
+      observer.tracks.values.first { $0.latestProcess?.processID == processID }?.command ?? "pid \(processID)"
+    do {
+      try arm(processID, command, "profile", seconds: request.seconds)
+      profileRequest = request
+    } catch {
+      request.answer(.failure(.init("process \(processID) cannot be traced: \(error)")))
+    }
+  }
+
+  // MARK: Ending
+
+  func endTraceIfDue() {
+    guard let armed else { return }
+    let isSpent =
+      budget.isExhausted(reserve: targetCosts[armed.command]?.finishSeconds ?? 0) && armed.reason != "profile"
+    if armed.hasEnded || isSpent || ContinuousClock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
+  }
+
+  func endTrace(early: Bool) {
+    guard let armed else { return }
+    let seconds = armed.seconds
+    let before = processSeconds()
+    let report = armed.finish()
+    self.armed = nil
+    targetCosts[armed.command]?.learn(
+      hits: armed.hits, cpuSeconds: armed.probeSeconds, seconds: seconds, endedEarly: early)
+    defer { targetCosts[armed.command]?.finishSeconds = processSeconds() - before }
+    // Commands come and go: what was learnt of the first ones may be forgotten.
+    if targetCosts.count > 1000 { targetCosts = [:] }
+    status.probeHits &+= armed.hits
+    if early { status.tracesEndedEarly += 1 }
+    for counter in report.loss { status.loss[counter.name, default: 0] &+= counter.value }
+    noteSites(report, of: armed)
+    log.info(
+      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(armed.hits) hits, \(report.totals.outstanding.bytes) bytes outstanding\(early ? "; ended early by the budget" : "")"
+    )
+    if let history { writing { try history.save(report, session: armed.session, reason: armed.reason) } }
+    profileRequest?.answer(.success(PprofReport.render(report)))
+    profileRequest = nil
+  }
+
+  private func noteSites(_ report: Report, of armed: ArmedTrace) {
+    var sites: [WatchStatus.Site] = []
+    var seen: Set<Int64> = []
+    for site in report.sites {
+      let identity = HistoryStore.identity(of: site)
+      guard sites.count < Self.sitesPerTarget else { break }
+      guard seen.insert(identity).inserted else { continue }
+      // The allocator's own wrappers say little: the innermost frame that is named and not in the C++ library.
+      let frame =
+        site.frames.first { $0.function != nil && !($0.module ?? "").contains("libstdc++") } ?? site.frames.first
+      sites.append(
+        WatchStatus.Site(
+          target: armed.command, processID: armed.processID, function: frame?.function ?? "?",
+          module: frame?.module?.split(separator: "/").last.map(String.init) ?? "?", identity: identity,
+          outstandingBytes: site.outstanding.bytes, allocatedBytes: site.allocated.bytes))
+    }
+    if sitesByTarget[armed.command] == nil, sitesByTarget.count >= Self.targetsWithSites { sitesByTarget = [:] }
+    sitesByTarget[armed.command] = sites
+  }
+}

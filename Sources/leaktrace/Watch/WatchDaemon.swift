@@ -1,0 +1,374 @@
+import AllocationTracing
+import CProcessControl
+import Glibc
+import History
+import HostCapabilities
+import HostObservation
+import Logging
+import ReportFormats
+import TraceModel
+import Watch
+import WatchServer
+
+/// The loop of a watch. All of it is one thread but for the HTTP server, which is given copies.
+final class WatchDaemon {
+  var configuration: WatchConfiguration
+  private let reload: () throws -> WatchConfiguration
+  let log: Logger
+  private let signals: Int32
+  /// Written to by the server's thread when a profile is asked for.
+  private let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+  private var server: WatchServer?
+  var history: HistoryStore?
+  let sampler = HostSampler()
+  var observer: HostObserver
+  var ranking: GrowthRanking
+  var status: WatchStatus
+  var budget: OverheadBudget
+  let costs: ProbeCosts
+  var alerts: AlertPolicy
+  private let alertCommand = AlertCommand()
+  private var lastOwnSeconds = 0.0
+  private var lastTrim = 0.0
+  private var lastKept = -1e9
+  private var trouble: String?
+  // What is traced, and what was learnt of it.
+  var armed: ArmedTrace?
+  var profileRequest: WatchServer.ProfileRequest?
+  var waitingProfiles: [WatchServer.ProfileRequest] = []
+  var targetCosts: [String: TargetCost] = [:]
+  var lastTraced: [Int32: Double] = [:]
+  var sitesByTarget: [String: [WatchStatus.Site]] = [:]
+  var nextSession = Int64(unixSeconds() * 1000)
+  var cgroupsInTrouble: Set<String> = []
+
+  /// How often metrics are made anew while nothing is looked at, and the size of the history is kept.
+  private static let secondsPerTrim = 600.0
+
+  init(configuration: WatchConfiguration, reload: @escaping () throws -> WatchConfiguration) throws {
+    self.configuration = configuration
+    self.reload = reload
+    log = Logger(label: "leaktrace", factory: { _ in WatchLog() })
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
+    // Before the server's thread begins, which must not get them.
+    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+    signal(SIGPIPE, SIG_IGN)
+    _ = cprocess_start_guardian()
+    observer = HostObserver(
+      interval: configuration.interval, lookback: configuration.lookback, ownProcessID: getpid())
+    ranking = GrowthRanking(observer)
+    status = WatchStatus(version: LeakTrace.configuration.version)
+    status.startInUnixSeconds = unixSeconds()
+    alerts = AlertPolicy(
+      every: configuration.alertEvery, growthThreshold: configuration.growthThreshold,
+      forecastThreshold: configuration.forecastThreshold)
+    guard let measured = ProbeCosts.measure() else {
+      throw TraceError("no probe can be attached here: see `leaktrace doctor`")
+    }
+    costs = measured
+    status.emulatedNanoseconds = costs.emulated
+    status.steppedNanoseconds = costs.stepped
+    // Starting, calibration included, is done once and is no part of what a watch goes on to cost.
+    budget = OverheadBudget(share: configuration.budget, time: monotonic())
+    lastOwnSeconds = processSeconds()
+    try openHistory()
+    try startServer()
+  }
+
+  // MARK: Setting up
+
+  static func text(of path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 1 << 20)
+    let count = read(descriptor, &bytes, bytes.count)
+    return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
+  }
+
+  private func openHistory() throws {
+    guard let path = configuration.history else {
+      history = nil
+      return
+    }
+    let limits = HistoryStore.Limits(size: configuration.historySize, retention: configuration.retention)
+    if history?.path == path {
+      history?.limits = limits
+      return
+    }
+    do { history = try HistoryStore(path: path, limits: limits) } catch { throw TraceError("history \(error)") }
+  }
+
+  private func startServer() throws {
+    guard let listen = configuration.listen, let address = ListenAddress(listen) else { return }
+    let wake = wakeDescriptor
+    do {
+      server = try WatchServer(host: address.host, port: address.port, token: try token()) {
+        var one: UInt64 = 1
+        write(wake, &one, 8)
+      }
+    } catch let error as TraceError {
+      throw error
+    } catch {
+      throw TraceError("--listen \(listen): \(error)")
+    }
+    log.info("listening on http://\(address.host):\(server?.port ?? 0)/metrics")
+    if address.host != "127.0.0.1", address.host != "::1", configuration.tokenFile == nil {
+      log.warning("others than this host can reach \(listen), and no token-file is given")
+    }
+  }
+
+  private func token() throws -> String? {
+    guard let path = configuration.tokenFile else { return nil }
+    let line = Self.text(of: path)?.split(separator: "\n").first.map(String.init)
+    guard let line, !line.isEmpty else {
+      throw TraceError("token-file \(path): it cannot be read, or has no first line")
+    }
+    return line
+  }
+
+  // MARK: The loop
+
+  /// The exit code.
+  func run() throws -> Int32 {
+    log.info(
+      "watching: budget \(percent(configuration.budget)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
+    )
+    ServiceManager.notify("READY=1\nSTATUS=watching")
+    var nextLook = ContinuousClock.now
+    var nextCharge = ContinuousClock.now
+    while true {
+      let due = min(nextLook, armed == nil ? nextLook : min(nextCharge, armed!.end))
+      switch wait(until: due) {
+      case 0: break
+      case SIGHUP: reloadConfiguration()
+      case let signal:
+        stop()
+        return signal == SIGINT ? Failure.interrupted : 0
+      }
+      takeProfileRequests()
+      alertCommand.reap()
+      armed?.handleEvents()
+      let now = ContinuousClock.now
+      if now >= nextCharge {
+        charge()
+        nextCharge = now + .milliseconds(200)
+      }
+      endTraceIfDue()
+      if now >= nextLook {
+        look()
+        charge()
+        armIfDue()
+        nextLook += .seconds(lookInterval())
+        if nextLook < .now { nextLook = .now + .seconds(lookInterval()) }
+      }
+      if armed == nil, !waitingProfiles.isEmpty { armForProfile() }
+      publish()
+    }
+  }
+
+  /// Returns the signal that came; 0 when the time has come, or a trace or the server has something.
+  private func wait(until moment: ContinuousClock.Instant) -> Int32 {
+    let left = max(.zero, moment - .now)
+    var descriptors = ([signals, wakeDescriptor] + (armed?.pollDescriptors ?? [])).map {
+      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    }
+    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (left.inNanoseconds + 999_999) / 1_000_000))
+    var count: UInt64 = 0
+    read(wakeDescriptor, &count, 8)
+    return cprocess_next_signal(signals)
+  }
+
+  private func stop() {
+    ServiceManager.notify("STOPPING=1")
+    for request in waitingProfiles { request.answer(.failure(.init("the watch is ending"))) }
+    waitingProfiles = []
+    if armed != nil { endTrace(early: false) }
+    server?.stop()
+    alertCommand.stop()
+    log.info(
+      "ended: \(percent(budget.wholeShare)) of one CPU used, budget \(percent(configuration.budget)), \(status.traces) traces"
+    )
+  }
+
+  private func reloadConfiguration() {
+    ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(monotonic() * 1e6))")
+    do {
+      let new = try reload()
+      let listenChanged = new.listen != configuration.listen
+      let intervalChanged = new.interval != configuration.interval || new.lookback != configuration.lookback
+      let old = configuration
+      configuration = new
+      do { try openHistory() } catch {
+        configuration = old
+        throw error
+      }
+      if listenChanged {
+        server?.stop()
+        server = nil
+        try startServer()
+      } else {
+        server?.setToken(try token())
+      }
+      if intervalChanged {
+        observer = HostObserver(interval: new.interval, lookback: new.lookback, ownProcessID: getpid())
+      }
+      budget.share = new.budget
+      alerts.every = new.alertEvery
+      alerts.growthThreshold = new.growthThreshold
+      alerts.forecastThreshold = new.forecastThreshold
+      log.info("the configuration was read again")
+    } catch {
+      log.error("the configuration is not taken over: \(WatchCommand.message(for: error))")
+    }
+    ServiceManager.notify("READY=1")
+  }
+
+  // MARK: The cheap part
+
+  private func look() {
+    let before = processSeconds()
+    let sample = sampler.sample()
+    observer.record(sample)
+    for key in observer.processesToExamine(grownBy: 1 << 20, atMost: 2) {
+      guard case .process(let processID, _) = key, let classes = sampler.mappingClasses(of: processID) else { continue }
+      observer.note(classes, of: key)
+    }
+    let sampler = sampler
+    ranking = GrowthRanking(
+      observer,
+      lookup: .init(
+        cgroupOfProcess: { sampler.cgroup(of: $0) }, memoryLimitOfProcess: { sampler.memoryLimit(of: $0) }))
+    note(sample)
+    keep(sample)
+    giveAlerts(sample)
+    status.lastSampleSeconds = processSeconds() - before
+    ServiceManager.notify(
+      "WATCHDOG=1\nSTATUS=\(ranking.growing.count) series grow; \(percent(budget.recentShare)) of one CPU")
+  }
+
+  private func note(_ sample: HostSample) {
+    status.samples += 1
+    status.lastSampleInUnixSeconds = unixSeconds()
+    status.totalBytes = sample.totalBytes
+    status.availableBytes = sample.availableBytes
+    status.seriesCounts = [:]
+    status.growingCounts = [:]
+    status.series = []
+    var named: [SeriesKey.Kind: Int] = [:]
+    for entry in ranking.series {
+      status.seriesCounts[entry.key.kind, default: 0] += 1
+      if entry.judgement.word == .growing { status.growingCounts[entry.key.kind, default: 0] += 1 }
+      if named[entry.key.kind, default: 0] < configuration.top {
+        named[entry.key.kind, default: 0] += 1
+        status.series.append(entry)
+      }
+    }
+    status.oomKills = max(status.oomKills, sample.cgroups.reduce(0) { $0 &+ $1.oomKills })
+  }
+
+  private func keep(_ sample: HostSample) {
+    // No closer than trends look at sizes: a history of a month is not to be filled in a day.
+    let every = max(configuration.interval, configuration.lookback / Double(SizeHistory.maximumWindows))
+    guard let history, monotonic() - lastKept >= every - configuration.interval / 2 else { return }
+    lastKept = monotonic()
+    var sizes: [(kind: String, name: String, bytes: UInt64)] = []
+    // What metrics name is what is kept.
+    for entry in status.series where entry.bytes > 0 {
+      let name = entry.command.map { "\(entry.key.name) \($0)" } ?? entry.key.name
+      sizes.append((entry.key.kind.rawValue, name, entry.bytes))
+    }
+    writing {
+      try history.saveSizes(sizes, at: unixSeconds())
+      if monotonic() - lastTrim > Self.secondsPerTrim {
+        try history.trim(now: unixSeconds())
+        lastTrim = monotonic()
+      }
+      status.historyBytes = try history.usedBytes()
+    }
+  }
+
+  /// A history that cannot be written is told of once, and tried again the next time.
+  func writing(_ body: () throws -> Void) {
+    do {
+      try body()
+      if trouble != nil { log.info("the history can be written again") }
+      trouble = nil
+    } catch {
+      status.historyErrors += 1
+      if trouble == nil { log.error("the history cannot be written: \(error)") }
+      trouble = "the history cannot be written: \(error)"
+    }
+  }
+
+  private func giveAlerts(_ sample: HostSample) {
+    let now = unixSeconds()
+    for alert in alerts.alerts(ranking, cgroups: sample.cgroups) {
+      if alert.reason == .limit || alert.reason == .oom { cgroupsInTrouble.insert(alert.name) }
+      guard alerts.allows(alert, at: monotonic()) else { continue }
+      status.alerts += 1
+      log.warning(
+        "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(alert.bytes) bytes grows by \(Int(alert.bytesPerHour)) bytes an hour"
+      )
+      if let history {
+        writing {
+          try history.saveAlert(
+            kind: alert.kind, name: alert.name,
+            text: String(decoding: alert.json(time: now, host: Self.hostName), as: UTF8.self),
+            at: now)
+        }
+      }
+      if let command = configuration.onAlert,
+        let failure = alertCommand.run(command, alert.json(time: now, host: Self.hostName))
+      {
+        log.error("on-alert: \(failure)")
+      }
+    }
+    alertCommand.reap()
+  }
+
+  private static let hostName: String = {
+    var buffer = [CChar](repeating: 0, count: 256)
+    gethostname(&buffer, buffer.count - 1)
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }()
+
+  // MARK: Cost and metrics
+
+  /// Seconds between looks: longer than asked for where looks alone would take more than half of the budget.
+  private func lookInterval() -> Double {
+    let affordable = status.lastSampleSeconds / (budget.share / 2)
+    let interval = max(configuration.interval, affordable)
+    if interval > configuration.interval, status.lookInterval <= configuration.interval {
+      log.notice(
+        "a look at this host costs \(Int(status.lastSampleSeconds * 1000)) ms: it is taken every \(Int(interval)) s")
+    }
+    status.lookInterval = interval
+    return interval
+  }
+
+  private func charge() {
+    let own = processSeconds()
+    let probes = armed?.takeProbeSeconds(costs) ?? 0
+    budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: monotonic())
+    lastOwnSeconds = own
+  }
+
+  private func publish() {
+    status.ownSeconds = budget.spentByUs
+    status.probeSeconds = budget.spentByProbes
+    status.budgetShare = configuration.budget
+    status.recentShare = budget.recentShare
+    status.alertsSuppressed = alerts.suppressed
+    status.probesOn = armed != nil
+    status.sites = sitesByTarget.values.flatMap { $0 }
+    server?.publish(metrics: status.metrics, trouble: trouble)
+  }
+
+  private func takeProfileRequests() { waitingProfiles += server?.takeRequests() ?? [] }
+
+  func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }
+}
+
+/// CLOCK_MONOTONIC seconds.
+func monotonic() -> Double { Double(monotonicNanoseconds()) / 1e9 }

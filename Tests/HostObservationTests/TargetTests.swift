@@ -1,0 +1,89 @@
+import HostObservation
+import KernelTracing
+import Testing
+
+@Suite struct TargetTests {
+  @Test(arguments: [
+    ("/usr/bin/java", ["/usr/lib/jvm/lib/server/libjvm.so", "/lib/libc.so.6"], TargetProfile.Runtime.java),
+    ("/usr/sbin/php-fpm8.2", ["/lib/libc.so.6"], .phpFPM),
+    ("/usr/bin/php8.2", ["/lib/libc.so.6"], .php),
+    ("/usr/bin/node", ["/lib/libc.so.6"], .node),
+    ("/usr/bin/python3.11", ["/lib/libc.so.6"], .python),
+    ("/usr/bin/uwsgi", ["/lib/libpython3.11.so.1.0"], .python),
+    ("/usr/bin/ruby3.1", ["/lib/libruby-3.1.so"], .ruby),
+    ("/usr/sbin/nginx", ["/lib/libc.so.6"], nil),
+  ])
+  func recognizesRuntimes(_ executable: String, _ paths: [String], _ runtime: TargetProfile.Runtime?) {
+    #expect(TargetProfile(mappedPaths: paths, executable: executable, command: nil).runtime == runtime)
+  }
+
+  @Test func recognizesAllocators() {
+    func allocator(_ paths: String...) -> TargetProfile.Allocator? {
+      TargetProfile(mappedPaths: paths, executable: "/bin/a", command: nil).allocator
+    }
+    #expect(allocator("/lib/libc.so.6") == .glibc)
+    #expect(allocator("/lib/libc.so.6", "/lib/libjemalloc.so.2") == .jemalloc)
+    #expect(allocator("/lib/libtcmalloc_minimal.so.4", "/lib/libc.so.6") == .tcmalloc)
+    #expect(allocator("/lib/ld-musl-x86_64.so.1") == .musl)
+    #expect(allocator("/bin/static") == nil)
+  }
+
+  private func ranked(_ key: SeriesKey, owner: String? = nil, kind: GrowthKind? = nil) -> RankedSeries {
+    var series = RankedSeries(
+      key: key, judgement: TrendJudgement(([], [])), bytes: 0, share: 1, kinds: kind.map { [($0, UInt64(1))] } ?? [],
+      points: ([], []), isReclaimable: false)
+    series.owner = owner.flatMap(CgroupOwner.init(path:))
+    return series
+  }
+
+  @Test func namesTheNextCommand() {
+    let process = ranked(.process(42, startTimeInTicks: 1), owner: "/system.slice/web.service", kind: .heap)
+    let native = NextStep(for: process, profile: TargetProfile(allocator: .jemalloc))
+    #expect(native.command == "sudo leaktrace trace -p 42 --leak-check 10 6")
+    #expect(native.reason.contains("jemalloc"))
+    #expect(native.mitigation == "sudo leaktrace guard web.service --dry-run")
+    let java = NextStep(for: process, profile: TargetProfile(runtime: .java))
+    #expect(java.reason.contains("jcmd 42 GC.class_histogram"))
+    let cache = NextStep(for: ranked(.slabCache("a b")), profile: nil)
+    #expect(cache.command == "sudo leaktrace kernel --cache 'a b' --stacks all --duration 60s")
+    let percpu = NextStep(for: ranked(.kernel(KernelMemory.Kind.percpu.rawValue)), profile: nil)
+    #expect(percpu.command.contains("--source percpu"))
+    let group = NextStep(for: ranked(.cgroup("/a"), kind: .anonymous), profile: nil, largestMember: 7)
+    #expect(group.command.contains("-p 7"))
+  }
+
+  @Test func boundsAUnit() {
+    let mebibyte: UInt64 = 1 << 20
+    let level = MemoryGuard(unit: "a.service", workingSet: 400 * mebibyte, growth: 0, hostBytes: 8192 * mebibyte)
+    #expect(level.highBytes == 500 * mebibyte)
+    #expect(level.maxBytes == 600 * mebibyte)
+    #expect(level.secondsToHigh == nil)
+    #expect(
+      level.text.contains("[Service]\nMemoryAccounting=yes\nMemoryHigh=500M\nMemoryMax=600M\nRestart=on-failure\n"))
+    #expect(level.path == "/etc/systemd/system/a.service.d/50-leaktrace-memory.conf")
+    // A day at 40 MiB an hour.
+    let leaking = MemoryGuard(
+      unit: "a.service", workingSet: 400 * mebibyte, growth: Double(40 * mebibyte) / 3600, hostBytes: 8192 * mebibyte)
+    #expect(leaking.highBytes == 1360 * mebibyte)
+    // Never more than the host has.
+    let fast = MemoryGuard(unit: "a.service", workingSet: 400 * mebibyte, growth: 1e9, hostBytes: 1024 * mebibyte)
+    #expect(fast.highBytes == 768 * mebibyte)
+  }
+
+  @Test func rendersForPeople() {
+    var series = ranked(.process(42, startTimeInTicks: 1), kind: .heap)
+    series.command = "a\u{1b}[31mb"
+    series.bytes = 3 << 20
+    series.points = ([1, 2, 3], [1, 2, 3])
+    let report = ObservationReport(
+      startInUnixSeconds: 0, duration: .seconds(60), samples: 60, intervalInSeconds: 1, totalBytes: 8 << 30,
+      availableBytes: 4 << 30, counts: [.process: 1], entries: [.init(series: series)], secondsPerSample: 0.01)
+    let text = ObservationText.render(report, sparklines: true)
+    #expect(text.contains("observed for 1 m 00 s, 60 samples; 1 process\n"))
+    #expect(text.contains("Nothing grows by more than moves at random."))
+    #expect(text.contains("42 a\\x1b[31mb"))
+    #expect(text.contains("▁▅█") || text.contains("▁▄█"))
+    #expect(!text.contains("\u{1b}"))
+    #expect(ObservationJSON.csv(report).split(separator: "\r\n").count == 2)
+  }
+}
