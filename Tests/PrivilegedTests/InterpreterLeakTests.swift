@@ -30,10 +30,10 @@ extension Privileged {
       let keys = report.sites.filter { $0.frames.contains { $0.function?.hasPrefix("EVP_PKEY_new") == true } }
       let blocks = keys.flatMap(\.allocations)
       #expect(blocks.count >= 10)
-      for block in blocks {
-        #expect(block.verdict == "still_reachable")
-        #expect(block.holder == "Zend chunk")
-      }
+      #expect(blocks.allSatisfy { $0.verdict == "still_reachable" })
+      // Some are known outside of the chunks as well.
+      #expect(blocks.allSatisfy { $0.holder == nil || $0.holder == "Zend chunk" })
+      #expect(blocks.count { $0.holder == "Zend chunk" } >= blocks.count / 2)
     }
 
     /// Node keeps a list of the memory of its buffers beside V8's heap.
