@@ -247,14 +247,26 @@ extension Privileged {
 
     /// By /proc alone, as where no probe can be attached.
     @Test func polling() throws {
+      var report = try polledMaps()
+      // Only sums are known: what others on this host give back of the same kind meanwhile is missing from them.
+      for _ in 0..<4 where Self.sitesOfMaps(report).map(\.outstanding) != [Blocks(30 * 9 * 4096, 30)] {
+        report = try polledMaps()
+      }
+      #expect(report.kernel.hooks.map(\.method) == ["polling", "polling"])
+      let sites = Self.sitesOfMaps(report)
+      #expect(sites.map(\.outstanding) == [Blocks(30 * 9 * 4096, 30)], "\(KernelObjectsTests.describe(report))")
+      #expect(sites.allSatisfy { $0.kernel.doubt != nil && !$0.stackComplete })
+    }
+
+    private func polledMaps() throws -> KernelReport {
       let program = try TracedProgram([KernelObjectsTests.program(), "mapped_maps", "30"])
       let trace = try KernelTrace(["--source", "vmalloc", "--methods", "polling"])
       try program.step()
-      let report = try trace.report()
-      #expect(report.kernel.hooks.map(\.method) == ["polling", "polling"])
-      let sites = report.sites.filter { $0.functions == ["array_map_alloc"] }
-      #expect(sites.map(\.outstanding) == [Blocks(30 * 9 * 4096, 30)], "\(KernelObjectsTests.describe(report))")
-      #expect(sites.allSatisfy { $0.kernel.doubt != nil && !$0.stackComplete })
+      return try trace.report()
+    }
+
+    private static func sitesOfMaps(_ report: KernelReport) -> [KernelReport.Site] {
+      report.sites.filter { $0.functions == ["array_map_alloc"] }
     }
   }
 }
