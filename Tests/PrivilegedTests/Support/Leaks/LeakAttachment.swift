@@ -18,8 +18,10 @@ final class LeakAttachment {
     _ options: [String], of target: [String], interval: String, environment: [String: String] = [:]
   ) throws {
     directory = try TemporaryDirectory()
+    // Its last two words are how long a pause may take.
+    let leakCheck = LeakTrace.leakCheck.dropLast(options.contains("--no-pause") ? 2 : 0)
     running = try RunningProgram(
-      [LeakTrace.program, "trace", "--format", "json", "--output", directory.file("reports")] + LeakTrace.leakCheck
+      [LeakTrace.program, "trace", "--format", "json", "--output", directory.file("reports")] + leakCheck
         + options + [interval] + target,
       environment: environment, capturesErrors: true)
   }
