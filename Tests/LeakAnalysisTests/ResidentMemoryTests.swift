@@ -80,10 +80,17 @@ import TraceModel
   }
 
   @Test func whatIsNotMappedIsLeftOut() throws {
-    let area = try Reservation(4096 * 10)
-    for page in 0..<10 as Range<UInt64> { area.write(1, at: page * 4096) }
-    munmap(UnsafeMutableRawPointer(bitPattern: UInt(area.pages(4).lowerBound)), 4096 * 2)
-    #expect(stretches(try memory(), area.pages(0, count: 10)) == [area.pages(0, count: 4), area.pages(6, count: 4)])
+    var found: [Range<UInt64>] = []
+    var expected: [Range<UInt64>] = []
+    // Another test's thread may get the hole at once.
+    for _ in 0..<20 where found.isEmpty || found != expected {
+      let area = try Reservation(4096 * 10)
+      for page in 0..<10 as Range<UInt64> { area.write(1, at: page * 4096) }
+      munmap(UnsafeMutableRawPointer(bitPattern: UInt(area.pages(4).lowerBound)), 4096 * 2)
+      expected = [area.pages(0, count: 4), area.pages(6, count: 4)]
+      found = stretches(try memory(), area.pages(0, count: 10))
+    }
+    #expect(found == expected)
   }
 
   /// A block of terabytes is searched where it was touched, in no time and without memory for the rest.
