@@ -95,7 +95,7 @@ package final class ProcessPause {
       if code == -ESRCH { return }
       if code != 0 {
         // A thread that has ended, the first one perhaps long ago, cannot be traced.
-        guard let info = try? ProcessInfo(processID: thread), !info.hasEnded else { return }
+        guard let info = try? ProcessInfo(processID: thread), !info.isThreadOver else { return }
         guard let tracer = tracer(of: thread), tracer != 0 else { throw .refused(code: -code) }
         // A new thread is ours from its start when we trace the one that made it, before we hear of it.
         guard tracer == cprocess_own_thread() else { throw .traced(by: tracer) }

@@ -116,12 +116,11 @@ package final class ElfFile: @unchecked Sendable {
   }
 
   /// The image for libelf, which takes it as writable: it notes in the section headers, and nowhere else, what it has
-  /// unpacked. Those pages become private to this process. nil if that fails.
+  /// unpacked. Those pages become private to this process. nil if that fails, or without section headers that we could
+  /// read: libelf may think otherwise of them, and would write where it cannot.
   package func imageForLibelf() -> UnsafeMutablePointer<CChar>? {
-    if !sectionTable.isEmpty {
-      guard celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0 else {
-        return nil
-      }
+    guard !sectionTable.isEmpty, celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0 else {
+      return nil
     }
     return UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: CChar.self)
   }

@@ -35,9 +35,12 @@ package struct ProcessInfo: Hashable, Sendable {
   /// The pid inside the process's own pid namespace, the one it knows itself by.
   package var innermostProcessID: Int32 { namespacedProcessIDs.last ?? processID }
 
+  /// Whether this thread has ended: memory and files cannot be read by it. Its process may go on by others.
+  package var isThreadOver: Bool { state == .zombie || state == .dead }
+
   /// Whether it has ended (and perhaps waits for its parent): no memory, no mappings, no files. A process goes on when its first
   /// thread has ended and others have not.
-  package var hasEnded: Bool { (state == .zombie || state == .dead) && threadCount <= 1 }
+  package var hasEnded: Bool { isThreadOver && threadCount <= 1 }
 
   /// Reads `/proc/PID/stat` and `/proc/PID/status`. Throws with `isProcessGone` when there is no such process.
   package init(processID: Int32) throws(ProcessError) {

@@ -40,7 +40,12 @@ extension Privileged {
     @Test(.enabled(if: Memcheck.isInstalled), arguments: LeakProgram.all)
     func librariesOwnBlocks(program: LeakProgram) throws {
       func others(_ records: [LeakRecord]) -> LeakKinds {
-        records.filter { !$0.isThreadLocalStorage && $0.subject() == nil }.totalWithoutEnvironment
+        // The loader aligns its table of objects inside a block of malloc's: whether a pointer to its start is left depends on
+        // what malloc has given it.
+        records.filter {
+          !$0.isThreadLocalStorage && $0.subject() == nil && !$0.functions.contains("_dl_find_object_update")
+        }
+        .totalWithoutEnvironment
       }
       let found = try others(Self.atExit(program))
       let expected = try others(Self.memcheck(program))

@@ -43,8 +43,11 @@ extension Privileged {
       func trace(_ processID: Int32, _ options: String = "") throws {
         try type(
           "cd \(directory.path); stty -g >before; \(LeakTrace.program) trace -p \(processID) \(options) --tui 0.2; "
-            + "echo code=$?; stty -g >after", "Enter")
+            + "echo code=$? | tee code; stty -g >after", "Enter")
       }
+
+      /// The line with leaktrace's exit code, once it has ended.
+      var code: String { (try? run(["cat", directory.file("code")])) ?? "" }
 
       var settings: (before: String, after: String) {
         func contents(_ name: String) -> String { (try? run(["cat", directory.file(name)])) ?? "" }
@@ -95,7 +98,8 @@ extension Privileged {
         children.first { readLink("/proc/\($0)/exe") == LeakTrace.program }, "\(children)")
       kill(leaktrace, signal)
       let code = signal == SIGINT ? 130 : 128 + signal
-      #expect(terminal.wait { $0.contains("code=\(code)") }, "\(terminal.screen)")
+      // Not from the screen: what is printed before the guardian has put it right goes with the live view.
+      #expect(terminal.wait { _ in terminal.code == "code=\(code)\n" }, "\(terminal.screen)")
       // Killed, it is its guardian that puts the terminal right.
       #expect(terminal.wait { _ in !terminal.isAlternate && terminal.showsCursor })
       try terminal.type("stty -g >later", "Enter")

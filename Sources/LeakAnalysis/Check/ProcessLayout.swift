@@ -18,7 +18,7 @@ final class ProcessLayout {
   init(processID: Int32, blockCount: Int) throws(ProcessError) {
     emptyCollector = BlockCollector(capacity: blockCount)
     let threads = ProcessInfo.threads(of: processID)
-    memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.hasEnded == false } ?? processID
+    memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.isThreadOver == false } ?? processID
     memory = try RemoteMemory(processID: memoryOwner)
     kernelPointers = KernelHeldPointers(processID: memoryOwner)
     if let mappings = try? ProcessMaps.read(processID: memoryOwner) {
