@@ -195,6 +195,8 @@ extension KernelTracer {
       return nil
     }
     if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
+    // A call stack is known from its suspicion on: that there was nothing before is no part of its course.
+    if draft.site.stack_hash != 0 { series.dropBeginning() }
     return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
   }
 

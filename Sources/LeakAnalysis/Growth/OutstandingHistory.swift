@@ -197,6 +197,13 @@ package struct OutstandingSeries: Hashable, Sendable {
   /// A bit for each window in which blocks were allocated.
   package var birthWindows: UInt64 = 0
 
+  /// Leaves out the windows before the first in which the site held something.
+  package mutating func dropBeginning() {
+    let first = bytes.firstIndex { $0 > 0 } ?? bytes.count
+    seconds.removeFirst(first)
+    bytes.removeFirst(first)
+  }
+
   package init(seconds: [Double], bytes: [Double], allocatedWithoutYoungest: Double) {
     self.seconds = seconds
     self.bytes = bytes
