@@ -103,7 +103,8 @@ package final class AllocationTracer {
     } else {
       unwindTables = try UnwindTables(
         object: programs.object,
-        limits: UnwindTables.Limits(tableBytes: 16 << 20, tableBytesPerFile: 16 << 20))
+        limits: UnwindTables.Limits(
+          tableBytes: configuration.maximumUnwindTableBytes, tableBytesPerFile: 16 << 20))
       unwindRequests = try RingBuffer(map: programs.object.map("lt_unwind_requests"))
       unwindSamples = try RingBuffer(map: programs.object.map("lt_unwind_samples"))
     }
@@ -127,6 +128,9 @@ package final class AllocationTracer {
 
   /// Whether any process that the user named still runs.
   package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
+
+  /// Whether a running process belongs to the trace.
+  package func isTracing(_ processID: Int32) -> Bool { running[processID] != nil }
 
   func process(slot: UInt32) -> TracedProcess? { processOfSlot[slot] }
 

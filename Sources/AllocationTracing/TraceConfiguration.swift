@@ -12,6 +12,8 @@ package struct TraceConfiguration: Sendable {
   package var maximumAllocations: Int
   /// Distinct call stacks before further ones are refused and counted.
   package var maximumSites: Int = 10_000
+  /// Kernel memory for the stack walker's tables, in bytes; made as it is needed.
+  package var maximumUnwindTableBytes = 16 << 20
   /// Trace children of the traced processes too.
   package var followsForks = true
   /// Record ranges that the program maps itself.

@@ -49,5 +49,8 @@ extension BPFMap {
 package func waitForRunningPrograms() {
   // RCU's grace period, which is what the kernel's own maps wait for. Where it cannot be asked for (nohz_full), wait
   // much longer than a program can run.
-  if clibbpf_synchronize_rcu() != 0 { usleep(100_000) }
+  if !synchronizeWithPrograms() { usleep(100_000) }
 }
+
+/// Waits until every non-sleepable BPF program that runs now has ended; false, at once, where the kernel cannot tell.
+package func synchronizeWithPrograms() -> Bool { clibbpf_synchronize_rcu() == 0 }

@@ -11,7 +11,7 @@ struct TraceCommand: ParsableCommand {
     commandName: "trace",
     abstract: "Reports outstanding allocations of running processes, or of a command, by call stack.",
     discussion: """
-      Attaches to processes (-p, --comm) or runs a command (after --, or -c) and prints what they allocated and have \
+      Attaches to processes (-p, --comm, --cgroup, --all) or runs a command (after --, or -c) and prints what they allocated and have \
       not freed every INTERVAL seconds, COUNT times. Without INTERVAL a running process is reported every 5 seconds, \
       and a command once, at its end. Ctrl-C prints the last report. Needs root.
       """)
@@ -21,6 +21,14 @@ struct TraceCommand: ParsableCommand {
 
   @Option(name: .customLong("comm"), help: "Trace every process with this command name.")
   var commandNames: [String] = []
+
+  @Option(
+    name: .customLong("cgroup"),
+    help: "Trace every process of this control group: its path, the name of a unit, or the id of a container.")
+  var controlGroups: [String] = []
+
+  @Flag(name: .customLong("all"), help: "Trace every process of this host.")
+  var takesAll = false
 
   @Option(name: [.customShort("c"), .customLong("command")], help: "Run this command line and trace it.")
   var commandLine: String?
@@ -146,7 +154,7 @@ struct TraceCommand: ParsableCommand {
       throw ValidationError("give the command either with -c or after --, not both")
     }
     let runsCommand = commandLine != nil || !command.isEmpty
-    let namesProcesses = !processIDs.isEmpty || !commandNames.isEmpty
+    let namesProcesses = !processIDs.isEmpty || !commandNames.isEmpty || !controlGroups.isEmpty || takesAll
     if runsCommand, namesProcesses {
       throw ValidationError("trace either running processes or a command, not both")
     }
@@ -156,6 +164,12 @@ struct TraceCommand: ParsableCommand {
     }
     for processID in processIDs where processID <= 0 {
       throw ValidationError("-p \(processID): a process id is a positive number")
+    }
+    if controlGroups.contains(where: { $0.allSatisfy { $0 == "/" } }) {
+      throw ValidationError("--cgroup: name a control group; --all traces every process")
+    }
+    if takesAll, !processIDs.isEmpty || !commandNames.isEmpty || !controlGroups.isEmpty {
+      throw ValidationError("--all traces every process: leave out -p, --comm and --cgroup")
     }
     if let interval, try TimeValue.parse(interval, plainUnit: .seconds(1)) <= .zero {
       throw ValidationError("the INTERVAL must be more than 0 seconds")
@@ -212,6 +226,8 @@ struct TraceCommand: ParsableCommand {
     configuration.sampleEveryNth = sampleRate == 1 ? nil : sampleRate
     if let maxAllocations { configuration.maximumAllocations = maxAllocations }
     if let maxStacks { configuration.maximumSites = maxStacks }
+    // As many programs as there are, and not one.
+    if selection.isOpen { configuration.maximumUnwindTableBytes = 64 << 20 }
     configuration.followsForks = follow
     configuration.tracesMappings = !leavesOutMappings
     configuration.emitsEvents = printsEvents
@@ -266,6 +282,11 @@ struct TraceCommand: ParsableCommand {
     request.summaryOnly = leakCheck.mode == .summary
     request.suppressions = try leakCheck.suppressions()
     return request
+  }
+
+  var selection: TargetSelection {
+    TargetSelection(
+      processIDs: processIDs, commandNames: commandNames, controlGroups: controlGroups, takesAll: takesAll)
   }
 
   /// Where reports go and in what form: pairs of --format and --output in their order.

@@ -18,6 +18,8 @@ final class TraceRunner {
   private let symbolizer: Symbolizer
   private let signals: Int32
   private var live: LiveTerminal?
+  /// nil when a command is run.
+  private var attacher: TargetAttacher?
   /// nil when no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
@@ -53,7 +55,8 @@ final class TraceRunner {
     }
     // Without it a kill -9 can leave breakpoints behind; everything else works.
     _ = cprocess_start_guardian()
-    let processIDs = try targets()
+    let runsCommand = command.commandLine != nil || !command.command.isEmpty
+    let processIDs = runsCommand ? [] : try command.selection.find()
     let tracer = try AllocationTracer.make(
       configuration: command.configuration(), discovery: command.discovery(), symbolizer: symbolizer)
     defer { tracer.stop() }
@@ -61,7 +64,7 @@ final class TraceRunner {
     if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 
     var own: TargetCommand?
-    if processIDs.isEmpty {
+    if runsCommand {
       let arguments = try command.commandLine.map { try TargetCommand.split($0) } ?? command.command
       let watch = command.leakCheck.mode == nil ? nil : ExitWatch(thread: TracerThread())
       try prepareLeakChecks(tracer, watch)
@@ -70,8 +73,10 @@ final class TraceRunner {
       try started.start(with: tracer)
     } else {
       try prepareLeakChecks(tracer, nil)
-      for processID in processIDs { try tracer.attach(processID: processID) }
-      announce(processIDs, tracer)
+      let attacher = TargetAttacher(selection: command.selection, tracer: tracer)
+      try attacher.attach(processIDs)
+      self.attacher = attacher
+      announce(tracer)
     }
     return try follow(tracer, own)
   }
@@ -86,25 +91,12 @@ final class TraceRunner {
     tracer.onNewImage = { process in watch.watch(process.processID) }
   }
 
-  /// The processes that the options name, each once.
-  private func targets() throws -> [Int32] {
-    var processIDs = command.processIDs
-    for name in command.commandNames {
-      let matching = ProcessInfo.allProcessIDs().filter { processID in
-        guard processID != getpid(), let info = try? ProcessInfo(processID: processID) else { return false }
-        return info.command == name && !info.isKernelThread && !info.hasEnded
-      }
-      if matching.isEmpty { throw TraceError("no process has the command name \(name)") }
-      processIDs += matching
-    }
-    if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
-    var seen: Set<Int32> = []
-    return processIDs.filter { seen.insert($0).inserted }
-  }
-
-  private func announce(_ processIDs: [Int32], _ tracer: AllocationTracer) {
+  private func announce(_ tracer: AllocationTracer) {
     guard isatty(STDERR_FILENO) == 1 || command.verbose else { return }
-    let names = processIDs.map(String.init).joined(separator: ", ")
+    let targets = tracer.processes.filter(\.isTarget)
+    let names =
+      targets.count > 10
+      ? "\(targets.count) processes" : targets.map { String($0.processID) }.joined(separator: ", ")
     writeAll(
       "leaktrace: attached to \(names), \(tracer.probes.count) functions probed; Ctrl-C to end\n",
       to: STDERR_FILENO)
@@ -131,6 +123,7 @@ final class TraceRunner {
       }
       pollEvents(tracer, wait: wait)
       tracer.handleEvents()
+      attacher?.attachNew()
       leakChecks?.checkHeld()
       own?.reap()
 
@@ -224,6 +217,11 @@ final class TraceRunner {
       }
     }
     symbolizer.trim()
+    report.notes += attacher?.notes ?? []
+    if own == nil, let name = command.selection.name {
+      report.target = Report.Target(kind: .system, command: name)
+      return report
+    }
     let target = tracer.processes.first { $0.isTarget }
     report.target = Report.Target(
       kind: own == nil ? .process : .command, processID: target?.processID,

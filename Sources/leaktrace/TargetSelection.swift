@@ -1,0 +1,62 @@
+import AllocationTracing
+import Glibc
+import ProcessImage
+
+/// The running processes that the options of `leaktrace trace` name: single ones, and all that match, whenever they start.
+struct TargetSelection {
+  let processIDs: [Int32]
+  let commandNames: [String]
+  let controlGroups: [String]
+  let takesAll: Bool
+
+  /// Whether processes that start later can belong to it.
+  var isOpen: Bool { takesAll || !commandNames.isEmpty || !controlGroups.isEmpty }
+
+  /// What to call it where it is not a single process; nil when it is only a list of those.
+  var name: String? {
+    if takesAll { return "all processes" }
+    let groups = controlGroups.map { "control group \($0)" }
+    return groups.isEmpty ? nil : groups.joined(separator: ", ")
+  }
+
+  /// The processes that match now, each once, the single ones first.
+  ///
+  /// Throws when leaktrace itself is named, or when nothing matches one of the names.
+  func find() throws(TraceError) -> [Int32] {
+    if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
+    let others = runningProcesses()
+    for name in commandNames where !others.contains(where: { $0.command == name }) {
+      throw TraceError("no process has the command name \(name)")
+    }
+    for group in controlGroups where !others.contains(where: { isMember($0.processID, of: group) }) {
+      throw TraceError("--cgroup \(group): no process is in a control group of that path or name")
+    }
+    var seen: Set<Int32> = []
+    return (processIDs + matching(others)).filter { seen.insert($0).inserted }
+  }
+
+  /// The processes that match by something else than their number.
+  func findMatching() -> [Int32] { matching(runningProcesses()) }
+
+  private func matching(_ processes: [ProcessInfo]) -> [Int32] {
+    processes.filter { process in
+      takesAll || commandNames.contains(process.command)
+        || controlGroups.contains { isMember(process.processID, of: $0) }
+    }.map(\.processID)
+  }
+
+  /// All but kernel threads, what has ended, and leaktrace with its helpers.
+  private func runningProcesses() -> [ProcessInfo] {
+    ProcessInfo.allProcessIDs().compactMap { processID in
+      guard processID != getpid(), let info = try? ProcessInfo(processID: processID), !info.isKernelThread,
+        !info.hasEnded, info.parentProcessID != getpid()
+      else { return nil }
+      return info
+    }
+  }
+
+  private func isMember(_ processID: Int32, of group: String) -> Bool {
+    guard let paths = try? ControlGroupPath.readAll(processID: processID) else { return false }
+    return paths.contains { ControlGroupPath.matches(path: $0, name: group) }
+  }
+}
