@@ -142,10 +142,11 @@ __noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, 
   // Different odd factors, so that no two words cancel each other.
   __u64 key = lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
                      identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
-  __u32 start = (key >> 32) * configuration.site_count >> 32;
+  __u32 index = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;
+  // In growing steps: neighbours would soon form rows that are longer than the number of tries.
   for (__u32 i = 0; i < LT_KERNEL_SITE_PROBES; i++) {
-    __u32 index = start + i;
+    index += i;
     if (index >= configuration.site_count)
       index -= configuration.site_count;
     struct lt_kernel_site *site = site_at(index);

@@ -122,10 +122,11 @@ struct lt_site_identity {
 static __always_inline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
   __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
   __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner) ^ (__u64)identity->thread << 20) | 1;
-  __u32 start = (key >> 32) * configuration.site_count >> 32;
+  __u32 index = (key >> 32) * configuration.site_count >> 32;
   *is_new = false;
+  // In growing steps: neighbours would soon form rows that are longer than the number of tries.
   for (__u32 i = 0; i < LT_SITE_PROBES; i++) {
-    __u32 index = start + i;
+    index += i;
     if (index >= configuration.site_count)
       index -= configuration.site_count;
     struct lt_site *site = site_at(index);

@@ -11,7 +11,7 @@ package struct TraceConfiguration: Sendable {
   /// Blocks that can be outstanding at once before further ones are refused and counted.
   package var maximumAllocations: Int
   /// Distinct call stacks before further ones are refused and counted.
-  package var maximumSites: Int = 10_000
+  package var maximumSites: Int
   /// Kernel memory for the stack walker's tables, in bytes; made as it is needed.
   package var maximumUnwindTableBytes = 16 << 20
   /// Trace children of the traced processes too.
@@ -33,18 +33,28 @@ package struct TraceConfiguration: Sendable {
   /// Act as if the kernel refused the stack walker. For tests of the fallback.
   package var refusesUnwinder = false
 
-  package init(maximumAllocations: Int = TraceConfiguration.defaultMaximumAllocations()) {
+  package init(
+    maximumAllocations: Int = TraceConfiguration.defaultMaximumAllocations(),
+    maximumSites: Int = TraceConfiguration.defaultMaximumSites()
+  ) {
     self.maximumAllocations = maximumAllocations
+    self.maximumSites = maximumSites
   }
 
   package var isSampling: Bool { sampleMeanInBytes != nil || (sampleEveryNth ?? 1) > 1 }
 
+  /// More than a compiler of C++ comes to, less on hosts with under 1 GiB. Only stacks that occur take memory, half a
+  /// kilobyte each.
+  package static func defaultMaximumSites() -> Int { memory < 1 << 30 ? 10_000 : 32_000 }
+
   /// A million blocks, less on hosts with under 1 GiB, so that the table stays below 1/32 of memory.
   package static func defaultMaximumAllocations() -> Int {
-    let memory = sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))
     let affordable = memory / 32 / bytesPerAllocation
     return max(10_000, min(1_000_000, affordable))
   }
+
+  /// Of this host, in bytes.
+  private static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
   /// Kernel memory per recordable block: 24 bytes in a table that is three quarters full at the limit.
   static let bytesPerAllocation = 32

@@ -41,7 +41,9 @@ package final class ExitWatch: @unchecked Sendable {
   package init(thread: TracerThread) {
     self.thread = thread
     descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-    try? thread.perform { [unowned self] in thread.onNews = { [unowned self] in handleNews() } }
+    // Unsafe, because news can come when the last reference is gone and `deinit` waits for the thread: everything is still
+    // there then, and a checked reference would end the program.
+    try? thread.perform { [unowned(unsafe) self] in thread.onNews = { [unowned(unsafe) self] in handleNews() } }
   }
 
   deinit {

@@ -21,6 +21,7 @@ final class LiveVerifier {
   private let symbolizer = Symbolizer(options: SymbolizerOptions())
   private let signals: Int32
   private let tracer: AllocationTracer
+  private var progress = ProgressLine()
   /// Signal that asked for an early end; 0 for none.
   private(set) var signal: Int32 = 0
 
@@ -39,6 +40,7 @@ final class LiveVerifier {
   /// The comparison of the rounds. Fewer than asked for when a signal came.
   func run(_ analysis: RoundsAnalysis) throws -> Comparison {
     defer { tracer.stop() }
+    defer { progress.clear() }
     for processID in plan.processIDs { try tracer.attach(processID: processID) }
     for round in 0..<plan.warmUps { try run(round: round, of: plan.warmUps, "warm-up") }
     var reports = [report()]
@@ -67,6 +69,9 @@ final class LiveVerifier {
   }
 
   private func run(round: Int, of count: Int, _ name: String) throws {
+    // The load may print lines of its own.
+    progress.clear()
+    progress.show("\(name) \(round + 1) of \(count); Ctrl-C to end now ")
     let load = try LoadCommand(plan.load)
     while !load.hasEnded() {
       try pollEvents(for: .milliseconds(20))

@@ -34,17 +34,20 @@ final class ObserveRunner {
     let startInUnixSeconds = unixSeconds()
     if command.historyPath != nil { return try judgeHistory(descriptor) }
     let start = ContinuousClock.now
+    var progress = ProgressLine()
     var next = start
     var ending: Int32 = 0
     while true {
       takeSample()
-      showProgress(ContinuousClock.now - start)
+      let elapsed = ContinuousClock.now - start
+      progress.show(
+        "observing, \(Int(elapsed / .seconds(1))) of \(Int(duration / .seconds(1))) s; Ctrl-C to end now ")
       next += interval
       if next > start + duration { break }
       ending = wait(until: next)
       if ending != 0 { break }
     }
-    clearProgress()
+    progress.clear()
     let report = makeReport(startInUnixSeconds, ContinuousClock.now - start)
     let code = try write(report, to: descriptor)
     if ending == SIGINT { return Failure.interrupted }
@@ -183,21 +186,6 @@ final class ObserveRunner {
       throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
     }
     return descriptor
-  }
-
-  // MARK: Progress
-
-  private var showsProgress: Bool { isatty(STDERR_FILENO) == 1 }
-
-  private func showProgress(_ elapsed: Duration) {
-    guard showsProgress else { return }
-    let seconds = Int(elapsed / .seconds(1))
-    writeAll(
-      "\rleaktrace: observing, \(seconds) of \(Int(duration / .seconds(1))) s; Ctrl-C to end now ", to: STDERR_FILENO)
-  }
-
-  private func clearProgress() {
-    if showsProgress { writeAll("\r\u{1b}[K", to: STDERR_FILENO) }
   }
 }
 

@@ -29,12 +29,14 @@ final class TargetAttacher {
   /// Attaches to the first ones.
   ///
   /// A process that was named by its number has to be traced, so whatever prevents that is thrown. Of others, one must be.
-  func attach(_ processIDs: [Int32]) throws {
+  func attach(_ processIDs: [Int32], progress: inout ProgressLine) throws {
     for processID in processIDs where selection.processIDs.contains(processID) {
+      progress.show("attaching to process \(processID)")
       try tracer.attach(processID: processID)
     }
     var firstError: (any Error)?
-    for processID in processIDs where !selection.processIDs.contains(processID) {
+    for (number, processID) in processIDs.enumerated() where !selection.processIDs.contains(processID) {
+      progress.show("attaching to process \(processID), \(number + 1) of \(processIDs.count)")
       if tracer.isTracing(processID) { continue }
       do { try tracer.attach(processID: processID) } catch {
         firstError = firstError ?? error

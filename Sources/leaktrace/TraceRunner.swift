@@ -18,6 +18,7 @@ final class TraceRunner {
   private let symbolizer: Symbolizer
   private let signals: Int32
   private var live: LiveTerminal?
+  private var progress: ProgressLine
   /// nil when a command is run.
   private var attacher: TargetAttacher?
   /// nil when no leak check was asked for.
@@ -42,6 +43,7 @@ final class TraceRunner {
     var options = SymbolizerOptions()
     options.linesAndInlines = true
     symbolizer = Symbolizer(options: options)
+    progress = ProgressLine(isAllowed: !command.isLive)
     let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
@@ -74,8 +76,10 @@ final class TraceRunner {
     } else {
       try prepareLeakChecks(tracer, nil)
       let attacher = TargetAttacher(selection: command.selection, tracer: tracer)
-      try attacher.attach(processIDs)
+      defer { progress.clear() }
+      try attacher.attach(processIDs, progress: &progress)
       self.attacher = attacher
+      progress.clear()
       announce(tracer)
     }
     return try follow(tracer, own)
@@ -173,6 +177,8 @@ final class TraceRunner {
   // MARK: Reports
 
   private func write(_ tracer: AllocationTracer, _ own: TargetCommand?, isLast: Bool) throws {
+    if leakChecks != nil { progress.show("looking for leaks") }
+    defer { progress.clear() }
     leakChecks?.checkRunning()
     var bySize: [Int?: Report] = [:]
     if let live {
@@ -206,6 +212,9 @@ final class TraceRunner {
     var request = request
     request.limit = limit
     request.includesEnded = own != nil
+    // Seconds, where the debug information of large programs has to be read.
+    progress.show("naming call stacks")
+    defer { progress.clear() }
     var report = tracer.report(request, checks: leakChecks?.latestResults ?? [])
     if let leakChecks {
       report.explanations = LeakExplainer(tracer: tracer, symbolizer: symbolizer).explanations(

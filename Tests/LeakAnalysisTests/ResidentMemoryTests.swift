@@ -55,7 +55,8 @@ import TraceModel
     // Reading maps a page of zeros, which is as good as none; older kernels do not tell.
     #expect(UnsafePointer<UInt64>(bitPattern: UInt(area.start + 20 * 4096))!.pointee == 0)
     let memory = try memory(scans: scans)
-    let all = stretches(memory, area.start..<area.start + UInt64(area.size))
+    // Without the first page: tests that run meanwhile look at how each mapping of this process begins.
+    let all = stretches(memory, area.start + 4096..<area.start + UInt64(area.size))
     #expect(
       all == [area.pages(3, count: 2), area.pages(9)] + (scans ? [] : [area.pages(20)]) + [area.pages(last)])
     let part = area.start + 3 * 4096 + 100..<area.start + 9 * 4096 + 50

@@ -87,7 +87,7 @@ _Static_assert(sizeof(struct lt_block_bucket) == 192, "three cache lines");
 
 // ---- Allocation sites ---------------------------------------------------------------------------------------------
 // Totals of one call stack of one process; found by a bounded linear probe from the hash.
-#define LT_SITE_PROBES 16
+#define LT_SITE_PROBES 24
 
 struct lt_site {
   __u64 key;         // mixed from everything that identifies the site; 0 is free
