@@ -119,7 +119,11 @@ struct lt_site_identity {
 };
 
 // Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
-static __always_inline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
+//
+// A function of its own, which the verifier looks at once: it would take seconds otherwise.
+__noinline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
+  if (!identity || !is_new)
+    return NO_SITE;
   __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
   __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner) ^ (__u64)identity->thread << 20) | 1;
   __u32 index = (key >> 32) * configuration.site_count >> 32;
