@@ -30,7 +30,7 @@ keep_walk() {
 walk_python() {
   walk python -- python3 -c '
 import json, re, zlib
-for number in range(8000):
+for number in range(16000):
     text = json.dumps({str(key): [key, "x" * key] for key in range(40)})
     json.loads(text)
     re.compile("a%d(b|c)*" % (number % 50)).sub("-", text)
