@@ -64,6 +64,7 @@ http.server.HTTPServer(('127.0.0.1', $port), Times).handle_request()" >"$scratch
     chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir="$scratch/profile$round" \
       --remote-debugging-port=0 "file://$scratch/page.html" >"$scratch/chromium.err" 2>&1 &
     browser=$!
+    background+=("$browser")
     wait "$server" || fail "the browser does not load the page: $(tail -n 3 "$scratch/chromium.err")"
     kill "$browser"
     wait "$browser" || true

@@ -9,12 +9,13 @@ import TraceModel
 extension AllocationTracer {
   /// Calls `body` for every outstanding heap block of a process; meant for while it stands still.
   package func forEachOutstandingBlock(
-    of process: TracedProcess,
+    of process: TracedProcess, part: Int = 0, of parts: Int = 1,
     _ body: (_ address: UInt64, _ sizeInBytes: UInt64, _ time: UInt64, _ site: UInt32) -> Void
   ) throws(BPFError) {
     let generation = process.generation & (1 << UInt32(LT_KEY_GENERATION_BITS) - 1)
-    try tables.forEachBlock { block in
-      guard block.slot == process.slot, block.generation == generation else { return }
+    let slot = process.slot
+    try tables.forEachBlock(part: part, of: parts) { block in
+      guard block.slot == slot, block.generation == generation else { return }
       body(block.address, block.sizeInBytes, block.time, UInt32(block.site))
     }
   }

@@ -200,10 +200,12 @@ package final class TraceTables {
   }
 
   /// Calls `body` for every outstanding block. Blocks come and go meanwhile; each is read whole or not at all.
-  func forEachBlock(_ body: (BlockRecord) -> Void) throws(BPFError) {
+  ///
+  /// One of so many parts of them: each part can be gone through by a thread of its own.
+  func forEachBlock(part: Int = 0, of parts: Int = 1, _ body: (BlockRecord) -> Void) throws(BPFError) {
     let addressMask = (UInt64(1) << UInt64(LT_KEY_ADDRESS_BITS)) - 1
     let slotMask = UInt64(LT_MAX_PROCESS_SLOTS) - 1
-    try forEachBucket { bucket in
+    try forEachBucket(part: part, of: parts) { bucket in
       let keys = bucket.assumingMemoryBound(to: UInt64.self)
       let payloads = (bucket + 8 * Int(LT_BUCKET_ENTRIES)).assumingMemoryBound(
         to: lt_block_payload.self)
@@ -222,14 +224,17 @@ package final class TraceTables {
     }
   }
 
-  private func forEachBucket(_ body: (UnsafeMutableRawPointer) -> Void) throws(BPFError) {
+  private func forEachBucket(
+    part: Int = 0, of parts: Int = 1, _ body: (UnsafeMutableRawPointer) -> Void
+  ) throws(BPFError) {
     let size = MemoryLayout<lt_block_bucket>.size
-    var remaining = bucketCount
     // A multiple of both the page and the bucket: 3 MiB.
-    try blocks.forEachWindow(ofSize: 3 << 20) { window in
-      let count = min(remaining, window.count / size)
-      for index in 0..<count { body(window.baseAddress! + index * size) }
-      remaining -= count
+    let window = 3 << 20
+    let windows = (blocks.byteCount + window - 1) / window
+    try blocks.forEachWindow(ofSize: window, in: windows * part / parts..<windows * (part + 1) / parts) {
+      offset, window in
+      let count = min(bucketCount - offset / size, window.count / size)
+      for index in 0..<max(0, count) { body(window.baseAddress! + index * size) }
     }
   }
 

@@ -98,11 +98,22 @@ package struct BPFMap {
   package func forEachWindow(
     ofSize size: Int, _ body: (UnsafeMutableRawBufferPointer) -> Void
   ) throws(BPFError) {
-    var offset = 0
-    while offset < byteCount {
+    try forEachWindow(ofSize: size, in: 0..<(byteCount + size - 1) / size) { body($1) }
+  }
+
+  /// The same for some of the windows.
+  ///
+  /// - Parameters:
+  ///   - size: bytes of a window, a multiple of the page size and of the element size.
+  ///   - numbers: which windows.
+  ///   - body: is also told at which byte the window begins.
+  package func forEachWindow(
+    ofSize size: Int, in numbers: Range<Int>, _ body: (_ offset: Int, UnsafeMutableRawBufferPointer) -> Void
+  ) throws(BPFError) {
+    for number in numbers where number * size < byteCount {
+      let offset = number * size
       let window = try MappedArray(map: self, from: offset, size: min(size, byteCount - offset))
-      body(window.bytes)
-      offset += size
+      body(offset, window.bytes)
     }
   }
 }

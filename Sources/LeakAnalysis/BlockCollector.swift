@@ -31,6 +31,15 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// An empty collector that has an equal share of the memory made ready for this one, as the first of so many.
+  package mutating func shareReserve(with others: Int) -> BlockCollector {
+    var other = BlockCollector()
+    let share = reserve.count / (others + 1)
+    other.reserve = Array(reserve.suffix(share))
+    reserve.removeLast(share)
+    return other
+  }
+
   /// Adds a block. `tag` is handed back with the block's verdict: the index of its site, for example.
   package mutating func append(_ block: LeakBlock, tag: UInt32) {
     if room == 0 { startPiece() }

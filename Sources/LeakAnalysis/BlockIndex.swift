@@ -216,6 +216,16 @@ final class BlockIndex: @unchecked Sendable {
     return Int(nested[place].parent)
   }
 
+  /// The first block that starts at the address; nil when none does.
+  func firstBlock(at address: UInt64) -> Int? {
+    let granule = granule(of: address)
+    if granule == Self.noGranule { return nil }
+    var block = Int(granules[granule])
+    if Int(granules[granule &+ 1]) &- block > 32 { block = firstStart(after: address &- 1, from: block) }
+    while starts[block] < address { block &+= 1 }
+    return starts[block] == address && block < count ? block : nil
+  }
+
   /// The first block that starts at the address or behind it; `count` when there is none.
   func firstStart(from address: UInt64) -> Int {
     address == 0 ? 0 : firstStart(after: address - 1, from: 0)

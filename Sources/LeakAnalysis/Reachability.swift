@@ -73,7 +73,7 @@ package final class Reachability: @unchecked Sendable {
 
   /// The verdict of a block; nil when it was not part of the scan: another block at its address is not taken for it.
   package func verdict(of block: LeakBlock) -> BlockVerdict? {
-    var number = table.index.firstStart(from: block.address)
+    guard var number = table.index.firstBlock(at: block.address) else { return nil }
     let record = BlockRecord(block, tag: 0)
     while number < count, table.index.starts[number] == block.address {
       if table.index.size(number) == record.size, table.tick(number) == record.tick { return self[number] }

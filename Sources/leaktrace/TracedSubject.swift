@@ -20,8 +20,8 @@ final class TracedSubject: LeakCheckSubject {
 
   func handleEvents() { tracer.handleEvents() }
 
-  func collectBlocks(into add: (LeakBlock, UInt32) -> Void) throws {
-    try tracer.forEachOutstandingBlock(of: process) { address, size, time, site in
+  func collectBlocks(part: Int, of parts: Int, into add: (LeakBlock, UInt32) -> Void) throws {
+    try tracer.forEachOutstandingBlock(of: process, part: part, of: parts) { address, size, time, site in
       add(LeakBlock(address: address, sizeInBytes: size, time: time), site)
     }
   }

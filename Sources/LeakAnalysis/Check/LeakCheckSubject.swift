@@ -9,8 +9,8 @@ package protocol LeakCheckSubject: AnyObject {
   var blockCount: Int { get }
   /// Takes in what the process has done until now; called while threads of it may wait for us, too.
   func handleEvents()
-  /// Adds every outstanding heap block.
-  func collectBlocks(into add: (LeakBlock, _ tag: UInt32) -> Void) throws
+  /// Adds every outstanding heap block of one of so many parts of all, each of which a thread of its own collects.
+  func collectBlocks(part: Int, of parts: Int, into add: (LeakBlock, _ tag: UInt32) -> Void) throws
   /// What else is known of its memory. `threads` are stopped.
   func heapKnowledge(threads: [StoppedThread]) -> HeapKnowledge
 }

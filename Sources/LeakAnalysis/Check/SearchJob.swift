@@ -53,17 +53,9 @@ final class SearchJob {
     var now = timespec()
     clock_gettime(CLOCK_MONOTONIC, &now)
     time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-    var blocks = layout.takeCollector()
     var values = roots.values + layout.kernelPointers.read()
-    let stacks = roots.stackPointers
     let liveMappings = roots.liveMappings
-    try subject.collectBlocks { block, tag in
-      blocks.append(block, tag: tag)
-      // A stack that lies in a block is used from its stack pointer on, but who knows what else is in the block.
-      for stack in stacks where stack.address &- block.address < block.sizeInBytes {
-        values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
-      }
-    }
+    var blocks = try Self.collect(subject, layout, stacks: roots.stackPointers, &values, threads: options.threads)
     let candidates = heap.mappings.filter { liveMappings[$0.range.lowerBound] == nil }
     for mapping in candidates { blocks.append(mapping.block, tag: mapping.tag) }
     blockCount = blocks.count
@@ -75,6 +67,50 @@ final class SearchJob {
     if roots.missesRegisters, !isRunning {
       notes.append("some threads did not stop: what may be in their registers is possibly lost at most")
     }
+  }
+
+  /// Lists the blocks, with several threads. Those that stacks lie in are added to the roots: a stack in a block is used
+  /// from its stack pointer on, but who knows what else is in the block.
+  private static func collect(
+    _ subject: some LeakCheckSubject, _ layout: ProcessLayout, stacks: [(address: UInt64, name: String)],
+    _ roots: inout [RootValue], threads: Int
+  ) throws -> BlockCollector {
+    // A thread takes longer to start than some thousand blocks to list.
+    let threads = max(1, min(threads, subject.blockCount >> 14))
+    let collectors = UnsafeMutableBufferPointer<BlockCollector>.allocate(capacity: threads)
+    let values = UnsafeMutableBufferPointer<[RootValue]>.allocate(capacity: threads)
+    let failures = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: threads)
+    (collectors.baseAddress! + 0).initialize(to: layout.takeCollector())
+    for thread in 1..<threads {
+      let collector = collectors[0].shareReserve(with: threads - thread)
+      (collectors.baseAddress! + thread).initialize(to: collector)
+    }
+    values.initialize(repeating: [])
+    failures.initialize(repeating: nil)
+    defer {
+      values.deinitialize().deallocate()
+      failures.deinitialize().deallocate()
+      collectors.deallocate()
+    }
+    nonisolated(unsafe) let list = { (part: Int, add: (LeakBlock, UInt32) -> Void) throws -> Void in
+      try subject.collectBlocks(part: part, of: threads, into: add)
+    }
+    nonisolated(unsafe) let (lists, found, errors) = (collectors, values, failures)
+    onThreads(threads) { thread in
+      do {
+        try list(thread) { block, tag in
+          lists[thread].append(block, tag: tag)
+          for stack in stacks where stack.address &- block.address < block.sizeInBytes {
+            found[thread].append(RootValue(value: block.address, kind: .stack, name: stack.name))
+          }
+        }
+      } catch { errors[thread] = error }
+    }
+    var all = (collectors.baseAddress! + 0).move()
+    for thread in 1..<threads { all.append((collectors.baseAddress! + thread).move()) }
+    if let failure = failures.lazy.compactMap({ $0 }).first { throw failure }
+    roots += values.joined()
+    return all
   }
 
   /// Searches until the deadline, or from where the last call stopped.
