@@ -37,11 +37,10 @@ package final class OutOfMemoryWatch {
     buffer.consume { record in
       guard record.count >= MemoryLayout<lt_victim>.size else { return }
       let victim = record.loadUnaligned(as: lt_victim.self)
-      let name = withUnsafeBytes(of: victim.command) { $0.prefix { $0 != 0 } }
+      let name = withUnsafeBytes(of: victim.command) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
       victims.append(
         Victim(
-          processID: Int32(bitPattern: victim.process_id),
-          command: name.isEmpty ? nil : String(decoding: name, as: UTF8.self), time: victim.time))
+          processID: Int32(bitPattern: victim.process_id), command: name.isEmpty ? nil : name, time: victim.time))
     }
     return victims
   }
