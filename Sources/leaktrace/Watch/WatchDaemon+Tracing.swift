@@ -142,6 +142,7 @@ extension WatchDaemon {
     armed = try ArmedTrace(
       processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
       sampleBytes: cost.sampleBytes)
+    armedGroup = sampler.cgroup(of: processID)
     cost.attachSeconds = processSeconds() - before
     targetCosts[command] = cost
     status.traces += 1

@@ -28,7 +28,8 @@ extension WatchDaemon {
     let now = sampler.process(processID)
     let known = observer.tracks.values.first { $0.latestProcess?.processID == processID }?.latestProcess
     let command = victim.command ?? now?.command ?? known?.command
-    let group = sampler.cgroup(of: processID)
+    // Where it is gone already, the counter of its group tells of it at the look that follows.
+    let group = sampler.cgroup(of: processID) ?? (armed?.processID == processID ? armedGroup : nil)
     let bytes = max(now?.charged ?? 0, known?.charged ?? 0)
     var alert = Alert(reason: .oom, kind: "process", name: String(processID), command: command, bytes: bytes)
     alert.cgroup = group

@@ -36,6 +36,8 @@ final class WatchDaemon {
   private var trouble: String?
   // What is traced, and what was learnt of it.
   var armed: ArmedTrace?
+  /// The control group of what is traced: at its end it may be too late to ask.
+  var armedGroup: String?
   var profileRequest: WatchServer.ProfileRequest?
   var waitingProfiles: [WatchServer.ProfileRequest] = []
   var pushers: [Pusher] = []
