@@ -45,7 +45,8 @@ package final class FaultStacks {
     var unwinder = StackCopyUnwinder(
       frames: [fault.instruction], flags: 0, lookup: fault.instruction, stackPointer: fault.stackPointer,
       framePointer: fault.framePointer, origin: origin, copy: fault.stack, copyStart: fault.stackPointer)
-    let outcome = unwinder.walk(isCode: { Self.index(of: $0, in: self.mappings) != nil }) { address in
+    let isCode: (UInt64) -> Bool = { Self.index(of: $0, in: self.mappings) != nil }
+    let outcome = unwinder.walk(isCode: isCode) { address in
       guard let index = Self.index(of: address, in: self.mappings) else { return .nothing(LT_UNWIND_UNKNOWN_MAPPING) }
       switch self.table(index) {
       case .rules(let table, let start): return .rule(table.rule(at: address &- start))
