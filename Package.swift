@@ -43,6 +43,7 @@ let package = Package(
       linkerSettings: [archives("capstone")]
     ),
     .target(name: "CProcessControl", cSettings: strictC),
+    .target(name: "CPerfEvents", cSettings: strictC),
 
     // Swift, from the bottom up.
     .target(name: "TraceModel", swiftSettings: strict),
@@ -54,6 +55,9 @@ let package = Package(
       name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
     .target(
       name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
+      swiftSettings: strict),
+    .target(
+      name: "PageFaults", dependencies: ["TraceModel", "ProcessImage", "Symbolization", "CPerfEvents", "CTraceABI"],
       swiftSettings: strict),
     .target(
       name: "AllocationTracing",
@@ -109,7 +113,7 @@ let package = Package(
       dependencies: [
         "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
         "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
-        "CProcessControl", "HostObservation", "HostCapabilities", "History", "Watch",
+        "CProcessControl", "HostObservation", "HostCapabilities", "History", "PageFaults", "Watch",
         "WatchServer",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -168,7 +172,9 @@ let package = Package(
       name: "HistoryTests", dependencies: ["History", "ReportFormats", "TraceModel", "TestTools", "history-writer"],
       swiftSettings: strict),
     .testTarget(
-      name: "WatchTests", dependencies: ["Watch", "WatchServer", "HostObservation", "TestTools"], swiftSettings: strict),
+      name: "WatchTests",
+      dependencies: ["Watch", "WatchServer", "HostObservation", "ReportFormats", "TraceModel", "TestTools"],
+      swiftSettings: strict),
     .testTarget(name: "HostCapabilitiesTests", dependencies: ["HostCapabilities"], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
@@ -178,8 +184,9 @@ let package = Package(
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [
-        "BPFRuntime", "AllocationTracing", "KernelTracing", "ReportFormats", "UnwindHarness", "CUnwindOracle",
-        "CTraceABI", "TestTools",
+        "BPFRuntime", "AllocationTracing", "KernelTracing", "PageFaults", "ReportFormats", "TraceModel",
+        "UnwindHarness",
+        "CUnwindOracle", "CTraceABI", "TestTools",
       ],
       swiftSettings: strict),
   ],

@@ -33,3 +33,11 @@ _Alignas(16) static const unsigned char address_space_bytes[] = {
 ctrace_object ctrace_address_space(void) {
   return (ctrace_object){address_space_bytes, sizeof(address_space_bytes)};
 }
+
+_Alignas(16) static const unsigned char oom_victims_bytes[] = {
+#embed "objects/oom_victims.bpf.o"
+};
+
+ctrace_object ctrace_oom_victims(void) {
+  return (ctrace_object){oom_victims_bytes, sizeof(oom_victims_bytes)};
+}

@@ -16,6 +16,13 @@ package enum PprofReport {
     var builder = PprofBuilder(report: report)
     return Gzip.compress(builder.build())
   }
+
+  /// Without the fields that only we read, which are most of the bytes.
+  package static func renderForOthers(_ report: Report) -> [UInt8] {
+    var builder = PprofBuilder(report: report)
+    builder.hasOwnFields = false
+    return Gzip.compress(builder.build())
+  }
 }
 
 /// Field numbers of our own; far above those of profile.proto.
@@ -76,6 +83,8 @@ private struct PprofBuilder {
   private var mappings: [Mapping] = []
   private let encoder = JSONEncoder()
   private let kinds: [VerdictKind]
+  /// Whether it is a recording, too.
+  var hasOwnFields = true
 
   init(report: Report) {
     self.report = report
@@ -114,7 +123,7 @@ private struct PprofBuilder {
     output.field(14, string("inuse_space"))
     var header = report
     header.sites = []
-    if let bytes = try? encoder.encode(header) { output.field(PprofField.own, Array(bytes)) }
+    if hasOwnFields, let bytes = try? encoder.encode(header) { output.field(PprofField.own, Array(bytes)) }
     // The string table last, when every string is known.
     for text in strings { output.field(6, string: text) }
     return output.bytes
@@ -155,7 +164,7 @@ private struct PprofBuilder {
     var record = site
     record.frames = []
     record.stack.addresses = []
-    let rest = try? encoder.encode(record)
+    let rest = hasOwnFields ? try? encoder.encode(record) : nil
     output.field(2) { sample in
       sample.field(1, packed: locationIDs)
       sample.field(2, packed: values.map { min($0, UInt64(Int64.max)) })
@@ -255,6 +264,7 @@ private struct PprofBuilder {
         for field in 7...10 { $0.field(field, true) }
       }
     }
+    let isRecording = hasOwnFields
     for (index, location) in locations.enumerated() {
       let lines = location.frames.map { (function($0), Int64($0.line ?? 0), $0.function != nil) }
       let last = location.frames.last!
@@ -268,6 +278,7 @@ private struct PprofBuilder {
             $0.field(2, line)
           }
         }
+        guard isRecording else { return }
         if let offset = last.functionOffset {
           writer.field(PprofField.functionOffset, string: String(offset, radix: 16))
         }

@@ -21,6 +21,24 @@ package struct Alert: Hashable, Sendable {
   package var limit: String?
   package var nextCommand: String?
   package var mitigation: String?
+  /// The control group of a process that the OOM killer has ended.
+  package var cgroup: String?
+  /// What held the memory of a group in trouble at the last look, the largest first.
+  package var members: [Member] = []
+
+  /// Call stacks by which a process touches new memory, most of it first: `function ← caller ← …, 42 %`.
+  package var growingAt: [String] = []
+
+  package struct Member: Hashable, Sendable {
+    package var processID: Int32
+    package var command: String
+    package var bytes: UInt64
+    package init(processID: Int32, command: String, bytes: UInt64) {
+      self.processID = processID
+      self.command = command
+      self.bytes = bytes
+    }
+  }
 
   package init(
     reason: Reason, kind: String, name: String, command: String? = nil, bytes: UInt64 = 0, bytesPerHour: Double = 0,
@@ -54,6 +72,17 @@ package struct Alert: Hashable, Sendable {
       json.member("limit", limit)
       json.member("next_command", nextCommand)
       json.member("mitigation", mitigation)
+      json.member("cgroup", cgroup)
+      json.key("processes")
+      json.array(members) { json, member in
+        json.object { json in
+          json.member("pid", member.processID)
+          json.member("command", member.command)
+          json.member("bytes", member.bytes)
+        }
+      }
+      json.key("growing_at")
+      json.array(growingAt) { $0.string($1) }
     }
     return json.bytes + [0x0a]
   }
@@ -96,7 +125,11 @@ package struct AlertPolicy: Sendable {
   private static let leastSeconds = 30.0
 
   /// What a ranking and the control groups give rise to, before the limits of rate.
-  package mutating func alerts(_ ranking: GrowthRanking, cgroups: [CgroupMemory]) -> [Alert] {
+  ///
+  /// - Parameter toldOf: groups of victims who were told of when they were marked: their counters are not news.
+  package mutating func alerts(
+    _ ranking: GrowthRanking, cgroups: [CgroupMemory], toldOf: Set<String> = []
+  ) -> [Alert] {
     var alerts: [Alert] = []
     for series in ranking.growing where !series.isReclaimable && Self.isLasting(series) {
       let isSoon = series.secondsToLimit.map { $0 <= forecastThreshold } ?? false
@@ -119,7 +152,10 @@ package struct AlertPolicy: Sendable {
       let before = oomKills[group.path]
       oomKills[group.path] = group.oomKills
       // A group that is new since the last look began with 0.
-      if hasLooked, group.oomKills > before ?? 0 {
+      // Version 2 counts what happens in a group for those around it, too.
+      let around = group.path == "/" ? "/" : group.path + "/"
+      let isKnown = toldOf.contains { $0 == group.path || $0.hasPrefix(around) }
+      if hasLooked, group.oomKills > before ?? 0, !isKnown {
         alerts.append(Alert(reason: .oom, kind: "cgroup", name: group.path, bytes: group.usage))
       }
     }

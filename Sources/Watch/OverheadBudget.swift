@@ -48,14 +48,25 @@ package struct OverheadBudget: Sendable {
     lastTime > firstTime ? (spentByUs + spentByProbes) / (lastTime - firstTime) : 0
   }
 
-  /// Whether a trace that is likely to cost so many CPU seconds can begin.
-  package func canAfford(_ seconds: Double) -> Bool { credit >= seconds }
+  /// Whether a trace that is likely to cost so many CPU seconds can begin: it is saved up, and the last minutes together stay
+  /// inside the budget. What was saved in quiet times is not spent beside what is earned now.
+  package func canAfford(_ seconds: Double) -> Bool {
+    credit >= seconds && recentlySpent + seconds <= share * Self.span
+  }
 
   /// Whether so much can ever be saved up: where not, probes stay off, and that is to be said.
   package func canEverAfford(_ seconds: Double) -> Bool { share * Self.saving > seconds }
 
   /// Whether what is left is needed to end a trace in an orderly way.
-  package func isExhausted(reserve: Double) -> Bool { credit < reserve }
+  package func isExhausted(reserve: Double) -> Bool {
+    credit < reserve || recentlySpent + reserve > Self.tolerance * share * Self.span
+  }
+
+  /// A trace that has begun may cost a little more than was thought.
+  private static let tolerance = 1.1
+
+  /// CPU seconds spent in the last minutes.
+  private var recentlySpent: Double { spentByUs + spentByProbes - (past.first?.spent ?? 0) }
 }
 
 /// What traces of one target cost so far, and how they are made cheaper.
@@ -73,8 +84,9 @@ package struct TargetCost: Hashable, Sendable {
 
   package init(sampleBytes: UInt64) { self.sampleBytes = sampleBytes }
 
-  /// CPU seconds that a trace of so many seconds is likely to cost, a tenth of its length at least.
-  package func forecast(seconds: Double) -> Double { attachSeconds + finishSeconds + cpus * seconds }
+  /// CPU seconds that a trace of so many seconds is likely to cost. Attaching varies: one that is begun with too little ends
+  /// before it has seen anything.
+  package func forecast(seconds: Double) -> Double { 1.2 * (attachSeconds + finishSeconds) + cpus * seconds }
 
   /// Learns from a trace. One that had to end early is sampled more thinly the next time.
   package mutating func learn(hits: UInt64, cpuSeconds: Double, seconds: Double, endedEarly: Bool) {

@@ -32,6 +32,7 @@ package struct WatchConfiguration: Hashable, Sendable {
   package var forecastThreshold = 6.0 * 3600
   /// Series of each kind that metrics name.
   package var top = 20
+  package var push = PushSettings()
 
   package init() {}
 }
@@ -45,7 +46,8 @@ package enum WatchTarget: Hashable, Sendable, CustomStringConvertible {
 
   /// `pid:42`, `unit:nginx.service`, `cgroup:/a/b`, `comm:nginx`; a number is a process, any other word a command name.
   package init?(_ text: String) {
-    let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    if parts.contains("") { return nil }
     switch (parts.first, parts.count) {
     case ("pid", 2):
       guard let processID = Int32(parts[1]), processID > 0 else { return nil }
@@ -74,4 +76,17 @@ package enum WatchTarget: Hashable, Sendable, CustomStringConvertible {
     case .command(let name): "comm:\(name)"
     }
   }
+}
+
+/// Where a watch sends the profiles of its traces.
+package struct PushSettings: Hashable, Sendable {
+  /// One of each service.
+  package var destinations: [PushDestination] = []
+  /// File whose first line is sent as a bearer token.
+  package var tokenFile: String?
+  /// Sent as `X-Scope-OrgID`, by which Pyroscope tells tenants apart.
+  package var tenant: String?
+  package var labels: [PushLabel] = []
+
+  package init() {}
 }

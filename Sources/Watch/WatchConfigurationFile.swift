@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// The configuration file of a watch: one `key = value` a line, `#` before a remark. Every line that is wrong is told.
 package enum WatchConfigurationFile {
   package struct Mistake: Hashable, Sendable, CustomStringConvertible {
@@ -24,21 +26,23 @@ package enum WatchConfigurationFile {
       let number = place + 1
       let parts = content.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard parts.count == 2 else {
-        mistakes.append(Mistake(line: number, text: "'\(content)' is no 'key = value'"))
+        mistakes.append(Mistake(line: number, text: "'\(shown(content))' is no 'key = value'"))
         continue
       }
       let name = trimmed(parts[0])
       guard let key = keys.first(where: { $0.name == name }) else {
         mistakes.append(
-          Mistake(line: number, text: "there is no key '\(name)': \(keys.map(\.name).sorted().joined(separator: ", "))")
+          Mistake(
+            line: number, text: "there is no key '\(shown(name))': \(keys.map(\.name).sorted().joined(separator: ", "))"
+          )
         )
         continue
       }
-      if let earlier = seen[name], name != "target" {
+      if let earlier = seen[name], !repeated.contains(name) {
         mistakes.append(Mistake(line: number, text: "\(name) is given again, first in line \(earlier)"))
         continue
       }
-      if seen[name] == nil, name == "target" { result.targets = [] }
+      if seen[name] == nil { forget(name, in: &result) }
       seen[name] = number
       if let wrong = key.set(&result, unquoted(trimmed(parts[1]))) {
         mistakes.append(Mistake(line: number, text: "\(name): \(wrong)"))
@@ -48,11 +52,18 @@ package enum WatchConfigurationFile {
     return mistakes
   }
 
-  /// Sets one key; where several values are allowed it replaces those before. Returns what is wrong.
+  /// Sets one key; where several values are allowed it adds one. Returns what is wrong.
   package static func apply(key name: String, value: String, to configuration: inout WatchConfiguration) -> [String] {
     guard let key = keys.first(where: { $0.name == name }) else { return ["there is no key '\(name)'"] }
-    if name == "target" { configuration.targets = [] }
     return key.set(&configuration, value).map { ["\(name): \($0)"] } ?? []
+  }
+
+  /// Keys that can be given more than once.
+  private static let repeated: Set<String> = ["target", "push-label"]
+
+  private static func forget(_ name: String, in configuration: inout WatchConfiguration) {
+    if name == "target" { configuration.targets = [] }
+    if name == "push-label" { configuration.push.labels = [] }
   }
 
   private static let keys: [Key] = [
@@ -89,7 +100,8 @@ package enum WatchConfigurationFile {
         configuration.listen = nil
         return nil
       }
-      guard ListenAddress(value) != nil else { return "'\(value)' is neither ADDRESS:PORT nor off" }
+      guard let address = ListenAddress(value) else { return "'\(value)' is neither ADDRESS:PORT nor off" }
+      guard PushDestination.isNumeric(address.host) else { return "'\(address.host)' is no numeric address" }
       configuration.listen = value
       return nil
     },
@@ -111,7 +123,41 @@ package enum WatchConfigurationFile {
       return nil
     },
     text("history", \.history), text("token-file", \.tokenFile), text("on-alert", \.onAlert),
+    push("push-pyroscope", .pyroscope), push("push-parca", .parca), text("push-token-file", \.push.tokenFile),
+    Key(name: "push-tenant") { configuration, value in
+      // What Pyroscope allows in the identifier of a tenant.
+      let others = "!-_.*'()"
+      guard (1...150).contains(value.count),
+        value.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || others.contains($0)) })
+      else { return "'\(value)' is no tenant: up to 150 of a-z, A-Z, 0-9 and \(others)" }
+      configuration.push.tenant = value
+      return nil
+    },
+    Key(name: "push-label") { configuration, value in
+      guard let label = PushLabel(value), !configuration.push.labels.contains(where: { $0.name == label.name }) else {
+        return
+          "'\(value)' is no NAME=VALUE with a name of its own (job, instance, reason, comm and service_name are taken)"
+      }
+      configuration.push.labels.append(label)
+      return nil
+    },
   ]
+
+  private static func push(_ name: String, _ service: PushDestination.Service) -> Key {
+    Key(name: name) { configuration, value in
+      configuration.push.destinations.removeAll { $0.service == service }
+      if value == "off" { return nil }
+      do throws(PushDestination.Refusal) {
+        configuration.push.destinations.append(try PushDestination(service, url: value, hosts: hostTable()))
+        return nil
+      } catch { return error.description }
+    }
+  }
+
+  /// The text of /etc/hosts; empty where there is none.
+  private static func hostTable() -> String {
+    (try? String(contentsOfFile: "/etc/hosts", encoding: .utf8)) ?? ""
+  }
 
   private static func seconds(
     _ name: String, _ range: ClosedRange<Double>, _ path: WritableKeyPath<WatchConfiguration, Double> & Sendable
@@ -161,6 +207,11 @@ package enum WatchConfigurationFile {
 
   private static func plain(_ number: Double) -> String {
     number == number.rounded() ? String(Int(number)) : "\(number)"
+  }
+
+  /// As much of a file that is no configuration as fits a message.
+  private static func shown(_ text: String) -> String {
+    String(text.prefix(60).map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 })
   }
 
   private static func trimmed(_ text: some StringProtocol) -> String {

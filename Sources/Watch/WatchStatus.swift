@@ -35,8 +35,51 @@ package struct WatchStatus: Sendable {
   package var historyBytes: Int64?
   package var historyErrors: UInt64 = 0
   package var oomKills: UInt64 = 0
+  /// Victims of the OOM killer that were seen when they were marked.
+  package var oomVictims: UInt64 = 0
   /// The call stacks of the last traces that hold most.
   package var sites: [Site] = []
+  /// The call stacks by which what grows touches most new memory.
+  package var faultSites: [FaultSite] = []
+  package var faultSamples: UInt64 = 0
+  package var faultSamplesLost: UInt64 = 0
+
+  package struct FaultSite: Sendable {
+    package var target: String
+    package var function: String
+    package var module: String
+    package var bytesPerSecond: Double
+    package init(target: String, function: String, module: String, bytesPerSecond: Double) {
+      self.target = target
+      self.function = function
+      self.module = module
+      self.bytesPerSecond = bytesPerSecond
+    }
+  }
+
+  /// Services that profiles are sent to.
+  package var pushes: [Push] = []
+
+  package struct Push: Sendable {
+    package var service: String
+    package var profiles: UInt64
+    package var bytes: UInt64
+    package var retries: UInt64
+    package var waiting: Int
+    /// Profiles that did not arrive, by cause; those that did not happen are there with 0.
+    package var failures: [(cause: String, count: UInt64)]
+    package init(
+      service: String, profiles: UInt64, bytes: UInt64, retries: UInt64, waiting: Int,
+      failures: [(cause: String, count: UInt64)]
+    ) {
+      self.service = service
+      self.profiles = profiles
+      self.bytes = bytes
+      self.retries = retries
+      self.waiting = waiting
+      self.failures = failures
+    }
+  }
 
   package struct Site: Sendable {
     package var target: String
@@ -68,6 +111,7 @@ package struct WatchStatus: Sendable {
     writeSeries(&metrics)
     writeSites(&metrics)
     writeSelf(&metrics)
+    writePushes(&metrics)
     return metrics.document
   }
 
@@ -106,6 +150,8 @@ package struct WatchStatus: Sendable {
     metrics.family(
       "leaktrace_oom_kills", .counter, "Processes of control groups that the OOM killer ended since the start.")
     metrics.sample(oomKills)
+    metrics.family("leaktrace_oom_victims", .counter, "Processes that the OOM killer was seen to mark.")
+    metrics.sample(oomVictims)
   }
 
   private func writeSites(_ metrics: inout OpenMetrics) {
@@ -123,6 +169,17 @@ package struct WatchStatus: Sendable {
       "leaktrace_site_allocated_bytes", .gauge, unit: "bytes",
       "Allocated during the last trace of a target, by call stack.")
     for site in sites { metrics.sample(labels(site), site.allocatedBytes) }
+    metrics.family(
+      "leaktrace_fault_site_bytes_per_second", .gauge,
+      "Memory that what grows touched for the first time when its page faults were last sampled, by function.")
+    for site in faultSites {
+      metrics.sample(
+        [("target", site.target), ("function", site.function), ("module", site.module)], site.bytesPerSecond)
+    }
+    metrics.family("leaktrace_fault_samples", .counter, "Page faults that were sampled.")
+    metrics.sample(faultSamples)
+    metrics.family("leaktrace_fault_samples_lost", .counter, "Samples of page faults that found no room.")
+    metrics.sample(faultSamplesLost)
   }
 
   private func writeSelf(_ metrics: inout OpenMetrics) {
@@ -168,6 +225,26 @@ package struct WatchStatus: Sendable {
     if let historyBytes {
       metrics.family("leaktrace_history_size_bytes", .gauge, unit: "bytes", "Size of the history.")
       metrics.sample(Double(historyBytes))
+    }
+  }
+
+  private func writePushes(_ metrics: inout OpenMetrics) {
+    if pushes.isEmpty { return }
+    func family(
+      _ name: String, _ kind: OpenMetrics.Kind, unit: String? = nil, _ help: String, _ value: (Push) -> UInt64
+    ) {
+      metrics.family(name, kind, unit: unit, help)
+      for push in pushes { metrics.sample([("to", push.service)], value(push)) }
+    }
+    family("leaktrace_push_profiles", .counter, "Profiles that a service has taken.") { $0.profiles }
+    family("leaktrace_push_sent_bytes", .counter, unit: "bytes", "Bytes of the bodies that a service has taken.") {
+      $0.bytes
+    }
+    family("leaktrace_push_retries", .counter, "Requests that failed and were made again.") { $0.retries }
+    family("leaktrace_push_waiting", .gauge, "Profiles that wait to be sent.") { UInt64($0.waiting) }
+    metrics.family("leaktrace_push_failures", .counter, "Profiles that were given up, by cause.")
+    for push in pushes {
+      for (cause, count) in push.failures { metrics.sample([("to", push.service), ("cause", cause)], count) }
     }
   }
 

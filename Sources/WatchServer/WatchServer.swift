@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -67,6 +68,10 @@ package final class WatchServer: Sendable {
         .bind(to: address).wait()
     } catch {
       try? group.syncShutdownGracefully()
+      // The library's own description names its functions.
+      if let error = error as? IOError {
+        throw WatchServerError(description: String(cString: strerror(error.errnoCode)))
+      }
       throw error
     }
   }
@@ -95,4 +100,9 @@ package final class WatchServer: Sendable {
     try? channel.close().wait()
     try? group.syncShutdownGracefully()
   }
+}
+
+/// Why the server cannot listen.
+package struct WatchServerError: Error, CustomStringConvertible {
+  package var description: String
 }

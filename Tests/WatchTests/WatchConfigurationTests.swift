@@ -53,6 +53,16 @@ import Watch
     #expect(configuration == WatchConfiguration())
   }
 
+  /// What is no configuration at all is told of briefly and without its control characters.
+  @Test func tellsOfWhatIsNoText() {
+    var configuration = WatchConfiguration()
+    let mistakes = WatchConfigurationFile.apply(
+      String(repeating: "\u{0}", count: 1 << 16) + "\nlisten = localhost:9777\n", to: &configuration)
+    #expect(mistakes.map(\.line) == [1, 2])
+    #expect(mistakes[0].text == "'" + String(repeating: "?", count: 60) + "' is no 'key = value'")
+    #expect(mistakes[1].text == "listen: 'localhost' is no numeric address")
+  }
+
   @Test func readsTargets() {
     #expect(WatchTarget("42") == .process(42))
     #expect(WatchTarget("pid:42") == .process(42))
@@ -61,5 +71,8 @@ import Watch
     #expect(WatchTarget("pid:x") == nil)
     #expect(WatchTarget("0") == nil)
     #expect(WatchTarget("") == nil)
+    #expect(WatchTarget("unit:") == nil)
+    #expect(WatchTarget("comm:") == nil)
+    #expect(WatchTarget(":nginx") == nil)
   }
 }

@@ -23,6 +23,25 @@ import Watch
     #expect(onSeconds > 0)
   }
 
+  /// What a quiet time has saved up does not make a loud one dearer than the budget.
+  @Test(arguments: [0.01, 0.05])
+  func holdsTheBudgetWhenAStormFollowsACalm(_ share: Double) {
+    var budget = OverheadBudget(share: share, time: 0)
+    var (isOn, traces, greatest) = (false, 0, 0.0)
+    for step in 1...60_000 {
+      let time = Double(step) / 10
+      let isStorm = Int(time / 400) % 2 == 1
+      let attach = !isOn && isStorm && budget.canAfford(0.7)
+      if attach { (isOn, traces) = (true, traces + 1) }
+      budget.spend(byUs: 0.0001 + (attach ? 0.6 : 0), byProbes: isOn ? 0.05 : 0, at: time)
+      if isOn, !isStorm || budget.isExhausted(reserve: 0.1) { isOn = false }
+      if time > OverheadBudget.span { greatest = max(greatest, budget.recentShare) }
+    }
+    #expect(traces >= 8)
+    #expect(greatest <= 1.2 * share, "\(greatest)")
+    #expect(greatest > 0.8 * share)
+  }
+
   @Test func knowsWhatCanNeverBeAfforded() {
     let budget = OverheadBudget(share: 0.001, time: 0)
     #expect(budget.canEverAfford(0.2))
@@ -74,6 +93,34 @@ import Watch
     #expect(policy.suppressed == 72)
   }
 
+  /// What was told of when it happened is not told of again by the counters, neither of the group nor of those around it.
+  @Test func countersAreNoNewsOfVictimsThatWereSeen() {
+    var policy = AlertPolicy(every: 100, growthThreshold: 1e9, forecastThreshold: 3600)
+    let ranking = GrowthRanking(HostObserver(interval: 1, lookback: 60))
+    func groups(_ kills: UInt64) -> [CgroupMemory] {
+      ["/", "/a", "/a/b", "/ab"].map { group($0, unreclaimable: 1, limit: nil, kills: kills) }
+    }
+    #expect(policy.alerts(ranking, cgroups: groups(1)).isEmpty)
+    #expect(policy.alerts(ranking, cgroups: groups(2), toldOf: ["/a/b"]).map(\.name) == ["/ab"])
+    #expect(policy.alerts(ranking, cgroups: groups(2)).isEmpty)
+    #expect(policy.alerts(ranking, cgroups: groups(3)).map(\.name) == ["/", "/a", "/a/b", "/ab"])
+  }
+
+  @Test func writesAlertsWithWhatHoldsTheMemory() {
+    var alert = Alert(reason: .oom, kind: "process", name: "42", command: "worker", bytes: 7)
+    alert.cgroup = "/a"
+    alert.members = [
+      .init(processID: 42, command: "worker", bytes: 7), .init(processID: 43, command: "b\"c", bytes: 1),
+    ]
+    alert.growingAt = ["f ← main, 90 %"]
+    #expect(
+      String(decoding: alert.json(time: 1_700_000_000, host: "h"), as: UTF8.self)
+        == #"{"schema":"leaktrace.alert/1","time":"2023-11-14T22:13:20.000Z","host":"h","reason":"oom","kind":"process","#
+        + #""name":"42","command":"worker","bytes":7,"bytes_per_hour":0.0,"seconds_to_limit":null,"limit":null,"#
+        + #""next_command":null,"mitigation":null,"cgroup":"/a","processes":[{"pid":42,"command":"worker","bytes":7},"#
+        + #"{"pid":43,"command":"b\"c","bytes":1}],"growing_at":["f ← main, 90 %"]}"# + "\n")
+  }
+
   @Test func writesMetricsThatPrometheusTakes() throws {
     var status = WatchStatus(version: "1.2.3")
     var series = RankedSeries(
@@ -82,12 +129,25 @@ import Watch
     status.series = [series]
     status.loss = ["full_table": 3]
     status.historyBytes = 100
+    status.pushes = [
+      .init(
+        service: "parca", profiles: 3, bytes: 900, retries: 1, waiting: 2, failures: [("refused", 4), ("timeout", 0)])
+    ]
+    status.faultSites = [.init(target: "worker", function: "grow", module: "worker", bytesPerSecond: 4096)]
+    status.oomVictims = 2
     let metrics = status.metrics
     #expect(metrics.hasSuffix("# EOF\n"))
     #expect(
       metrics.contains(
         #"leaktrace_series_size_bytes{kind="process",name="42",command="a\"b\\c\nd?",owner=""} 5"#))
     #expect(metrics.contains("leaktrace_loss_total{cause=\"full_table\"} 3\n"))
+    #expect(metrics.contains("leaktrace_push_profiles_total{to=\"parca\"} 3\n"))
+    #expect(metrics.contains("leaktrace_push_sent_bytes_total{to=\"parca\"} 900\n"))
+    #expect(metrics.contains("leaktrace_push_failures_total{to=\"parca\",cause=\"refused\"} 4\n"))
+    #expect(
+      metrics.contains(
+        "leaktrace_fault_site_bytes_per_second{target=\"worker\",function=\"grow\",module=\"worker\"} 4096\n"))
+    #expect(metrics.contains("leaktrace_oom_victims_total 2\n"))
     #expect(metrics.contains("leaktrace_build_info{version=\"1.2.3\"} 1\n"))
     guard findTool("promtool") != nil else {
       print("skipped: prometheus is not installed")

@@ -6,6 +6,7 @@
 #include "kernel_abi.h"
 #include "unwind_abi.h"
 #include "unwind_probe_abi.h"
+#include "victim_abi.h"
 
 #ifndef __bpf__
 #include <stdbool.h>

@@ -54,6 +54,21 @@ struct WatchCommand: ParsableCommand {
   @Option(help: "Least time between two traces of one process (10m).")
   var traceEvery: String?
 
+  @Option(help: "Send each trace's profile to this Pyroscope (http://ADDRESS:4040), or off.")
+  var pushPyroscope: String?
+
+  @Option(help: "Send each trace's profile to this Parca (http://ADDRESS:7070), or off.")
+  var pushParca: String?
+
+  @Option(help: "File with the bearer token to send with profiles.")
+  var pushTokenFile: String?
+
+  @Option(help: "Tenant of Pyroscope to send profiles for.")
+  var pushTenant: String?
+
+  @Option(name: .customLong("push-label"), help: "Label of all profiles sent: NAME=VALUE; can be repeated.")
+  var pushLabels: [String] = []
+
   @Flag(name: .customLong("no-arm"), help: "Trace only --target, not what grows.")
   var armsNothing = false
 
@@ -84,16 +99,14 @@ struct WatchCommand: ParsableCommand {
     let given: [(String, String?)] = [
       ("budget", budget), ("interval", interval), ("listen", listen), ("token-file", tokenFile), ("history", history),
       ("history-size", historySize), ("retention", retention), ("on-alert", onAlert), ("lookback", lookback),
-      ("trace-length", traceLength), ("trace-every", traceEvery),
+      ("trace-length", traceLength), ("trace-every", traceEvery), ("push-pyroscope", pushPyroscope),
+      ("push-parca", pushParca), ("push-token-file", pushTokenFile), ("push-tenant", pushTenant),
     ]
+    let repeated = targets.map { ("target", Optional($0)) } + pushLabels.map { ("push-label", Optional($0)) }
     // One key at a time: a message then names its option.
-    for (key, value) in given + targets.map({ ("target", $0) }) {
+    for (key, value) in given + repeated {
       guard let value else { continue }
-      let known = configuration.targets
-      let mistakes = WatchConfigurationFile.apply(key: key, value: value, to: &configuration)
-      try take(mistakes.map { "--\($0)" })
-      // Those of the command line come in addition.
-      if key == "target" { configuration.targets = known + configuration.targets }
+      try take(WatchConfigurationFile.apply(key: key, value: value, to: &configuration).map { "--\($0)" })
     }
     if armsNothing { configuration.arms = false }
     return configuration

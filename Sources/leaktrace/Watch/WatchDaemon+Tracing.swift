@@ -12,6 +12,9 @@ extension WatchDaemon {
   /// Call stacks of a target that metrics name, and targets of which they name any.
   private static let sitesPerTarget = 10
   private static let targetsWithSites = 20
+  /// A process of a group in trouble is traced again after so long, and the successor of a victim is waited for so long.
+  private static let secondsBetweenTroubles = 60.0
+  private static let secondsOfTrouble = 3600.0
 
   private struct Candidate {
     var processID: Int32
@@ -21,7 +24,8 @@ extension WatchDaemon {
 
   // MARK: Choosing
 
-  /// Processes to be traced: those of the targets, members of control groups in trouble, then what grows.
+  /// Processes to be traced: members of control groups in trouble and successors of victims, which will not wait; those of
+  /// the targets; then what grows.
   private func candidates() -> [Candidate] {
     var result: [Candidate] = []
     var seen: Set<Int32> = [getpid()]
@@ -30,13 +34,18 @@ extension WatchDaemon {
         result.append(Candidate(processID: processID, command: command, reason: reason))
       }
     }
+    if configuration.arms {
+      for path in cgroupsInTrouble {
+        for (processID, command) in processes(of: .cgroup(path)).prefix(1) { add(processID, command, "limit") }
+      }
+      for name in commandsOfVictims.keys {
+        for (processID, command) in processes(of: .command(name)).prefix(1) { add(processID, command, "oom") }
+      }
+    }
     for target in configuration.targets {
       for (processID, command) in processes(of: target) { add(processID, command, "target") }
     }
     guard configuration.arms else { return result }
-    for path in cgroupsInTrouble {
-      for (processID, command) in processes(of: .cgroup(path)).prefix(1) { add(processID, command, "limit") }
-    }
     for series in ranking.growing where AlertPolicy.isLasting(series) {
       guard case .process(let processID, _) = series.key else { continue }
       add(processID, series.command ?? "", "growth")
@@ -45,7 +54,20 @@ extension WatchDaemon {
   }
 
   /// The largest first.
-  private func processes(of target: WatchTarget) -> [(Int32, String)] {
+  private func processes(of target: WatchTarget) -> [(processID: Int32, command: String)] {
+    largest(of: target).map { ($0.processID, $0.command) }
+  }
+
+  /// What a control group holds in processes, as of the last look.
+  func members(of path: String) -> [Alert.Member] {
+    largest(of: .cgroup(path)).prefix(Self.mostMembers).map {
+      Alert.Member(processID: $0.processID, command: $0.command, bytes: $0.bytes)
+    }
+  }
+
+  private static let mostMembers = 10
+
+  private func largest(of target: WatchTarget) -> [(processID: Int32, command: String, bytes: UInt64)] {
     var found: [(processID: Int32, command: String, bytes: UInt64)] = []
     for (key, track) in observer.tracks {
       guard case .process(let processID, _) = key, let process = track.latestProcess else { continue }
@@ -58,7 +80,7 @@ extension WatchDaemon {
         }
       if matches { found.append((processID, process.command, process.charged)) }
     }
-    return found.sorted { $0.bytes > $1.bytes }.map { ($0.processID, $0.command) }
+    return found.sorted { $0.bytes > $1.bytes }
   }
 
   // MARK: Arming
@@ -68,8 +90,8 @@ extension WatchDaemon {
     guard armed == nil, waitingProfiles.isEmpty else { return }
     let now = monotonic()
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
-    let due = candidates().first { now - (lastTraced[$0.processID] ?? -.infinity) >= configuration.traceEvery }
-    guard let due else {
+    commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
+    guard let due = nextCandidate(now) else {
       status.probesOffReason = nil
       return
     }
@@ -84,12 +106,27 @@ extension WatchDaemon {
     guard budget.canAfford(needed) else { return say(probesOff: "the budget is used up, and is being saved up again") }
     status.probesOffReason = nil
     cgroupsInTrouble = []
+    if due.reason == "oom" { commandsOfVictims[due.command] = nil }
     do {
       try arm(due.processID, due.command, due.reason, seconds: configuration.traceLength)
     } catch {
       lastTraced[due.processID] = now
       log.warning("process \(due.processID) (\(due.command)) cannot be traced: \(error)")
     }
+  }
+
+  /// Who is in trouble comes first; else whoever was traced longest ago, so that one dear target does not take it all.
+  private func nextCandidate(_ now: Double) -> Candidate? {
+    var next: (candidate: Candidate, last: Double)?
+    for candidate in candidates() {
+      let isInTrouble = candidate.reason == "limit" || candidate.reason == "oom"
+      let every = isInTrouble ? min(configuration.traceEvery, Self.secondsBetweenTroubles) : configuration.traceEvery
+      let last = lastTraced[candidate.processID] ?? -.infinity
+      guard now - last >= every else { continue }
+      if isInTrouble { return candidate }
+      if next == nil || last < next!.last { next = (candidate, last) }
+    }
+    return next?.candidate
   }
 
   private func say(probesOff reason: String) {
@@ -105,6 +142,7 @@ extension WatchDaemon {
     armed = try ArmedTrace(
       processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
       sampleBytes: cost.sampleBytes)
+    armedGroup = sampler.cgroup(of: processID)
     cost.attachSeconds = processSeconds() - before
     targetCosts[command] = cost
     status.traces += 1
@@ -137,8 +175,10 @@ extension WatchDaemon {
     if armed.hasEnded || isSpent || ContinuousClock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
   }
 
-  func endTrace(early: Bool) {
+  /// - Parameter reason: why it is kept, if not for why it began.
+  func endTrace(early: Bool, reason: String? = nil) {
     guard let armed else { return }
+    let reason = reason ?? armed.reason
     let seconds = armed.seconds
     let before = processSeconds()
     let report = armed.finish()
@@ -153,11 +193,15 @@ extension WatchDaemon {
     for counter in report.loss { status.loss[counter.name, default: 0] &+= counter.value }
     noteSites(report, of: armed)
     log.info(
-      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(armed.hits) hits, \(report.totals.outstanding.bytes) bytes outstanding\(early ? "; ended early by the budget" : "")"
+      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(armed.hits) hits, \(report.totals.outstanding.bytes) bytes outstanding\(early ? "; ended early by the budget" : "")\(reason == "oom" ? "; the OOM killer has marked it" : "")"
     )
-    if let history { writing { try history.save(report, session: armed.session, reason: armed.reason) } }
-    profileRequest?.answer(.success(PprofReport.render(report)))
-    profileRequest = nil
+    if let history { writing { try history.save(report, session: armed.session, reason: reason) } }
+    if let request = profileRequest {
+      request.answer(.success(PprofReport.render(report)))
+      profileRequest = nil
+    } else {
+      push(report, reason: reason)
+    }
   }
 
   private func noteSites(_ report: Report, of armed: ArmedTrace) {

@@ -4,7 +4,9 @@ import Glibc
 import History
 import HostCapabilities
 import HostObservation
+import KernelTracing
 import Logging
+import PageFaults
 import ReportFormats
 import TraceModel
 import Watch
@@ -13,12 +15,12 @@ import WatchServer
 /// The loop of a watch. All of it is one thread but for the HTTP server, which is given copies.
 final class WatchDaemon {
   var configuration: WatchConfiguration
-  private let reload: () throws -> WatchConfiguration
+  let reload: () throws -> WatchConfiguration
   let log: Logger
   private let signals: Int32
   /// Written to by the server's thread when a profile is asked for.
-  private let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-  private var server: WatchServer?
+  let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+  var server: WatchServer?
   var history: HistoryStore?
   let sampler = HostSampler()
   var observer: HostObserver
@@ -30,17 +32,31 @@ final class WatchDaemon {
   private let alertCommand = AlertCommand()
   private var lastOwnSeconds = 0.0
   private var lastTrim = 0.0
-  private var lastKept = -1e9
+  var lastKept = -1e9
   private var trouble: String?
   // What is traced, and what was learnt of it.
   var armed: ArmedTrace?
+  /// The control group of what is traced: at its end it may be too late to ask.
+  var armedGroup: String?
   var profileRequest: WatchServer.ProfileRequest?
   var waitingProfiles: [WatchServer.ProfileRequest] = []
+  var pushers: [Pusher] = []
   var targetCosts: [String: TargetCost] = [:]
   var lastTraced: [Int32: Double] = [:]
   var sitesByTarget: [String: [WatchStatus.Site]] = [:]
   var nextSession = Int64(unixSeconds() * 1000)
   var cgroupsInTrouble: Set<String> = []
+  // Where what grows touches new pages.
+  var faults: PageFaultSession?
+  var lastFaulted: [Int32: Double] = [:]
+  var faultSecondsCharged = 0.0
+  var faultSitesByTarget: [String: [WatchStatus.FaultSite]] = [:]
+  var growingAt: [Int32: [String]] = [:]
+  // The OOM killer's victims, where the kernel tells of them.
+  var victims: OutOfMemoryWatch?
+  /// Groups whose victims were told of since the last look, and commands to be traced when they run again.
+  var groupsOfVictims: Set<String> = []
+  var commandsOfVictims: [String: Double] = [:]
 
   /// How often metrics are made anew while nothing is looked at, and the size of the history is kept.
   private static let secondsPerTrim = 600.0
@@ -73,58 +89,8 @@ final class WatchDaemon {
     lastOwnSeconds = processSeconds()
     try openHistory()
     try startServer()
-  }
-
-  // MARK: Setting up
-
-  static func text(of path: String) -> String? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 1 << 20)
-    let count = read(descriptor, &bytes, bytes.count)
-    return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
-  }
-
-  private func openHistory() throws {
-    guard let path = configuration.history else {
-      history = nil
-      return
-    }
-    let limits = HistoryStore.Limits(size: configuration.historySize, retention: configuration.retention)
-    if history?.path == path {
-      history?.limits = limits
-      return
-    }
-    do { history = try HistoryStore(path: path, limits: limits) } catch { throw TraceError("history \(error)") }
-  }
-
-  private func startServer() throws {
-    guard let listen = configuration.listen, let address = ListenAddress(listen) else { return }
-    let wake = wakeDescriptor
-    do {
-      server = try WatchServer(host: address.host, port: address.port, token: try token()) {
-        var one: UInt64 = 1
-        write(wake, &one, 8)
-      }
-    } catch let error as TraceError {
-      throw error
-    } catch {
-      throw TraceError("--listen \(listen): \(error)")
-    }
-    log.info("listening on http://\(address.host):\(server?.port ?? 0)/metrics")
-    if address.host != "127.0.0.1", address.host != "::1", configuration.tokenFile == nil {
-      log.warning("others than this host can reach \(listen), and no token-file is given")
-    }
-  }
-
-  private func token() throws -> String? {
-    guard let path = configuration.tokenFile else { return nil }
-    let line = Self.text(of: path)?.split(separator: "\n").first.map(String.init)
-    guard let line, !line.isEmpty else {
-      throw TraceError("token-file \(path): it cannot be read, or has no first line")
-    }
-    return line
+    try startPushing()
+    watchVictims()
   }
 
   // MARK: The loop
@@ -138,7 +104,7 @@ final class WatchDaemon {
     var nextLook = ContinuousClock.now
     var nextCharge = ContinuousClock.now
     while true {
-      let due = min(nextLook, armed == nil ? nextLook : min(nextCharge, armed!.end))
+      let due = [armed == nil ? nextLook : min(nextCharge, armed!.end), faults?.end ?? nextLook].reduce(nextLook, min)
       switch wait(until: due) {
       case 0: break
       case SIGHUP: reloadConfiguration()
@@ -148,6 +114,8 @@ final class WatchDaemon {
       }
       takeProfileRequests()
       alertCommand.reap()
+      // Before the end of a traced victim is seen: its trace is then saved for what it is.
+      if takeVictims() { nextLook = .now }
       armed?.handleEvents()
       let now = ContinuousClock.now
       if now >= nextCharge {
@@ -155,10 +123,12 @@ final class WatchDaemon {
         nextCharge = now + .milliseconds(200)
       }
       endTraceIfDue()
+      handleFaults()
       if now >= nextLook {
         look()
         charge()
         armIfDue()
+        sampleFaultsIfDue()
         nextLook += .seconds(lookInterval())
         if nextLook < .now { nextLook = .now + .seconds(lookInterval()) }
       }
@@ -170,7 +140,9 @@ final class WatchDaemon {
   /// Returns the signal that came; 0 when the time has come, or a trace or the server has something.
   private func wait(until moment: ContinuousClock.Instant) -> Int32 {
     let left = max(.zero, moment - .now)
-    var descriptors = ([signals, wakeDescriptor] + (armed?.pollDescriptors ?? [])).map {
+    let others =
+      (armed?.pollDescriptors ?? []) + (faults?.pollDescriptors ?? []) + (victims.map { [$0.pollDescriptor] } ?? [])
+    var descriptors = ([signals, wakeDescriptor] + others).map {
       pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
     }
     poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (left.inNanoseconds + 999_999) / 1_000_000))
@@ -185,43 +157,11 @@ final class WatchDaemon {
     waitingProfiles = []
     if armed != nil { endTrace(early: false) }
     server?.stop()
+    stopPushing()
     alertCommand.stop()
     log.info(
       "ended: \(percent(budget.wholeShare)) of one CPU used, budget \(percent(configuration.budget)), \(status.traces) traces"
     )
-  }
-
-  private func reloadConfiguration() {
-    ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(monotonic() * 1e6))")
-    do {
-      let new = try reload()
-      let listenChanged = new.listen != configuration.listen
-      let intervalChanged = new.interval != configuration.interval || new.lookback != configuration.lookback
-      let old = configuration
-      configuration = new
-      do { try openHistory() } catch {
-        configuration = old
-        throw error
-      }
-      if listenChanged {
-        server?.stop()
-        server = nil
-        try startServer()
-      } else {
-        server?.setToken(try token())
-      }
-      if intervalChanged {
-        observer = HostObserver(interval: new.interval, lookback: new.lookback, ownProcessID: getpid())
-      }
-      budget.share = new.budget
-      alerts.every = new.alertEvery
-      alerts.growthThreshold = new.growthThreshold
-      alerts.forecastThreshold = new.forecastThreshold
-      log.info("the configuration was read again")
-    } catch {
-      log.error("the configuration is not taken over: \(WatchCommand.message(for: error))")
-    }
-    ServiceManager.notify("READY=1")
   }
 
   // MARK: The cheap part
@@ -302,32 +242,38 @@ final class WatchDaemon {
   }
 
   private func giveAlerts(_ sample: HostSample) {
-    let now = unixSeconds()
-    for alert in alerts.alerts(ranking, cgroups: sample.cgroups) {
-      if alert.reason == .limit || alert.reason == .oom { cgroupsInTrouble.insert(alert.name) }
-      guard alerts.allows(alert, at: monotonic()) else { continue }
-      status.alerts += 1
-      log.warning(
-        "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(alert.bytes) bytes grows by \(Int(alert.bytesPerHour)) bytes an hour"
-      )
-      if let history {
-        writing {
-          try history.saveAlert(
-            kind: alert.kind, name: alert.name,
-            text: String(decoding: alert.json(time: now, host: Self.hostName), as: UTF8.self),
-            at: now)
-        }
+    for var alert in alerts.alerts(ranking, cgroups: sample.cgroups, toldOf: groupsOfVictims) {
+      if alert.reason == .limit || alert.reason == .oom {
+        cgroupsInTrouble.insert(alert.name)
+        alert.members = members(of: alert.name)
       }
-      if let command = configuration.onAlert,
-        let failure = alertCommand.run(command, alert.json(time: now, host: Self.hostName))
-      {
-        log.error("on-alert: \(failure)")
-      }
+      if alert.kind == "process", let processID = Int32(alert.name) { alert.growingAt = growingAt[processID] ?? [] }
+      give(alert)
     }
+    groupsOfVictims = []
     alertCommand.reap()
   }
 
-  private static let hostName: String = {
+  /// Tells of an alert everywhere, unless it is held back.
+  func give(_ alert: Alert) {
+    guard alerts.allows(alert, at: monotonic()) else { return }
+    let now = unixSeconds()
+    status.alerts += 1
+    log.warning(
+      "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(alert.bytes) bytes grows by \(Int(alert.bytesPerHour)) bytes an hour"
+    )
+    let json = alert.json(time: now, host: Self.hostName)
+    if let history {
+      writing {
+        try history.saveAlert(kind: alert.kind, name: alert.name, text: String(decoding: json, as: UTF8.self), at: now)
+      }
+    }
+    if let command = configuration.onAlert, let failure = alertCommand.run(command, json) {
+      log.error("on-alert: \(failure)")
+    }
+  }
+
+  static let hostName: String = {
     var buffer = [CChar](repeating: 0, count: 256)
     gethostname(&buffer, buffer.count - 1)
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -349,7 +295,7 @@ final class WatchDaemon {
 
   private func charge() {
     let own = processSeconds()
-    let probes = armed?.takeProbeSeconds(costs) ?? 0
+    let probes = (armed?.takeProbeSeconds(costs) ?? 0) + takeFaultSeconds()
     budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: monotonic())
     lastOwnSeconds = own
   }
@@ -362,6 +308,8 @@ final class WatchDaemon {
     status.alertsSuppressed = alerts.suppressed
     status.probesOn = armed != nil
     status.sites = sitesByTarget.values.flatMap { $0 }
+    status.faultSites = faultSitesByTarget.values.flatMap { $0 }
+    status.pushes = pushes()
     server?.publish(metrics: status.metrics, trouble: trouble)
   }
 

@@ -1,0 +1,114 @@
+import Glibc
+import HostObservation
+import PageFaults
+import TraceModel
+import Watch
+
+/// The cheap look at where memory grows: page faults of what grows, sampled with their stacks, without any probe.
+extension WatchDaemon {
+  /// Functions of a target that metrics name, and targets of which they name any.
+  private static let functionsPerTarget = 5
+  private static let targetsWithFunctions = 20
+  private static let stacksPerAlert = 3
+  private static let framesPerStack = 8
+  /// CPU seconds that reading the call-frame information and the symbols of a process may take.
+  private static let usualCost = 0.2
+  private static let length = Duration.seconds(20)
+
+  /// Begins with the first process that grows and was not looked at lately, if the budget has enough for it.
+  func sampleFaultsIfDue() {
+    guard faults == nil, configuration.arms, budget.canAfford(Self.usualCost) else { return }
+    let now = monotonic()
+    lastFaulted = lastFaulted.filter { now - $0.value < 86400 }
+    for series in ranking.growing {
+      guard case .process(let processID, _) = series.key,
+        now - (lastFaulted[processID] ?? -.infinity) >= configuration.traceEvery
+      else { continue }
+      lastFaulted[processID] = now
+      let command = series.command ?? "pid \(processID)"
+      do {
+        faults = try PageFaultSession(
+          processID: processID, command: command, length: Self.length, faultsPerSecond: faultsPerSecond(series.key))
+        return
+      } catch {
+        log.notice("page faults of process \(processID) (\(command)) cannot be sampled: \(error)")
+      }
+    }
+  }
+
+  /// Minor faults a second since the process was first seen.
+  private func faultsPerSecond(_ key: SeriesKey) -> Double {
+    guard let track = observer.tracks[key], let first = track.firstProcess, let latest = track.latestProcess,
+      let start = track.history.points.seconds.first, observer.lastTime > start
+    else { return 0 }
+    return Double(latest.minorFaults &- min(first.minorFaults, latest.minorFaults)) / (observer.lastTime - start)
+  }
+
+  /// CPU seconds of the kernel for sampling since the last call.
+  func takeFaultSeconds() -> Double {
+    guard let faults else { return 0 }
+    defer { faultSecondsCharged = faults.costSeconds }
+    return max(0, faults.costSeconds - faultSecondsCharged)
+  }
+
+  func handleFaults() {
+    guard let faults else { return }
+    faults.handleEvents()
+    let isGone = kill(faults.processID, 0) != 0 && errno == ESRCH
+    if faults.isOver || isGone || budget.isExhausted(reserve: 0) { endFaults(faults) }
+  }
+
+  private func endFaults(_ faults: PageFaultSession) {
+    let sites = faults.finish()
+    let seconds = max(0.1, (ContinuousClock.now - faults.started) / .seconds(1))
+    _ = takeFaultSeconds()
+    faultSecondsCharged = 0
+    self.faults = nil
+    status.faultSamples &+= UInt64(faults.samples)
+    status.faultSamplesLost &+= faults.lost
+    let total = sites.reduce(0) { $0 &+ $1.bytes }
+    guard total > 0 else { return }
+    if growingAt.count > 1000 { growingAt = [:] }
+    growingAt[faults.processID] = sites.prefix(Self.stacksPerAlert).map { Self.sentence($0, of: total) }
+    noteFunctions(sites, of: faults.command, seconds: seconds)
+    log.info(
+      "process \(faults.processID) (\(faults.command)) touches \(Int(Double(total) / seconds)) new bytes a second, most at \(Self.sentence(sites[0], of: total))"
+    )
+  }
+
+  private static func sentence(_ site: PageFaultSession.Site, of total: UInt64) -> String {
+    var names = site.frames.prefix(framesPerStack).map(name)
+    if site.frames.count > framesPerStack || site.completeness != .complete { names.append("…") }
+    return names.joined(separator: " ← ") + ", \(Int((Double(site.bytes) / Double(total) * 100).rounded())) %"
+  }
+
+  private static func name(_ frame: Frame) -> String {
+    frame.function ?? "\(module(frame))+0x\(String(frame.moduleOffset ?? frame.address, radix: 16))"
+  }
+
+  private static func module(_ frame: Frame) -> String {
+    frame.module?.split(separator: "/").last.map(String.init) ?? "?"
+  }
+
+  /// By the innermost function that is not the C library's: that copies and clears for all.
+  private func noteFunctions(_ sites: [PageFaultSession.Site], of command: String, seconds: Double) {
+    struct Key: Hashable {
+      var function: String
+      var module: String
+    }
+    var bytes: [Key: UInt64] = [:]
+    for site in sites {
+      let frame = site.frames.first { !Self.module($0).hasPrefix("libc.so") && $0.module != nil } ?? site.frames.first
+      guard let frame else { continue }
+      bytes[Key(function: Self.name(frame), module: Self.module(frame)), default: 0] &+= site.bytes
+    }
+    if faultSitesByTarget[command] == nil, faultSitesByTarget.count >= Self.targetsWithFunctions {
+      faultSitesByTarget = [:]
+    }
+    faultSitesByTarget[command] = bytes.sorted { $0.value > $1.value }.prefix(Self.functionsPerTarget).map {
+      WatchStatus.FaultSite(
+        target: command, function: $0.key.function, module: $0.key.module,
+        bytesPerSecond: (Double($0.value) / seconds).rounded())
+    }
+  }
+}
