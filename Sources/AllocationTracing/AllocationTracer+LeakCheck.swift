@@ -140,6 +140,11 @@ extension AllocationTracer {
     }
   }
 
+  /// Where exit(3) and quick_exit(3) of a process's C library lie.
+  package func exitCode(of process: TracedProcess) -> [Range<UInt64>] {
+    ["exit", "quick_exit"].flatMap { code(ofLibraryFunction: $0, in: process) }
+  }
+
   /// Whether a site maps the stacks of new threads.
   package func makesThreadStacks(site: UInt32, of process: TracedProcess) -> Bool {
     if let known = process.threadStackSites[site] { return known }

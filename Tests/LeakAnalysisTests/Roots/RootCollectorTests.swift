@@ -34,7 +34,7 @@ import TraceModel
     isRunning: Bool = false
   ) -> RootCollector.Roots {
     var collector = RootCollector(
-      mappings: mappings.sorted { $0.start < $1.start }, threads: threads, threadNames: [7: "worker"], modules: modules,
+      processID: 7, mappings: mappings.sorted { $0.start < $1.start }, threads: threads, threadNames: [7: "worker"], modules: modules,
       interpreterHeaps: interpreters, heap: heap, memory: memory, isRunning: isRunning)
     return collector.collect()
   }
