@@ -140,9 +140,9 @@ extension AllocationTracer {
     }
   }
 
-  /// Where exit(3) and quick_exit(3) of a process's C library lie.
+  /// Where the functions of a process's C library lie that end it: exit(3), quick_exit(3) and _exit(2).
   package func exitCode(of process: TracedProcess) -> [Range<UInt64>] {
-    ["exit", "quick_exit"].flatMap { code(ofLibraryFunction: $0, in: process) }
+    ["exit", "quick_exit", "_exit"].flatMap { code(ofLibraryFunction: $0, in: process) }
   }
 
   /// Whether a site maps the stacks of new threads.

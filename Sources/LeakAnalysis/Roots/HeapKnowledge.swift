@@ -11,7 +11,7 @@ package struct HeapKnowledge: Sendable {
   package var mappings: [TracedMapping]
   /// Calls of realloc that threads are in the middle of.
   package var reallocations: [PendingReallocation]
-  /// Where exit(3) and functions like it lie; empty when no thread is in one of them.
+  /// Where exit(3), quick_exit(3) and _exit(2) lie; empty when no thread is ending the process.
   package var exitCode: [Range<UInt64>]
 
   package init(

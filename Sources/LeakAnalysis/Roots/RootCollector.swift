@@ -38,7 +38,8 @@ struct RootCollector {
   private let stackCache: StackCache?
 
   init(
-    processID: Int32, mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
+    processID: Int32, mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String],
+    modules: [ModuleImage],
     interpreterHeaps: [InterpreterHeap], heap: HeapKnowledge, memory: any MemoryReader, isRunning: Bool = false
   ) {
     self.processID = processID
@@ -129,14 +130,8 @@ struct RootCollector {
     for value in liveValues(of: registers) where value >= 4096 {
       found.values.append(RootValue(value: value, kind: .registers, name: name))
     }
-    if registers.endsByItself,
-      let exit = ExitFrames(at: registers.stackPointer, code: heap.exitCode, memory: memory)
-    {
-      if let padding = exit.padding { dead.append(padding) }
-      addStack(registers.stackPointer, from: exit.liveStart, threadBase: registers.threadBase, name)
-    } else {
-      addStack(registers.stackPointer, threadBase: registers.threadBase, name)
-    }
+    addStack(
+      registers.stackPointer, from: liveStart(of: registers), threadBase: registers.threadBase, name)
     guard registers.threadBase != 0 else { return }
     addThreadLocals(registers, name)
   }
@@ -146,14 +141,27 @@ struct RootCollector {
   /// returns.
   private func liveValues(of registers: StoppedThread.Registers) -> Set<UInt64> {
     if registers.endsByItself { return [] }
-    let isInLibraryCall =
-      registers.systemCall >= 0 && mapping(at: registers.instructionPointer).map(isCLibrary) == true
-    return Set(isInLibraryCall ? registers.values : registers.values + registers.vectors)
+    return Set(isInLibraryCall(registers) ? registers.values : registers.values + registers.vectors)
   }
 
-  private func isCLibrary(_ mapping: Mapping) -> Bool {
+  /// Where the used part of a stack begins. What the C library's functions hand to the kernel is in registers: below the
+  /// stack pointer is only what functions have left there that ran before.
+  private mutating func liveStart(of registers: StoppedThread.Registers) -> UInt64 {
+    let pointer = registers.stackPointer
+    if registers.endsByItself, let exit = ExitFrames(at: pointer, code: heap.exitCode, memory: memory) {
+      if let padding = exit.padding { dead.append(padding) }
+      return exit.liveStart
+    }
+    return isInLibraryCall(registers) ? pointer : pointer &- Self.redZone
+  }
+
+  /// Whether a thread is in a system call that a function of the C library has made.
+  private func isInLibraryCall(_ registers: StoppedThread.Registers) -> Bool {
+    let pointer = registers.instructionPointer
+    guard registers.systemCall >= 0, let mapping = mapping(at: pointer) else { return false }
     let name = mapping.path.split(separator: "/").last ?? ""
     return ["libc.so", "libc-2", "libpthread", "ld-musl"].contains { name.hasPrefix($0) }
+      || heap.exitCode.contains { $0.contains(pointer) }
   }
 
   private mutating func addStack(
@@ -164,7 +172,7 @@ struct RootCollector {
       return
     }
     guard let area = area(at: pointer) else { return }
-    let live = max(area.range.lowerBound, (start ?? (pointer &- Self.redZone)) & ~7)
+    let live = max(area.range.lowerBound, (start ?? pointer &- Self.redZone) & ~7)
     if area.isMainStack {
       dead.append(area.range.lowerBound..<live)
       addLiveStack(live..<area.range.upperBound, name)
