@@ -89,13 +89,21 @@ static void wait_for_end_of_threads() {
 }
 
 // Lost: nobody can ask for the result of a thread that is detached or joined, but it is still there.
-NOINLINE static void *case_detached_result__thread(void *) { return malloc(48); }
+NOINLINE static void *case_detached_result__thread(void *) {
+  void *result = malloc(48);
+  KEEP_FRAME();
+  return result;
+}
 PLAIN_CASE(detached_result) {
   pthread_t thread;
   start(case_detached_result__thread, true, &thread);
   wait_for_end_of_threads();
 }
-NOINLINE static void *case_joined_result__thread(void *) { return malloc(48); }
+NOINLINE static void *case_joined_result__thread(void *) {
+  void *result = malloc(48);
+  KEEP_FRAME();
+  return result;
+}
 PLAIN_CASE(joined_result) {
   pthread_t thread;
   start(case_joined_result__thread, false, &thread);
@@ -103,7 +111,11 @@ PLAIN_CASE(joined_result) {
 }
 
 // Reachable: it can still be joined.
-NOINLINE static void *case_unjoined_result__thread(void *) { return malloc(48); }
+NOINLINE static void *case_unjoined_result__thread(void *) {
+  void *result = malloc(48);
+  KEEP_FRAME();
+  return result;
+}
 PLAIN_CASE(unjoined_result) {
   static pthread_t thread;
   start(case_unjoined_result__thread, false, &thread);
