@@ -141,6 +141,11 @@ extension AllocationTracer {
     }
   }
 
+  /// Where the functions of a process's C library lie that end it: exit(3), quick_exit(3) and _exit(2).
+  package func exitCode(of process: TracedProcess) -> [Range<UInt64>] {
+    ["exit", "quick_exit", "_exit"].flatMap { code(ofLibraryFunction: $0, in: process) }
+  }
+
   /// Whether a site maps the stacks of new threads.
   package func makesThreadStacks(site: UInt32, of process: TracedProcess) -> Bool {
     if let known = process.threadStackSites[site] { return known }

@@ -15,15 +15,27 @@ package struct StoppedThread: Sendable {
     package var instructionPointer: UInt64
     /// Address of the thread's control block on x86-64.
     package var threadBase: UInt64
-    /// General and vector registers, as far as they are not 0.
+    /// General registers, as far as they are not 0.
     package var values: [UInt64]
+    /// The same of vector registers.
+    package var vectors: [UInt64]
+    /// The number of the system call that the thread is in; negative when it is in none.
+    package var systemCall: Int64
 
-    package init(stackPointer: UInt64, instructionPointer: UInt64, threadBase: UInt64, values: [UInt64]) {
+    package init(
+      stackPointer: UInt64, instructionPointer: UInt64, threadBase: UInt64, values: [UInt64], vectors: [UInt64] = [],
+      systemCall: Int64 = -1
+    ) {
       self.stackPointer = stackPointer
       self.instructionPointer = instructionPointer
       self.threadBase = threadBase
       self.values = values
+      self.vectors = vectors
+      self.systemCall = systemCall
     }
+
+    /// Whether the thread is in exit(2) or exit_group(2), out of which nobody comes.
+    package var endsByItself: Bool { systemCall == 60 || systemCall == 231 }
   }
 
   package init(threadID: Int32, registers: Registers?, stackPointer: UInt64?) {
@@ -55,7 +67,8 @@ extension StoppedThread.Registers {
       bytes.bindMemory(to: UInt64.self).filter { $0 != 0 }
     }
     if raw.gs_base != 0 { values.append(raw.gs_base) }
-    values += [UInt64](unsafeUninitializedCapacity: 2048) { buffer, count in
+    systemCall = raw.system_call
+    vectors = [UInt64](unsafeUninitializedCapacity: 2048) { buffer, count in
       count = max(0, cprocess_read_vector_registers(threadID, buffer.baseAddress!, buffer.count))
     }
   }

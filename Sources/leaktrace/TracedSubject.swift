@@ -46,6 +46,7 @@ final class TracedSubject: LeakCheckSubject {
           origin: tracer.makesThreadStacks(site: mapping.site, of: process) ? .threadStack : .program,
           isPart: mapping.isPart)
       },
-      reallocations: reallocations)
+      reallocations: reallocations,
+      exitCode: threads.contains { $0.registers?.endsByItself == true } ? tracer.exitCode(of: process) : [])
   }
 }

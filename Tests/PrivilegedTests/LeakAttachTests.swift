@@ -147,8 +147,8 @@ extension Privileged {
     private func expectLastRequestsOnly(_ found: [String: LeakKinds]) throws {
       let others = found.filter { $0.key != "serve_lost" }.values.reduce(into: LeakKinds()) { $0 += $1 }
       #expect(others[.definite].count <= 4)
-      #expect(others[.indirect].count <= 8)
-      #expect(others[.possible] == Blocks(0, 0))
+      // Old pointers into requests are left in memory that nobody has written to since: some are possibly lost.
+      #expect(others.lost.count + others[.possible].count <= 12)
     }
 
     /// A program that does one step under the eyes of leaktrace, and the last report.

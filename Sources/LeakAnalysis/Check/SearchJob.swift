@@ -36,7 +36,7 @@ final class SearchJob {
       mappings = try ProcessMaps.read(processID: layout.memoryOwner)
       memory = try ResidentMemory(processID: layout.memoryOwner, mappings: mappings)
       var collector = RootCollector(
-        mappings: mappings, threads: threads, threadNames: layout.threadNames,
+        processID: processID, mappings: mappings, threads: threads, threadNames: layout.threadNames,
         modules: layout.modules(in: mappings), interpreterHeaps: layout.interpreterHeaps, heap: heap,
         memory: try RemoteMemory(processID: layout.memoryOwner),
         isRunning: isRunning)

@@ -11,16 +11,19 @@ package struct HeapKnowledge: Sendable {
   package var mappings: [TracedMapping]
   /// Calls of realloc that threads are in the middle of.
   package var reallocations: [PendingReallocation]
+  /// Where exit(3), quick_exit(3) and _exit(2) lie; empty when no thread is ending the process.
+  package var exitCode: [Range<UInt64>]
 
   package init(
     isComplete: Bool, gaps: [String] = [], allocatorMemory: [Range<UInt64>] = [], mappings: [TracedMapping] = [],
-    reallocations: [PendingReallocation] = []
+    reallocations: [PendingReallocation] = [], exitCode: [Range<UInt64>] = []
   ) {
     self.isComplete = isComplete
     self.gaps = gaps
     self.allocatorMemory = allocatorMemory
     self.mappings = mappings
     self.reallocations = reallocations
+    self.exitCode = exitCode
   }
 }
 

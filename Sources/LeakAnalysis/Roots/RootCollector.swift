@@ -7,6 +7,7 @@ import TraceModel
 ///
 /// The scan gives memory to the first root it lies in, so what is known best comes first.
 struct RootCollector {
+  let processID: Int32
   let mappings: [Mapping]
   let threads: [StoppedThread]
   let threadNames: [Int32: String]
@@ -34,11 +35,14 @@ struct RootCollector {
   /// Stacks below their stack pointers, caches of stacks, and an allocator's notes: no roots.
   private var dead: [Range<UInt64>] = []
   private var arenas: [Range<UInt64>] = []
+  private let stackCache: StackCache?
 
   init(
-    mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String], modules: [ModuleImage],
+    processID: Int32, mappings: [Mapping], threads: [StoppedThread], threadNames: [Int32: String],
+    modules: [ModuleImage],
     interpreterHeaps: [InterpreterHeap], heap: HeapKnowledge, memory: any MemoryReader, isRunning: Bool = false
   ) {
+    self.processID = processID
     self.mappings = mappings
     self.threads = threads
     self.threadNames = threadNames
@@ -47,6 +51,8 @@ struct RootCollector {
     self.heap = heap
     self.memory = memory
     self.isRunning = isRunning
+    let first = threads.first { $0.threadID == processID }?.registers
+    stackCache = isRunning ? nil : first.map { StackCache(firstThreadBase: $0.threadBase, memory: memory) }
   }
 
   mutating func collect() -> Roots {
@@ -54,6 +60,7 @@ struct RootCollector {
     for reallocation in heap.reallocations { addReallocation(reallocation) }
     addHeaps()
     for thread in threads where !isRunning { addThread(thread) }
+    for stack in stackCache?.stacks ?? [] { dead.append(stack.range) }
     for heap in interpreterHeaps { add(heap.range, .interpreterHeap(heap.name), heap.name) }
     addTracedMappings()
     addModules()
@@ -97,7 +104,7 @@ struct RootCollector {
     else { return }
     let frames = memory.words(
       at: registers.stackPointer, count: Int((call.returnSlot - registers.stackPointer) / 8))
-    for word in Set(registers.values + frames) where word % 16 == 0 && word != call.oldAddress {
+    for word in Set(registers.values + registers.vectors + frames) where word % 16 == 0 && word != call.oldAddress {
       guard let mapping = mapping(at: word), mapping.inode == 0, mapping.permissions.contains(.write) else { continue }
       add(word..<min(word &+ size, mapping.end), .registers, name)
     }
@@ -120,28 +127,59 @@ struct RootCollector {
       if let pointer = thread.stackPointer { addStack(pointer, threadBase: nil, name) }
       return
     }
-    for value in Set(registers.values) where value >= 4096 {
+    for value in liveValues(of: registers) where value >= 4096 {
       found.values.append(RootValue(value: value, kind: .registers, name: name))
     }
-    addStack(registers.stackPointer, threadBase: registers.threadBase, name)
+    addStack(
+      registers.stackPointer, from: liveStart(of: registers), threadBase: registers.threadBase, name)
     guard registers.threadBase != 0 else { return }
     addThreadLocals(registers, name)
   }
 
-  private mutating func addStack(_ pointer: UInt64, threadBase: UInt64?, _ name: String) {
+  /// The registers that the program will use again. By the calling convention a call preserves no vector register: in a
+  /// system call that a function of the C library has made they hold what is left over, as all do in one that never
+  /// returns.
+  private func liveValues(of registers: StoppedThread.Registers) -> Set<UInt64> {
+    if registers.endsByItself { return [] }
+    return Set(isInLibraryCall(registers) ? registers.values : registers.values + registers.vectors)
+  }
+
+  /// Where the used part of a stack begins. What the C library's functions hand to the kernel is in registers: below the
+  /// stack pointer is only what functions have left there that ran before.
+  private mutating func liveStart(of registers: StoppedThread.Registers) -> UInt64 {
+    let pointer = registers.stackPointer
+    if registers.endsByItself, let exit = ExitFrames(at: pointer, code: heap.exitCode, memory: memory) {
+      if let padding = exit.padding { dead.append(padding) }
+      return exit.liveStart
+    }
+    return isInLibraryCall(registers) ? pointer : pointer &- Self.redZone
+  }
+
+  /// Whether a thread is in a system call that a function of the C library has made.
+  private func isInLibraryCall(_ registers: StoppedThread.Registers) -> Bool {
+    let pointer = registers.instructionPointer
+    guard registers.systemCall >= 0, let mapping = mapping(at: pointer) else { return false }
+    let name = mapping.path.split(separator: "/").last ?? ""
+    return ["libc.so", "libc-2", "libpthread", "ld-musl"].contains { name.hasPrefix($0) }
+      || heap.exitCode.contains { $0.contains(pointer) }
+  }
+
+  private mutating func addStack(
+    _ pointer: UInt64, from start: UInt64? = nil, threadBase: UInt64?, _ name: String
+  ) {
     if isHeap(pointer) {
       found.stackPointers.append((pointer, name))
       return
     }
     guard let area = area(at: pointer) else { return }
-    let live = max(area.range.lowerBound, (pointer &- Self.redZone) & ~7)
+    let live = max(area.range.lowerBound, (start ?? pointer &- Self.redZone) & ~7)
     if area.isMainStack {
       dead.append(area.range.lowerBound..<live)
-      add(live..<area.range.upperBound, .stack, name)
+      addLiveStack(live..<area.range.upperBound, name)
     } else if let threadBase, area.range.contains(threadBase), threadBase > pointer {
       // The C library's own stack for the thread: nothing lives below the stack pointer.
       let locals = max(live, threadBase - min(threadBase, threadLocalBytes))
-      add(live..<locals, .stack, name)
+      addLiveStack(live..<locals, name)
       add(locals..<area.range.upperBound, .threadLocal, name)
       if area.isExact || !holdsOtherThread(area.range, than: pointer) { dead.append(area.range.lowerBound..<live) }
     } else {
@@ -149,6 +187,10 @@ struct RootCollector {
       add(area.range, .stack, name)
     }
     markLive(area)
+  }
+
+  private mutating func addLiveStack(_ range: Range<UInt64>, _ name: String) {
+    for part in AddressRanges(dead).subtracted(from: range) { add(part, .stack, name) }
   }
 
   private mutating func addThreadLocals(_ registers: StoppedThread.Registers, _ name: String) {
@@ -240,7 +282,7 @@ struct RootCollector {
     let start = range.upperBound - size
     let words = memory.words(at: start, count: Int(size / 8))
     // The control block's first and third words are its address.
-    let found = stride(from: 0, to: words.count - 2, by: 2).first { index in
+    let found = words.indices.dropLast(2).first { index in
       words[index] == start + UInt64(index) * 8 && words[index + 2] == words[index]
     }
     guard let found else {
@@ -250,16 +292,30 @@ struct RootCollector {
       for word in words where word != 0 { addThreadLocalTable(word, name) }
       return
     }
-    let locals = max(range.lowerBound, words[found] - min(words[found], threadLocalBytes))
-    dead.append(range.lowerBound..<locals)
-    add(locals..<range.upperBound, .threadLocal, name)
     addThreadLocalTable(words[found + 1], name)
+    if stackCache?.contains(controlBlock: words[found]) == true {
+      dead.append(range)
+    } else if stackCache?.isKnown == true {
+      // Of a thread that has ended, or has not begun, only the C library's part matters.
+      dead.append(range.lowerBound..<words[found])
+      add(words[found]..<range.upperBound, .threadLocal, name)
+    } else {
+      let locals = max(range.lowerBound, words[found] - min(words[found], threadLocalBytes))
+      dead.append(range.lowerBound..<locals)
+      add(locals..<range.upperBound, .threadLocal, name)
+    }
   }
 
   private mutating func addModules() {
     let dead = AddressRanges(dead)
     for module in modules {
+      let isLoader = module.path.split(separator: "/").last?.hasPrefix("ld-linux") == true
       for data in module.data {
+        if isLoader {
+          for block in LoaderTables.blocks(in: data, memory: memory) {
+            found.values.append(RootValue(value: block, kind: .globals, name: module.path))
+          }
+        }
         for part in dead.subtracted(from: data) { add(part, .globals, module.path) }
       }
     }

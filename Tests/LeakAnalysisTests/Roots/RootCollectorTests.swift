@@ -34,7 +34,8 @@ import TraceModel
     isRunning: Bool = false
   ) -> RootCollector.Roots {
     var collector = RootCollector(
-      mappings: mappings.sorted { $0.start < $1.start }, threads: threads, threadNames: [7: "worker"], modules: modules,
+      processID: 7, mappings: mappings.sorted { $0.start < $1.start }, threads: threads, threadNames: [7: "worker"],
+      modules: modules,
       interpreterHeaps: interpreters, heap: heap, memory: memory, isRunning: isRunning)
     return collector.collect()
   }
@@ -87,6 +88,122 @@ import TraceModel
     let roots = collect([mapping(Self.heap, "[heap]")], [thread(7, stackPointer: pointer, base: 0)])
     #expect(roots.stackPointers.map(\.address) == [pointer])
     #expect(kind(pointer, roots) == .unknownHeap)
+  }
+
+  // MARK: What is left over
+
+  /// A call preserves no vector register, and below the stack pointer a function of the C library has nothing of its own.
+  @Test func systemCallOfTheCLibrary() {
+    let library: Range<UInt64> = 0x7f00_0300_0000..<0x7f00_0301_0000
+    let program: Range<UInt64> = 0x5400_0000_0000..<0x5400_0001_0000
+    let pointer = Self.stack.upperBound - 0x1000
+    func roots(at instruction: UInt64, systemCall: Int64) -> RootCollector.Roots {
+      var stopped = thread(7, stackPointer: pointer, base: 0, [0x1234_5678])
+      stopped.registers?.instructionPointer = instruction
+      stopped.registers?.vectors = [0x8765_4321]
+      stopped.registers?.systemCall = systemCall
+      return collect(
+        [
+          mapping(Self.stack, "[stack]"),
+          mapping(library, "/lib/x86_64-linux-gnu/libc.so.6", [.read, .execute], inode: 5),
+          mapping(program, "/bin/program", [.read, .execute], inode: 6),
+        ], [stopped])
+    }
+    let inLibrary = roots(at: library.lowerBound, systemCall: 0)
+    #expect(inLibrary.values.map(\.value) == [0x1234_5678])
+    #expect(kind(pointer, inLibrary) == .stack)
+    #expect(kind(pointer - 1, inLibrary) == nil)
+    for other in [roots(at: program.lowerBound, systemCall: 0), roots(at: library.lowerBound, systemCall: -1)] {
+      #expect(Set(other.values.map(\.value)) == [0x1234_5678, 0x8765_4321])
+      #expect(kind(pointer - 128, other) == .stack)
+    }
+    let ending = roots(at: program.lowerBound, systemCall: 231)
+    #expect(ending.values.isEmpty)
+    #expect(kind(pointer - 128, ending) == .stack)
+  }
+
+  /// exit(3) called from main: of what lies below main's frame only the registers that were pushed count.
+  @Test(arguments: [true, false]) func framesOfExit(alignsOnly: Bool) {
+    let code: Range<UInt64> = 0x7f00_0300_0000..<0x7f00_0300_001b
+    let handlers = code.lowerBound - 0x290
+    let pointer = Self.stack.upperBound - 0x1000
+    let returnPlace = pointer + 0x60
+    let memory = FakeMemory([Self.stack, handlers..<code.upperBound + 16])
+    // call handlers, right before the end of the function.
+    let distance = UInt64(bitPattern: Int64(handlers) - Int64(code.upperBound - 1))
+    memory.write(0xe8 | distance << 8, at: code.upperBound - 6)
+    memory.write(alignsOnly ? 0x08ec_8348 : 0x53, at: code.lowerBound)
+    memory.write(handlers + 0x132, at: pointer)
+    memory.write(code.upperBound - 1, at: returnPlace)
+    var stopped = thread(7, stackPointer: pointer, base: 0)
+    stopped.registers?.systemCall = 231
+    func roots() -> RootCollector.Roots {
+      collect(
+        [mapping(Self.stack, "[stack]")], [stopped], HeapKnowledge(isComplete: true, exitCode: [code]), memory: memory)
+    }
+    #expect(kind(returnPlace - 49, roots()) == nil)
+    #expect(kind(returnPlace - 48, roots()) == .stack)
+    #expect(kind(returnPlace + 8, roots()) == (alignsOnly ? nil : .stack))
+    #expect(kind(returnPlace + 16, roots()) == .stack)
+    // A handler that ends the process has frames of its own.
+    memory.write(0x5400_0000_1000, at: pointer)
+    #expect(kind(pointer, roots()) == .stack)
+    #expect(kind(returnPlace + 8, roots()) == .stack)
+  }
+
+  /// Of stacks that no thread runs on, only those that somebody can still wait for matter.
+  @Test(arguments: [true, false]) func stacksKeptForNewThreads(isKept: Bool) {
+    let data: Range<UInt64> = 0x7f00_0300_0000..<0x7f00_0300_1000
+    let first: Range<UInt64> = 0x7f00_0400_0000..<0x7f00_0400_1000
+    let (firstBlock, block) = (first.lowerBound + 0x40, Self.threadStack.upperBound - 0x900)
+    let memory = FakeMemory([data, first, Self.threadStack, Self.stack])
+    func link(_ places: [UInt64]) {
+      for (place, next) in zip(places, places.dropFirst() + places.prefix(1)) {
+        memory.write(next, at: place)
+        memory.write(place, at: next + 8)
+      }
+    }
+    for address in [firstBlock, block] {
+      memory.write(address, at: address)
+      memory.write(address, at: address + 16)
+    }
+    memory.write(0x5500_0000_0010, at: block + 8)
+    memory.write(Self.threadStack.lowerBound, at: block + 1680)
+    memory.write(UInt64(Self.threadStack.count), at: block + 1688)
+    let used = data.lowerBound + 0x100
+    link([used + 16, firstBlock + 704])
+    link(isKept ? [used] : [used, block + 704])
+    link(isKept ? [used + 32, block + 704] : [used + 32])
+    let knowledge = HeapKnowledge(
+      isComplete: true,
+      mappings: [TracedMapping(range: Self.threadStack, time: 1, tag: 0, origin: .threadStack)])
+    let module = ModuleImage(path: "/bin/program", data: [], threadLocalBytes: 0x104)
+    for known in [knowledge, HeapKnowledge(isComplete: false)] where isKept || known.isComplete {
+      let roots = collect(
+        [mapping(Self.stack, "[stack]"), mapping(first), mapping(Self.threadStack)],
+        [thread(7, stackPointer: Self.stack.upperBound - 0x1000, base: firstBlock)], known, memory: memory,
+        modules: [module])
+      #expect(kind(block, roots) == (isKept ? nil : .threadLocal))
+      #expect(kind(block - 8, roots) == nil)
+      #expect(kind(Self.threadStack.lowerBound, roots) == nil)
+      if known.isComplete { #expect(roots.values.contains { $0.value == 0x5500_0000_0000 }) }
+    }
+  }
+
+  /// The loader keeps the address of a block that a table of its lies in only in the table.
+  @Test func tablesOfTheLoader() {
+    let data: Range<UInt64> = 0x7f00_0300_0000..<0x7f00_0300_1000
+    let memory = FakeMemory([data, Self.heap])
+    let (table, older) = (Self.heap.lowerBound + 0x880, Self.heap.lowerBound + 0x1040)
+    for (address, words) in [(table, [older, table - 16, 1, 67]), (older, [0, older - 48, 3, 3])] {
+      for (place, word) in words.enumerated() { memory.write(word, at: address + UInt64(place) * 8) }
+    }
+    memory.write(table, at: data.lowerBound + 0x168)
+    // Anything else that the loader points to.
+    memory.write(Self.heap.lowerBound + 0x2000, at: data.lowerBound + 0x170)
+    let module = ModuleImage(path: "/lib64/ld-linux-x86-64.so.2", data: [data], threadLocalBytes: 0)
+    let roots = collect([mapping(data, "/lib64/ld-linux-x86-64.so.2", inode: 5)], [], memory: memory, modules: [module])
+    #expect(Set(roots.values.map(\.value)) == [table - 16, older - 48])
   }
 
   // MARK: Mappings that were traced

@@ -176,12 +176,30 @@ enum LeakTruth {
       "signal_own_stack", reachable: (48, 1), sanitizer: (48, 1),
       because: "LeakSanitizer does not look at a signal stack that is a mapping"),
     LeakCase("red_zone", reachable: (48, 1)),
-    LeakCase(
-      "register_general", reachable: (48, 1), memcheck: LeakKinds(definite: (48, 1)),
-      because: "to memcheck a thread that has ended the process has no registers"),
+    LeakCase("register_general", reachable: (48, 1)),
     LeakCase(
       "register_vector", reachable: (48, 1), memcheck: LeakKinds(definite: (48, 1)),
       because: "memcheck looks at general registers only"),
+    LeakCase("register_at_end", definite: (48, 1)),
+  ]
+
+  /// plain.cpp.
+  static let plain: [LeakCase] = [
+    LeakCase("deep", definite: (1776, 96)),
+    LeakCase("list", definite: (24, 1), indirect: (240, 10)),
+    LeakCase("deque", definite: (80, 1), indirect: (3728, 8)),
+    LeakCase("shared_cycle", definite: (56, 1), indirect: (104, 3)),
+    LeakCase("left_below", definite: (6, 1)),
+    LeakCase(
+      "detached_result", definite: (48, 1), memcheck: LeakKinds(reachable: (48, 1)),
+      because: "to memcheck a stack kept for later threads is in use"),
+    LeakCase(
+      "joined_result", definite: (48, 1), memcheck: LeakKinds(reachable: (48, 1)),
+      because: "to memcheck a stack kept for later threads is in use"),
+    LeakCase(
+      "unjoined_result", reachable: (48, 1), sanitizer: (48, 1),
+      because: "LeakSanitizer does not look at threads that have ended"),
+    LeakCase("ended_keeper", definite: (96, 2)),
   ]
 
   /// modules.c and library.c.
