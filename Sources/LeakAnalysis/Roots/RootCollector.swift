@@ -136,12 +136,12 @@ struct RootCollector {
     addThreadLocals(registers, name)
   }
 
-  /// The registers that the program will use again. By the calling convention a call preserves no vector register: in a
-  /// system call that a function of the C library has made they hold what is left over, as all do in one that never
-  /// returns.
+  /// The registers that the program may use again. By the calling convention a call preserves no vector register: in a
+  /// system call that a function of the C library has made they hold what is left over, as they do in one that never
+  /// returns. General registers always count: what the program's main function still holds at its end is not lost.
   private func liveValues(of registers: StoppedThread.Registers) -> Set<UInt64> {
-    if registers.endsByItself { return [] }
-    return Set(isInLibraryCall(registers) ? registers.values : registers.values + registers.vectors)
+    let hasStaleVectors = registers.endsByItself || isInLibraryCall(registers)
+    return Set(hasStaleVectors ? registers.values : registers.values + registers.vectors)
   }
 
   /// Where the used part of a stack begins. What the C library's functions hand to the kernel is in registers: below the

@@ -118,7 +118,7 @@ import TraceModel
       #expect(kind(pointer - 128, other) == .stack)
     }
     let ending = roots(at: program.lowerBound, systemCall: 231)
-    #expect(ending.values.isEmpty)
+    #expect(ending.values.map(\.value) == [0x1234_5678])
     #expect(kind(pointer - 128, ending) == .stack)
   }
 

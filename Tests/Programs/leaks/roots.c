@@ -257,15 +257,15 @@ NOINLINE static void *case_register_vector__thread(void *unused) {
 }
 LEAK_CASE(register_vector) { start_holder(case_register_vector__thread, &vector_is_held); }
 
-// Lost: out of exit_group(2) nobody comes, whatever its registers hold.
+// Lost: out of exit_group(2) nobody comes, whatever its vector registers hold.
 LEAK_CASE(register_at_end) {
   void *b = block(SIZE);
   wipe_stack();
   wipe_registers();
   // The functions before have left it below the stack pointer, too.
-  __asm__ volatile("mov %0, %%r13\n\tmovq %0, %%xmm5\n\txor %0, %0\n\txor %%eax, %%eax\n\tmov $16, %%ecx\n\t"
+  __asm__ volatile("movq %0, %%xmm5\n\txor %0, %0\n\txor %%eax, %%eax\n\tmov $16, %%ecx\n\t"
                    "lea -128(%%rsp), %%rdi\n\tcld\n\trep stosq\n\txor %%edi, %%edi\n\tmov %1, %%eax\n\tsyscall"
-                   : "+r"(b) : "i"(EXIT_GROUP) : "rdi", "rax", "rcx", "r11", "r13", "xmm5", "memory");
+                   : "+r"(b) : "i"(EXIT_GROUP) : "rdi", "rax", "rcx", "r11", "xmm5", "memory");
 }
 
 // Every mapping but one is known to the program: its address is kept.
