@@ -221,7 +221,9 @@ final class BlockIndex: @unchecked Sendable {
     let granule = granule(of: address)
     // The kernel's half of the addresses has no granules, but can be in a list of blocks all the same.
     var block = granule == Self.noGranule ? firstStart(from: address) : Int(granules[granule])
-    if granule != Self.noGranule, Int(granules[granule &+ 1]) &- block > 32 { block = firstStart(after: address &- 1, from: block) }
+    if granule != Self.noGranule, Int(granules[granule &+ 1]) &- block > 32 {
+      block = firstStart(after: address &- 1, from: block)
+    }
     while starts[block] < address { block &+= 1 }
     return starts[block] == address && block < count ? block : nil
   }
