@@ -38,7 +38,7 @@ run_leak_load() {
   mkfifo "$scratch/start"
   exec 7<>"$scratch/start"
   STEPS=1 "$leaktrace" trace --leak-check --leak-kinds all --max-allocations 2500000 "$@" \
-    -- "$scratch/leak_load" "$check_blocks" "$check_leaks" "$check_bytes" <"$scratch/start" >"$scratch/checks.json" &
+    -- "$scratch/leak_load" "$check_blocks" "$check_leaks" "$check_bytes" <"$scratch/start" >"$scratch/checks.json" 7>&- &
   tracer=$!
   background+=("$tracer")
   echo >&7

@@ -29,7 +29,10 @@ extension WatchDaemon {
     let known = observer.tracks.values.first { $0.latestProcess?.processID == processID }?.latestProcess
     let command = victim.command ?? now?.command ?? known?.command
     // Where it is gone already, the counter of its group tells of it at the look that follows.
-    let group = sampler.cgroup(of: processID) ?? (armed?.processID == processID ? armedGroup : nil)
+    // In version 1, what has ended is in the root group.
+    let current = sampler.cgroup(of: processID)
+    let earlier = armed?.processID == processID ? armedGroup : nil
+    let group = current?.isEmpty == false ? current : earlier ?? current
     let bytes = max(now?.charged ?? 0, known?.charged ?? 0)
     var alert = Alert(reason: .oom, kind: "process", name: String(processID), command: command, bytes: bytes)
     alert.cgroup = group

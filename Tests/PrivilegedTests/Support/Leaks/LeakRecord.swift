@@ -36,6 +36,11 @@ struct LeakKinds: Equatable, CustomStringConvertible {
     LeakKind.allCases.reduce(into: Blocks(0, 0)) { $0 += self[$1] }
   }
 
+  mutating func move(_ kind: LeakKind, to other: LeakKind) {
+    self[other] += self[kind]
+    self[kind] = Blocks(0, 0)
+  }
+
   static func += (sum: inout LeakKinds, part: LeakKinds) {
     for kind in LeakKind.allCases { sum[kind] += part[kind] }
   }
