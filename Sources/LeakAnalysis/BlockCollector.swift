@@ -6,29 +6,45 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
   package private(set) var count = 0
   /// Pieces, because a growing array would be copied and take twice the memory.
   private(set) var pieces: [Piece] = []
-  /// Memory for pieces to come.
-  private var reserve: [PageMemory] = []
+  /// Places for pieces to come, in memory made ready.
+  private var reserve: [(memory: PageMemory, offset: Int)] = []
   private var next: UnsafeMutablePointer<BlockRecord>?
   private var room = 0
+  /// Made ready for the time after.
+  private(set) var ready: Ready?
 
   struct Piece {
-    let memory: PageMemory
+    let records: UnsafeMutablePointer<BlockRecord>
     /// 0 while it is being filled.
     fileprivate(set) var count: Int
-    var records: UnsafeBufferPointer<BlockRecord> {
-      UnsafeBufferPointer(start: memory.elements(of: BlockRecord.self), count: count)
-    }
+    fileprivate let memory: PageMemory
+  }
+
+  /// Memory for sorting the blocks.
+  struct Ready {
+    /// What the pieces lie in. Their blocks' arrays take less, and are written when all pieces have been read.
+    let pieces: PageMemory
+    let records: PageMemory
   }
 
   private static let recordsPerPiece = 1 << 16
+  private static let bytesPerPiece = recordsPerPiece * MemoryLayout<BlockRecord>.stride
   /// Block numbers must leave room for flags in 32 bits.
   package static let limit = 1 << 29
 
-  /// - Parameter capacity: blocks for which memory is made ready now, so that it takes no time later. More are possible.
-  package init(capacity: Int = 0) {
-    for _ in 0..<(capacity + Self.recordsPerPiece - 1) / Self.recordsPerPiece {
-      reserve.append(PageMemory(of: BlockRecord.self, count: Self.recordsPerPiece, isTouched: true))
-    }
+  package init() {}
+
+  /// - Parameters:
+  ///   - capacity: blocks for which memory is made ready now, so that it takes no time later. More are possible.
+  ///   - collectors: how many will share it, if there are blocks enough.
+  ///   - threads: how many make it ready.
+  package init(capacity: Int, collectors: Int = 1, threads: Int = 1) {
+    let count = capacity / Self.recordsPerPiece + min(collectors, capacity >> 14 + 1)
+    let memory = PageMemory(byteCount: count * Self.bytesPerPiece, isDense: true)
+    reserve = (0..<count).map { (memory, $0 * Self.bytesPerPiece) }
+    let records = PageMemory(of: BlockRecord.self, count: capacity + capacity / 64, isDense: true)
+    PageMemory.touch([memory, records], threads: threads)
+    ready = Ready(pieces: memory, records: records)
   }
 
   /// An empty collector that has an equal share of the memory made ready for this one, as the first of so many.
@@ -69,9 +85,10 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
   private mutating func startPiece() {
     seal()
     precondition(count < Self.limit, "more blocks than can be numbered")
-    let memory = reserve.popLast() ?? PageMemory(of: BlockRecord.self, count: Self.recordsPerPiece)
-    pieces.append(Piece(memory: memory, count: 0))
-    next = memory.elements(of: BlockRecord.self)
+    let (memory, offset) = reserve.popLast() ?? (PageMemory(byteCount: Self.bytesPerPiece), 0)
+    let records = (memory.base + offset).assumingMemoryBound(to: BlockRecord.self)
+    pieces.append(Piece(records: records, count: 0, memory: memory))
+    next = records
     room = Self.recordsPerPiece
   }
 }

@@ -4,6 +4,8 @@ final class BlockSorter: @unchecked Sendable {
   let count: Int
   private let threads: Int
   private var pieces: [BlockCollector.Piece]
+  /// Where the records go, region by region.
+  private var scattered: PageMemory?
   private var counters: [RegionCounter] = []
   /// Regions in which blocks start, ascending.
   private(set) var regions: [Region] = []
@@ -39,21 +41,30 @@ final class BlockSorter: @unchecked Sendable {
     self.threads = max(1, min(threads, count >> 13))
     pieces = blocks.pieces
     largeSizes = Array(repeating: [], count: self.threads)
-    let startMemory = PageMemory(of: UInt64.self, count: count + BlockIndex.stride, isDense: true)
-    let rest = (0..<3).map { _ in PageMemory(of: UInt32.self, count: count, isDense: true) }
-    starts = startMemory.elements(of: UInt64.self)
-    sizes = rest[0].elements(of: UInt32.self)
-    ticks = rest[1].elements(of: UInt32.self)
-    tags = rest[2].elements(of: UInt32.self)
-    memory = rest + [startMemory]
+    let arrays: PageMemory
+    let byteCount = 20 * count + 8 * BlockIndex.stride
+    if let ready = blocks.ready, ready.pieces.byteCount >= byteCount,
+      ready.records.byteCount >= count * MemoryLayout<BlockRecord>.stride
+    {
+      arrays = ready.pieces
+      scattered = ready.records
+    } else {
+      arrays = PageMemory(byteCount: byteCount, isDense: true)
+      scattered = PageMemory(of: BlockRecord.self, count: count, isDense: true)
+    }
+    starts = arrays.elements(of: UInt64.self)
+    sizes = UnsafeMutableRawPointer(starts + count + BlockIndex.stride).assumingMemoryBound(to: UInt32.self)
+    ticks = sizes + count
+    tags = ticks + count
+    memory = [arrays]
   }
 
   /// Sorts the blocks into the arrays and gives their granules. To be called once.
   func sort() -> UnsafeMutablePointer<UInt32> {
     countRegions()
     planRegions()
-    let scattered = PageMemory(of: BlockRecord.self, count: count, isDense: true)
-    scatter(to: scattered.elements(of: BlockRecord.self))
+    let records = scattered!.elements(of: BlockRecord.self)
+    scatter(to: records)
     pieces = []
     counters = []
     var granuleCount = 0
@@ -63,16 +74,19 @@ final class BlockSorter: @unchecked Sendable {
     }
     let granules = PageMemory(of: UInt32.self, count: granuleCount)
     memory.append(granules)
-    sortRegions(scattered.elements(of: BlockRecord.self), granules.elements(of: UInt32.self))
+    sortRegions(records, granules.elements(of: UInt32.self))
     (starts + count).update(repeating: .max, count: BlockIndex.stride)
     return granules.elements(of: UInt32.self)
   }
+
+  /// The memory of the records, which nobody needs when they are sorted.
+  func takeRecords() -> PageMemory? { scattered.take() }
 
   /// The records that a thread brings into order.
   @inline(__always)
   private func forEachRecord(of thread: Int, _ body: (BlockRecord) -> Void) {
     for piece in pieces.count * thread / threads..<pieces.count * (thread + 1) / threads {
-      for record in pieces[piece].records { body(record) }
+      for record in UnsafeBufferPointer(start: pieces[piece].records, count: pieces[piece].count) { body(record) }
     }
   }
 

@@ -7,6 +7,8 @@ final class BlockTable: @unchecked Sendable {
   private let ticks: UnsafeMutablePointer<UInt32>
   private let tags: UnsafeMutablePointer<UInt32>
 
+  private var spare: PageMemory?
+
   var count: Int { index.count }
 
   /// Sorts the blocks with this many threads.
@@ -16,7 +18,11 @@ final class BlockTable: @unchecked Sendable {
     index = BlockIndex(sorter, granules: granules)
     ticks = sorter.ticks
     tags = sorter.tags
+    spare = sorter.takeRecords()
   }
+
+  /// Memory that sorting needed, once.
+  func takeSpare() -> PageMemory? { spare.take() }
 
   /// The block of a number; its time is rounded down to units of 2^20 ns.
   func block(_ number: Int) -> LeakBlock {

@@ -9,17 +9,14 @@ final class PageMemory: @unchecked Sendable {
   /// What takes less is not worth huge pages.
   private static let hugeLimit = 4 << 20
 
-  /// - Parameters:
-  ///   - isDense: whether all of it will be used, so that huge pages save faults and translations.
-  ///   - isTouched: whether to have the kernel provide it at once.
-  init(byteCount: Int, isDense: Bool = false, isTouched: Bool = false) {
+  /// - Parameter isDense: whether all of it will be used, so that huge pages save faults and translations.
+  init(byteCount: Int, isDense: Bool = false) {
     self.byteCount = max(byteCount, 1)
     guard let memory = Self.map(self.byteCount) else {
       fatalError("no memory: mmap of \(byteCount) bytes: \(String(cString: strerror(errno)))")
     }
     base = memory
     if isDense && byteCount >= Self.hugeLimit { madvise(memory, self.byteCount, MADV_HUGEPAGE) }
-    if isTouched { madvise(memory, self.byteCount, MADV_POPULATE_WRITE) }
   }
 
   /// Addresses of which the first part will be used; nil when the kernel does not give as many.
@@ -41,8 +38,24 @@ final class PageMemory: @unchecked Sendable {
   deinit { munmap(base, byteCount) }
 
   /// Memory for `count` elements.
-  convenience init<Element>(of type: Element.Type, count: Int, isDense: Bool = false, isTouched: Bool = false) {
-    self.init(byteCount: count * MemoryLayout<Element>.stride, isDense: isDense, isTouched: isTouched)
+  convenience init<Element>(of type: Element.Type, count: Int, isDense: Bool = false) {
+    self.init(byteCount: count * MemoryLayout<Element>.stride, isDense: isDense)
+  }
+
+  /// Has the kernel provide all of several now, rather than page by page, with so many threads.
+  static func touch(_ all: [PageMemory], threads: Int) {
+    let stretch = 16 << 20
+    let stretches = all.flatMap { memory in
+      stride(from: 0, to: memory.byteCount, by: stretch).map { (memory, $0, min(stretch, memory.byteCount - $0)) }
+    }
+    let next = SharedCounter()
+    // What is small is there faster than a thread is.
+    onThreads(min(threads, stretches.count)) { _ in
+      while let number = next.take(1).first, number < stretches.count {
+        let (memory, start, count) = stretches[number]
+        madvise(memory.base + start, count, MADV_POPULATE_WRITE)
+      }
+    }
   }
 
   func elements<Element>(of type: Element.Type) -> UnsafeMutablePointer<Element> where Element: ~Copyable {

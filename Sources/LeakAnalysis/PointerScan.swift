@@ -65,7 +65,9 @@ package final class PointerScan {
     edges = EdgeStore(
       blocks: table.count, keepsSources: options.retainsSources,
       budget: options.retainsSources ? nil : options.edgeBudgetInBytes ?? 24 * table.count + 4 << 20)
-    log = PointerLog(budget: options.edgeBudgetInBytes ?? 16 * table.count + 2 << 20)
+    log = PointerLog(
+      budget: options.edgeBudgetInBytes ?? 16 * table.count + 2 << 20, keepsAddresses: options.retainsSources,
+      memory: table.takeSpare())
   }
 
   /// Makes every pointer into a block count as one to its start: for memory that the program mapped itself, of which it
@@ -77,6 +79,14 @@ package final class PointerScan {
       if table.index.size(number) == block.sizeInBytes { states.add(.anyPointer, to: number) }
       number -= 1
     }
+  }
+
+  /// The innermost block that the address lies in.
+  func block(at address: UInt64) -> LeakBlock? {
+    let number = table.index.find(address)
+    guard number >= 0 else { return nil }
+    let block = table.block(number)
+    return address &- block.address < block.sizeInBytes ? block : nil
   }
 
   /// Searches roots and blocks for pointers to blocks, with `options.threads` threads.
@@ -246,6 +256,7 @@ package final class PointerScan {
     let context = context ?? begin([], [], [])
     if phase == .first { context.bases = progress.bases.sorted() }
     markPending(context)
+    log.close()
     // What is kept of the words takes less than these themselves.
     edges.liftBudget()
     resolveLog(context, round: .done)

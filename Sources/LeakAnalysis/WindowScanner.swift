@@ -62,7 +62,7 @@ struct WindowScanner {
     buffer = PageMemory(byteCount: context.options.windowBytes + Self.lookAhead)
     hitMemory = PageMemory(of: UInt32.self, count: Self.roundBytes + 8)
     hits = hitMemory.elements(of: UInt32.self)
-    chunk = PointerChunk(keepsAddresses: context.options.retainsSources)
+    chunk = log?.makeChunk() ?? PointerChunk(keepsAddresses: context.options.retainsSources)
     tables = VirtualTables(modules: context.modules, memory: memory)
   }
 
@@ -75,7 +75,7 @@ struct WindowScanner {
   /// Resolves what waits.
   mutating func flush() {
     if let log, chunk.count > 0, log.keep(chunk) {
-      chunk = PointerChunk(keepsAddresses: context.options.retainsSources)
+      chunk = log.makeChunk()
     } else {
       resolver.resolve(chunk)
     }

@@ -153,9 +153,10 @@ func checkOnce(_ heap: PlantedHeap, _ arguments: Arguments, _ times: inout Times
   let clock = ContinuousClock()
   let start = clock.now
   let threads = arguments.options.threads
-  let ready = (0..<threads).map { _ in
-    CollectorBox(BlockCollector(capacity: (heap.list.count + threads - 1) / threads))
-  }
+  var first = BlockCollector(capacity: heap.list.count, collectors: threads, threads: threads)
+  var ready: [CollectorBox] = []
+  for thread in 1..<threads { ready.append(CollectorBox(first.shareReserve(with: threads - thread))) }
+  ready.insert(CollectorBox(first), at: 0)
   kill(process, SIGSTOP)
   waitUntilStopped(process)
   let stopped = clock.now

@@ -163,7 +163,10 @@ package final class LeakChecker {
   }
 
   private func makeLayout(of subject: some LeakCheckSubject) throws -> ProcessLayout {
-    do { return try ProcessLayout(processID: subject.processID, blockCount: subject.blockCount) } catch {
+    do {
+      return try ProcessLayout(
+        processID: subject.processID, blockCount: subject.blockCount, searchThreads: settings.scan.threads)
+    } catch {
       throw LeakCheckFailure("process \(subject.processID) cannot be checked for leaks: \(error)")
     }
   }

@@ -14,9 +14,11 @@ final class ProcessLayout {
   private(set) var threadNames: [Int32: String] = [:]
   private var emptyCollector: BlockCollector?
 
-  /// - Parameter blockCount: blocks that memory is made ready for.
-  init(processID: Int32, blockCount: Int) throws(ProcessError) {
-    emptyCollector = BlockCollector(capacity: blockCount)
+  /// - Parameters:
+  ///   - blockCount: blocks that memory is made ready for.
+  ///   - searchThreads: how many threads make it ready.
+  init(processID: Int32, blockCount: Int, searchThreads: Int = 1) throws(ProcessError) {
+    emptyCollector = BlockCollector(capacity: blockCount, collectors: searchThreads, threads: searchThreads)
     let threads = ProcessInfo.threads(of: processID)
     memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.isThreadOver == false } ?? processID
     memory = try RemoteMemory(processID: memoryOwner)

@@ -3,6 +3,7 @@ import ProcessControl
 import ProcessImage
 import TraceModel
 
+
 /// One search of a process's memory, from its blocks and roots to their kinds.
 final class SearchJob {
   private let scan: PointerScan
@@ -45,7 +46,6 @@ final class SearchJob {
       throw LeakCheckFailure("process \(processID) cannot be searched: \(error)")
     }
     self.isRunning = isRunning
-
     var options = settings.scan
     // What else there is in the heap is left over from blocks that were freed. While it runs, it may be blocks that are
     // not yet recorded.
@@ -55,12 +55,17 @@ final class SearchJob {
     time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     var values = roots.values + layout.kernelPointers.read()
     let liveMappings = roots.liveMappings
-    var blocks = try Self.collect(subject, layout, stacks: roots.stackPointers, &values, threads: options.threads)
+    var blocks = try Self.collect(subject, layout, threads: options.threads)
     let candidates = heap.mappings.filter { liveMappings[$0.range.lowerBound] == nil }
     for mapping in candidates { blocks.append(mapping.block, tag: mapping.tag) }
     blockCount = blocks.count
     scan = PointerScan(blocks: blocks, options: options)
     for mapping in candidates { scan.countAnyPointer(into: mapping.block) }
+    // A stack in a block is used from its stack pointer on, but who knows what else is in the block.
+    for stack in roots.stackPointers {
+      guard let block = scan.block(at: stack.address) else { continue }
+      values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
+    }
     self.values = values
     notes = roots.notes + heap.gaps
     if heap.isComplete, isRunning { notes.append("not stopped: unknown heap counts as roots") }
@@ -69,47 +74,34 @@ final class SearchJob {
     }
   }
 
-  /// Lists the blocks, with several threads. Those that stacks lie in are added to the roots: a stack in a block is used
-  /// from its stack pointer on, but who knows what else is in the block.
+  /// Lists the blocks, with several threads.
   private static func collect(
-    _ subject: some LeakCheckSubject, _ layout: ProcessLayout, stacks: [(address: UInt64, name: String)],
-    _ roots: inout [RootValue], threads: Int
+    _ subject: some LeakCheckSubject, _ layout: ProcessLayout, threads: Int
   ) throws -> BlockCollector {
     // A thread takes longer to start than some thousand blocks to list.
     let threads = max(1, min(threads, subject.blockCount >> 14))
     let collectors = UnsafeMutableBufferPointer<BlockCollector>.allocate(capacity: threads)
-    let values = UnsafeMutableBufferPointer<[RootValue]>.allocate(capacity: threads)
     let failures = UnsafeMutableBufferPointer<(any Error)?>.allocate(capacity: threads)
     (collectors.baseAddress! + 0).initialize(to: layout.takeCollector())
     for thread in 1..<threads {
       let collector = collectors[0].shareReserve(with: threads - thread)
       (collectors.baseAddress! + thread).initialize(to: collector)
     }
-    values.initialize(repeating: [])
     failures.initialize(repeating: nil)
     defer {
-      values.deinitialize().deallocate()
       failures.deinitialize().deallocate()
       collectors.deallocate()
     }
     nonisolated(unsafe) let list = { (part: Int, add: (LeakBlock, UInt32) -> Void) throws -> Void in
       try subject.collectBlocks(part: part, of: threads, into: add)
     }
-    nonisolated(unsafe) let (lists, found, errors) = (collectors, values, failures)
+    nonisolated(unsafe) let (lists, errors) = (collectors, failures)
     onThreads(threads) { thread in
-      do {
-        try list(thread) { block, tag in
-          lists[thread].append(block, tag: tag)
-          for stack in stacks where stack.address &- block.address < block.sizeInBytes {
-            found[thread].append(RootValue(value: block.address, kind: .stack, name: stack.name))
-          }
-        }
-      } catch { errors[thread] = error }
+      do { try list(thread) { block, tag in lists[thread].append(block, tag: tag) } } catch { errors[thread] = error }
     }
     var all = (collectors.baseAddress! + 0).move()
     for thread in 1..<threads { all.append((collectors.baseAddress! + thread).move()) }
     if let failure = failures.lazy.compactMap({ $0 }).first { throw failure }
-    roots += values.joined()
     return all
   }
 
