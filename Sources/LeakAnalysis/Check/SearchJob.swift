@@ -3,7 +3,6 @@ import ProcessControl
 import ProcessImage
 import TraceModel
 
-
 /// One search of a process's memory, from its blocks and roots to their kinds.
 final class SearchJob {
   private let scan: PointerScan
