@@ -37,10 +37,11 @@ package struct OverheadBudget: Sendable {
     while past.count > 2, past[1].time <= time - Self.span { past.removeFirst() }
   }
 
-  /// CPUs used on average over the last minutes.
+  /// CPUs used on average over the last minutes. What starting took is spread over half a minute: the first second has no
+  /// rate that says anything.
   package var recentShare: Double {
     guard let first = past.first, let last = past.last, last.time > first.time else { return 0 }
-    return (last.spent - first.spent) / (last.time - first.time)
+    return (last.spent - first.spent) / max(30, last.time - first.time)
   }
 
   /// CPUs used on average since the beginning.
