@@ -230,11 +230,14 @@ extension KernelTracer {
     if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- min(now, draft.oldest))) }
     if nth > 1 { site.outstandingBytesStandardError = variance(draft, nth).squareRoot() }
     site.growth = shown.growth ?? growth(of: draft, groups, clock)
+    // What was freed unseen grows by itself.
+    if shown.doubt != nil { site.growth?.word = .unclear }
     site.kernel = KernelSiteDetails(
       cache: draft.cacheName,
       aliases: draft.cacheName.map { name in slab.aliases(of: name).filter { $0 != name } } ?? [],
       isReclaimable: draft.isReclaimable, processes: shares(of: draft.processes),
-      reusedCount: draft.site.reused_count, doubt: shown.doubt, isSuspect: suspects.contains(draft.group))
+      reusedCount: draft.site.reused_count, doubt: shown.doubt,
+      isSuspect: shown.doubt == nil && suspects.contains(draft.group))
     return site
   }
 

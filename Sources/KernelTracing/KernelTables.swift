@@ -19,6 +19,7 @@ final class KernelTables {
     var outstandingBytes: UInt64 { site.allocated_bytes - site.freed_bytes }
     var outstandingCount: UInt64 { site.allocated_count - site.freed_count }
     var isIgnored: Bool { site.flags & UInt32(LT_KERNEL_SITE_IGNORED.rawValue) != 0 }
+    var isLeftOut: Bool { site.flags & UInt32(LT_KERNEL_SITE_RECLAIMABLE.rawValue) != 0 }
     var wantsStacks: Bool { site.flags & UInt32(LT_KERNEL_SITE_WANTS_STACK.rawValue) != 0 }
     /// Stays the same as long as the place in the table is this site's; hiding a site clears the lowest bit of its key.
     var identity: UInt64 { site.key | 1 }
@@ -84,6 +85,12 @@ final class KernelTables {
     let site = table.baseAddress! + index
     let flag = UInt32(LT_KERNEL_SITE_WANTS_STACK.rawValue)
     ctrace_store_32(&site.pointee.flags, wanted ? site.pointee.flags | flag : site.pointee.flags & ~flag)
+  }
+
+  /// Records no more blocks of a site, as if its cache were one that the kernel takes back.
+  func leaveOut(site index: Int) {
+    let site = table.baseAddress! + index
+    ctrace_store_32(&site.pointee.flags, site.pointee.flags | UInt32(LT_KERNEL_SITE_RECLAIMABLE.rawValue))
   }
 
   /// Hides a site from the programs, which will make a new one for what comes. Returns whether it was there.

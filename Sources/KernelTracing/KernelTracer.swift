@@ -106,6 +106,7 @@ package final class KernelTracer {
     guard now >= lastLook &+ Self.lookInterval else { return }
     lastLook = now
     if configuration.stacks == .suspects { chooseSuspects(records) }
+    leaveOutNoise(records)
     reclamation.run(tables: programs.tables, capacity: configuration.maximumSites * 2, now: now)
   }
 
@@ -129,6 +130,18 @@ package final class KernelTracer {
     for record in records where record.site.call_site != 0 && record.site.stack_hash == 0 {
       let isSuspect = suspects.contains(KernelSiteDraft.Group(record.site))
       if isSuspect != record.wantsStacks { programs.tables.setWantsStacks(isSuspect, ofSite: record.index) }
+    }
+  }
+
+  /// What is nobody's leak must not fill the table of blocks: a walk over all files takes hundreds of thousands. Only where
+  /// caches that the kernel takes back are left out, too (`KernelPrograms`).
+  private func leaveOutNoise(_ records: [KernelTables.SiteRecord]) {
+    let much = UInt64(max(1, configuration.maximumAllocations / 16))
+    for record in records
+    where record.outstandingCount > much && !record.isLeftOut && record.site.call_site != 0
+      && record.site.class == LT_KERNEL_SLAB.rawValue && isNoise(KernelSiteDraft.Group(record.site))
+    {
+      programs.tables.leaveOut(site: record.index)
     }
   }
 

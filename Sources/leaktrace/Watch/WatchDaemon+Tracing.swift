@@ -91,20 +91,37 @@ extension WatchDaemon {
     let now = monotonic()
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
     commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
-    guard let due = nextCandidate(now) else {
-      status.probesOffReason = nil
-      return
+    var reason: String?
+    for due in dueCandidates(now) {
+      let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
+      // A trace that ends early still tells something: a fortieth of its time must be paid for at least.
+      let needed = cost.forecast(seconds: configuration.traceLength / 40)
+      guard budget.canEverAfford(needed) else {
+        reason =
+          reason
+          ?? "a trace of \(due.command) costs more than a budget of \(percent(configuration.budget)) ever saves up"
+        continue
+      }
+      if budget.canAfford(needed) {
+        status.probesOffReason = nil
+        return arm(due, at: now)
+      }
+      reason = reason ?? "the budget is used up, and is being saved up again"
+      // Others wait for whoever is next, but not for ever: what we need ourselves may never leave enough for it.
+      let since = waiting?.processID == due.processID ? waiting!.since : now
+      waiting = (due.processID, since)
+      if now - since > OverheadBudget.span {
+        log.notice("process \(due.processID) (\(due.command)) is not traced this time: the budget is too small for it")
+        lastTraced[due.processID] = now
+        waiting = nil
+      }
+      break
     }
-    let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
-    // A trace that ends early still tells something: a tenth of its time must be paid for at least.
-    let needed = cost.forecast(seconds: configuration.traceLength / 10)
-    guard budget.canEverAfford(needed) else {
-      return say(
-        probesOff:
-          "a trace of \(due.command) costs more than a budget of \(percent(configuration.budget)) ever saves up")
-    }
-    guard budget.canAfford(needed) else { return say(probesOff: "the budget is used up, and is being saved up again") }
-    status.probesOffReason = nil
+    if let reason { say(probesOff: reason) } else { status.probesOffReason = nil }
+  }
+
+  private func arm(_ due: Candidate, at now: Double) {
+    waiting = nil
     cgroupsInTrouble = []
     if due.reason == "oom" { commandsOfVictims[due.command] = nil }
     do {
@@ -116,17 +133,17 @@ extension WatchDaemon {
   }
 
   /// Who is in trouble comes first; else whoever was traced longest ago, so that one dear target does not take it all.
-  private func nextCandidate(_ now: Double) -> Candidate? {
-    var next: (candidate: Candidate, last: Double)?
+  private func dueCandidates(_ now: Double) -> [Candidate] {
+    var due: [(candidate: Candidate, isInTrouble: Bool, last: Double)] = []
     for candidate in candidates() {
       let isInTrouble = candidate.reason == "limit" || candidate.reason == "oom"
       let every = isInTrouble ? min(configuration.traceEvery, Self.secondsBetweenTroubles) : configuration.traceEvery
       let last = lastTraced[candidate.processID] ?? -.infinity
-      guard now - last >= every else { continue }
-      if isInTrouble { return candidate }
-      if next == nil || last < next!.last { next = (candidate, last) }
+      if now - last >= every { due.append((candidate, isInTrouble, last)) }
     }
-    return next?.candidate
+    // Swift's sort is stable: the order of candidates remains among equals.
+    return due.sorted { $0.isInTrouble != $1.isInTrouble ? $0.isInTrouble : !$0.isInTrouble && $0.last < $1.last }
+      .map(\.candidate)
   }
 
   private func say(probesOff reason: String) {

@@ -38,6 +38,8 @@ final class WatchDaemon {
   var armed: ArmedTrace?
   /// The control group of what is traced: at its end it may be too late to ask.
   var armedGroup: String?
+  /// Who is next and cannot be paid for yet, and since when.
+  var waiting: (processID: Int32, since: Double)?
   var profileRequest: WatchServer.ProfileRequest?
   var waitingProfiles: [WatchServer.ProfileRequest] = []
   var pushers: [Pusher] = []

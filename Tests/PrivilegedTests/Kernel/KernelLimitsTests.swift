@@ -28,6 +28,34 @@ extension Privileged {
       #expect(released.totals.unmatchedFrees >= refused)
     }
 
+    /// What security modules keep with inodes goes with these: a walk over many files must not take the room of a leak.
+    @Test func noiseDoesNotFillTheTable() throws {
+      guard String(decoding: contents(of: "/proc/slabinfo"), as: UTF8.self).contains("lsm_inode_cache") else {
+        print("skipped: no security module of this kernel keeps anything with inodes")
+        return
+      }
+      let directory = try TemporaryDirectory()
+      func createFiles(_ count: Int, _ name: String) throws {
+        for number in 0..<count {
+          let file = open(directory.file("\(name)\(number)"), O_CREAT | O_WRONLY, 0o600)
+          try #require(file >= 0)
+          close(file)
+        }
+      }
+      func left(_ report: KernelReport) -> UInt64 {
+        report.kernel.leftOut.filter { $0.reason.contains("security modules") }.reduce(0) { $0 + $1.outstandingCount }
+      }
+      let trace = try KernelTrace(["-p", String(getpid()), "--max-allocations", "4000"])
+      try createFiles(1500, "first")
+      _ = try trace.report { left($0) > 250 }
+      // A sixteenth of the table is enough for it, which is looked at once a second.
+      usleep(2_500_000)
+      try createFiles(6000, "second")
+      let report = try trace.report { $0.kernel.counters["reclaimable_blocks", default: 0] >= 6000 }
+      #expect((251...1600).contains(left(report)))
+      #expect(report.loss["blocks_refused", default: 0] == 0)
+    }
+
     /// More callers than there is room for: each block is recorded or refused.
     @Test func fullTableOfSites() throws {
       let program = try TracedProgram([KernelObjectsTests.program(), "pipes", "200"])
