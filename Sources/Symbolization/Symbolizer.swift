@@ -61,9 +61,11 @@ package final class Symbolizer {
   /// Gives back the memory of symbol tables and debug information; they are read again when needed.
   package func trim() {
     modules.trim()
-    // The allocator would keep it otherwise.
-    celf_return_freed_memory()
+    Self.returnFreedMemory()
   }
+
+  /// Gives back to the kernel what is free in the heap, which the allocator would keep.
+  package static func returnFreedMemory() { celf_return_freed_memory() }
 
   /// The frames of a stack, leaf first. Inlined functions come as frames of their own before the function they were inlined
   /// into.

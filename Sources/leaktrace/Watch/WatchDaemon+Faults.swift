@@ -64,6 +64,7 @@ extension WatchDaemon {
     _ = takeFaultSeconds()
     faultSecondsCharged = 0
     self.faults = nil
+    hasMemoryToReturn = true
     status.faultSamples &+= UInt64(faults.samples)
     status.faultSamplesLost &+= faults.lost
     let total = sites.reduce(0) { $0 &+ $1.bytes }

@@ -200,6 +200,7 @@ extension WatchDaemon {
     let before = processSeconds()
     let report = armed.finish()
     self.armed = nil
+    hasMemoryToReturn = true
     targetCosts[armed.command]?.learn(
       hits: armed.hits, cpuSeconds: armed.probeSeconds, seconds: seconds, endedEarly: early)
     defer { targetCosts[armed.command]?.finishSeconds = processSeconds() - before }

@@ -8,6 +8,7 @@ import KernelTracing
 import Logging
 import PageFaults
 import ReportFormats
+import Symbolization
 import TraceModel
 import Watch
 import WatchServer
@@ -38,6 +39,8 @@ final class WatchDaemon {
   var armed: ArmedTrace?
   /// The control group of what is traced: at its end it may be too late to ask.
   var armedGroup: String?
+  /// Set where a trace has ended.
+  var hasMemoryToReturn = false
   /// Who is next and cannot be paid for yet, and since when.
   var waiting: (processID: Int32, since: Double)?
   var profileRequest: WatchServer.ProfileRequest?
@@ -126,6 +129,11 @@ final class WatchDaemon {
       }
       endTraceIfDue()
       handleFaults()
+      // A large program's tables and names were a hundred megabytes.
+      if hasMemoryToReturn {
+        hasMemoryToReturn = false
+        Symbolizer.returnFreedMemory()
+      }
       if now >= nextLook {
         look()
         charge()
