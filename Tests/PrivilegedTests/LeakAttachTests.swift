@@ -99,7 +99,8 @@ extension Privileged {
       let truth = try lostRequests(server.commandOutput)
       let lost = found["serve_lost", default: LeakKinds()]
       #expect(lost.all == Blocks(80 * truth, truth))
-      #expect(Double(lost[.definite].count) >= 0.95 * Double(truth), "\(lost) \(report.checkNotes)")
+      // Its threads allocate buffers and never write to them: old pointers in there lead to some.
+      #expect(Double(lost[.definite].count) >= 0.9 * Double(truth), "\(lost) \(report.checkNotes)")
       try expectLastRequestsOnly(found)
       _ = try server.end()
     }
@@ -116,7 +117,7 @@ extension Privileged {
       let found = try attachment.interrupt().records.byFunction("serve_")
       let lost = found["serve_lost", default: LeakKinds()]
       #expect(lost.all == Blocks(80 * truth, truth))
-      #expect(Double(lost[.definite].count) >= 0.9 * Double(truth), "\(lost)")
+      #expect(Double(lost[.definite].count) >= 0.85 * Double(truth), "\(lost)")
       try expectLastRequestsOnly(found)
     }
 

@@ -60,8 +60,8 @@ package final class RunningProgram {
     envp += environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for text in argv + envp { free(text) } }
     // Tests run in parallel: a child started between pipe and fcntl would keep another one's pipe open.
-    _ = Self.inheritedDescriptorsAreOurs
     let started = spawnLock.withLock { _ in
+      Self.keepDescriptors()
       var toChild: [Int32] = [-1, -1]
       var fromChild: [Int32] = [-1, -1]
       var errorsFromChild: [Int32] = [-1, -1]
@@ -104,12 +104,13 @@ package final class RunningProgram {
     }
   }
 
-  /// Whoever waits for the end of the runner's output would wait for the last program that holds what the runner inherited.
-  private static let inheritedDescriptorsAreOurs: Void = {
-    for descriptor in Int32(3)..<1024 where fcntl(descriptor, F_GETFD) >= 0 {
+  /// Whoever waits for the end of the runner's output would wait for the last program that holds what the runner inherited;
+  /// and what other tests have open at the moment is none of the program's business.
+  private static func keepDescriptors() {
+    for descriptor in Int32(3)..<1024 where fcntl(descriptor, F_GETFD) == 0 {
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
-  }()
+  }
 
   deinit {
     if status == nil {
