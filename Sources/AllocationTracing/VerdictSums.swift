@@ -8,20 +8,19 @@ struct VerdictSums {
     var tally: Tally { Tally(bytes: UInt64(bytes.rounded()), count: UInt64(count.rounded())) }
   }
 
-  /// By place of the kind: a dictionary would take longer than finding the verdict.
+  /// By place of the kind.
   private var kinds = [Sum](repeating: Sum(), count: VerdictKind.allCases.count)
   private var holderSums: [String: Sum] = [:]
   private(set) var keeps = Tally()
 
-  func bytes(of kind: VerdictKind) -> UInt64 { kinds[Self.place(of: kind)].tally.bytes }
+  func bytes(of kind: VerdictKind) -> UInt64 { kinds[kind.place].tally.bytes }
 
   /// Bytes of definitely and indirectly lost blocks, and of those lost with them.
   var lostBytes: UInt64 { bytes(of: .definitelyLost) &+ bytes(of: .indirectlyLost) &+ keeps.bytes }
 
   mutating func add(_ verdict: BlockVerdict, bytes: Double, count: Double) {
-    let place = Self.place(of: verdict.kind)
-    kinds[place].bytes += bytes
-    kinds[place].count += count
+    kinds[verdict.kind.place].bytes += bytes
+    kinds[verdict.kind.place].count += count
     keeps += verdict.keeps
     if let holder = verdict.holder {
       holderSums[holder, default: Sum()].bytes += bytes
@@ -32,7 +31,7 @@ struct VerdictSums {
   /// All of a site's outstanding blocks by kind; what came since the blocks were looked at is unchecked.
   func tallies(outstanding: Tally) -> [VerdictKind: Tally] {
     var tallies: [VerdictKind: Tally] = [:]
-    for kind in VerdictKind.allCases { tallies[kind] = kinds[Self.place(of: kind)].tally }
+    for kind in VerdictKind.allCases { tallies[kind] = kinds[kind.place].tally }
     let known = tallies.values.reduce(into: Tally()) { $0 += $1 }
     let rest = Tally(
       bytes: outstanding.bytes - min(outstanding.bytes, known.bytes),
@@ -42,14 +41,4 @@ struct VerdictSums {
   }
 
   var holders: [String: Tally] { holderSums.mapValues(\.tally) }
-
-  private static func place(of kind: VerdictKind) -> Int {
-    switch kind {
-    case .definitelyLost: 0
-    case .indirectlyLost: 1
-    case .possiblyLost: 2
-    case .stillReachable: 3
-    case .unchecked: 4
-    }
-  }
 }

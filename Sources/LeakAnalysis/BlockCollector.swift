@@ -36,10 +36,10 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
 
   /// - Parameters:
   ///   - capacity: blocks for which memory is made ready now, so that it takes no time later. More are possible.
-  ///   - collectors: how many will share it, if there are blocks enough.
-  ///   - threads: how many make it ready.
-  package init(capacity: Int, collectors: Int = 1, threads: Int = 1) {
-    let count = capacity / Self.recordsPerPiece + min(collectors, capacity >> 14 + 1)
+  ///   - threads: how many make it ready, and will share it if there are blocks enough.
+  package init(capacity: Int, threads: Int = 1) {
+    // Each thread's last piece is filled in part.
+    let count = capacity / Self.recordsPerPiece + min(threads, capacity >> 14 + 1)
     let memory = PageMemory(byteCount: count * Self.bytesPerPiece, isDense: true)
     reserve = (0..<count).map { (memory, $0 * Self.bytesPerPiece) }
     let records = PageMemory(of: BlockRecord.self, count: capacity + capacity / 64, isDense: true)

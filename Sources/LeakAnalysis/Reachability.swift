@@ -33,11 +33,11 @@ package final class Reachability: @unchecked Sendable {
     var sums = [Tally](repeating: Tally(), count: VerdictKind.allCases.count)
     for block in 0..<table.count {
       let kind = Self.kind(context.states[block], isComplete: isComplete)
-      sums[Self.place(of: kind)] += Tally(bytes: table.index.size(block), count: 1)
+      sums[kind.place] += Tally(bytes: table.index.size(block), count: 1)
     }
     var tallies: [VerdictKind: Tally] = [:]
     for kind in VerdictKind.allCases {
-      let sum = sums[Self.place(of: kind)]
+      let sum = sums[kind.place]
       if sum.count > 0 { tallies[kind] = sum }
     }
     self.tallies = tallies
@@ -87,15 +87,5 @@ package final class Reachability: @unchecked Sendable {
     if !isComplete { return .unchecked }
     if state.contains(.possible) { return .possiblyLost }
     return state.contains(.indirect) ? .indirectlyLost : .definitelyLost
-  }
-
-  private static func place(of kind: VerdictKind) -> Int {
-    switch kind {
-    case .definitelyLost: 0
-    case .indirectlyLost: 1
-    case .possiblyLost: 2
-    case .stillReachable: 3
-    case .unchecked: 4
-    }
   }
 }

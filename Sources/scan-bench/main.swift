@@ -153,7 +153,7 @@ func checkOnce(_ heap: PlantedHeap, _ arguments: Arguments, _ times: inout Times
   let clock = ContinuousClock()
   let start = clock.now
   let threads = arguments.options.threads
-  var first = BlockCollector(capacity: heap.list.count, collectors: threads, threads: threads)
+  var first = BlockCollector(capacity: heap.list.count, threads: threads)
   var ready: [CollectorBox] = []
   for thread in 1..<threads { ready.append(CollectorBox(first.shareReserve(with: threads - thread))) }
   ready.insert(CollectorBox(first), at: 0)

@@ -17,8 +17,8 @@ final class ProcessLayout {
   /// - Parameters:
   ///   - blockCount: blocks that memory is made ready for.
   ///   - searchThreads: how many threads make it ready.
-  init(processID: Int32, blockCount: Int, searchThreads: Int = 1) throws(ProcessError) {
-    emptyCollector = BlockCollector(capacity: blockCount, collectors: searchThreads, threads: searchThreads)
+  init(processID: Int32, blockCount: Int, searchThreads: Int) throws(ProcessError) {
+    emptyCollector = BlockCollector(capacity: blockCount, threads: searchThreads)
     let threads = ProcessInfo.threads(of: processID)
     memoryOwner = threads.first { (try? ProcessInfo(processID: $0))?.isThreadOver == false } ?? processID
     memory = try RemoteMemory(processID: memoryOwner)

@@ -91,6 +91,8 @@ extension WatchDaemon {
     let now = monotonic()
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
     commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
+    let waited = waiting
+    waiting = nil
     var reason: String?
     for due in dueCandidates(now) {
       let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
@@ -108,12 +110,12 @@ extension WatchDaemon {
       }
       reason = reason ?? "the budget is used up, and is being saved up again"
       // Others wait for whoever is next, but not for ever: what we need ourselves may never leave enough for it.
-      let since = waiting?.processID == due.processID ? waiting!.since : now
-      waiting = (due.processID, since)
+      let since = waited.map { $0.processID == due.processID ? $0.since : now } ?? now
       if now - since > OverheadBudget.span {
         log.notice("process \(due.processID) (\(due.command)) is not traced this time: the budget is too small for it")
         lastTraced[due.processID] = now
-        waiting = nil
+      } else {
+        waiting = (due.processID, since)
       }
       break
     }
@@ -121,7 +123,6 @@ extension WatchDaemon {
   }
 
   private func arm(_ due: Candidate, at now: Double) {
-    waiting = nil
     cgroupsInTrouble = []
     if due.reason == "oom" { commandsOfVictims[due.command] = nil }
     do {
