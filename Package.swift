@@ -108,15 +108,29 @@ let package = Package(
     .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
+    .target(
+      name: "Session",
+      dependencies: [
+        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing", "KernelTracing",
+        "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
+        "HostObservation", "History",
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "WatchService",
+      dependencies: [
+        "TraceModel", "Symbolization", "AllocationTracing", "KernelTracing", "ReportFormats", "CProcessControl",
+        "HostObservation", "HostCapabilities", "History", "PageFaults", "Session", "Watch", "WatchServer",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "leaktrace",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl",
-        "CProcessControl", "HostObservation", "HostCapabilities", "History", "PageFaults", "Watch",
-        "WatchServer",
+        "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing", "KernelTracing", "LeakAnalysis",
+        "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities", "Session", "Watch",
+        "WatchService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
 

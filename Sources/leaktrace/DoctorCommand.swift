@@ -4,6 +4,7 @@ import Glibc
 import HostCapabilities
 import HostObservation
 import ReportFormats
+import Session
 
 /// `leaktrace doctor`: what this host allows.
 struct DoctorCommand: ParsableCommand {

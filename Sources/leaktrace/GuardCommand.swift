@@ -2,6 +2,7 @@ import AllocationTracing
 import ArgumentParser
 import Glibc
 import HostObservation
+import Session
 
 /// `leaktrace guard`: keeps a unit that leaks from taking the host down.
 struct GuardCommand: ParsableCommand {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import KernelTracing
 import ReportFormats
+import Session
 import TraceModel
 
 /// `leaktrace kernel`: the options, and what they mean for a trace of the kernel.
@@ -153,15 +154,15 @@ struct KernelCommand: ParsableCommand {
     if let minimumAge { _ = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     _ = try traced()
     _ = try allowedMethods()
-    _ = try ReportDestination.pairs(formats: formats, outputs: outputs)
+    _ = try destinations()
   }
 
   mutating func run() throws {
     if `where` {
-      try KernelRunner.printWhere(self)
+      try KernelRunner.printWhere(in: destinations(), top: top)
       return
     }
-    let code = try KernelRunner(command: self).run()
+    let code = try KernelRunner(try plan()).run()
     if code != 0 { throw ExitCode(code) }
   }
 
@@ -197,7 +198,26 @@ struct KernelCommand: ParsableCommand {
     return result
   }
 
-  func traceConfiguration() throws -> KernelTraceConfiguration {
+  private func destinations() throws -> [ReportDestination] {
+    try ReportDestination.pairs(formats: formats, outputs: outputs)
+  }
+
+  private func plan() throws -> KernelPlan {
+    let duration = try duration.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    var interval = try interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    if interval == nil, duration == nil { interval = .seconds(5) }
+    var plan = KernelPlan(
+      trace: try traceConfiguration(), request: try request(),
+      schedule: ReportSchedule(interval: interval, count: count, duration: duration), destinations: try destinations())
+    plan.top = top
+    plan.isLive = isLive
+    plan.printsEvents = printsEvents
+    plan.showsBlocks = showsBlocks
+    plan.isVerbose = verbose
+    return plan
+  }
+
+  private func traceConfiguration() throws -> KernelTraceConfiguration {
     var configuration = KernelTraceConfiguration()
     configuration.sources = try traced()
     configuration.sizes = (minimumSize?.value ?? 0)...(maximumSize?.value ?? .max)
@@ -216,7 +236,7 @@ struct KernelCommand: ParsableCommand {
     return configuration
   }
 
-  func request() throws -> KernelReportRequest {
+  private func request() throws -> KernelReportRequest {
     var request = KernelReportRequest()
     if let minimumAge { request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     request.listsBlocks = showsBlocks

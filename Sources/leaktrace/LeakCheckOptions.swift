@@ -1,6 +1,8 @@
 import ArgumentParser
+import Glibc
 import LeakAnalysis
 import ProcessImage
+import Session
 import TraceModel
 
 /// The options of a leak check: what is searched, what is shown, what counts as an error.
@@ -88,20 +90,49 @@ struct LeakCheckOptions: ParsableArguments {
 
   // MARK: What the options mean
 
+  /// nil when no leak check was asked for.
+  func plan() throws -> LeakCheckPlan? {
+    guard let mode else { return nil }
+    var plan = LeakCheckPlan(settings: try settings())
+    plan.isSummary = mode == .summary
+    plan.failingKinds = failOnLeak?.kinds ?? []
+    plan.explainedAddresses = explained.map(\.value)
+    plan.dumpBytes = hexdump ? 64 : 0
+    plan.suppressionEntry = suppressionEntry
+    return plan
+  }
+
+  private func settings() throws -> LeakCheckSettings {
+    var settings = LeakCheckSettings()
+    settings.maximumPause = try maximumPause()
+    settings.scan.roots = roots?.policy ?? .all
+    settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    settings.scan.alignment = unaligned ? 1 : 8
+    settings.scan.retainsSources = !explained.isEmpty
+    if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
+      settings.stretchedPause = .milliseconds(milliseconds)
+    }
+    return settings
+  }
+
+  /// What --gen-suppressions prints for a site.
+  private var suppressionEntry: (@Sendable (AllocationSite) -> String)? {
+    let kinds = shownKinds
+    return switch genSuppressions {
+    case .valgrind: { SuppressionWriter.valgrind($0, kinds: kinds) }
+    case .lsan: { SuppressionWriter.lsan($0) }
+    case nil: nil
+    }
+  }
+
   /// Kinds whose blocks and sites are shown. memcheck shows the same by default.
   var shownKinds: Set<VerdictKind> { (leakKinds ?? .errors).kinds }
 
-  /// Kinds that make the exit code 1; empty when leaks are no error.
-  var failingKinds: Set<VerdictKind> { failOnLeak?.kinds ?? [] }
-
   /// How long a check may stop a process; zero when it must not.
-  func maximumPause() throws -> Duration {
+  private func maximumPause() throws -> Duration {
     if noPause { return .zero }
     return try maxPause.map { try TimeValue.parse($0, plainUnit: .milliseconds(1)) } ?? .milliseconds(250)
   }
-
-  /// Roots that a check uses.
-  var rootPolicy: RootPolicy { roots?.policy ?? .all }
 
   /// The rules of every suppressions file. Throws one line that names the file, and the place in it.
   func suppressions() throws -> Suppressions {
@@ -117,12 +148,6 @@ struct LeakCheckOptions: ParsableArguments {
     }
     return suppressions
   }
-
-  /// Addresses of blocks whose reachability is to be explained.
-  var explainedAddresses: [UInt64] { explained.map(\.value) }
-
-  /// Bytes of each block to be shown.
-  var hexdumpBytes: Int { hexdump ? 64 : 0 }
 }
 
 /// How much a leak check reports.

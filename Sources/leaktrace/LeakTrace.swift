@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Session
 
 /// The root command: one subcommand per step of leak work.
 @main
@@ -29,36 +30,5 @@ struct LeakTrace: ParsableCommand {
       complain(message(for: error))
       Glibc.exit(Failure.usageOrEnvironment)
     }
-  }
-
-  /// One line on standard error, with the name of the program.
-  static func complain(_ message: String) {
-    let line = message.split(separator: "\n").first.map(String.init) ?? "failed"
-    writeAll("leaktrace: \(line)\n", to: STDERR_FILENO)
-  }
-}
-
-/// Exit codes of every command.
-enum Failure {
-  static let leakFound: Int32 = 1
-  static let usageOrEnvironment: Int32 = 2
-  static let interrupted: Int32 = 130
-}
-
-/// Writes all of `text`; returns whether the reader is still there.
-@discardableResult
-func writeAll(_ text: String, to descriptor: Int32) -> Bool {
-  var text = text
-  return text.withUTF8 { bytes in
-    var written = 0
-    while written < bytes.count {
-      let count = write(descriptor, bytes.baseAddress! + written, bytes.count - written)
-      if count < 0 {
-        if errno == EINTR || errno == EAGAIN { continue }
-        return false
-      }
-      written += count
-    }
-    return true
   }
 }

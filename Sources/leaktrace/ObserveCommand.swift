@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HostObservation
+import Session
 
 /// `leaktrace observe`: what of a host grows.
 struct ObserveCommand: ParsableCommand {
@@ -50,15 +51,23 @@ struct ObserveCommand: ParsableCommand {
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 series") }
   }
 
-  func step() throws -> Duration {
+  private func step() throws -> Duration {
     let whole = try TimeValue.parse(duration, plainUnit: .seconds(1))
     return try interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) } ?? max(.milliseconds(500), whole / 60)
   }
 
   mutating func run() throws {
-    let code = try ObserveRunner(command: self).run()
+    var plan = ObservePlan(
+      duration: try TimeValue.parse(duration, plainUnit: .seconds(1)), interval: try step(), format: format)
+    if let historyPath {
+      plan.history = (historyPath, try PointInTime.parse(since ?? "1h", now: unixSeconds()))
+    }
+    plan.output = output
+    plan.top = top
+    plan.failsOnGrowth = failsOnGrowth
+    let code = try ObserveRunner(plan).run()
     if code != 0 { throw ExitCode(code) }
   }
 }
 
-enum ObservationFormat: String, ExpressibleByArgument, CaseIterable { case text, json, csv }
+extension ObservationFormat: ExpressibleByArgument {}

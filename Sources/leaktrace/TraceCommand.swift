@@ -3,6 +3,7 @@ import ArgumentParser
 import Glibc
 import LeakAnalysis
 import ReportFormats
+import Session
 import TraceModel
 
 /// `leaktrace trace`: the options, and what they mean for a trace.
@@ -153,7 +154,6 @@ struct TraceCommand: ParsableCommand {
     if commandLine != nil, !command.isEmpty {
       throw ValidationError("give the command either with -c or after --, not both")
     }
-    let runsCommand = commandLine != nil || !command.isEmpty
     let namesProcesses = !processIDs.isEmpty || !commandNames.isEmpty || !controlGroups.isEmpty || takesAll
     if runsCommand, namesProcesses {
       throw ValidationError("trace either running processes or a command, not both")
@@ -212,14 +212,42 @@ struct TraceCommand: ParsableCommand {
   }
 
   mutating func run() throws {
-    let runner = try TraceRunner(command: self)
-    let code = try runner.run()
+    let code = try TraceRunner(try plan()).run()
     if code != 0 { throw ExitCode(code) }
   }
 
   // MARK: What the options mean
 
-  func configuration() -> TraceConfiguration {
+  private func plan() throws -> TracePlan {
+    var plan = TracePlan(
+      subject: try subject(), trace: configuration(), discovery: try discovery(), request: try request(),
+      schedule: try schedule(), destinations: try destinations())
+    plan.top = top
+    plan.onReport = onReport
+    plan.isLive = isLive
+    plan.printsEvents = printsEvents
+    plan.showsBlocks = showsBlocks
+    plan.isVerbose = verbose
+    plan.fullNames = fullNames
+    plan.leakCheck = try leakCheck.plan()
+    return plan
+  }
+
+  private var runsCommand: Bool { commandLine != nil || !command.isEmpty }
+
+  private func subject() throws -> TracePlan.Subject {
+    guard runsCommand else { return .running(selection) }
+    return .command(try commandLine.map { try TargetCommand.split($0) } ?? command)
+  }
+
+  private func schedule() throws -> ReportSchedule {
+    var interval = try interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    let duration = try duration.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
+    if interval == nil, !runsCommand, duration == nil { interval = .seconds(5) }
+    return ReportSchedule(interval: interval, count: count, duration: duration)
+  }
+
+  private func configuration() -> TraceConfiguration {
     var configuration = TraceConfiguration()
     configuration.sizes = (minimumSize?.value ?? 0)...(maximumSize?.value ?? .max)
     configuration.sampleMeanInBytes = sampleBytes?.value
@@ -240,20 +268,7 @@ struct TraceCommand: ParsableCommand {
     return configuration
   }
 
-  func leakCheckSettings() throws -> LeakCheckSettings {
-    var settings = LeakCheckSettings()
-    settings.maximumPause = try leakCheck.maximumPause()
-    settings.scan.roots = leakCheck.rootPolicy
-    settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    settings.scan.alignment = leakCheck.unaligned ? 1 : 8
-    settings.scan.retainsSources = !leakCheck.explainedAddresses.isEmpty
-    if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
-      settings.stretchedPause = .milliseconds(milliseconds)
-    }
-    return settings
-  }
-
-  func discovery() throws -> AllocatorDiscovery.Options {
+  private func discovery() throws -> AllocatorDiscovery.Options {
     var options = AllocatorDiscovery.Options()
     options.symbolPrefix = symbolPrefix
     options.objectPath = objectPath
@@ -269,7 +284,7 @@ struct TraceCommand: ParsableCommand {
     return options
   }
 
-  func request() throws -> ReportRequest {
+  private func request() throws -> ReportRequest {
     var request = ReportRequest()
     if let minimumAge {
       request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1))
@@ -284,13 +299,13 @@ struct TraceCommand: ParsableCommand {
     return request
   }
 
-  var selection: TargetSelection {
+  private var selection: TargetSelection {
     TargetSelection(
       processIDs: processIDs, commandNames: commandNames, controlGroups: controlGroups, takesAll: takesAll)
   }
 
   /// Where reports go and in what form: pairs of --format and --output in their order.
-  func destinations() throws -> [ReportDestination] {
+  private func destinations() throws -> [ReportDestination] {
     try ReportDestination.pairs(formats: formats, outputs: outputs)
   }
 }

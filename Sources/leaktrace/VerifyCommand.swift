@@ -3,6 +3,7 @@ import ArgumentParser
 import Glibc
 import ReportAnalysis
 import ReportFormats
+import Session
 import Symbolization
 import TraceModel
 
@@ -147,7 +148,7 @@ struct VerifyCommand: ParsableCommand {
     options.fullNames = fullNames
     options.shortenFunctionName = FunctionNameShortener().shorten
     try write(try chosenFormat().render(result, options))
-    if signal != 0 { throw ExitCode(signal == SIGINT ? Failure.interrupted : 128 + signal) }
+    if signal != 0 { throw ExitCode(Failure.ended(by: signal)) }
     if !result.hasPassed { throw ExitCode(Failure.leakFound) }
   }
 

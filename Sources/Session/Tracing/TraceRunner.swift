@@ -10,11 +10,8 @@ import Symbolization
 import TraceModel
 
 /// Carries out one `leaktrace trace`: attaches, reports on schedule, and ends in an orderly way whatever happens.
-final class TraceRunner {
-  private let command: TraceCommand
-  private let destinations: [ReportDestination]
-  private let request: ReportRequest
-  private let schedule: Schedule
+package final class TraceRunner {
+  private let plan: TracePlan
   private let symbolizer: Symbolizer
   private let signals: Int32
   private var live: LiveTerminal?
@@ -24,58 +21,44 @@ final class TraceRunner {
   /// nil when no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
-  private struct Schedule {
-    /// nil: one report, at the end.
-    var interval: Duration?
-    var count: Int?
-    var duration: Duration?
-  }
-
-  init(command: TraceCommand) throws {
-    self.command = command
-    destinations = try command.destinations()
-    request = try command.request()
-    let runsCommand = command.commandLine != nil || !command.command.isEmpty
-    var interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
-    let duration = try command.duration.map { try TimeValue.parse($0, plainUnit: .seconds(1)) }
-    if interval == nil, !runsCommand, duration == nil { interval = .seconds(5) }
-    schedule = Schedule(interval: interval, count: command.count, duration: duration)
+  package init(_ plan: TracePlan) {
+    self.plan = plan
     var options = SymbolizerOptions()
     options.linesAndInlines = true
     symbolizer = Symbolizer(options: options)
-    progress = ProgressLine(isAllowed: !command.isLive)
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
+    progress = ProgressLine(isAllowed: !plan.isLive)
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (plan.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
-  func run() throws -> Int32 {
-    for destination in destinations { try destination.open() }
-    if command.isLive, LiveTerminal.isPossible {
+  package func run() throws -> Int32 {
+    for destination in plan.destinations { try destination.open() }
+    if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()
       live = LiveTerminal()
     }
     // Without it a kill -9 can leave breakpoints behind; everything else works.
     _ = cprocess_start_guardian()
-    let runsCommand = command.commandLine != nil || !command.command.isEmpty
-    let processIDs = runsCommand ? [] : try command.selection.find()
+    var processIDs: [Int32] = []
+    if case .running(let selection) = plan.subject { processIDs = try selection.find() }
     let tracer = try AllocationTracer.make(
-      configuration: command.configuration(), discovery: command.discovery(), symbolizer: symbolizer)
+      configuration: plan.trace, discovery: plan.discovery, symbolizer: symbolizer)
     defer { tracer.stop() }
     defer { live?.close() }
-    if command.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
+    if plan.printsEvents { tracer.onEvent = { [unowned self] in printEvent($0, tracer) } }
 
     var own: TargetCommand?
-    if runsCommand {
-      let arguments = try command.commandLine.map { try TargetCommand.split($0) } ?? command.command
-      let watch = command.leakCheck.mode == nil ? nil : ExitWatch(thread: TracerThread())
-      try prepareLeakChecks(tracer, watch)
+    switch plan.subject {
+    case .command(let arguments):
+      let watch = plan.leakCheck == nil ? nil : ExitWatch(thread: TracerThread())
+      prepareLeakChecks(tracer, watch)
       let started = try TargetCommand(arguments: arguments, exitWatch: watch)
       own = started
       try started.start(with: tracer)
-    } else {
-      try prepareLeakChecks(tracer, nil)
-      let attacher = TargetAttacher(selection: command.selection, tracer: tracer)
+    case .running(let selection):
+      prepareLeakChecks(tracer, nil)
+      let attacher = TargetAttacher(selection: selection, tracer: tracer)
       defer { progress.clear() }
       try attacher.attach(processIDs, progress: &progress)
       self.attacher = attacher
@@ -85,18 +68,17 @@ final class TraceRunner {
     return try follow(tracer, own)
   }
 
-  private func prepareLeakChecks(_ tracer: AllocationTracer, _ watch: ExitWatch?) throws {
-    guard command.leakCheck.mode != nil else { return }
+  private func prepareLeakChecks(_ tracer: AllocationTracer, _ watch: ExitWatch?) {
+    guard let leakCheck = plan.leakCheck else { return }
     leakChecks = LeakCheckRun(
-      settings: try command.leakCheckSettings(), tracer: tracer, watch: watch, dumpBytes: command.leakCheck.hexdumpBytes
-    )
+      settings: leakCheck.settings, tracer: tracer, watch: watch, dumpBytes: leakCheck.dumpBytes)
     guard let watch else { return }
     // A child is held while it is attached to, and so cannot get away.
     tracer.onNewImage = { process in watch.watch(process.processID) }
   }
 
   private func announce(_ tracer: AllocationTracer) {
-    guard isatty(STDERR_FILENO) == 1 || command.verbose else { return }
+    guard isatty(STDERR_FILENO) == 1 || plan.isVerbose else { return }
     let targets = tracer.processes.filter(\.isTarget)
     let names =
       targets.count > 10
@@ -116,8 +98,8 @@ final class TraceRunner {
   private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
     live?.open()
     let start = ContinuousClock.now
-    var nextReport = schedule.interval.map { start + $0 }
-    let end = schedule.duration.map { start + $0 }
+    var nextReport = plan.schedule.interval.map { start + $0 }
+    let end = plan.schedule.duration.map { start + $0 }
     var reports = 0
     while true {
       let now = ContinuousClock.now
@@ -140,7 +122,7 @@ final class TraceRunner {
         live?.draw()
       } else if signal != 0 {
         try write(tracer, own, isLast: true)
-        return signal == SIGINT ? Failure.interrupted : 128 + signal
+        return Failure.ended(by: signal)
       }
       if !tracer.hasRunningTargets || own?.exitStatus != nil {
         own?.reap(waits: true)
@@ -153,14 +135,14 @@ final class TraceRunner {
         try write(tracer, own, isLast: true)
         return exitCode
       }
-      if let due = nextReport, later >= due {
+      if let interval = plan.schedule.interval, let due = nextReport, later >= due {
         reports += 1
-        let isLast = reports == schedule.count
+        let isLast = reports == plan.schedule.count
         try write(tracer, own, isLast: isLast)
         if isLast { return exitCode }
         // The schedule does not slip by the time a report takes; a report missed altogether is left out.
-        var next = due + schedule.interval!
-        while next <= ContinuousClock.now { next += schedule.interval! }
+        var next = due + interval
+        while next <= ContinuousClock.now { next += interval }
         nextReport = next
       }
     }
@@ -187,47 +169,47 @@ final class TraceRunner {
       // The last report stays behind on the terminal.
       if isLast { live.close() }
     }
-    if let hook = command.onReport {
-      let report = makeReport(tracer, own, limit: command.top)
-      bySize[command.top] = report
+    if let hook = plan.onReport {
+      let report = makeReport(tracer, own, limit: plan.top)
+      bySize[plan.top] = report
       try ReportHook.run(hook, report)
     }
-    for destination in destinations where isLast || live == nil || destination.path != nil {
+    for destination in plan.destinations where isLast || live == nil || destination.path != nil {
       // Text shows the largest; machine formats carry every site unless told otherwise.
-      let limit = command.top ?? (destination.isText ? 10 : nil)
+      let limit = plan.top ?? (destination.isText ? 10 : nil)
       let report = bySize[limit] ?? makeReport(tracer, own, limit: limit)
       bySize[limit] = report
       var options = ReportOptions()
-      options.text.showAllocations = command.showsBlocks
-      options.text.showProbes = command.verbose
-      options.text.showSites = command.leakCheck.mode != .summary
-      options.text.suppressionEntry = suppressionWriter
-      options.text.fullNames = command.fullNames
+      options.text.showAllocations = plan.showsBlocks
+      options.text.showProbes = plan.isVerbose
+      options.text.showSites = plan.leakCheck?.isSummary != true
+      options.text.suppressionEntry = plan.leakCheck?.suppressionEntry
+      options.text.fullNames = plan.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
       try destination.write(report, options: options)
     }
   }
 
   private func makeReport(_ tracer: AllocationTracer, _ own: TargetCommand?, limit: Int?) -> Report {
-    var request = request
+    var request = plan.request
     request.limit = limit
     request.includesEnded = own != nil
     // Seconds, where the debug information of large programs has to be read.
     progress.show("naming call stacks")
     defer { progress.clear() }
     var report = tracer.report(request, checks: leakChecks?.latestResults ?? [])
-    if let leakChecks {
+    if let leakChecks, let leakCheck = plan.leakCheck {
       report.explanations = LeakExplainer(tracer: tracer, symbolizer: symbolizer).explanations(
-        of: command.leakCheck.explainedAddresses, results: leakChecks.latestResults)
+        of: leakCheck.explainedAddresses, results: leakChecks.latestResults)
       leakChecks.addFirstBytes(to: &report)
       report.notes += leakChecks.notes
       hasFailingLeaks = report.leakChecks.contains { check in
-        command.leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
+        leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
       }
     }
     symbolizer.trim()
     report.notes += attacher?.notes ?? []
-    if own == nil, let name = command.selection.name {
+    if case .running(let selection) = plan.subject, let name = selection.name {
       report.target = Report.Target(kind: .system, command: name)
       return report
     }
@@ -239,19 +221,9 @@ final class TraceRunner {
     return report
   }
 
-  /// What --gen-suppressions prints for a site.
-  private var suppressionWriter: (@Sendable (AllocationSite) -> String)? {
-    let kinds = command.leakCheck.shownKinds
-    return switch command.leakCheck.genSuppressions {
-    case .valgrind: { SuppressionWriter.valgrind($0, kinds: kinds) }
-    case .lsan: { SuppressionWriter.lsan($0) }
-    case nil: nil
-    }
-  }
-
   /// One line per event: time, process/thread, what happened.
   private func printEvent(_ event: AllocationEvent, _ tracer: AllocationTracer) {
-    let descriptor = destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
+    let descriptor = plan.destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
     let micros = event.time / 1000
     let fraction = String(micros % 1_000_000)
     let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction

@@ -7,41 +7,37 @@ import ReportFormats
 import TraceModel
 
 /// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
-final class KernelRunner {
-  private let command: KernelCommand
-  private let destinations: [ReportDestination]
-  private let request: KernelReportRequest
+package final class KernelRunner {
+  private let plan: KernelPlan
   private let signals: Int32
   private var live: LiveTerminal?
 
-  init(command: KernelCommand) throws {
-    self.command = command
-    destinations = try ReportDestination.pairs(formats: command.formats, outputs: command.outputs)
-    request = try command.request()
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (command.isLive ? [SIGWINCH] : [])
+  package init(_ plan: KernelPlan) {
+    self.plan = plan
+    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (plan.isLive ? [SIGWINCH] : [])
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
-  func run() throws -> Int32 {
-    for destination in destinations { try destination.open() }
-    if let processID = command.processID, kill(processID, 0) != 0, errno == ESRCH {
-      throw TraceError("-p \(processID): there is no such process")
+  package func run() throws -> Int32 {
+    for destination in plan.destinations { try destination.open() }
+    if plan.trace.processID != 0, kill(plan.trace.processID, 0) != 0, errno == ESRCH {
+      throw TraceError("-p \(plan.trace.processID): there is no such process")
     }
-    if command.isLive, LiveTerminal.isPossible {
+    if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()
       live = LiveTerminal()
       // It gives the terminal back whatever becomes of leaktrace.
       _ = cprocess_start_guardian()
     }
     let tracer: KernelTracer
-    do { tracer = try KernelTracer(configuration: command.traceConfiguration()) } catch let error as BPFError {
+    do { tracer = try KernelTracer(configuration: plan.trace) } catch let error as BPFError {
       throw TraceError(explain(error))
     }
     defer { tracer.stop() }
     defer { live?.close() }
-    if command.printsEvents { tracer.onEvent = { [unowned self, unowned tracer] in printEvent($0, tracer) } }
-    if isatty(STDERR_FILENO) == 1 || command.verbose {
+    if plan.printsEvents { tracer.onEvent = { [unowned self, unowned tracer] in printEvent($0, tracer) } }
+    if isatty(STDERR_FILENO) == 1 || plan.isVerbose {
       writeAll("leaktrace: tracing the kernel; Ctrl-C to end\n", to: STDERR_FILENO)
     }
     return try follow(tracer)
@@ -50,9 +46,8 @@ final class KernelRunner {
   private func follow(_ tracer: KernelTracer) throws -> Int32 {
     live?.open()
     let start = ContinuousClock.now
-    let interval = try command.interval.map { try TimeValue.parse($0, plainUnit: .seconds(1)) } ?? .seconds(5)
-    let end = try command.duration.map { start + (try TimeValue.parse($0, plainUnit: .seconds(1))) }
-    var nextReport = command.interval == nil && end != nil ? nil : Optional(start + interval)
+    let end = plan.schedule.duration.map { start + $0 }
+    var nextReport = plan.schedule.interval.map { start + $0 }
     var reports = 0
     while true {
       var wait = Duration.milliseconds(500)
@@ -76,7 +71,7 @@ final class KernelRunner {
         live?.draw()
       } else if signal != 0 {
         try write(tracer, isLast: true)
-        return signal == SIGINT ? Failure.interrupted : 128 + signal
+        return Failure.ended(by: signal)
       }
       tracer.tick()
       let now = ContinuousClock.now
@@ -84,9 +79,9 @@ final class KernelRunner {
         try write(tracer, isLast: true)
         return 0
       }
-      if let due = nextReport, now >= due {
+      if let interval = plan.schedule.interval, let due = nextReport, now >= due {
         reports += 1
-        let isLast = reports == command.count
+        let isLast = reports == plan.schedule.count
         try write(tracer, isLast: isLast)
         if isLast { return 0 }
         var next = due + interval
@@ -98,18 +93,18 @@ final class KernelRunner {
 
   private func write(_ tracer: KernelTracer, isLast: Bool) throws {
     if let live {
-      var request = request
+      var request = plan.request
       request.limit = 1000
       live.show(tracer.report(request))
       // The last report stays behind on the terminal.
       if isLast { live.close() }
     }
-    for destination in destinations where isLast || live == nil || destination.path != nil {
-      var request = request
-      request.limit = command.top ?? (destination.isText ? 10 : nil)
+    for destination in plan.destinations where isLast || live == nil || destination.path != nil {
+      var request = plan.request
+      request.limit = plan.top ?? (destination.isText ? 10 : nil)
       var options = ReportOptions()
-      options.text.showAllocations = command.showsBlocks
-      options.text.showProbes = command.verbose
+      options.text.showAllocations = plan.showsBlocks
+      options.text.showProbes = plan.isVerbose
       try destination.write(tracer.report(request), options: options)
     }
   }
@@ -132,7 +127,7 @@ final class KernelRunner {
 
   /// One line per event: time, process/thread, what happened.
   private func printEvent(_ event: KernelEvent, _ tracer: KernelTracer) {
-    let descriptor = destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
+    let descriptor = plan.destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
     let micros = event.time / 1000
     let fraction = String(micros % 1_000_000)
     let time = "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction
@@ -150,8 +145,8 @@ final class KernelRunner {
   // MARK: Without a trace
 
   /// Prints where the memory of the host is: text for people, or a report with nothing but that.
-  static func printWhere(_ command: KernelCommand) throws {
-    guard let summary = KernelMemory.current().summary(limit: command.top ?? 10) else {
+  package static func printWhere(in destinations: [ReportDestination], top: Int?) throws {
+    guard let summary = KernelMemory.current().summary(limit: top ?? 10) else {
       throw TraceError("/proc/meminfo cannot be read")
     }
     var now = timespec()
@@ -161,7 +156,7 @@ final class KernelRunner {
       window: Report.Window(
         startInUnixSeconds: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, duration: .zero))
     report.kernelMemory = summary
-    for destination in try ReportDestination.pairs(formats: command.formats, outputs: command.outputs) {
+    for destination in destinations {
       try destination.open()
       if destination.isText {
         try destination.write(Array(TextReport.whereMemoryIs(report).utf8))

@@ -1,12 +1,11 @@
 import AllocationTracing
-import ArgumentParser
 import Glibc
 import ReportFormats
 import TraceModel
 
 extension ReportFormats {
   /// The names of all formats, for messages.
-  static var names: String { all.map(\.name).joined(separator: ", ") }
+  package static var names: String { all.map(\.name).joined(separator: ", ") }
 
   /// The format asked for by name, or else by the file's suffix, or else text.
   static func format(named name: String?, path: String?) -> ReportFormat? {
@@ -17,28 +16,28 @@ extension ReportFormats {
 }
 
 /// Where one copy of every report goes.
-final class ReportDestination {
-  let format: ReportFormat
+package final class ReportDestination {
+  package let format: ReportFormat
   /// nil: standard output.
-  let path: String?
+  package let path: String?
   private var descriptor: Int32 = STDOUT_FILENO
 
-  init(format: ReportFormat, path: String?) {
+  package init(format: ReportFormat, path: String?) {
     self.format = format
     self.path = path == "-" ? nil : path
   }
 
   /// Pairs of --format and --output in their order.
-  static func pairs(formats: [String], outputs: [String]) throws -> [ReportDestination] {
+  package static func pairs(formats: [String], outputs: [String]) throws(TraceError) -> [ReportDestination] {
     if outputs.count > 1, formats.count > outputs.count {
-      throw ValidationError("every --format needs its --output when there are several")
+      throw TraceError("every --format needs its --output when there are several")
     }
     var result: [ReportDestination] = []
     for index in 0..<max(1, formats.count, outputs.count) {
       let path = index < outputs.count ? outputs[index] : nil
       let name = index < formats.count ? formats[index] : nil
       guard let format = ReportFormats.format(named: name, path: path) else {
-        throw ValidationError(
+        throw TraceError(
           name.map { "--format \($0): there is \(ReportFormats.names)" }
             ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
       }
@@ -47,10 +46,10 @@ final class ReportDestination {
     return result
   }
 
-  var isText: Bool { format.name == "text" }
+  package var isText: Bool { format.name == "text" }
 
   /// Creates the file, so that a path that cannot be written is found before anything is traced.
-  func open() throws(TraceError) {
+  package func open() throws(TraceError) {
     guard let path else { return }
     descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
@@ -59,11 +58,11 @@ final class ReportDestination {
   }
 
   /// Writes one report. A full disk or a reader that is gone is an error.
-  func write(_ report: Report, options: ReportOptions) throws(TraceError) {
+  package func write(_ report: Report, options: ReportOptions) throws(TraceError) {
     try write(format.render(report, options))
   }
 
-  func write(_ bytes: [UInt8]) throws(TraceError) {
+  package func write(_ bytes: [UInt8]) throws(TraceError) {
     var written = 0
     while written < bytes.count {
       let count = bytes.withUnsafeBytes {

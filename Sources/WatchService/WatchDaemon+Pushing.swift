@@ -19,7 +19,7 @@ extension WatchDaemon {
   /// Begins, goes on with or ends sending as the configuration says.
   func startPushing() throws {
     let settings = configuration.push
-    var headers = [("user-agent", "leaktrace/\(LeakTrace.configuration.version)")]
+    var headers = [("user-agent", "leaktrace/\(version)")]
     if let token = try Self.token(in: settings.tokenFile, key: "push-token-file") {
       headers.append(("authorization", "Bearer \(token)"))
     }

@@ -6,10 +6,8 @@ import HostObservation
 import TraceModel
 
 /// Carries out one `leaktrace observe`.
-final class ObserveRunner {
-  private let command: ObserveCommand
-  private let duration: Duration
-  private let interval: Duration
+package final class ObserveRunner {
+  private let plan: ObservePlan
   private let signals: Int32
   private let sampler = HostSampler()
   private var observer: HostObserver
@@ -19,20 +17,19 @@ final class ObserveRunner {
   private static let growthOfInterest: UInt64 = 256 << 10
   private static let examinedPerSample = 4
 
-  init(command: ObserveCommand) throws {
-    self.command = command
-    duration = try TimeValue.parse(command.duration, plainUnit: .seconds(1))
-    interval = try command.step()
-    observer = HostObserver(interval: interval / .seconds(1), lookback: duration / .seconds(1), ownProcessID: getpid())
+  package init(_ plan: ObservePlan) {
+    self.plan = plan
+    observer = HostObserver(
+      interval: plan.interval / .seconds(1), lookback: plan.duration / .seconds(1), ownProcessID: getpid())
     let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
-  func run() throws -> Int32 {
+  package func run() throws -> Int32 {
     let descriptor = try openOutput()
     let startInUnixSeconds = unixSeconds()
-    if command.historyPath != nil { return try judgeHistory(descriptor) }
+    if let history = plan.history { return try judge(history.path, since: history.since, descriptor) }
     let start = ContinuousClock.now
     var progress = ProgressLine()
     var next = start
@@ -41,38 +38,35 @@ final class ObserveRunner {
       takeSample()
       let elapsed = ContinuousClock.now - start
       progress.show(
-        "observing, \(Int(elapsed / .seconds(1))) of \(Int(duration / .seconds(1))) s; Ctrl-C to end now ")
-      next += interval
-      if next > start + duration { break }
+        "observing, \(Int(elapsed / .seconds(1))) of \(Int(plan.duration / .seconds(1))) s; Ctrl-C to end now ")
+      next += plan.interval
+      if next > start + plan.duration { break }
       ending = wait(until: next)
       if ending != 0 { break }
     }
     progress.clear()
     let report = makeReport(startInUnixSeconds, ContinuousClock.now - start)
     let code = try write(report, to: descriptor)
-    if ending == SIGINT { return Failure.interrupted }
-    return ending != 0 ? 128 + ending : code
+    return ending != 0 ? Failure.ended(by: ending) : code
   }
 
   private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
     guard writeAll(render(report), to: descriptor) else {
-      throw TraceError("the report cannot be written to \(command.output ?? "standard output")")
+      throw TraceError("the report cannot be written to \(plan.output ?? "standard output")")
     }
     let leaks = report.growing.contains { !$0.series.isReclaimable }
-    return command.failsOnGrowth && leaks ? Failure.leakFound : 0
+    return plan.failsOnGrowth && leaks ? Failure.leakFound : 0
   }
 
   // MARK: What was kept
 
-  private func judgeHistory(_ descriptor: Int32) throws -> Int32 {
-    let now = unixSeconds()
-    let start = try PointInTime.parse(command.since ?? "1h", now: now)
+  private func judge(_ path: String, since start: Double, _ descriptor: Int32) throws -> Int32 {
     let sizes: [(kind: String, name: String, time: Double, bytes: UInt64)]
-    do { sizes = try HistoryStore(reading: command.historyPath ?? "").sizes(since: start) } catch {
+    do { sizes = try HistoryStore(reading: path).sizes(since: start) } catch {
       throw TraceError("--history: \(error)")
     }
     guard let first = sizes.first, let last = sizes.last else {
-      throw TraceError("--history \(command.historyPath ?? ""): nothing was kept since then")
+      throw TraceError("--history \(path): nothing was kept since then")
     }
     let seconds = max(1, last.time - first.time)
     observer = HostObserver(interval: seconds / Double(SizeHistory.maximumWindows), lookback: seconds)
@@ -131,7 +125,7 @@ final class ObserveRunner {
     var ranking = GrowthRanking(observer, lookup: lookup)
     for entry in ranking.growing.prefix(20) { examine(entry.key) }
     ranking = GrowthRanking(observer, lookup: lookup)
-    let limit = command.top ?? (command.format == .text ? 15 : 100)
+    let limit = plan.top ?? (plan.format == .text ? 15 : 100)
     var counts: [SeriesKey.Kind: Int] = [:]
     for key in observer.tracks.keys { counts[key.kind, default: 0] += 1 }
     let growing = ranking.growing
@@ -145,7 +139,7 @@ final class ObserveRunner {
     }
     return ObservationReport(
       startInUnixSeconds: startInUnixSeconds, duration: duration, samples: observer.rounds,
-      intervalInSeconds: interval / .seconds(1), totalBytes: observer.totalBytes,
+      intervalInSeconds: plan.interval / .seconds(1), totalBytes: observer.totalBytes,
       availableBytes: observer.availableBytes, counts: counts, entries: entries,
       secondsPerSample: sampleSeconds / Double(max(1, observer.rounds)), notes: notes())
   }
@@ -172,33 +166,19 @@ final class ObserveRunner {
   }
 
   private func render(_ report: ObservationReport) -> String {
-    switch command.format {
-    case .text: ObservationText.render(report, sparklines: command.output == nil && isatty(STDOUT_FILENO) == 1)
+    switch plan.format {
+    case .text: ObservationText.render(report, sparklines: plan.output == nil && isatty(STDOUT_FILENO) == 1)
     case .json: String(decoding: ObservationJSON.render(report), as: UTF8.self)
     case .csv: ObservationJSON.csv(report)
     }
   }
 
   private func openOutput() throws -> Int32 {
-    guard let path = command.output, path != "-" else { return STDOUT_FILENO }
+    guard let path = plan.output, path != "-" else { return STDOUT_FILENO }
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
     }
     return descriptor
   }
-}
-
-/// CPU seconds of this process so far.
-func processSeconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
-}
-
-/// Seconds since 1970.
-func unixSeconds() -> Double {
-  var now = timespec()
-  clock_gettime(CLOCK_REALTIME, &now)
-  return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
 }

@@ -6,7 +6,7 @@ import TraceModel
 
 extension AllocationTracer {
   /// A tracer whose stacks a symbolizer names. Throws what to tell the user where the kernel refuses.
-  static func make(
+  package static func make(
     configuration: TraceConfiguration, discovery: AllocatorDiscovery.Options, symbolizer: Symbolizer
   ) throws -> AllocationTracer {
     let tracer: AllocationTracer

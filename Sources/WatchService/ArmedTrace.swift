@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import HostCapabilities
+import Session
 import Symbolization
 import TraceModel
 
@@ -40,20 +41,8 @@ final class ArmedTrace {
     var options = SymbolizerOptions()
     options.linesAndInlines = true
     let symbolizer = Symbolizer(options: options)
-    let tracer = try AllocationTracer(configuration: configuration, discovery: discovery)
-    tracer.onMappings = { process in
-      symbolizer.record(
-        processID: process.processID, threadID: process.threadID, generation: process.imageNumber,
-        snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
-    }
-    tracer.symbolize = { stack, code in
-      symbolizer.frames(
-        for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch, leafIsExact: false)
-    }
-    tracer.codeIdentities = { stack, code in
-      symbolizer.codeIdentities(
-        of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
-    }
+    let tracer = try AllocationTracer.make(
+      configuration: configuration, discovery: discovery, symbolizer: symbolizer)
     do { try tracer.attach(processID: processID) } catch {
       tracer.stop()
       throw error

@@ -3,6 +3,7 @@ import Glibc
 import History
 import HostObservation
 import ReportFormats
+import Session
 import TraceModel
 import Watch
 import WatchServer

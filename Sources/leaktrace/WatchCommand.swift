@@ -1,7 +1,9 @@
 import AllocationTracing
 import ArgumentParser
 import Glibc
+import Session
 import Watch
+import WatchService
 
 /// `leaktrace watch`: the options. What they do not say is taken from the configuration file, and else is a default.
 struct WatchCommand: ParsableCommand {
@@ -83,7 +85,12 @@ struct WatchCommand: ParsableCommand {
       writeAll("the configuration is right\n", to: STDOUT_FILENO)
       return
     }
-    let code = try WatchDaemon(configuration: configuration, reload: { [self] in try settings() }).run()
+    let daemon = try WatchDaemon(
+      configuration: configuration, version: LeakTrace.configuration.version,
+      reload: { [self] in
+        do { return try settings() } catch { throw TraceError(Self.message(for: error)) }
+      })
+    let code = try daemon.run()
     if code != 0 { throw ExitCode(code) }
   }
 

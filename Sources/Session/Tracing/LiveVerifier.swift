@@ -7,14 +7,22 @@ import Symbolization
 import TraceModel
 
 /// Traces a running process, puts it under rounds of load, and tells what memory does not come back.
-final class LiveVerifier {
-  struct Plan {
-    var processIDs: [Int32]
-    var load: String
-    var rounds: Int
-    var warmUps: Int
+package final class LiveVerifier {
+  package struct Plan {
+    package var processIDs: [Int32]
+    package var load: String
+    package var rounds: Int
+    package var warmUps: Int
     /// How long to wait after each round, for what is freed a little later.
-    var settling: Duration
+    package var settling: Duration
+
+    package init(processIDs: [Int32], load: String, rounds: Int, warmUps: Int, settling: Duration) {
+      self.processIDs = processIDs
+      self.load = load
+      self.rounds = rounds
+      self.warmUps = warmUps
+      self.settling = settling
+    }
   }
 
   private let plan: Plan
@@ -23,9 +31,9 @@ final class LiveVerifier {
   private let tracer: AllocationTracer
   private var progress = ProgressLine()
   /// Signal that asked for an early end; 0 for none.
-  private(set) var signal: Int32 = 0
+  package private(set) var signal: Int32 = 0
 
-  init(_ plan: Plan) throws {
+  package init(_ plan: Plan) throws {
     self.plan = plan
     let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
     signals = cprocess_signal_descriptor(handled, Int32(handled.count))
@@ -38,7 +46,7 @@ final class LiveVerifier {
   }
 
   /// The comparison of the rounds. Fewer than asked for when a signal came.
-  func run(_ analysis: RoundsAnalysis) throws -> Comparison {
+  package func run(_ analysis: RoundsAnalysis) throws -> Comparison {
     defer { tracer.stop() }
     defer { progress.clear() }
     for processID in plan.processIDs { try tracer.attach(processID: processID) }

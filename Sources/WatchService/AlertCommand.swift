@@ -1,4 +1,5 @@
 import Glibc
+import Session
 
 /// Runs the command of `on-alert`, without waiting for it: it gets the alert on its standard input and is killed when it
 /// takes too long. At most a few run at once.
@@ -62,7 +63,7 @@ final class AlertCommand {
     }
     while running.count < Self.most, !waiting.isEmpty {
       let next = waiting.removeFirst()
-      if let failure = start(next.command, next.alert) { LeakTrace.complain("on-alert: \(failure)") }
+      if let failure = start(next.command, next.alert) { complain("on-alert: \(failure)") }
     }
   }
 

@@ -3,9 +3,9 @@ import Glibc
 import ProcessImage
 
 /// Finds the directory of a control group of the unified hierarchy (cgroup v2).
-enum CgroupPath {
+package enum CgroupPath {
   /// - Parameter name: the path of its directory, or its path below the root of the hierarchy as /proc/PID/cgroup has it.
-  static func directory(named name: String) throws(TraceError) -> String {
+  package static func directory(named name: String) throws(TraceError) -> String {
     let text = (try? readFile("/proc/self/mountinfo")).map { String(decoding: $0, as: UTF8.self) } ?? ""
     let roots = mountPoints(mountinfo: text)
     guard let root = roots.first else {
@@ -22,7 +22,7 @@ enum CgroupPath {
   }
 
   /// Where hierarchies of version 2 are mounted, from the text of mountinfo.
-  static func mountPoints(mountinfo: String) -> [String] {
+  package static func mountPoints(mountinfo: String) -> [String] {
     mountinfo.split(separator: "\n").compactMap { line in
       // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS… - TYPE SOURCE OPTIONS
       let fields = line.split(separator: " ")

@@ -3,17 +3,24 @@ import Glibc
 import ProcessImage
 
 /// The running processes that the options of `leaktrace trace` name: single ones, and all that match, whenever they start.
-struct TargetSelection {
-  let processIDs: [Int32]
-  let commandNames: [String]
-  let controlGroups: [String]
-  let takesAll: Bool
+package struct TargetSelection {
+  package let processIDs: [Int32]
+  package let commandNames: [String]
+  package let controlGroups: [String]
+  package let takesAll: Bool
+
+  package init(processIDs: [Int32], commandNames: [String], controlGroups: [String], takesAll: Bool) {
+    self.processIDs = processIDs
+    self.commandNames = commandNames
+    self.controlGroups = controlGroups
+    self.takesAll = takesAll
+  }
 
   /// Whether processes that start later can belong to it.
-  var isOpen: Bool { takesAll || !commandNames.isEmpty || !controlGroups.isEmpty }
+  package var isOpen: Bool { takesAll || !commandNames.isEmpty || !controlGroups.isEmpty }
 
   /// What to call it where it is not a single process; nil when it is only a list of those.
-  var name: String? {
+  package var name: String? {
     if takesAll { return "all processes" }
     let groups = controlGroups.map { "control group \($0)" }
     return groups.isEmpty ? nil : groups.joined(separator: ", ")
@@ -22,7 +29,7 @@ struct TargetSelection {
   /// The processes that match now, each once, the single ones first.
   ///
   /// Throws when leaktrace itself is named, or when nothing matches one of the names.
-  func find() throws(TraceError) -> [Int32] {
+  package func find() throws(TraceError) -> [Int32] {
     if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
     let others = runningProcesses()
     for name in commandNames where !others.contains(where: { $0.command == name }) {
@@ -36,7 +43,7 @@ struct TargetSelection {
   }
 
   /// The processes that match by something else than their number.
-  func findMatching() -> [Int32] { matching(runningProcesses()) }
+  package func findMatching() -> [Int32] { matching(runningProcesses()) }
 
   private func matching(_ processes: [ProcessInfo]) -> [Int32] {
     processes.filter { process in

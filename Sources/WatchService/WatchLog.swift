@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Session
 
 /// Log lines on standard error, with the priorities that journald reads where it does.
 struct WatchLog: LogHandler {

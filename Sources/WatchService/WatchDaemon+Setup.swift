@@ -7,7 +7,8 @@ import WatchServer
 
 /// What a watch opens by its configuration, at the start and when the configuration is read again.
 extension WatchDaemon {
-  static func text(of path: String) -> String? {
+  /// The text of a file of no more than a mebibyte; nil, and errno says why, where it cannot be read.
+  package static func text(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
@@ -90,7 +91,7 @@ extension WatchDaemon {
       log.info("the configuration was read again")
     } catch {
       configuration = old
-      log.error("the configuration is not taken over: \(WatchCommand.message(for: error))")
+      log.error("the configuration is not taken over: \(error)")
       goBack()
     }
     ServiceManager.notify("READY=1")

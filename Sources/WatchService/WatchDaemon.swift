@@ -8,15 +8,18 @@ import KernelTracing
 import Logging
 import PageFaults
 import ReportFormats
+import Session
 import Symbolization
 import TraceModel
 import Watch
 import WatchServer
 
 /// The loop of a watch. All of it is one thread but for the HTTP server, which is given copies.
-final class WatchDaemon {
+package final class WatchDaemon {
   var configuration: WatchConfiguration
+  /// Reads the configuration again; throws what to tell the user.
   let reload: () throws -> WatchConfiguration
+  let version: String
   let log: Logger
   private let signals: Int32
   /// Written to by the server's thread when a profile is asked for.
@@ -66,8 +69,11 @@ final class WatchDaemon {
   /// How often metrics are made anew while nothing is looked at, and the size of the history is kept.
   private static let secondsPerTrim = 600.0
 
-  init(configuration: WatchConfiguration, reload: @escaping () throws -> WatchConfiguration) throws {
+  package init(
+    configuration: WatchConfiguration, version: String, reload: @escaping () throws -> WatchConfiguration
+  ) throws {
     self.configuration = configuration
+    self.version = version
     self.reload = reload
     log = Logger(label: "leaktrace", factory: { _ in WatchLog() })
     let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
@@ -78,7 +84,7 @@ final class WatchDaemon {
     observer = HostObserver(
       interval: configuration.interval, lookback: configuration.lookback, ownProcessID: getpid())
     ranking = GrowthRanking(observer)
-    status = WatchStatus(version: LeakTrace.configuration.version)
+    status = WatchStatus(version: version)
     status.startInUnixSeconds = unixSeconds()
     alerts = AlertPolicy(
       every: configuration.alertEvery, growthThreshold: configuration.growthThreshold,
@@ -101,7 +107,7 @@ final class WatchDaemon {
   // MARK: The loop
 
   /// The exit code.
-  func run() throws -> Int32 {
+  package func run() throws -> Int32 {
     log.info(
       "watching: budget \(percent(configuration.budget)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
     )

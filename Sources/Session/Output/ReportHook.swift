@@ -34,7 +34,7 @@ enum ReportHook {
     close(ends[0])
     guard error == 0 else {
       close(ends[1])
-      LeakTrace.complain("--on-report: the command cannot be run: \(String(cString: strerror(error)))")
+      complain("--on-report: the command cannot be run: \(String(cString: strerror(error)))")
       return
     }
     let previous = signal(SIGPIPE, SIG_IGN)
@@ -46,7 +46,7 @@ enum ReportHook {
     while waitpid(processID, &status, 0) < 0, errno == EINTR {}
     if status != 0 {
       let code = status & 0x7f == 0 ? "status \(status >> 8 & 0xff)" : "signal \(status & 0x7f)"
-      LeakTrace.complain("--on-report: the command ended with \(code)")
+      complain("--on-report: the command ended with \(code)")
     }
   }
 }

@@ -1,0 +1,21 @@
+/// What one `leaktrace observe` is to do.
+package struct ObservePlan {
+  package var duration: Duration
+  package var interval: Duration
+  /// A history to judge instead of looking now, and from when on (seconds since 1970).
+  package var history: (path: String, since: Double)?
+  package var format: ObservationFormat
+  /// nil: standard output.
+  package var output: String?
+  /// How many series are shown; nil: as many as suit the form.
+  package var top: Int?
+  package var failsOnGrowth = false
+
+  package init(duration: Duration, interval: Duration, format: ObservationFormat) {
+    self.duration = duration
+    self.interval = interval
+    self.format = format
+  }
+}
+
+package enum ObservationFormat: String, CaseIterable { case text, json, csv }

@@ -1,0 +1,34 @@
+import AllocationTracing
+import Glibc
+import ReportFormats
+import TraceModel
+
+/// Files that hold recordings.
+package enum Recording {
+  private static let sizeLimit = 1 << 30
+
+  package static func read(_ path: String) throws(TraceError) -> Report {
+    let bytes = try contents(path)
+    do { return try ProfileFile.report(from: bytes) } catch {
+      throw TraceError("\(path): \(error)")
+    }
+  }
+
+  private static func contents(_ path: String) throws(TraceError) -> [UInt8] {
+    let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))")
+    }
+    defer { if path != "-" { close(descriptor) } }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = Glibc.read(descriptor, &buffer, buffer.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
+      if count == 0 { return bytes }
+      bytes += buffer[..<count]
+      guard bytes.count <= sizeLimit else { throw TraceError("\(path) is too large to be a recording") }
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import Glibc
+
+/// One line on standard error, with the name of the program.
+package func complain(_ message: String) {
+  let line = message.split(separator: "\n").first.map(String.init) ?? "failed"
+  writeAll("leaktrace: \(line)\n", to: STDERR_FILENO)
+}
+
+/// Writes all of `text`; returns whether the reader is still there.
+@discardableResult
+package func writeAll(_ text: String, to descriptor: Int32) -> Bool {
+  var text = text
+  return text.withUTF8 { bytes in
+    var written = 0
+    while written < bytes.count {
+      let count = write(descriptor, bytes.baseAddress! + written, bytes.count - written)
+      if count < 0 {
+        if errno == EINTR || errno == EAGAIN { continue }
+        return false
+      }
+      written += count
+    }
+    return true
+  }
+}
