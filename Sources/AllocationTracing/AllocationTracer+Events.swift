@@ -23,11 +23,15 @@ extension AllocationTracer {
         follow(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
       case UInt32(LT_EVENT_EXEC.rawValue):
         if let process = running[Int32(event.process_id)] {
+          completeSamples(lastOf: process)
           replaceImage(of: process, generation: UInt32(truncatingIfNeeded: event.address))
           toRefresh[ObjectIdentifier(process)] = process
         }
       case UInt32(LT_EVENT_EXIT.rawValue):
-        if let process = running[Int32(event.process_id)] { end(process) }
+        if let process = running[Int32(event.process_id)] {
+          completeSamples(lastOf: process)
+          end(process)
+        }
       case UInt32(LT_EVENT_THREAD.rawValue):
         if let process = running[Int32(event.process_id)] { nameThread(event, of: process) }
       case UInt32(LT_EVENT_LOADED.rawValue):

@@ -24,7 +24,10 @@ extension AllocationTracer {
   }
 
   /// Completes the stacks that broke off before their code was known.
-  func completeSamples() {
+  ///
+  /// - Parameter ending: a process whose image has just ended. Its last samples came before that event, and what was
+  ///   published for it is all that will ever be known of them: its mappings are not read again.
+  func completeSamples(lastOf ending: TracedProcess? = nil) {
     guard let unwindTables, let unwindSamples else { return }
     var earlier: [UInt32: UnwindPublication?] = [:]
     func complete(_ record: UnsafeRawBufferPointer) {
@@ -40,7 +43,9 @@ extension AllocationTracer {
       if earlier[slot] == nil {
         earlier[slot] = .some(unwindTables.publication(slot: slot))
         // It may have ended meanwhile: then what was known before must do.
-        if process.state == .running { try? readMappings(of: process, askedFor: sample.pointee.lookup) }
+        if process.state == .running, process !== ending {
+          try? readMappings(of: process, askedFor: sample.pointee.lookup)
+        }
       }
       let stack = unwindTables.complete(sample, earlier: earlier[slot] ?? nil)
       tables.completeSite(
