@@ -134,31 +134,35 @@ let package = Package(
       ],
       swiftSettings: strict),
 
-    // Measures the stack walker; used by Scripts/bench.
+    // Support: what tests and benchmarks share.
+    .target(name: "ProgramSupport", path: "Support/ProgramSupport", swiftSettings: strict),
+    .target(
+      name: "UnwindHarness",
+      dependencies: [
+        "BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle", "ProgramSupport",
+      ],
+      path: "Support/UnwindHarness", swiftSettings: strict),
+    .target(
+      name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],
+      path: "Support/CUnwindOracle", cSettings: strictC),
+
+    // Benchmarks that Scripts/bench runs: the stack walker, report formats, the search for pointers.
     .executableTarget(
       name: "unwind-bench",
       dependencies: [
         "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing", "UnwindHarness", "CTraceABI",
       ],
-      swiftSettings: strict),
-
-    // Measures report formats; used by Scripts/bench.
-    .executableTarget(name: "report-bench", dependencies: ["ReportFormats", "TraceModel"], swiftSettings: strict),
-
-    // Measures the search for pointers; used by Scripts/bench.
+      path: "Benchmarks/unwind-bench", swiftSettings: strict),
     .executableTarget(
-      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "TestTools"],
-      swiftSettings: strict),
+      name: "report-bench", dependencies: ["ReportFormats", "TraceModel"],
+      path: "Benchmarks/report-bench", swiftSettings: strict),
+    .executableTarget(
+      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "ProgramSupport"],
+      path: "Benchmarks/scan-bench", swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.
-    .target(name: "TestTools", path: "Tests/TestTools", swiftSettings: strict),
     .target(
-      name: "UnwindHarness",
-      dependencies: ["BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle", "TestTools"],
-      path: "Tests/UnwindHarness", swiftSettings: strict),
-    .target(
-      name: "CUnwindOracle", dependencies: ["CElfUtils", "CTraceABI"],
-      path: "Tests/CUnwindOracle", cSettings: strictC),
+      name: "TestTools", dependencies: ["ProgramSupport"], path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests",

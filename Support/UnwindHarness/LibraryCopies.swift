@@ -1,6 +1,6 @@
 import Glibc
 import ProcessImage
-import TestTools
+import ProgramSupport
 
 /// Copies of shared libraries for the programs under test alone.
 final class LibraryCopies {
@@ -14,7 +14,7 @@ final class LibraryCopies {
     let name = String(path.split(separator: "/").last ?? "")
     guard let directory, name.contains(".so"), !name.hasPrefix("ld-linux") else { return nil }
     let copy = directory.file(name)
-    if access(copy, F_OK) != 0 { try TestTools.run(["/bin/cp", "-L", path, copy]) }
+    if access(copy, F_OK) != 0 { try ProgramSupport.run(["/bin/cp", "-L", path, copy]) }
     isUsed = true
     return copy
   }

@@ -9,7 +9,7 @@
 import Glibc
 import LeakAnalysis
 import ProcessImage
-import TestTools
+import ProgramSupport
 import TraceModel
 
 struct Arguments {
