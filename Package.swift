@@ -46,6 +46,8 @@ let package = Package(
     .target(name: "CPerfEvents", cSettings: strictC),
 
     // Swift, from the bottom up.
+    .target(name: "Quantities", swiftSettings: strict),
+    .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: strict),
     .target(name: "TraceModel", swiftSettings: strict),
     .target(name: "BPFRuntime", dependencies: ["CLibBPF"], swiftSettings: strict),
     .target(
@@ -62,22 +64,28 @@ let package = Package(
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CTraceABI", "CTraceObjects",
-        "ProcessControl", "CProcessControl",
+        "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics", "LeakAnalysis",
+        "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: optimized),
     .target(
       name: "KernelTracing",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "LeakAnalysis", "CLibBPF", "CTraceABI",
-        "CTraceObjects",
+        "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics",
+        "KernelStatistics", "CLibBPF", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl"],
+      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
       swiftSettings: optimized),
+    .target(name: "GrowthStatistics", dependencies: ["TraceModel"], swiftSettings: optimized),
     .target(
-      name: "HostObservation", dependencies: ["ProcessImage", "KernelTracing", "LeakAnalysis", "ReportFormats"],
+      name: "KernelStatistics", dependencies: ["TraceModel", "ProcessImage"], swiftSettings: strict),
+    .target(
+      name: "HostObservation",
+      dependencies: [
+        "Quantities", "TextOutput", "ProcessImage", "GrowthStatistics", "KernelStatistics", "ReportFormats",
+      ],
       swiftSettings: strict),
     .target(
       name: "CSQLite", cSettings: strictC,
@@ -88,7 +96,8 @@ let package = Package(
     .target(
       name: "History", dependencies: ["CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
     .target(
-      name: "Watch", dependencies: ["HostObservation", "ReportFormats", "TraceModel"], swiftSettings: strict),
+      name: "Watch", dependencies: ["TextOutput", "HostObservation", "ReportFormats", "TraceModel"],
+      swiftSettings: strict),
     .target(
       name: "WatchServer",
       dependencies: [
@@ -101,11 +110,11 @@ let package = Package(
       name: "HostCapabilities",
       dependencies: [
         "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
-        "HostObservation", "ReportFormats", "TraceModel",
+        "HostObservation", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
-    .target(name: "LiveView", dependencies: ["TraceModel", "ReportFormats"], swiftSettings: strict),
+    .target(name: "LiveView", dependencies: ["TraceModel", "Quantities", "TextOutput"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
     .target(
@@ -163,6 +172,8 @@ let package = Package(
     // Tests: one target per module, plus the runs that need root.
     .target(
       name: "TestTools", dependencies: ["ProgramSupport"], path: "Tests/TestTools", swiftSettings: strict),
+    .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
+    .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests",
@@ -175,14 +186,19 @@ let package = Package(
       name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
-      name: "KernelTracingTests", dependencies: ["KernelTracing", "TraceModel", "CTraceABI", "TestTools"],
+      name: "KernelStatisticsTests", dependencies: ["KernelStatistics", "TestTools"], swiftSettings: strict),
+    .testTarget(
+      name: "KernelTracingTests", dependencies: ["KernelTracing", "KernelStatistics", "TraceModel", "CTraceABI"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "GrowthStatisticsTests", dependencies: ["GrowthStatistics", "TraceModel", "TestTools"],
       swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests",
       dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "HostObservationTests", dependencies: ["HostObservation", "KernelTracing", "TestTools"],
+      name: "HostObservationTests", dependencies: ["HostObservation", "KernelStatistics", "TestTools"],
       swiftSettings: strict),
     .executableTarget(
       name: "history-writer", dependencies: ["History"], path: "Tests/HistoryWriter", swiftSettings: strict),
@@ -197,7 +213,8 @@ let package = Package(
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TestTools"], exclude: ["Golden"],
+      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TextOutput", "TraceModel", "TestTools"],
+      exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",

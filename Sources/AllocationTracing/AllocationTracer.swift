@@ -1,6 +1,7 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import GrowthStatistics
 import LeakAnalysis
 import ProcessImage
 import TraceModel

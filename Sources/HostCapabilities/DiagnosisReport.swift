@@ -1,4 +1,5 @@
 import ReportFormats
+import TextOutput
 
 /// A diagnosis for people and for programs.
 package enum DiagnosisReport {

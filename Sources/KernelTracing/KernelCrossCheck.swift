@@ -1,4 +1,5 @@
 import CTraceABI
+import KernelStatistics
 import TraceModel
 
 /// What was traced beside what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.

@@ -1,7 +1,8 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
-import LeakAnalysis
+import GrowthStatistics
+import KernelStatistics
 import Symbolization
 import TraceModel
 

@@ -1,4 +1,6 @@
+import Quantities
 import ReportFormats
+import TextOutput
 import TraceModel
 
 /// A screen like that of `top`: what is shown and how it answers to keys. Draws nothing itself.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// A table with one row per site, as RFC 4180 has it.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// A way to write a comparison of two recordings.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// A flame graph as one SVG with its own script: zoom by click, search, icicle or bottom-up, bytes or blocks.

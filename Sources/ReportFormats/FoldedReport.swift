@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 /// One line per stack, `root;…;leaf BYTES`: what flame graph tools read.

@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 /// The heap profile of gperftools as text: what google-pprof and jeprof read.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// One self-contained page: no network, no script but its own. All names are data, set as text by the script.

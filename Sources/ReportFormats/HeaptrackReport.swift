@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// heaptrack's data file, version 3: what heaptrack_print and heaptrack_gui read.

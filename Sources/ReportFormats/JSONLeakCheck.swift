@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 /// The members of the JSON report that leak checks and growth fill.

@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 extension JSONReport {

@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 /// The machine-readable report, a contract: its shape is docs/schema/leaktrace.report-1.schema.json.

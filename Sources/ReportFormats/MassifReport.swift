@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// massif's output file: the course of outstanding memory, and at its end the tree of its callers.

@@ -1,4 +1,6 @@
 import FoundationEssentials
+import Quantities
+import TextOutput
 import TraceModel
 
 /// pprof's gzipped protocol buffer, which is also the recording that `report` and `verify` read again.

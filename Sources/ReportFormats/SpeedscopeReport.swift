@@ -1,3 +1,4 @@
+import TextOutput
 import TraceModel
 
 /// speedscope's file format: one profile by bytes and one by blocks, frames shared.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 extension TextRenderer {

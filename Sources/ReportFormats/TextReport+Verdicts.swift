@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// What leak checks and growth say of a site and of its blocks.

@@ -1,3 +1,5 @@
+import Quantities
+import TextOutput
 import TraceModel
 
 /// memcheck's XML, protocol version 4: what editors and CI plugins for Valgrind read.

@@ -1,5 +1,6 @@
 import HostObservation
 import ReportFormats
+import TextOutput
 
 /// One thing to tell the operator.
 package struct Alert: Hashable, Sendable {

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import ReportFormats
+import TextOutput
 
 /// A profile on its way to a service: one HTTP request.
 package struct PushedProfile: Hashable, Sendable {

@@ -7,6 +7,7 @@ import HostObservation
 import KernelTracing
 import Logging
 import PageFaults
+import Quantities
 import ReportFormats
 import Session
 import Symbolization

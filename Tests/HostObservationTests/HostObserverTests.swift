@@ -1,6 +1,6 @@
 import Glibc
 import HostObservation
-import KernelTracing
+import KernelStatistics
 import Testing
 
 @Suite struct HostObserverTests {

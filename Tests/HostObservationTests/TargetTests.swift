@@ -1,5 +1,5 @@
 import HostObservation
-import KernelTracing
+import KernelStatistics
 import Testing
 
 @Suite struct TargetTests {

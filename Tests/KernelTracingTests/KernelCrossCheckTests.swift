@@ -1,4 +1,5 @@
 import CTraceABI
+import KernelStatistics
 import Testing
 import TraceModel
 

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import TextOutput
 import TraceModel
 
 @testable import ReportFormats

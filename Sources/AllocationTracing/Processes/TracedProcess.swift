@@ -1,4 +1,5 @@
 import BPFRuntime
+import GrowthStatistics
 import LeakAnalysis
 import ProcessImage
 import TraceModel

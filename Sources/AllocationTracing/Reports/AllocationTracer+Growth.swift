@@ -1,5 +1,6 @@
 import CTraceABI
-import LeakAnalysis
+import GrowthStatistics
+import Quantities
 import TraceModel
 
 extension AllocationTracer {

@@ -1,7 +1,9 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
+import GrowthStatistics
 import LeakAnalysis
+import Quantities
 import TraceModel
 
 /// What identifies a site across reports.

@@ -1,4 +1,5 @@
 import ReportFormats
+import TextOutput
 
 /// An observation as one JSON document, `leaktrace.observation/1`, and as comma-separated values.
 package enum ObservationJSON {

@@ -1,4 +1,6 @@
+import Quantities
 import ReportFormats
+import TextOutput
 
 /// An observation for people.
 package enum ObservationText {

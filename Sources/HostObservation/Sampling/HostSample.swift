@@ -1,4 +1,4 @@
-import KernelTracing
+import KernelStatistics
 
 /// Where memory is on a host at one moment.
 package struct HostSample: Sendable {

@@ -1,5 +1,5 @@
 import Glibc
-import KernelTracing
+import KernelStatistics
 
 /// Looks at a host again and again: processes, control groups and the kernel's own memory, without any probe.
 ///

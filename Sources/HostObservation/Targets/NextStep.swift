@@ -1,4 +1,4 @@
-import KernelTracing
+import KernelStatistics
 
 /// What to do about a series that grows: commands that can be run as they are, and why.
 package struct NextStep: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import KernelTracing
+import KernelStatistics
 
 /// What kind of memory a series grows by.
 package enum GrowthKind: String, Hashable, Sendable, CaseIterable {

@@ -1,4 +1,4 @@
-import KernelTracing
+import KernelStatistics
 
 /// A limit that growing memory runs into.
 package struct MemoryLimit: Hashable, Sendable {

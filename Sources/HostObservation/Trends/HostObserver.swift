@@ -1,4 +1,4 @@
-import KernelTracing
+import KernelStatistics
 
 /// Keeps the sizes of everything on a host over time and says what grows. Pure but for what it is given: samples come from a
 /// `HostSampler`, or from a test.

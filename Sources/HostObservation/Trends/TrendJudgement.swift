@@ -1,4 +1,4 @@
-import LeakAnalysis
+import GrowthStatistics
 
 /// Whether a size over time grows, and how fast; judged from the series alone, no code is looked at.
 ///

@@ -1,8 +1,10 @@
 import BPFRuntime
 import CTraceABI
 import Glibc
-import LeakAnalysis
+import GrowthStatistics
+import KernelStatistics
 import ProcessImage
+import Quantities
 import TraceModel
 
 /// What a report of the kernel is to contain.

@@ -1,5 +1,6 @@
 import CTraceABI
-import LeakAnalysis
+import GrowthStatistics
+import KernelStatistics
 import TraceModel
 
 /// A site of the kernel while its numbers are gathered.

@@ -1,3 +1,4 @@
+import KernelStatistics
 import TraceModel
 
 /// The last way to see a kernel's memory where no probe can be attached: what /proc says now, less what it said at the

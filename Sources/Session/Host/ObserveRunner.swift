@@ -3,6 +3,7 @@ import CProcessControl
 import Glibc
 import History
 import HostObservation
+import Quantities
 import TraceModel
 
 /// Carries out one `leaktrace observe`.

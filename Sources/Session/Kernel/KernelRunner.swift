@@ -2,7 +2,9 @@ import AllocationTracing
 import BPFRuntime
 import CProcessControl
 import Glibc
+import KernelStatistics
 import KernelTracing
+import Quantities
 import ReportFormats
 import TraceModel
 

@@ -1,6 +1,7 @@
 import AllocationTracing
 import LeakAnalysis
 import Symbolization
+import TextOutput
 import TraceModel
 
 /// Puts into words how blocks are reached.
@@ -83,5 +84,4 @@ struct LeakExplainer {
     }
   }
 
-  private func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 }

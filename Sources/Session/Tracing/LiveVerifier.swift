@@ -2,6 +2,7 @@ import AllocationTracing
 import CProcessControl
 import Glibc
 import ProcessImage
+import Quantities
 import ReportAnalysis
 import Symbolization
 import TraceModel

@@ -5,6 +5,7 @@ import Glibc
 import LeakAnalysis
 import ProcessControl
 import ProcessImage
+import Quantities
 import ReportFormats
 import Symbolization
 import TraceModel

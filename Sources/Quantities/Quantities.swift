@@ -15,7 +15,7 @@ package func humanBytes(_ bytes: UInt64) -> String? {
 }
 
 /// `4096 bytes (4.0 KiB)`, with one standard error when the number is an estimate.
-func exactBytes(_ bytes: UInt64, standardError: Double? = nil) -> String {
+package func exactBytes(_ bytes: UInt64, standardError: Double? = nil) -> String {
   var text = "\(bytes) bytes"
   if let standardError { text += " ± \(wholeNumber(standardError))" }
   if let human = humanBytes(bytes) { text += " (\(human))" }
@@ -23,7 +23,7 @@ func exactBytes(_ bytes: UInt64, standardError: Double? = nil) -> String {
 }
 
 /// A non-negative number rounded to an integer; `?` when it is none.
-func wholeNumber(_ value: Double) -> String {
+package func wholeNumber(_ value: Double) -> String {
   guard value.isFinite, value >= 0, value < 1.8e19 else { return "?" }
   return String(UInt64(value.rounded()))
 }
@@ -44,8 +44,23 @@ package func humanDuration(_ duration: Duration) -> String {
 }
 
 /// A duration in whole milliseconds, as memleak shows ages.
-func milliseconds(_ duration: Duration) -> Int64 {
+package func milliseconds(_ duration: Duration) -> Int64 {
   let (seconds, attoseconds) = duration.components
   let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
   return overflow ? seconds : product + attoseconds / 1_000_000_000_000_000
+}
+
+/// A duration in seconds as a decimal number, exact to the nanosecond, without needless zeros.
+package func decimalSeconds(_ duration: Duration) -> String {
+  let (seconds, attoseconds) = duration.components
+  let isNegative = seconds < 0 || attoseconds < 0
+  let nanoseconds = attoseconds.magnitude / 1_000_000_000
+  var text = (isNegative ? "-" : "") + String(seconds.magnitude)
+  if nanoseconds != 0 {
+    var digits = String(nanoseconds)
+    digits = String(repeating: "0", count: 9 - digits.count) + digits
+    while digits.last == "0" { digits.removeLast() }
+    text += "." + digits
+  }
+  return text
 }

@@ -1,3 +1,5 @@
+import Quantities
+
 /// Writes one JSON document on one line. Numbers are exact: integers as they are, times with nanoseconds.
 package struct JSONWriter {
   package init() {}
@@ -9,7 +11,7 @@ package struct JSONWriter {
 
   package var bytes: [UInt8] { output.bytes }
 
-  mutating func endLine() { output.write(UInt8(ascii: "\n")) }
+  package mutating func endLine() { output.write(UInt8(ascii: "\n")) }
 
   private mutating func separate() {
     if followsKey {
@@ -130,33 +132,4 @@ package struct JSONWriter {
     key(name)
     if let value { seconds(value) } else { null() }
   }
-}
-
-/// JSON that can stand in a script element or a CDATA section: `<` and `>` are escapes, which they only are in strings.
-func withoutMarkup(_ json: [UInt8]) -> [UInt8] {
-  var result: [UInt8] = []
-  result.reserveCapacity(json.count + json.count / 8)
-  for byte in json {
-    switch byte {
-    case UInt8(ascii: "<"): result.append(contentsOf: Array("\\u003c".utf8))
-    case UInt8(ascii: ">"): result.append(contentsOf: Array("\\u003e".utf8))
-    default: result.append(byte)
-    }
-  }
-  return result
-}
-
-/// A duration in seconds as a decimal number, exact to the nanosecond, without needless zeros.
-func decimalSeconds(_ duration: Duration) -> String {
-  let (seconds, attoseconds) = duration.components
-  let isNegative = seconds < 0 || attoseconds < 0
-  let nanoseconds = attoseconds.magnitude / 1_000_000_000
-  var text = (isNegative ? "-" : "") + String(seconds.magnitude)
-  if nanoseconds != 0 {
-    var digits = String(nanoseconds)
-    digits = String(repeating: "0", count: 9 - digits.count) + digits
-    while digits.last == "0" { digits.removeLast() }
-    text += "." + digits
-  }
-  return text
 }

@@ -1,7 +1,7 @@
 import TestTools
 import Testing
 
-@testable import KernelTracing
+@testable import KernelStatistics
 
 @Suite struct SlabCachesTests {
   static let text = """

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import LeakAnalysis
+@testable import GrowthStatistics
 
 @Suite struct OutstandingHistoryTests {
   static let second: UInt64 = 1_000_000_000

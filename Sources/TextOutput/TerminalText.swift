@@ -1,28 +1,6 @@
-/// Bytes of a report as they come.
-struct ByteWriter {
-  private(set) var bytes: [UInt8] = []
-
-  mutating func write(_ text: String) { bytes.append(contentsOf: text.utf8) }
-  mutating func write(_ byte: UInt8) { bytes.append(byte) }
-  mutating func write(_ text: [UInt8]) { bytes.append(contentsOf: text) }
-
-  /// Makes room for the rest when `done` of `all` like pieces have been written since there were `start` bytes: growing by
-  /// doubling would take twice the memory at the end.
-  mutating func expectRest(since start: Int, done: Int, of all: Int) {
-    guard done > 0, done < all else { return }
-    let expected = (bytes.count - start) / done * (all - done)
-    bytes.reserveCapacity(bytes.count + expected + expected / 16)
-  }
-
-  mutating func line(_ text: String = "") {
-    write(text)
-    write(UInt8(ascii: "\n"))
-  }
-}
-
 /// Whether a terminal or a viewer could take the character for a command or for something it is not: control
 /// characters, line and paragraph separators, and marks that turn the direction of text or are not seen.
-func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
+package func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
   switch scalar.value {
   case 0...0x1f, 0x7f...0x9f, 0xad, 0x061c, 0x200b...0x200f, 0x2028...0x202e, 0x2060...0x206f,
     0xfeff,
@@ -50,4 +28,4 @@ package func escapedForTerminal(_ text: String) -> String {
 }
 
 /// `0x` and lower-case hexadecimal digits.
-func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
+package func hexadecimal(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }

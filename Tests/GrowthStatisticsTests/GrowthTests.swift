@@ -1,7 +1,7 @@
 import Testing
 import TraceModel
 
-@testable import LeakAnalysis
+@testable import GrowthStatistics
 
 /// The word for courses of memory whose truth is known, each in several random forms.
 @Suite struct GrowthTests {

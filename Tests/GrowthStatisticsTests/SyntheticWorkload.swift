@@ -1,7 +1,7 @@
 import Glibc
 import TestTools
 
-@testable import LeakAnalysis
+@testable import GrowthStatistics
 @testable import TraceModel
 
 /// A site made up for tests: blocks with their times of birth and death, from which the history that a trace would

@@ -1,7 +1,7 @@
 import TestTools
 import Testing
 
-@testable import LeakAnalysis
+@testable import GrowthStatistics
 
 @Suite struct TrendLineTests {
   @Test func exactLine() throws {
