@@ -76,7 +76,7 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
+      name: "LeakAnalysis", dependencies: ["Quantities", "TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
       swiftSettings: optimized),
     .target(name: "GrowthStatistics", dependencies: ["TraceModel"], swiftSettings: optimized),
     .target(
@@ -96,7 +96,7 @@ let package = Package(
     .target(
       name: "History", dependencies: ["CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
     .target(
-      name: "Watch", dependencies: ["TextOutput", "HostObservation", "ReportFormats", "TraceModel"],
+      name: "Watch", dependencies: ["Quantities", "TextOutput", "HostObservation", "ReportFormats", "TraceModel"],
       swiftSettings: strict),
     .target(
       name: "WatchServer",
@@ -110,7 +110,7 @@ let package = Package(
       name: "HostCapabilities",
       dependencies: [
         "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
-        "HostObservation", "TextOutput", "TraceModel",
+        "HostObservation", "Quantities", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),

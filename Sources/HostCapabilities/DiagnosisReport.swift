@@ -1,3 +1,4 @@
+import Quantities
 import ReportFormats
 import TextOutput
 
@@ -26,9 +27,9 @@ package enum DiagnosisReport {
       text +=
         "\nforecast for process \(forecast.processID), counted for \(tenths(forecast.secondsMeasured)) s by a trace that samples\n"
       text += "  probes hit                  \(Int(forecast.hitsPerSecond)) per second\n"
-      text += "  the process uses            \(percent(forecast.ownCPUs)) of one CPU\n"
-      text += "  a full trace adds           \(percent(forecast.fullCPUs)) of one CPU\n"
-      text += "  with --sample-bytes 512K    \(percent(forecast.sampledCPUs)) of one CPU\n"
+      text += "  the process uses            \(percentText(forecast.ownCPUs, decimals: 1)) of one CPU\n"
+      text += "  a full trace adds           \(percentText(forecast.fullCPUs, decimals: 1)) of one CPU\n"
+      text += "  with --sample-bytes 512K    \(percentText(forecast.sampledCPUs, decimals: 1)) of one CPU\n"
     }
     text += "\n"
     let failing = diagnosis.checks.filter { $0.status == .fails }
@@ -86,6 +87,4 @@ package enum DiagnosisReport {
   }
 
   private static func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
-
-  private static func percent(_ cpus: Double) -> String { "\((cpus * 1000).rounded() / 10) %" }
 }

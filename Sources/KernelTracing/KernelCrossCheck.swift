@@ -1,5 +1,6 @@
 import CTraceABI
 import KernelStatistics
+import Quantities
 import TraceModel
 
 /// What was traced beside what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.
@@ -124,11 +125,11 @@ struct KernelCrossCheck {
     let unaccounted = change(.unaccounted)
     if unaccounted >= Int64(Self.significantBytes) {
       var text =
-        "\(mebibytes(unaccounted)) more than at the start are in no account of the kernel: pages that a driver "
-      text += "or another part of the kernel took for itself"
+        "\(ByteSize.text(unaccounted.magnitude)) more than at the start are in no account of the kernel: pages that a "
+      text += "driver or another part of the kernel took for itself"
       text +=
         sources.contains(.pages)
-        ? "; of the pages traced, \(mebibytes(Int64(clamping: tracedPages.bytes))) are outstanding"
+        ? "; of the pages traced, \(ByteSize.text(tracedPages.bytes)) are outstanding"
         : " (--pages traces them)"
       findings.append(text)
     }
@@ -139,15 +140,11 @@ struct KernelCrossCheck {
       let traced = Int64(clamping: tracedShares[kind]?.bytes ?? 0)
       if grown - traced >= max(Int64(Self.significantBytes), grown / 4) {
         findings.append(
-          "\(kind.rawValue) grew by \(mebibytes(grown)), of which the trace accounts for \(mebibytes(traced)): the rest was "
-            + "allocated in ways that this kernel shows no probe, or is kept at hand by the allocator")
+          "\(kind.rawValue) grew by \(ByteSize.text(grown.magnitude)), of which the trace accounts for "
+            + "\(ByteSize.text(traced.magnitude)): the rest was allocated in ways that this kernel shows no probe, or is kept at hand by the allocator"
+        )
       }
     }
     return findings
-  }
-
-  private func mebibytes(_ bytes: Int64) -> String {
-    let tenths = (bytes * 10 + (1 << 19)) >> 20
-    return "\(tenths / 10).\(tenths % 10) MiB"
   }
 }

@@ -134,11 +134,11 @@ package struct LiveScreen {
     let name = report.target.command ?? report.target.kind.rawValue
     let process = report.target.processID.map { " \($0)" } ?? ""
     let totals = report.totals
-    var first = "leaktrace \(escapedForTerminal(name))\(process), \(duration(report.window.duration))"
+    var first = "leaktrace \(escapedForTerminal(name))\(process), \(report.window.duration.shortText)"
     if isPaused { first += "  [paused]" }
     var second =
-      "outstanding \(size(totals.outstanding.bytes)) in \(totals.outstanding.count) blocks, allocated "
-      + "\(size(totals.allocated.bytes)), freed \(size(totals.freed.bytes))"
+      "outstanding \(ByteSize.short(totals.outstanding.bytes)) in \(totals.outstanding.count) blocks, allocated "
+      + "\(ByteSize.short(totals.allocated.bytes)), freed \(ByteSize.short(totals.freed.bytes))"
     let lost = report.loss.reduce(UInt64(0)) { $0 &+ $1.value }
     if lost > 0 { second += ", LOST \(lost)" }
     guard !report.leakChecks.isEmpty else { return [first, second] }
@@ -150,7 +150,7 @@ package struct LiveScreen {
       (VerdictKind.definitelyLost, "definitely lost"), (.indirectlyLost, "indirectly"), (.possiblyLost, "possibly"),
       (.stillReachable, "reachable"),
     ]
-    return [first, second, words.map { "\($0.1) \(size(kinds[$0.0]?.bytes ?? 0))" }.joined(separator: ", ")]
+    return [first, second, words.map { "\($0.1) \(ByteSize.short(kinds[$0.0]?.bytes ?? 0))" }.joined(separator: ", ")]
   }
 
   private static func columns(_ report: Report) -> String {
@@ -177,12 +177,12 @@ package struct LiveScreen {
   }
 
   private func row(_ site: AllocationSite, hasChecks: Bool) -> String {
-    var text = right(size(site.outstanding.bytes), 10) + right("\(site.outstanding.count)", 10)
+    var text = right(ByteSize.short(site.outstanding.bytes), 10) + right("\(site.outstanding.count)", 10)
     if hasChecks {
       let lost = (site.verdicts[.definitelyLost]?.bytes ?? 0) &+ (site.verdicts[.indirectlyLost]?.bytes ?? 0)
-      text += right(lost == 0 ? "-" : size(lost), 10)
+      text += right(lost == 0 ? "-" : ByteSize.short(lost), 10)
     }
-    text += right(site.oldestAge.map { duration($0) } ?? "-", 10) + "  "
+    text += right(site.oldestAge.map(\.shortText) ?? "-", 10) + "  "
     text += left(site.kernel?.doubt == nil ? site.growth.map { $0.word.rawValue } ?? "-" : "doubtful", 11)
     let names = site.frames.prefix(3).map { escapedForTerminal(shorten($0.function ?? "?")) }
     var place = names.joined(separator: " < ")
@@ -226,28 +226,5 @@ package struct LiveScreen {
 
   private func left(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(1, width - text.count))
-  }
-
-  private func size(_ bytes: UInt64) -> String {
-    if bytes < 10_000 { return "\(bytes)" }
-    let units = ["K", "M", "G", "T", "P", "E"]
-    var value = Double(bytes) / 1024
-    var unit = 0
-    while value >= 1000, unit < units.count - 1 {
-      value /= 1024
-      unit += 1
-    }
-    let tenths = (value * 10).rounded() / 10
-    return "\(tenths)\(units[unit])"
-  }
-
-  private func duration(_ duration: Duration) -> String {
-    let seconds = max(0, duration.components.seconds)
-    switch seconds {
-    case 0..<60: return "\(seconds)s"
-    case 60..<3600: return "\(seconds / 60)m\(seconds % 60)s"
-    case 3600..<86400: return "\(seconds / 3600)h\(seconds / 60 % 60)m"
-    default: return "\(seconds / 86400)d\(seconds / 3600 % 24)h"
-    }
   }
 }

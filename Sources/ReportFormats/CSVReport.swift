@@ -44,7 +44,7 @@ package enum CSVReport {
       "\(site.processID)", text(command ?? ""), site.allocationClass.rawValue, text(site.allocator),
     ]
     for tally in [site.outstanding, site.allocated, site.freed] { cells += ["\(tally.bytes)", "\(tally.count)"] }
-    cells.append(site.oldestAge.map { decimalSeconds($0) } ?? "")
+    cells.append(site.oldestAge.map(\.decimalSeconds) ?? "")
     for kind in VerdictKind.allCases where kind != .unchecked {
       let tally = site.verdicts[kind]
       cells += [tally.map { "\($0.bytes)" } ?? "", tally.map { "\($0.count)" } ?? ""]

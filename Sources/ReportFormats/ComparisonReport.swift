@@ -63,16 +63,6 @@ func rateText(_ rate: Comparison.Rate) -> String {
   "\(shortNumber(rate.value)) [\(shortNumber(rate.low)), \(shortNumber(rate.high))]"
 }
 
-/// Three digits that count.
-func shortNumber(_ value: Double) -> String {
-  guard value.isFinite else { return "?" }
-  let magnitude = value.magnitude
-  if magnitude >= 100 || magnitude == 0 { return magnitude < 9e18 ? String(Int64(value.rounded())) : "\(value)" }
-  let factor = magnitude >= 10 ? 10.0 : magnitude >= 1 ? 100.0 : 1000.0
-  let rounded = (value * factor).rounded() / factor
-  return rounded == rounded.rounded() ? String(Int64(rounded)) : "\(rounded)"
-}
-
 enum ComparisonText {
   static func render(_ comparison: Comparison, _ options: TextOptions) -> [UInt8] {
     var output = ByteWriter()
@@ -92,8 +82,8 @@ enum ComparisonText {
       let mark = site.isLeaking ? ", leaking" : ""
       output.line(
         "\(site.verdict.rawValue.uppercased())\(mark): \(comparison.change(of: site)) "
-          + "(\(exactBytes(site.beforeTally.bytes)) in \(site.beforeTally.count) -> "
-          + "\(exactBytes(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))"
+          + "(\(ByteSize.exact(site.beforeTally.bytes)) in \(site.beforeTally.count) -> "
+          + "\(ByteSize.exact(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))"
       )
       for frame in site.frames {
         let name = frame.function.map { options.fullNames ? $0 : options.shortenFunctionName($0) } ?? frame.plainName

@@ -36,7 +36,7 @@ package enum HTMLReport {
     var lines: [String] = []
     if let executable = report.target.executable { lines.append(executable) }
     let start = timestamp(report.window.startInUnixSeconds) ?? "an unknown moment"
-    lines.append("\(humanDuration(report.window.duration)) from \(start)")
+    lines.append("\(report.window.duration.text) from \(start)")
     return lines
   }
 

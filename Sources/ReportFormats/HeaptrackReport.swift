@@ -22,7 +22,7 @@ package enum HeaptrackReport {
     let count = report.sites.reduce(UInt64(0)) { $0.addingReportingOverflow($1.outstanding.count).partialValue }
     let scale = max(1, count / blockLimit + (count % blockLimit > 0 && count > blockLimit ? 1 : 0))
     for site in report.sites where site.outstanding.bytes > 0 { writer.write(site, scale: scale) }
-    writer.output.line("c " + String(max(0, milliseconds(report.window.duration)), radix: 16))
+    writer.output.line("c " + String(max(0, report.window.duration.inMilliseconds), radix: 16))
     return writer.output.bytes
   }
 }

@@ -20,10 +20,10 @@ package enum MassifReport {
     let whole = stacks.entries.reduce(into: Tally()) { $0 += $1.outstanding }
     var snapshot = 0
     for moment in report.timeline where moment.elapsed < report.window.duration {
-      write(&output, snapshot, milliseconds(moment.elapsed), moment.outstanding.bytes, tree: "empty")
+      write(&output, snapshot, moment.elapsed.inMilliseconds, moment.outstanding.bytes, tree: "empty")
       snapshot += 1
     }
-    write(&output, snapshot, milliseconds(report.window.duration), whole.bytes, tree: "detailed")
+    write(&output, snapshot, report.window.duration.inMilliseconds, whole.bytes, tree: "detailed")
     // Every node needs an address: ms_print wants one, although it shows the name.
     let tree = CallTree(
       name: "(heap allocation functions) malloc/new/new[], --alloc-fns, etc.", stacks: stacks, fromLeaf: true)

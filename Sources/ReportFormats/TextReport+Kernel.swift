@@ -11,7 +11,7 @@ extension TextRenderer {
     caches(memory.caches)
     for part in memory.leftOut {
       output.line(
-        "Left out: \(exactBytes(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
+        "Left out: \(ByteSize.exact(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
           + "\(escapedForTerminal(part.reason)) (--all shows them)")
     }
     for counter in memory.counters where counter.value > 0 && Self.shownCounters.contains(counter.name) {
@@ -34,7 +34,7 @@ extension TextRenderer {
     }
     let rest = processes.dropFirst(10).reduce(into: Tally()) { $0 += $1.outstanding }
     if rest.count > 0 {
-      output.line("  \(processes.count - 10) more with \(exactBytes(rest.bytes)) in \(blocks(rest.count))")
+      output.line("  \(processes.count - 10) more with \(ByteSize.exact(rest.bytes)) in \(blocks(rest.count))")
     }
     output.line()
   }
@@ -127,7 +127,7 @@ extension TextRenderer {
 }
 
 extension TextReport {
-  static func amount(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) bytes" }
+  static func amount(_ bytes: UInt64) -> String { ByteSize.text(bytes) }
 
   /// Where all memory of the host is, without a trace.
   package static func whereMemoryIs(_ report: Report) -> String {

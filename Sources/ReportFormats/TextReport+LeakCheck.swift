@@ -22,7 +22,7 @@ extension TextRenderer {
     output.line("Suppressions used:")
     for use in report.suppressions {
       output.line(
-        "  \(blocks(use.matched.count)), \(exactBytes(use.matched.bytes)): \(escapedForTerminal(use.pattern))")
+        "  \(blocks(use.matched.count)), \(ByteSize.exact(use.matched.bytes)): \(escapedForTerminal(use.pattern))")
     }
     output.line()
   }
@@ -44,9 +44,9 @@ extension TextRenderer {
   }
 
   private func method(of check: LeakCheckSummary) -> String {
-    let searched = "searched \(humanBytes(check.scannedBytes) ?? "\(check.scannedBytes) bytes")"
-    let stopped = "stopped for \(milliseconds(check.paused)) ms"
-    let took = "\(milliseconds(check.took)) ms in all"
+    let searched = "searched \(ByteSize.text(check.scannedBytes))"
+    let stopped = "stopped for \(check.paused.inMilliseconds) ms"
+    let took = "\(check.took.inMilliseconds) ms in all"
     return switch check.method {
     case .paused: "\(stopped), \(searched), \(took)"
     case .running: "\(searched) while it ran, \(took)"
@@ -67,7 +67,7 @@ extension TextRenderer {
       if block.address != explanation.address {
         line += "\(explanation.address &- block.address) bytes inside of "
       }
-      line += "a block of \(exactBytes(block.sizeInBytes))"
+      line += "a block of \(ByteSize.exact(block.sizeInBytes))"
       if block.address != explanation.address { line += " at \(hexadecimal(block.address))" }
       output.line(line + ", " + words(for: block.kind))
       if explanation.steps.isEmpty { output.line("\tnothing points to it") }
@@ -81,7 +81,7 @@ extension TextRenderer {
   }
 
   private func description(of step: BlockExplanation.Step) -> String {
-    let target = "a block of \(exactBytes(step.targetSizeInBytes))"
+    let target = "a block of \(ByteSize.exact(step.targetSizeInBytes))"
     let place = step.pointer.map { "\($0 &- step.targetAddress) bytes inside of" } ?? "inside of"
     return switch step.link {
     case .start, .carved: target
@@ -105,7 +105,7 @@ extension TextRenderer {
     if !shown.isEmpty { output.line() }
   }
 
-  private func size(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) bytes" }
+  private func size(_ bytes: UInt64) -> String { ByteSize.text(bytes) }
   private func change(_ bytes: Int64) -> String { (bytes < 0 ? "-" : "+") + size(bytes.magnitude) }
 
   // MARK: Suppressions

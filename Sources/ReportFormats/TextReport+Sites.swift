@@ -26,12 +26,12 @@ extension TextRenderer {
     if !rest.isEmpty {
       let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
       let stacks = rest.count == 1 ? "1 more stack" : "\(rest.count) more stacks"
-      output.line("\t\(stacks) with \(exactBytes(bytes)) not shown")
+      output.line("\t\(stacks) with \(ByteSize.exact(bytes)) not shown")
     }
     if report.leftOutSites > 0 {
       let stacks = report.leftOutSites == 1 ? "1 stack" : "\(report.leftOutSites) stacks"
       output.line(
-        "\t\(stacks) with \(exactBytes(report.leftOut.bytes)) in \(blocks(report.leftOut.count)) "
+        "\t\(stacks) with \(ByteSize.exact(report.leftOut.bytes)) in \(blocks(report.leftOut.count)) "
           + "left out: none of a kind to be shown (--leak-kinds)")
     }
     output.line()
@@ -63,7 +63,7 @@ extension TextRenderer {
     if let error = site.outstandingBytesStandardError {
       remarks.append("± \(wholeNumber(error)) bytes")
     }
-    if let human = humanBytes(site.outstanding.bytes) { remarks.append(human) }
+    if let human = ByteSize.rounded(site.outstanding.bytes) { remarks.append(human) }
     remarks.append(escapedForTerminal(site.allocator))
     if site.allocationClass == .mapping { remarks.append("mapping") }
     if let cache = cacheRemark(on: site) { remarks.append(cache) }
@@ -71,7 +71,7 @@ extension TextRenderer {
     if let thread = site.threadID {
       remarks.append("thread " + (site.threadName.map { escapedForTerminal($0) + " " } ?? "") + "\(thread)")
     }
-    if let age = site.oldestAge { remarks.append("oldest \(humanDuration(age))") }
+    if let age = site.oldestAge { remarks.append("oldest \(age.text)") }
     return " (" + remarks.joined(separator: ", ") + ")"
   }
 

@@ -14,7 +14,7 @@ extension TextRenderer {
     }
   }
 
-  private func amount(_ tally: Tally) -> String { "\(exactBytes(tally.bytes)) in \(blocks(tally.count))" }
+  private func amount(_ tally: Tally) -> String { "\(ByteSize.exact(tally.bytes)) in \(blocks(tally.count))" }
 
   mutating func verdict(of site: AllocationSite) {
     let isChecked = report.leakChecks.contains { $0.processID == site.processID }
@@ -37,11 +37,14 @@ extension TextRenderer {
     guard let growth = site.growth else { return }
     // Where nothing can be said, that is of interest only to those who look for leaks.
     if growth.word == .unclear, report.leakChecks.isEmpty, !options.showProbes { return }
-    let rate = GrowthRate(slope: growth.slopeInBytesPerSecond)
-    var line = "\t\tgrowth: \(growth.word.rawValue), \(rate.text(growth.slopeInBytesPerSecond))"
+    let slope = ByteRate(bytesPerSecond: growth.slopeInBytesPerSecond)
+    let unit = ByteRate.Unit(for: slope)
+    var line = "\t\tgrowth: \(growth.word.rawValue), \(slope.text(per: unit))"
     if growth.lowerSlope.isFinite, growth.upperSlope.isFinite {
       let confidence = wholeNumber(growth.confidence * 100)
-      line += " (\(confidence) %: \(rate.text(growth.lowerSlope)) to \(rate.text(growth.upperSlope)))"
+      let lower = ByteRate(bytesPerSecond: growth.lowerSlope).text(per: unit)
+      let upper = ByteRate(bytesPerSecond: growth.upperSlope).text(per: unit)
+      line += " (\(confidence) %: \(lower) to \(upper))"
     } else {
       line += " (no bound)"
     }
@@ -55,7 +58,7 @@ extension TextRenderer {
   mutating func write(_ allocation: OutstandingAllocation) {
     var line =
       "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
-      + " age = \(milliseconds(allocation.age)) ms"
+      + " age = \(allocation.age.inMilliseconds) ms"
     if let verdict = allocation.verdict, verdict.kind != .unchecked {
       line += " " + words(for: verdict.kind)
       if verdict.keeps.count > 0 { line += ", keeping \(amount(verdict.keeps))" }
@@ -79,20 +82,5 @@ extension TextRenderer {
     line += String(repeating: "   ", count: 16 - part.count) + "  |"
     for byte in part { line.unicodeScalars.append((0x20...0x7e).contains(byte) ? Unicode.Scalar(byte) : ".") }
     return line + "|"
-  }
-}
-
-/// Bytes per second or per hour, whichever gives a number that can be read.
-struct GrowthRate {
-  private let isPerHour: Bool
-
-  init(slope: Double) { isPerHour = abs(slope) < 100 }
-
-  func text(_ bytesPerSecond: Double) -> String {
-    guard bytesPerSecond.isFinite else { return "?" }
-    let value = bytesPerSecond * (isPerHour ? 3600 : 1)
-    let magnitude = UInt64(min(abs(value).rounded(), 1e18))
-    let sign = value < 0 && magnitude > 0 ? "-" : ""
-    return sign + (humanBytes(magnitude) ?? "\(magnitude) bytes") + (isPerHour ? "/h" : "/s")
   }
 }

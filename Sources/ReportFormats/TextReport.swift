@@ -79,12 +79,12 @@ struct TextRenderer {
     let totals = report.totals
     output.line(
       "  outstanding: "
-        + exactBytes(
+        + ByteSize.exact(
           totals.outstanding.bytes, standardError: totals.outstandingBytesStandardError)
         + " in \(blocks(totals.outstanding.count))")
     output.line(
-      "  allocated:   \(exactBytes(totals.allocated.bytes)) in \(blocks(totals.allocated.count))")
-    output.line("  freed:       \(exactBytes(totals.freed.bytes)) in \(blocks(totals.freed.count))")
+      "  allocated:   \(ByteSize.exact(totals.allocated.bytes)) in \(blocks(totals.allocated.count))")
+    output.line("  freed:       \(ByteSize.exact(totals.freed.bytes)) in \(blocks(totals.freed.count))")
     if totals.unmatchedFrees > 0 {
       output.line("  unmatched:   \(totals.unmatchedFrees) frees of blocks that were not traced")
     }
@@ -94,7 +94,7 @@ struct TextRenderer {
           "  sampling:    one allocation in \(nth); numbers are estimates, ± one standard error")
       } else {
         output.line(
-          "  sampling:    one sample in \(exactBytes(sampling.meanInBytes)) on average; "
+          "  sampling:    one sample in \(ByteSize.exact(sampling.meanInBytes)) on average; "
             + "numbers are estimates, ± one standard error")
       }
     }
@@ -120,7 +120,7 @@ struct TextRenderer {
   }
 
   private var windowDescription: String {
-    let duration = humanDuration(report.window.duration)
+    let duration = report.window.duration.text
     guard
       let start = CivilTime(
         unixSeconds: report.window.startInUnixSeconds + Double(options.secondsFromUTC))
@@ -141,7 +141,7 @@ struct TextRenderer {
       let outstanding = process.totals.outstanding
       rows.append([
         String(process.processID), process.parentProcessID.map { String($0) } ?? "-",
-        String(outstanding.bytes) + (humanBytes(outstanding.bytes).map { " (\($0))" } ?? ""),
+        String(outstanding.bytes) + (ByteSize.rounded(outstanding.bytes).map { " (\($0))" } ?? ""),
         String(outstanding.count), process.state.rawValue, escapedForTerminal(process.command),
       ])
     }

@@ -110,7 +110,7 @@ package enum ValgrindReport {
 
   /// `DD:HH:MM:SS.mmm`.
   private static func time(_ duration: Duration) -> String {
-    let milliseconds = max(0, milliseconds(duration))
+    let milliseconds = max(0, duration.inMilliseconds)
     func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
     let seconds = milliseconds / 1000
     let rest = String(1000 + milliseconds % 1000).dropFirst()

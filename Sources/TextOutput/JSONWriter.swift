@@ -83,7 +83,7 @@ package struct JSONWriter {
 
   package mutating func seconds(_ value: Duration) {
     separate()
-    output.write(decimalSeconds(value))
+    output.write(value.decimalSeconds)
   }
 
   package mutating func string(_ value: String) {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Quantities
 
 /// The configuration file of a watch: one `key = value` a line, `#` before a remark. Every line that is wrong is told.
 package enum WatchConfigurationFile {
@@ -77,19 +78,19 @@ package enum WatchConfigurationFile {
     seconds("trace-every", 10...604_800, \.traceEvery), seconds("alert-every", 1...604_800, \.alertEvery),
     seconds("alert-forecast", 0...31_536_000, \.forecastThreshold),
     Key(name: "alert-growth") { configuration, value in
-      guard let bytes = bytes(value) else { return "'\(value)' is no number of bytes per hour" }
+      guard let bytes = ByteSize.parse(value) else { return "'\(value)' is no number of bytes per hour" }
       configuration.growthThreshold = Double(bytes)
       return nil
     },
     Key(name: "history-size") { configuration, value in
-      guard let bytes = bytes(value), bytes >= 1 << 20, bytes <= 1 << 40 else {
+      guard let bytes = ByteSize.parse(value), bytes >= 1 << 20, bytes <= 1 << 40 else {
         return "'\(value)' is no number of bytes from 1M to 1024G"
       }
       configuration.historySize = Int64(bytes)
       return nil
     },
     Key(name: "sample-bytes") { configuration, value in
-      guard let bytes = bytes(value), bytes >= 1, bytes <= 1 << 32 else {
+      guard let bytes = ByteSize.parse(value), bytes >= 1, bytes <= 1 << 32 else {
         return "'\(value)' is no number of bytes up to 4G"
       }
       configuration.sampleBytes = bytes
@@ -163,7 +164,7 @@ package enum WatchConfigurationFile {
     _ name: String, _ range: ClosedRange<Double>, _ path: WritableKeyPath<WatchConfiguration, Double> & Sendable
   ) -> Key {
     Key(name: name) { configuration, value in
-      guard let seconds = duration(value), range.contains(seconds) else {
+      guard let seconds = Duration(parsing: value)?.inSeconds, range.contains(seconds) else {
         return
           "'\(value)' is no length of time from \(plain(range.lowerBound)) s to \(plain(range.upperBound)) s (10s, 5m, 2h, 7d)"
       }
@@ -188,21 +189,6 @@ package enum WatchConfigurationFile {
     guard let number = Double(isPercent ? text.dropLast() : text[...]) else { return nil }
     let share = isPercent ? number / 100 : number
     return share >= 0.001 && share <= 1 ? share : nil
-  }
-
-  static func duration(_ text: String) -> Double? {
-    let units: [(String, Double)] = [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]
-    let unit = units.first { text.hasSuffix($0.0) }
-    guard let number = Double(text.dropLast(unit?.0.count ?? 0)), number >= 0, number.isFinite else { return nil }
-    return number * (unit?.1 ?? 1)
-  }
-
-  static func bytes(_ text: String) -> UInt64? {
-    let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30]
-    let factor = text.last.flatMap { units[$0] }
-    guard let number = UInt64(factor == nil ? text[...] : text.dropLast()) else { return nil }
-    let (product, overflow) = number.multipliedReportingOverflow(by: factor ?? 1)
-    return overflow ? nil : product
   }
 
   private static func plain(_ number: Double) -> String {

@@ -1,5 +1,6 @@
 import AllocationTracing
 import ArgumentParser
+import Quantities
 import TraceModel
 
 /// A number of bytes on the command line: plain, or with `K`, `M`, `G` (powers of 1024).
@@ -7,12 +8,8 @@ struct ByteCount: ExpressibleByArgument {
   var value: UInt64
 
   init?(argument: String) {
-    let factors: [Character: UInt64] = ["k": 1 << 10, "m": 1 << 20, "g": 1 << 30]
-    let factor = argument.last.flatMap { factors[Character($0.lowercased())] }
-    guard let number = UInt64(factor == nil ? argument[...] : argument.dropLast()) else { return nil }
-    let (product, overflow) = number.multipliedReportingOverflow(by: factor ?? 1)
-    guard !overflow else { return nil }
-    value = product
+    guard let value = ByteSize.parse(argument) else { return nil }
+    self.value = value
   }
 
   var defaultValueDescription: String { String(value) }

@@ -7,7 +7,7 @@ package enum ObservationText {
   /// - Parameter sparklines: whether the reader's terminal shows them.
   package static func render(_ report: ObservationReport, sparklines: Bool) -> String {
     var text =
-      "leaktrace: observed for \(humanDuration(report.duration)), \(report.samples) samples; "
+      "leaktrace: observed for \(report.duration.text), \(report.samples) samples; "
       + SeriesKey.Kind.allCases.compactMap { kind in report.counts[kind].map { "\($0) \(plural(kind, $0))" } }
       .joined(separator: ", ") + "\n"
     text += "  memory: \(size(report.availableBytes)) of \(size(report.totalBytes)) available\n"
@@ -31,10 +31,10 @@ package enum ObservationText {
       let grows = judgement.word == .growing
       rows.append([
         "\(place + 1)", series.key.kind.rawValue, name(series), size(series.bytes),
-        grows ? rate(series.bytesPerHour) : "-",
-        grows ? "\(rate(judgement.lowerSlope * 3600)) … \(rate(judgement.upperSlope * 3600))" : "-",
+        grows ? rate(judgement.slope) : "-",
+        grows ? "\(rate(judgement.lowerSlope)) … \(rate(judgement.upperSlope))" : "-",
         grows ? "\(Int((series.share * 100).rounded())) %" : "-",
-        series.secondsToLimit.map { time($0) } ?? "-",
+        series.secondsToLimit.map { Duration.forecastText(seconds: $0) } ?? "-",
         judgement.word.rawValue + (series.isReclaimable && grows ? " (cache)" : ""),
         grows ? series.kinds.prefix(2).map(\.kind.rawValue).joined(separator: ", ") : "-",
       ])
@@ -62,7 +62,8 @@ package enum ObservationText {
     var text = "\n\(series.key.kind.rawValue) \(name(series))"
     if let owner = series.owner { text += " of \(owner.kind.rawValue) \(escapedForTerminal(owner.name))" }
     if let limit = series.limit, let seconds = series.secondsToLimit {
-      text += ": \(size(limit.left)) left until \(escapedForTerminal(limit.name)), \(time(seconds)) at this rate"
+      text +=
+        ": \(size(limit.left)) left until \(escapedForTerminal(limit.name)), \(Duration.forecastText(seconds: seconds)) at this rate"
     }
     text += "\n  next:     \(escapedForTerminal(next.command))\n            \(escapedForTerminal(next.reason))\n"
     if let mitigation = next.mitigation { text += "  meanwhile: \(escapedForTerminal(mitigation))\n" }
@@ -87,16 +88,9 @@ package enum ObservationText {
     }
   }
 
-  static func size(_ bytes: UInt64) -> String { humanBytes(bytes) ?? "\(bytes) B" }
+  static func size(_ bytes: UInt64) -> String { ByteSize.text(bytes, unit: "B") }
 
-  /// Bytes with their sign; unbounded ends of an interval are `?`.
-  static func rate(_ bytes: Double) -> String {
-    guard bytes.isFinite, abs(bytes) < 1e18 else { return "?" }
-    return (bytes < 0 ? "-" : "+") + size(UInt64(abs(bytes)))
-  }
-
-  static func time(_ seconds: Double) -> String {
-    guard seconds.isFinite, seconds < 1e9 else { return "years" }
-    return seconds > 365 * 86400 ? "> 1 year" : humanDuration(.seconds(seconds))
+  private static func rate(_ bytesPerSecond: Double) -> String {
+    ByteRate(bytesPerSecond: bytesPerSecond).cell(per: .hour)
   }
 }

@@ -1,3 +1,5 @@
+import Quantities
+
 /// A systemd drop-in that keeps a leak from taking the host down until it is fixed: the unit is slowed down above what it
 /// needs, ended above that, and started again.
 package struct MemoryGuard: Hashable, Sendable {
@@ -47,7 +49,7 @@ package struct MemoryGuard: Hashable, Sendable {
   package var text: String {
     let forecast =
       growth > 0
-      ? "grows by \(UInt64(growth * 3600 / 1024)) KiB an hour" : "does not grow measurably"
+      ? "grows by \(ByteRate(bytesPerSecond: growth).text(per: .hour))" : "does not grow measurably"
     return """
       # Written by leaktrace guard: \(unit) works with \(workingSet >> 20) MiB and \(forecast).
       # Remove this file and run `systemctl daemon-reload` once the leak is fixed.

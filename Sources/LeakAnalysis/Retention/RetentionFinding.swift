@@ -1,3 +1,5 @@
+import Quantities
+
 /// Says what follows when a heap grew and what is outstanding did not.
 package enum RetentionFinding {
   /// The allocator whose ways to give memory back are named.
@@ -77,8 +79,9 @@ package enum RetentionFinding {
   package static func sentence(_ numbers: Numbers) -> String? {
     guard isSignificant(numbers) else { return nil }
     var text =
-      "RSS of the heap grew by \(size(numbers.residentGrowth)) while outstanding memory "
-      + (numbers.outstandingGrowth < 0 ? "shrank" : "grew") + " by \(size(numbers.outstandingGrowth)): "
+      "RSS of the heap grew by \(ByteSize.mebibytes(numbers.residentGrowth.magnitude)) while outstanding memory "
+      + (numbers.outstandingGrowth < 0 ? "shrank" : "grew")
+      + " by \(ByteSize.mebibytes(numbers.outstandingGrowth.magnitude)): "
       + "fragmentation or retention by the allocator, not a leak"
     if let pinned = numbers.pinnedBytes, numbers.residentBytes > 0 {
       let part = min(1, Double(pinned) / Double(numbers.residentBytes))
@@ -89,10 +92,5 @@ package enum RetentionFinding {
     }
     if let advice = numbers.allocator.advice { text += "; " + advice }
     return text
-  }
-
-  private static func size(_ bytes: Int64) -> String {
-    let tenths = (bytes.magnitude &* 10 &+ 1 << 19) >> 20
-    return "\(tenths / 10).\(tenths % 10) MiB"
   }
 }
