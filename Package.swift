@@ -48,10 +48,11 @@ let package = Package(
     // Swift, from the bottom up.
     .target(name: "Quantities", swiftSettings: strict),
     .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: strict),
-    .target(name: "TraceModel", swiftSettings: strict),
-    .target(name: "BPFRuntime", dependencies: ["CLibBPF"], swiftSettings: strict),
+    .target(name: "SystemSupport", swiftSettings: strict),
+    .target(name: "TraceModel", dependencies: ["SystemSupport"], swiftSettings: strict),
+    .target(name: "BPFRuntime", dependencies: ["SystemSupport", "CLibBPF"], swiftSettings: strict),
     .target(
-      name: "ProcessImage", dependencies: ["TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
+      name: "ProcessImage", dependencies: ["SystemSupport", "TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
       name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
@@ -59,24 +60,26 @@ let package = Package(
       name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
-      name: "PageFaults", dependencies: ["TraceModel", "ProcessImage", "Symbolization", "CPerfEvents", "CTraceABI"],
+      name: "PageFaults",
+      dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "Symbolization", "CPerfEvents", "CTraceABI"],
       swiftSettings: strict),
     .target(
       name: "AllocationTracing",
       dependencies: [
-        "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics", "LeakAnalysis",
+        "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "GrowthStatistics", "LeakAnalysis",
         "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: optimized),
     .target(
       name: "KernelTracing",
       dependencies: [
-        "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics",
+        "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics",
         "KernelStatistics", "CLibBPF", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: strict),
     .target(
-      name: "LeakAnalysis", dependencies: ["Quantities", "TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
+      name: "LeakAnalysis",
+      dependencies: ["SystemSupport", "Quantities", "TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
       swiftSettings: optimized),
     .target(name: "GrowthStatistics", dependencies: ["TraceModel"], swiftSettings: optimized),
     .target(
@@ -84,7 +87,8 @@ let package = Package(
     .target(
       name: "HostObservation",
       dependencies: [
-        "Quantities", "TextOutput", "ProcessImage", "GrowthStatistics", "KernelStatistics", "ReportFormats",
+        "SystemSupport", "Quantities", "TextOutput", "ProcessImage", "GrowthStatistics", "KernelStatistics",
+        "ReportFormats",
       ],
       swiftSettings: strict),
     .target(
@@ -94,22 +98,23 @@ let package = Package(
         .unsafeFlags(["-Xlinker", "--start-group", "-l:libsqlite3.a", "-lm", "-Xlinker", "--end-group"])
       ]),
     .target(
-      name: "History", dependencies: ["CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
+      name: "History", dependencies: ["SystemSupport", "CSQLite", "ReportFormats", "TraceModel"], swiftSettings: strict),
     .target(
-      name: "Watch", dependencies: ["Quantities", "TextOutput", "HostObservation", "ReportFormats", "TraceModel"],
+      name: "Watch",
+      dependencies: ["SystemSupport", "Quantities", "TextOutput", "HostObservation", "ReportFormats", "TraceModel"],
       swiftSettings: strict),
     .target(
       name: "WatchServer",
       dependencies: [
-        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
+        "SystemSupport", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
       ],
       swiftSettings: strict),
     .target(name: "CCapabilities", dependencies: ["CLibBPF"], cSettings: strictC),
     .target(
       name: "HostCapabilities",
       dependencies: [
-        "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
+        "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
         "HostObservation", "Quantities", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
@@ -173,22 +178,26 @@ let package = Package(
     .target(
       name: "TestTools", dependencies: ["ProgramSupport"], path: "Tests/TestTools", swiftSettings: strict),
     .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
+    .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport"], swiftSettings: strict),
     .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests",
-      dependencies: ["ProcessImage", "CElfUtils", "CTraceABI", "CUnwindOracle", "TestTools"],
+      dependencies: ["TraceModel", "ProcessImage", "CElfUtils", "CTraceABI", "CUnwindOracle", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "SymbolizationTests", dependencies: ["Symbolization", "CElfUtils", "TestTools"],
+      name: "SymbolizationTests",
+      dependencies: ["ProcessImage", "TraceModel", "Symbolization", "CElfUtils", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "AllocationTracingTests", dependencies: ["AllocationTracing", "CTraceABI"],
+      name: "AllocationTracingTests",
+      dependencies: ["SystemSupport", "ProcessImage", "TraceModel", "AllocationTracing", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
       name: "KernelStatisticsTests", dependencies: ["KernelStatistics", "TestTools"], swiftSettings: strict),
     .testTarget(
-      name: "KernelTracingTests", dependencies: ["KernelTracing", "KernelStatistics", "TraceModel", "CTraceABI"],
+      name: "KernelTracingTests",
+      dependencies: ["SystemSupport", "KernelTracing", "KernelStatistics", "TraceModel", "CTraceABI"],
       swiftSettings: strict),
     .testTarget(
       name: "GrowthStatisticsTests", dependencies: ["GrowthStatistics", "TraceModel", "TestTools"],
@@ -207,21 +216,23 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "WatchTests",
-      dependencies: ["Watch", "WatchServer", "HostObservation", "ReportFormats", "TraceModel", "TestTools"],
+      dependencies: [
+        "SystemSupport", "Watch", "WatchServer", "HostObservation", "ReportFormats", "TraceModel", "TestTools",
+      ],
       swiftSettings: strict),
     .testTarget(name: "HostCapabilitiesTests", dependencies: ["HostCapabilities"], swiftSettings: strict),
-    .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
-    .testTarget(name: "ReportAnalysisTests", dependencies: ["ReportAnalysis"], swiftSettings: strict),
+    .testTarget(name: "LiveViewTests", dependencies: ["TraceModel", "LiveView"], swiftSettings: strict),
+    .testTarget(name: "ReportAnalysisTests", dependencies: ["TraceModel", "ReportAnalysis"], swiftSettings: strict),
     .testTarget(
-      name: "ReportFormatsTests", dependencies: ["ReportFormats", "TextOutput", "TraceModel", "TestTools"],
+      name: "ReportFormatsTests",
+      dependencies: ["SystemSupport", "ReportFormats", "TextOutput", "TraceModel", "TestTools"],
       exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [
-        "BPFRuntime", "AllocationTracing", "KernelTracing", "PageFaults", "ReportFormats", "TraceModel",
-        "UnwindHarness",
-        "CUnwindOracle", "CTraceABI", "TestTools",
+        "ProcessImage", "AllocationTracing", "KernelTracing", "PageFaults", "ReportFormats", "TraceModel",
+        "UnwindHarness", "CUnwindOracle", "CTraceABI", "TestTools",
       ],
       swiftSettings: strict),
   ],

@@ -1,3 +1,4 @@
+import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc

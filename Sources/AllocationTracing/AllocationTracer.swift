@@ -1,3 +1,4 @@
+import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -190,9 +191,7 @@ package final class AllocationTracer {
   func noteStart() {
     guard startTime == 0 else { return }
     startTime = monotonicNanoseconds()
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+    startInUnixSeconds = unixSeconds()
   }
 
   func enter(processID: Int32, parent: TracedProcess?) throws -> TracedProcess {
@@ -309,11 +308,4 @@ package final class AllocationTracer {
     holdLinks = [:]
     Link.finishDetaching()
   }
-}
-
-/// CLOCK_MONOTONIC, the clock of the programs.
-package func monotonicNanoseconds() -> UInt64 {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }

@@ -1,8 +1,9 @@
+import SystemSupport
 import CLibBPF
 import Glibc
 
 /// A refused BPF operation: what was tried, the error number, and what libbpf and the verifier said.
-package struct BPFError: Error, CustomStringConvertible, Sendable {
+package struct BPFError: UserFacingError {
   /// What was tried, for example `load allocate_session`.
   package var operation: String
   /// errno of the refusal, positive.
@@ -17,7 +18,7 @@ package struct BPFError: Error, CustomStringConvertible, Sendable {
   }
 
   package var description: String {
-    let reason = String(cString: strerror(code))
+    let reason = errorMessage(code)
     // The verifier's reason is in the last lines, before what it counted.
     let detail = log.split(separator: "\n").last { line in !Self.noise.contains { line.contains($0) } } ?? ""
     return detail.isEmpty ? "\(operation): \(reason)" : "\(operation): \(reason) (\(detail))"

@@ -1,5 +1,7 @@
+import SystemSupport
+
 /// What SQLite refused, and why.
-package struct HistoryError: Error, Hashable, CustomStringConvertible {
+package struct HistoryError: UserFacingError, Hashable {
   package var operation: String
   /// SQLite's result code.
   package var code: Int32

@@ -1,5 +1,4 @@
 import Quantities
-import ReportFormats
 import TextOutput
 
 /// A diagnosis for people and for programs.

@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import Glibc
 import TraceModel
@@ -52,7 +53,7 @@ package struct OverheadForecast: Hashable, Sendable {
     }
     let start = ContinuousClock.now
     let before = hits()
-    let cpuBefore = cpuSeconds(of: processID)
+    let cpuBefore = cpuSeconds(ofProcess: processID) ?? 0
     while ContinuousClock.now - start < .seconds(1) {
       var descriptors = tracer.pollDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
       poll(&descriptors, nfds_t(descriptors.count), 50)
@@ -63,14 +64,7 @@ package struct OverheadForecast: Hashable, Sendable {
     let all = Double(after.all - before.all)
     return OverheadForecast(
       processID: processID, hitsPerSecond: all / seconds,
-      ownCPUs: max(0, cpuSeconds(of: processID) - cpuBefore) / seconds, secondsMeasured: seconds, costs: costs,
+      ownCPUs: max(0, (cpuSeconds(ofProcess: processID) ?? 0) - cpuBefore) / seconds, secondsMeasured: seconds, costs: costs,
       steppedShare: all > 0 ? Double(after.stepped - before.stepped) / all : 0)
-  }
-
-  private static func cpuSeconds(of processID: Int32) -> Double {
-    var clock = clockid_t()
-    var time = timespec()
-    guard clock_getcpuclockid(processID, &clock) == 0, clock_gettime(clock, &time) == 0 else { return 0 }
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 }

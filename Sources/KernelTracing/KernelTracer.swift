@@ -1,3 +1,4 @@
+import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -30,11 +31,11 @@ package final class KernelTracer {
   /// Called for every recorded allocation and free, when the configuration asks for events.
   package var onEvent: ((KernelEvent) -> Void)?
 
-  /// Throws a ``KernelTraceError`` for what was asked for and the kernel has not, else ``BPFError``.
+  /// Throws a ``Refusal`` for what was asked for and the kernel has not, else ``BPFError``.
   package init(configuration: KernelTraceConfiguration) throws {
     self.configuration = configuration
     guard access("/sys/kernel/btf/vmlinux", R_OK) == 0 else {
-      throw KernelTraceError(
+      throw Refusal(
         "this kernel has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which tracing it needs; "
           + "`leaktrace kernel --where` does without")
     }
@@ -45,7 +46,7 @@ package final class KernelTracer {
     surroundings.cacheNames = wantedCaches
     for name in configuration.callSites {
       guard let range = symbols.range(of: name) else {
-        throw KernelTraceError("--call-site \(name): this kernel has no function of that name")
+        throw Refusal("--call-site \(name): this kernel has no function of that name")
       }
       surroundings.callSites.append(range)
     }
@@ -57,9 +58,7 @@ package final class KernelTracer {
     try programs.attach()
     startTime = monotonicNanoseconds()
     history = OutstandingHistory(start: startTime, siteCount: programs.tables.siteCount)
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    startInUnixSeconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
+    startInUnixSeconds = unixSeconds()
     // Only now are the names of our own programs known, by which their frames are left out.
     symbols.reload()
   }
@@ -68,7 +67,7 @@ package final class KernelTracer {
     var result: Set<String> = []
     for name in names {
       guard slab.isKnown(name) else {
-        throw KernelTraceError("--cache \(name): this kernel has no slab cache of that name; see /proc/slabinfo")
+        throw Refusal("--cache \(name): this kernel has no slab cache of that name; see /proc/slabinfo")
       }
       result.formUnion(slab.aliases(of: name))
     }
@@ -191,16 +190,4 @@ package struct KernelEvent: Sendable {
   /// The task that was running, which in an interrupt need not be the one that it worked for.
   package var processID: Int32
   package var threadID: Int32
-}
-
-/// What was asked for and cannot be done, in one line.
-package struct KernelTraceError: Error, CustomStringConvertible {
-  package var description: String
-  init(_ description: String) { self.description = description }
-}
-
-func monotonicNanoseconds() -> UInt64 {
-  var now = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &now)
-  return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
 }

@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 
 /// Zeroed pages straight from the kernel. They go back to it with the object, which malloc does not promise, and those
@@ -13,7 +14,7 @@ final class PageMemory: @unchecked Sendable {
   init(byteCount: Int, isDense: Bool = false) {
     self.byteCount = max(byteCount, 1)
     guard let memory = Self.map(self.byteCount) else {
-      fatalError("no memory: mmap of \(byteCount) bytes: \(String(cString: strerror(errno)))")
+      fatalError("no memory: mmap of \(byteCount) bytes: \(errorMessage(errno))")
     }
     base = memory
     if isDense && byteCount >= Self.hugeLimit { madvise(memory, self.byteCount, MADV_HUGEPAGE) }

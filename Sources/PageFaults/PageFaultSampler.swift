@@ -1,3 +1,4 @@
+import SystemSupport
 import CPerfEvents
 import Glibc
 
@@ -6,10 +7,6 @@ import Glibc
 ///
 /// Cost: below 0.1 µs for a fault of the process and some 10 µs for one that is sampled. Not safe for use from several threads.
 package final class PageFaultSampler {
-  package struct Failure: Error, CustomStringConvertible {
-    package var description: String
-  }
-
   /// One sampled fault.
   package struct Fault {
     /// That was touched for the first time.
@@ -57,7 +54,7 @@ package final class PageFaultSampler {
     self.pages = pages
     self.period = max(1, period)
     let threads = Self.threads(of: processID)
-    guard !threads.isEmpty else { throw Failure(description: "process \(processID) has ended") }
+    guard !threads.isEmpty else { throw Refusal("process \(processID) has ended") }
     let followed = max(1, Self.mostEvents / cpus.count)
     leftOutThreads = max(0, threads.count - followed)
     for cpu in cpus {
@@ -67,24 +64,24 @@ package final class PageFaultSampler {
         // Threads come and go.
         if descriptor == -ESRCH { continue }
         guard descriptor >= 0 else {
-          throw Failure(description: "page faults cannot be sampled: \(String(cString: strerror(-descriptor)))")
+          throw Refusal("page faults cannot be sampled: \(errorMessage(-descriptor))")
         }
         descriptors.append(descriptor)
         if let first {
           let error = cperf_redirect(descriptor, first)
           guard error == 0 else {
-            throw Failure(description: "page faults cannot be gathered: \(String(cString: strerror(-error)))")
+            throw Refusal("page faults cannot be gathered: \(errorMessage(-error))")
           }
         } else {
           guard let memory = cperf_map(descriptor, pages) else {
-            throw Failure(description: "no memory for page faults: \(String(cString: strerror(errno)))")
+            throw Refusal("no memory for page faults: \(errorMessage(errno))")
           }
           rings.append(Ring(descriptor: descriptor, memory: memory))
           first = descriptor
         }
       }
     }
-    guard !rings.isEmpty else { throw Failure(description: "process \(processID) has ended") }
+    guard !rings.isEmpty else { throw Refusal("process \(processID) has ended") }
     for descriptor in descriptors { _ = cperf_enable(descriptor) }
   }
 

@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import TraceModel
 
@@ -5,10 +6,10 @@ import TraceModel
 package enum GperftoolsReader {
   package static func isProfile(_ bytes: [UInt8]) -> Bool { bytes.starts(with: Array("heap profile:".utf8)) }
 
-  package static func report(from bytes: [UInt8]) throws(ProfileError) -> Report {
+  package static func report(from bytes: [UInt8]) throws(Refusal) -> Report {
     let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
     guard let head = lines.first, let (_, _, tail) = numbers(head.dropFirst("heap profile:".count)) else {
-      throw ProfileError("this is no heap profile of gperftools: its first line cannot be read")
+      throw Refusal("this is no heap profile of gperftools: its first line cannot be read")
     }
     var report = Report(
       target: Report.Target(kind: .process),
@@ -21,7 +22,7 @@ package enum GperftoolsReader {
     let maps = modules(lines.drop { !$0.hasPrefix("MAPPED_LIBRARIES:") }.dropFirst())
     for line in body where !line.allSatisfy({ $0 == " " }) {
       guard let (used, all, addresses) = numbers(line) else {
-        throw ProfileError("the heap profile is damaged: '\(singleLine(String(line.prefix(60))))' cannot be read")
+        throw Refusal("the heap profile is damaged: '\(singleLine(String(line.prefix(60))))' cannot be read")
       }
       let frames = addresses.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) }.map { address in
         var frame = Frame(address: address, unresolved: .noSymbol)

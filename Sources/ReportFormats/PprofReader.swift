@@ -1,22 +1,17 @@
+import SystemSupport
 import FoundationEssentials
 import TraceModel
-
-/// A profile that cannot be read: why, in one line.
-package struct ProfileError: Error, CustomStringConvertible, Sendable {
-  package var description: String
-  package init(_ description: String) { self.description = description }
-}
 
 /// Reads pprof profiles: our own recordings whole, and heap profiles of others as far as they go.
 package enum PprofReader {
   /// Decompressed, so that a small file cannot fill the memory.
   static let sizeLimit = 1 << 30
 
-  package static func report(from bytes: [UInt8]) throws(ProfileError) -> Report {
+  package static func report(from bytes: [UInt8]) throws(Refusal) -> Report {
     var bytes = bytes
     if Gzip.isCompressed(bytes) {
       guard let plain = Gzip.decompress(bytes, limit: sizeLimit) else {
-        throw ProfileError("the file is damaged or cut short: its gzip stream does not end well")
+        throw Refusal("the file is damaged or cut short: its gzip stream does not end well")
       }
       bytes = plain
     }
@@ -72,13 +67,13 @@ struct PprofProfile {
 
   // MARK: Decoding
 
-  init(_ bytes: ArraySlice<UInt8>) throws(ProfileError) {
+  init(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     // Strings come last, so they are gathered first.
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       if field == 6, case .bytes(let text) = value { strings.append(String(decoding: text, as: UTF8.self)) }
     }
-    guard strings.first == "" else { throw ProfileError("this is no pprof profile: it has no string table") }
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    guard strings.first == "" else { throw Refusal("this is no pprof profile: it has no string table") }
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       switch (field, value) {
       case (1, .bytes(let inner)): types.append(try type(inner))
       case (2, .bytes(let inner)): samples.append(try sample(inner))
@@ -92,30 +87,30 @@ struct PprofProfile {
       default: break
       }
     }
-    guard !types.isEmpty else { throw ProfileError("this is no pprof profile: it has no sample types") }
+    guard !types.isEmpty else { throw Refusal("this is no pprof profile: it has no sample types") }
     guard samples.allSatisfy({ $0.values.count == types.count }) else {
-      throw ProfileError("the profile is damaged: a sample has not as many values as there are types")
+      throw Refusal("the profile is damaged: a sample has not as many values as there are types")
     }
   }
 
   private static func forEachField(
-    _ bytes: ArraySlice<UInt8>, _ body: (Int, ProtobufReader.Value) throws(ProfileError) -> Void
-  ) throws(ProfileError) {
+    _ bytes: ArraySlice<UInt8>, _ body: (Int, ProtobufReader.Value) throws(Refusal) -> Void
+  ) throws(Refusal) {
     var reader = ProtobufReader(bytes)
     while let (field, value) = reader.next() { try body(field, value) }
-    if reader.isDamaged { throw ProfileError("the profile is damaged or cut short") }
+    if reader.isDamaged { throw Refusal("the profile is damaged or cut short") }
   }
 
-  private func text(_ index: UInt64) throws(ProfileError) -> String {
+  private func text(_ index: UInt64) throws(Refusal) -> String {
     guard index < UInt64(strings.count) else {
-      throw ProfileError("the profile is damaged: it names a string that it has not")
+      throw Refusal("the profile is damaged: it names a string that it has not")
     }
     return strings[Int(index)]
   }
 
-  private func type(_ bytes: ArraySlice<UInt8>) throws(ProfileError) -> (name: String, unit: String) {
+  private func type(_ bytes: ArraySlice<UInt8>) throws(Refusal) -> (name: String, unit: String) {
     var result = (name: "", unit: "")
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       guard case .integer(let number) = value else { return }
       if field == 1 { result.name = try text(number) }
       if field == 2 { result.unit = try text(number) }
@@ -123,20 +118,20 @@ struct PprofProfile {
     return result
   }
 
-  private func numbers(_ value: ProtobufReader.Value) throws(ProfileError) -> [UInt64] {
-    guard let numbers = ProtobufReader.numbers(value) else { throw ProfileError("the profile is damaged or cut short") }
+  private func numbers(_ value: ProtobufReader.Value) throws(Refusal) -> [UInt64] {
+    guard let numbers = ProtobufReader.numbers(value) else { throw Refusal("the profile is damaged or cut short") }
     return numbers
   }
 
-  private func sample(_ bytes: ArraySlice<UInt8>) throws(ProfileError) -> Sample {
+  private func sample(_ bytes: ArraySlice<UInt8>) throws(Refusal) -> Sample {
     var sample = Sample()
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       switch (field, value) {
       case (1, _): sample.locations += try numbers(value)
       case (2, _): sample.values += try numbers(value).map { Int64(bitPattern: $0) }
       case (3, .bytes(let inner)):
         var (key, word, number): (UInt64, UInt64, Int64) = (0, 0, 0)
-        try Self.forEachField(inner) { field, value throws(ProfileError) in
+        try Self.forEachField(inner) { field, value throws(Refusal) in
           guard case .integer(let integer) = value else { return }
           switch field {
           case 1: key = integer
@@ -154,9 +149,9 @@ struct PprofProfile {
     return sample
   }
 
-  private mutating func addMapping(_ bytes: ArraySlice<UInt8>) throws(ProfileError) {
+  private mutating func addMapping(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     var (id, mapping): (UInt64, Mapping) = (0, Mapping())
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       guard case .integer(let number) = value else { return }
       switch field {
       case 1: id = number
@@ -171,16 +166,16 @@ struct PprofProfile {
     mappings[id] = mapping
   }
 
-  private mutating func addLocation(_ bytes: ArraySlice<UInt8>) throws(ProfileError) {
+  private mutating func addLocation(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     var (id, location): (UInt64, Location) = (0, Location())
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       switch (field, value) {
       case (1, .integer(let number)): id = number
       case (2, .integer(let number)): location.mapping = number
       case (3, .integer(let number)): location.address = number
       case (4, .bytes(let inner)):
         var line = Line()
-        try Self.forEachField(inner) { field, value throws(ProfileError) in
+        try Self.forEachField(inner) { field, value throws(Refusal) in
           guard case .integer(let number) = value else { return }
           if field == 1 { line.function = number }
           if field == 2 { line.line = Int64(bitPattern: number) }
@@ -197,9 +192,9 @@ struct PprofProfile {
     locations[id] = location
   }
 
-  private mutating func addFunction(_ bytes: ArraySlice<UInt8>) throws(ProfileError) {
+  private mutating func addFunction(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     var (id, function): (UInt64, Function) = (0, Function())
-    try Self.forEachField(bytes) { field, value throws(ProfileError) in
+    try Self.forEachField(bytes) { field, value throws(Refusal) in
       guard case .integer(let number) = value else { return }
       switch field {
       case 1: id = number
@@ -214,10 +209,10 @@ struct PprofProfile {
 
   // MARK: As a report
 
-  func report() throws(ProfileError) -> Report {
+  func report() throws(Refusal) -> Report {
     if let own {
       guard var report = try? Self.decoder.decode(Report.self, from: Data(own)) else {
-        throw ProfileError("the recording is damaged, or of another version of leaktrace")
+        throw Refusal("the recording is damaged, or of another version of leaktrace")
       }
       for sample in samples { report.sites.append(try recordedSite(sample)) }
       return report
@@ -232,20 +227,20 @@ struct PprofProfile {
     return decoder
   }()
 
-  private func recordedSite(_ sample: Sample) throws(ProfileError) -> AllocationSite {
+  private func recordedSite(_ sample: Sample) throws(Refusal) -> AllocationSite {
     guard let bytes = sample.own, var site = try? Self.decoder.decode(PprofSiteRecord.self, from: Data(bytes)) else {
-      throw ProfileError("the recording is damaged, or of another version of leaktrace")
+      throw Refusal("the recording is damaged, or of another version of leaktrace")
     }
     site.frames = try frames(sample)
     site.stack.addresses = site.frames.filter { !$0.isInlined }.map(\.address)
     return site
   }
 
-  private func frames(_ sample: Sample) throws(ProfileError) -> [Frame] {
+  private func frames(_ sample: Sample) throws(Refusal) -> [Frame] {
     var frames: [Frame] = []
     for id in sample.locations {
       guard let location = locations[id] else {
-        throw ProfileError("the profile is damaged: it names a location that it has not")
+        throw Refusal("the profile is damaged: it names a location that it has not")
       }
       let mapping = mappings[location.mapping]
       var frame = Frame(address: location.address)
@@ -277,7 +272,7 @@ struct PprofProfile {
   }
 
   /// A heap profile that somebody else wrote: values by the usual names of their types.
-  private func foreignReport() throws(ProfileError) -> Report {
+  private func foreignReport() throws(Refusal) -> Report {
     func column(_ names: String...) -> Int? {
       for name in names { if let index = types.firstIndex(where: { $0.name == name }) { return index } }
       return nil
@@ -287,7 +282,7 @@ struct PprofProfile {
     let allBytes = column("alloc_space")
     let allCount = column("alloc_objects")
     guard let usedBytes else {
-      throw ProfileError(
+      throw Refusal(
         "this profile has no bytes in use: its values are \(types.map(\.name).joined(separator: ", "))")
     }
     var report = Report(

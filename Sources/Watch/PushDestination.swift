@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 
 /// A service that stores profiles, and where it listens.
@@ -25,22 +26,18 @@ package struct PushDestination: Hashable, Sendable {
   /// What comes before the service's own path; empty, or with a slash before it.
   package var pathPrefix: String
 
-  package struct Refusal: Error, Hashable, CustomStringConvertible {
-    package var description: String
-  }
-
   /// `http://HOST[:PORT][/PREFIX]`. A host is a numeric address, or a name that the table of hosts has: a static program
   /// has no resolver.
   ///
   /// - Parameter hosts: the text of /etc/hosts.
   package init(_ service: Service, url: String, hosts: @autoclosure () -> String) throws(Refusal) {
     if url.hasPrefix("https://") {
-      throw Refusal(description: "'\(url)': TLS is left to a proxy or agent on this host, give its http:// address")
+      throw Refusal("'\(url)': TLS is left to a proxy or agent on this host, give its http:// address")
     }
     let scheme = "http://"
-    guard url.hasPrefix(scheme) else { throw Refusal(description: "'\(url)' does not begin with http://") }
+    guard url.hasPrefix(scheme) else { throw Refusal("'\(url)' does not begin with http://") }
     guard !url.contains(where: { $0 == "?" || $0 == "#" || $0 == "@" }), url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
-    else { throw Refusal(description: "'\(url)': there can be a host, a port and a path, and nothing else") }
+    else { throw Refusal("'\(url)': there can be a host, a port and a path, and nothing else") }
     let rest = url.dropFirst(scheme.count)
     let authority = rest.prefix { $0 != "/" }
     var path = rest.dropFirst(authority.count)
@@ -50,20 +47,19 @@ package struct PushDestination: Hashable, Sendable {
     if let colon = authority.lastIndex(of: ":"), !authority.hasSuffix("]") {
       host = authority[..<colon]
       guard let number = Int(authority[authority.index(after: colon)...]), (1...65535).contains(number) else {
-        throw Refusal(description: "'\(url)': '\(authority[authority.index(after: colon)...])' is no port")
+        throw Refusal("'\(url)': '\(authority[authority.index(after: colon)...])' is no port")
       }
       port = number
     }
     if host.hasPrefix("["), host.hasSuffix("]") {
       host = host.dropFirst().dropLast()
     } else if host.contains(":") {
-      throw Refusal(description: "'\(url)': an IPv6 address is written in brackets")
+      throw Refusal("'\(url)': an IPv6 address is written in brackets")
     }
-    guard !host.isEmpty else { throw Refusal(description: "'\(url)' names no host") }
+    guard !host.isEmpty else { throw Refusal("'\(url)' names no host") }
     guard let address = Self.isNumeric(String(host)) ? String(host) : Self.address(of: String(host), in: hosts()) else {
       throw Refusal(
-        description:
-          "'\(url)': '\(host)' is neither a numeric address nor in /etc/hosts, and no other names are looked up")
+        "'\(url)': '\(host)' is neither a numeric address nor in /etc/hosts, and no other names are looked up")
     }
     self.service = service
     self.url = scheme + authority + path

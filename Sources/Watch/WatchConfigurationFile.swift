@@ -1,3 +1,4 @@
+import SystemSupport
 import FoundationEssentials
 import Quantities
 
@@ -148,7 +149,7 @@ package enum WatchConfigurationFile {
     Key(name: name) { configuration, value in
       configuration.push.destinations.removeAll { $0.service == service }
       if value == "off" { return nil }
-      do throws(PushDestination.Refusal) {
+      do throws(Refusal) {
         configuration.push.destinations.append(try PushDestination(service, url: value, hosts: hostTable()))
         return nil
       } catch { return error.description }

@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import NIOCore
 import NIOHTTP1
@@ -70,7 +71,7 @@ package final class WatchServer: Sendable {
       try? group.syncShutdownGracefully()
       // The library's own description names its functions.
       if let error = error as? IOError {
-        throw WatchServerError(description: String(cString: strerror(error.errnoCode)))
+        throw Refusal(errorMessage(error.errnoCode))
       }
       throw error
     }
@@ -100,9 +101,4 @@ package final class WatchServer: Sendable {
     try? channel.close().wait()
     try? group.syncShutdownGracefully()
   }
-}
-
-/// Why the server cannot listen.
-package struct WatchServerError: Error, CustomStringConvertible {
-  package var description: String
 }

@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import HostObservation
 import PageFaults
@@ -18,7 +19,7 @@ extension WatchDaemon {
   /// Begins with the first process that grows and was not looked at lately, if the budget has enough for it.
   func sampleFaultsIfDue() {
     guard faults == nil, configuration.arms, budget.canAfford(Self.usualCost) else { return }
-    let now = monotonic()
+    let now = monotonicSeconds()
     lastFaulted = lastFaulted.filter { now - $0.value < 86400 }
     for series in ranking.growing {
       guard case .process(let processID, _) = series.key,

@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import Glibc
 import History
@@ -89,7 +90,7 @@ extension WatchDaemon {
   /// Arms the first candidate whose turn it is, if the budget has enough for it.
   func armIfDue() {
     guard armed == nil, waitingProfiles.isEmpty else { return }
-    let now = monotonic()
+    let now = monotonicSeconds()
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
     commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
     let waited = waiting
@@ -156,7 +157,7 @@ extension WatchDaemon {
   private func arm(_ processID: Int32, _ command: String, _ reason: String, seconds: Double) throws {
     var cost = targetCosts[command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
     let before = processSeconds()
-    lastTraced[processID] = monotonic()
+    lastTraced[processID] = monotonicSeconds()
     nextSession += 1
     armed = try ArmedTrace(
       processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),

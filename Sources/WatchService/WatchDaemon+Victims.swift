@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import HostObservation
 import KernelTracing
@@ -46,7 +47,7 @@ extension WatchDaemon {
       cgroupsInTrouble.insert(group)
     }
     if armed?.processID == processID, profileRequest == nil { endTrace(early: false, reason: "oom") }
-    if let command { commandsOfVictims[command] = monotonic() }
+    if let command { commandsOfVictims[command] = monotonicSeconds() }
     status.oomVictims += 1
     give(alert)
   }

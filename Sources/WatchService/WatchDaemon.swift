@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import CProcessControl
 import Glibc
@@ -97,7 +98,7 @@ package final class WatchDaemon {
     status.emulatedNanoseconds = costs.emulated
     status.steppedNanoseconds = costs.stepped
     // Starting, calibration included, is done once and is no part of what a watch goes on to cost.
-    budget = OverheadBudget(share: configuration.budget, time: monotonic())
+    budget = OverheadBudget(share: configuration.budget, time: monotonicSeconds())
     lastOwnSeconds = processSeconds()
     try openHistory()
     try startServer()
@@ -227,8 +228,8 @@ package final class WatchDaemon {
   private func keep(_ sample: HostSample) {
     // No closer than trends look at sizes: a history of a month is not to be filled in a day.
     let every = max(configuration.interval, configuration.lookback / Double(SizeHistory.maximumWindows))
-    guard let history, monotonic() - lastKept >= every - configuration.interval / 2 else { return }
-    lastKept = monotonic()
+    guard let history, monotonicSeconds() - lastKept >= every - configuration.interval / 2 else { return }
+    lastKept = monotonicSeconds()
     var sizes: [(kind: String, name: String, bytes: UInt64)] = []
     // What metrics name is what is kept.
     for entry in status.series where entry.bytes > 0 {
@@ -237,9 +238,9 @@ package final class WatchDaemon {
     }
     writing {
       try history.saveSizes(sizes, at: unixSeconds())
-      if monotonic() - lastTrim > Self.secondsPerTrim {
+      if monotonicSeconds() - lastTrim > Self.secondsPerTrim {
         try history.trim(now: unixSeconds())
-        lastTrim = monotonic()
+        lastTrim = monotonicSeconds()
       }
       status.historyBytes = try history.usedBytes()
     }
@@ -273,7 +274,7 @@ package final class WatchDaemon {
 
   /// Tells of an alert everywhere, unless it is held back.
   func give(_ alert: Alert) {
-    guard alerts.allows(alert, at: monotonic()) else { return }
+    guard alerts.allows(alert, at: monotonicSeconds()) else { return }
     let now = unixSeconds()
     status.alerts += 1
     log.warning(
@@ -313,7 +314,7 @@ package final class WatchDaemon {
   private func charge() {
     let own = processSeconds()
     let probes = (armed?.takeProbeSeconds(costs) ?? 0) + takeFaultSeconds()
-    budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: monotonic())
+    budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: monotonicSeconds())
     lastOwnSeconds = own
   }
 
@@ -334,6 +335,3 @@ package final class WatchDaemon {
 
   func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }
 }
-
-/// CLOCK_MONOTONIC seconds.
-func monotonic() -> Double { Double(monotonicNanoseconds()) / 1e9 }

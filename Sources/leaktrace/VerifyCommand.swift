@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import ArgumentParser
 import Glibc

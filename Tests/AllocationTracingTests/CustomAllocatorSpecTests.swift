@@ -1,3 +1,4 @@
+import SystemSupport
 import Testing
 
 @testable import AllocationTracing
@@ -28,7 +29,7 @@ import Testing
     ("f:size=1,count=2,out=3", "cannot be combined"), ("f:size=1,", "not KEY=ARG"),
   ])
   func errors(text: String, message: String) {
-    let error = #expect(throws: CustomAllocatorSpecError.self) {
+    let error = #expect(throws: Refusal.self) {
       try CustomAllocatorSpec(parsingAllocate: text)
     }
     #expect(error?.description.contains(message) == true)
@@ -36,10 +37,10 @@ import Testing
   }
 
   @Test func freeNeedsAPointer() {
-    #expect(throws: CustomAllocatorSpecError.self) {
+    #expect(throws: Refusal.self) {
       try CustomAllocatorSpec(parsingFree: "f:size=1")
     }
-    #expect(throws: CustomAllocatorSpecError.self) {
+    #expect(throws: Refusal.self) {
       try CustomAllocatorSpec(parsingFree: "f:ptr=")
     }
   }

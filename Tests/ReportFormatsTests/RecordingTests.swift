@@ -1,3 +1,4 @@
+import SystemSupport
 import TestTools
 import Testing
 import TraceModel
@@ -36,7 +37,7 @@ import TraceModel
   @Test func cutShort() throws {
     let whole = PprofReport.render(SyntheticReports.process)
     for count in stride(from: 0, to: whole.count, by: 7) {
-      #expect(throws: ProfileError.self) { try ProfileFile.report(from: Array(whole[..<count])) }
+      #expect(throws: Refusal.self) { try ProfileFile.report(from: Array(whole[..<count])) }
     }
     let plain = try #require(Gzip.decompress(whole, limit: 1 << 20))
     // Without gzip a profile can end after any field: what is missing shows, or it is a shorter profile.
@@ -51,7 +52,7 @@ import TraceModel
 
   @Test(arguments: ["", "x", "\u{1f}\u{8b}", "heap profile: nonsense", "{\"schema\":\"leaktrace.report/1\"}"])
   func otherFiles(text: String) {
-    #expect(throws: ProfileError.self) { try ProfileFile.report(from: Array(text.utf8)) }
+    #expect(throws: Refusal.self) { try ProfileFile.report(from: Array(text.utf8)) }
   }
 
   @Test func gperftoolsText() throws {

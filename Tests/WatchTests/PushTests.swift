@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import ReportFormats
 import TestTools
@@ -42,7 +43,7 @@ import WatchServer
     ("http://gone", "'gone' is neither a numeric address nor in /etc/hosts, and no other names are looked up"),
   ])
   func tellsWhatIsWrongWithAnAddress(_ url: String, _ wrong: String) {
-    let refusal = #expect(throws: PushDestination.Refusal.self) { try destination(url) }
+    let refusal = #expect(throws: Refusal.self) { try destination(url) }
     #expect(refusal?.description.hasPrefix("'\(url)'") == true)
     #expect(refusal?.description.hasSuffix(wrong) == true, "\(refusal?.description ?? "")")
   }

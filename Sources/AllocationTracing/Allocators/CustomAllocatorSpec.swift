@@ -1,3 +1,5 @@
+import SystemSupport
+
 /// A function of the target's own that hands out or takes back memory, as `--alloc` and `--free` describe it.
 package struct CustomAllocatorSpec: Hashable, Sendable {
   package var function: AllocatorFunction
@@ -8,11 +10,11 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
 
   /// Parses the value of `--alloc`. `count` multiplies `size`, `ptr` is a block that is resized, `out` is where the
   /// address of the new block is stored by a function that returns 0 on success.
-  package init(parsingAllocate text: String) throws(CustomAllocatorSpecError) {
+  package init(parsingAllocate text: String) throws(Refusal) {
     let (symbol, arguments) = try Self.parse(
       text, option: "--alloc", keys: ["size", "count", "ptr", "out"])
     guard let size = arguments["size"] else {
-      throw CustomAllocatorSpecError("--alloc \(text): 'size=ARG' is missing")
+      throw Refusal("--alloc \(text): 'size=ARG' is missing")
     }
     let kind: AllocatorFunction.Kind
     switch (arguments["ptr"], arguments["count"], arguments["out"]) {
@@ -23,7 +25,7 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
       kind = .reallocateCounted(pointer: pointer, count: count, size: size)
     case (nil, nil, let out?): kind = .allocateToPointer(out: out, size: size)
     default:
-      throw CustomAllocatorSpecError(
+      throw Refusal(
         "--alloc \(text): 'out' cannot be combined with 'count' or 'ptr'")
     }
     // Nothing is known of it, so the careful traits.
@@ -31,25 +33,25 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
   }
 
   /// Parses the value of `--free`.
-  package init(parsingFree text: String) throws(CustomAllocatorSpecError) {
+  package init(parsingFree text: String) throws(Refusal) {
     let (symbol, arguments) = try Self.parse(text, option: "--free", keys: ["ptr"])
     guard let pointer = arguments["ptr"] else {
-      throw CustomAllocatorSpecError("--free \(text): 'ptr=ARG' is missing")
+      throw Refusal("--free \(text): 'ptr=ARG' is missing")
     }
     function = AllocatorFunction(symbol, .free(pointer: pointer))
   }
 
   private static func parse(
     _ text: String, option: String, keys: [String]
-  ) throws(CustomAllocatorSpecError) -> (symbol: String, arguments: [String: Int]) {
+  ) throws(Refusal) -> (symbol: String, arguments: [String: Int]) {
     let help = option == "--alloc" ? allocateHelp : freeHelp
     // The last colon: C++ names that are not mangled hold some.
     guard let colon = text.lastIndex(of: ":") else {
-      throw CustomAllocatorSpecError("\(option) \(text): no ':'; expected \(help)")
+      throw Refusal("\(option) \(text): no ':'; expected \(help)")
     }
     let symbol = String(text[..<colon])
     guard !symbol.isEmpty else {
-      throw CustomAllocatorSpecError("\(option) \(text): no symbol before ':'; expected \(help)")
+      throw Refusal("\(option) \(text): no symbol before ':'; expected \(help)")
     }
     var arguments: [String: Int] = [:]
     for part in text[text.index(after: colon)...].split(
@@ -57,33 +59,27 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
     {
       let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard sides.count == 2 else {
-        throw CustomAllocatorSpecError(
+        throw Refusal(
           "\(option) \(text): '\(part)' is not KEY=ARG; expected \(help)")
       }
       let key = String(sides[0])
       guard keys.contains(key) else {
-        throw CustomAllocatorSpecError(
+        throw Refusal(
           "\(option) \(text): unknown key '\(key)'; known: \(keys.joined(separator: ", "))")
       }
       guard arguments[key] == nil else {
-        throw CustomAllocatorSpecError("\(option) \(text): '\(key)' is given twice")
+        throw Refusal("\(option) \(text): '\(key)' is given twice")
       }
       let number = sides[1].hasPrefix("arg") ? sides[1].dropFirst(3) : sides[1]
       guard let index = Int(number), (1...6).contains(index) else {
-        throw CustomAllocatorSpecError(
+        throw Refusal(
           "\(option) \(text): '\(sides[1])' is no argument number; use 1 to 6")
       }
       guard !arguments.values.contains(index - 1) else {
-        throw CustomAllocatorSpecError("\(option) \(text): argument \(index) is used twice")
+        throw Refusal("\(option) \(text): argument \(index) is used twice")
       }
       arguments[key] = index - 1
     }
     return (symbol, arguments)
   }
-}
-
-/// One line on what is wrong with the value of `--alloc` or `--free`.
-package struct CustomAllocatorSpecError: Error, Hashable, CustomStringConvertible {
-  package var description: String
-  package init(_ description: String) { self.description = description }
 }

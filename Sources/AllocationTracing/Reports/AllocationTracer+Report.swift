@@ -1,3 +1,4 @@
+import SystemSupport
 import CTraceABI
 import Glibc
 import LeakAnalysis

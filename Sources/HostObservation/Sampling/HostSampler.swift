@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import KernelStatistics
 
@@ -24,9 +25,7 @@ package final class HostSampler {
   }
 
   package func sample() -> HostSample {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    var sample = HostSample(time: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9)
+    var sample = HostSample(time: monotonicSeconds())
     sample.processes = processes()
     sample.cgroups = cgroups()
     readKernel(into: &sample)

@@ -1,3 +1,4 @@
+import SystemSupport
 import BPFRuntime
 import CLibBPF
 import CTraceABI
@@ -102,7 +103,7 @@ final class KernelPrograms {
   private static func openCgroup(_ path: String?) throws -> Int32 {
     guard let path else { return -1 }
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw KernelTraceError("--cgroup \(path): \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else { throw Refusal("--cgroup \(path): \(errorMessage(errno))") }
     return descriptor
   }
 

@@ -15,12 +15,6 @@ package protocol LeakCheckSubject: AnyObject {
   func heapKnowledge(threads: [StoppedThread]) -> HeapKnowledge
 }
 
-/// Why a check could not be made.
-package struct LeakCheckFailure: Error, CustomStringConvertible {
-  package let description: String
-  package init(_ description: String) { self.description = description }
-}
-
 /// How leak checks are made.
 package struct LeakCheckSettings: Sendable {
   package var scan = ScanOptions()

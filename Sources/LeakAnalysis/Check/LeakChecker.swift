@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import ProcessControl
 import ProcessImage
@@ -22,7 +23,7 @@ package final class LeakChecker {
       return try checkStopped(subject)
     } catch let failure as ProcessPause.Failure {
       switch failure {
-      case .gone: throw LeakCheckFailure("process \(subject.processID) has ended")
+      case .gone: throw Refusal("process \(subject.processID) has ended")
       case .traced(let tracer):
         return try checkRunning(
           subject, note: "not stopped: process \(tracer) traces it already; searched while it ran instead")
@@ -167,7 +168,7 @@ package final class LeakChecker {
       return try ProcessLayout(
         processID: subject.processID, blockCount: subject.blockCount, searchThreads: settings.scan.threads)
     } catch {
-      throw LeakCheckFailure("process \(subject.processID) cannot be checked for leaks: \(error)")
+      throw Refusal("process \(subject.processID) cannot be checked for leaks: \(error)")
     }
   }
 }

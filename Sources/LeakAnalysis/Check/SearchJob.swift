@@ -1,3 +1,4 @@
+import SystemSupport
 import Glibc
 import ProcessControl
 import ProcessImage
@@ -29,7 +30,7 @@ final class SearchJob {
     // Where it has mapped what until now.
     subject.handleEvents()
     guard subject.generation == generation else {
-      throw LeakCheckFailure("process \(processID) started another program while it was checked")
+      throw Refusal("process \(processID) started another program while it was checked")
     }
     let heap = subject.heapKnowledge(threads: threads)
     do throws(ProcessError) {
@@ -42,16 +43,14 @@ final class SearchJob {
         isRunning: isRunning)
       roots = collector.collect()
     } catch {
-      throw LeakCheckFailure("process \(processID) cannot be searched: \(error)")
+      throw Refusal("process \(processID) cannot be searched: \(error)")
     }
     self.isRunning = isRunning
     var options = settings.scan
     // What else there is in the heap is left over from blocks that were freed. While it runs, it may be blocks that are
     // not yet recorded.
     if heap.isComplete, !isRunning { options.roots.remove(.unknownHeap) }
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    time = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+    time = monotonicNanoseconds()
     var values = roots.values + layout.kernelPointers.read()
     let liveMappings = roots.liveMappings
     var blocks = try Self.collect(subject, layout, threads: options.threads)

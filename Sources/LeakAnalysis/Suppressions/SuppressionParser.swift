@@ -1,7 +1,8 @@
+import SystemSupport
 import TraceModel
 
 /// Why a suppressions file cannot be used.
-package struct SuppressionError: Error, Hashable, CustomStringConvertible {
+package struct SuppressionError: UserFacingError, Hashable {
   package var file: String
   package var line: Int
   package var reason: String

@@ -1,5 +1,7 @@
+import SystemSupport
+
 /// Why a file cannot be used as an ELF object of this machine.
-package enum ElfError: Error, Equatable, CustomStringConvertible {
+package enum ElfError: UserFacingError, Equatable {
   /// The file could not be opened, examined or mapped.
   case unreadable(name: String, operation: String, code: Int32)
   /// Not a regular file, so mapping it would be unsafe or meaningless.

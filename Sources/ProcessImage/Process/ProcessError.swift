@@ -1,7 +1,8 @@
+import SystemSupport
 import Glibc
 
 /// A failed look into a process.
-package struct ProcessError: Error, Equatable, CustomStringConvertible {
+package struct ProcessError: UserFacingError, Equatable {
   /// The system call, for example `open`.
   package let operation: String
   package let path: String

@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import CProcessControl
 import Glibc

@@ -1,3 +1,4 @@
+import SystemSupport
 import AllocationTracing
 import BPFRuntime
 import CProcessControl
@@ -121,12 +122,6 @@ package final class KernelRunner {
     return "\(error)"
   }
 
-  private func monotonicNanoseconds() -> UInt64 {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
-  }
-
   /// One line per event: time, process/thread, what happened.
   private func printEvent(_ event: KernelEvent, _ tracer: KernelTracer) {
     let descriptor = plan.destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
@@ -151,12 +146,9 @@ package final class KernelRunner {
     guard let summary = KernelMemory.current().summary(limit: top ?? 10) else {
       throw TraceError("/proc/meminfo cannot be read")
     }
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
     var report = Report(
       target: Report.Target(kind: .kernel),
-      window: Report.Window(
-        startInUnixSeconds: Double(now.tv_sec) + Double(now.tv_nsec) / 1e9, duration: .zero))
+      window: Report.Window(startInUnixSeconds: unixSeconds(), duration: .zero))
     report.kernelMemory = summary
     for destination in destinations {
       try destination.open()

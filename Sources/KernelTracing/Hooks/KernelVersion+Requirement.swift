@@ -1,0 +1,11 @@
+import SystemSupport
+
+extension KernelVersion {
+  /// Throws what to tell the user where the kernel is too old; an unknown version is left to the kernel to refuse.
+  static func require(_ version: KernelVersion?) throws(Refusal) {
+    guard let version, version < minimum else { return }
+    throw Refusal(
+      "tracing the kernel needs Linux \(minimum) or later, and this is \(version): its BPF programs have no atomic "
+        + "exchange; `leaktrace kernel --where` does without")
+  }
+}
