@@ -57,7 +57,7 @@ let package = Package(
     .target(
       name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
     .target(
-      name: "Symbolization", dependencies: ["TraceModel", "ProcessImage", "CElfUtils"],
+      name: "Symbolization", dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
       name: "PageFaults",

@@ -1,10 +1,10 @@
-import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
 import GrowthStatistics
 import LeakAnalysis
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// One trace of user-space allocations: owns the programs, the probes of every process, and what they recorded.
@@ -47,9 +47,9 @@ package final class AllocationTracer {
   package internal(set) var probes: [AllocatorProbe] = []
   var probeKinds: [Report.Probe.Kind] = []
   var probeIndex: [ProbeKey: UInt32] = [:]
-  var objects: [ObjectIdentity: OpenObject] = [:]
+  var objects: [FileIdentity: OpenObject] = [:]
   /// Where processes wait for us in C libraries and loaders, by object; one link each for all processes.
-  var holdLinks: [ObjectIdentity: [Link]] = [:]
+  var holdLinks: [FileIdentity: [Link]] = [:]
 
   /// Sentences for the report.
   package internal(set) var notes: [String] = []
@@ -84,8 +84,7 @@ package final class AllocationTracer {
   package internal(set) var startInUnixSeconds = 0.0
 
   struct ProbeKey: Hashable {
-    var device: UInt64
-    var inode: UInt64
+    var file: FileIdentity
     var fileOffset: UInt64
   }
 
@@ -248,7 +247,7 @@ package final class AllocationTracer {
     try readMappings(of: process)
     let mappings = process.mappings
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
-    let fresh = executable.filter { process.examinedObjects.insert(ObjectIdentity($0)).inserted }
+    let fresh = executable.filter { process.examinedObjects.insert($0.file).inserted }
     if fresh.isEmpty { return }
     var probes: [AllocatorProbe] = []
     for mapping in fresh {

@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -185,10 +184,6 @@ long celf_read_process(int process, uint64_t address, void *destination, size_t 
   struct iovec remote = {(void *)(uintptr_t)address, size};
   ssize_t count = process_vm_readv(process, &local, 1, &remote, 1, 0);
   return count < 0 ? -errno : count;
-}
-
-uint64_t celf_device_number(uint64_t device) {
-  return (uint64_t)major(device) << 32 | minor(device);
 }
 
 void celf_return_freed_memory(void) {

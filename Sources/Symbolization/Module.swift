@@ -1,31 +1,9 @@
 import Glibc
 import ProcessImage
+import SystemSupport
 
 /// One object file, shared by every process that maps it. Symbols and debug information are read when first asked for.
 final class Module {
-  /// Tells files apart, and versions of one file.
-  struct Identity: Hashable {
-    var device: UInt64
-    var inode: UInt64
-    var sizeInBytes: Int64
-    var modificationSeconds: Int64
-    var modificationNanoseconds: Int64
-
-    init(_ status: stat) {
-      device = UInt64(status.st_dev)
-      inode = UInt64(status.st_ino)
-      sizeInBytes = Int64(status.st_size)
-      modificationSeconds = Int64(status.st_mtim.tv_sec)
-      modificationNanoseconds = Int64(status.st_mtim.tv_nsec)
-    }
-
-    /// Of no file.
-    init() { self.init(stat()) }
-
-    /// Whether this is another state of the same file.
-    func isSameFile(as other: Identity) -> Bool { device == other.device && inode == other.inode }
-  }
-
   /// One function at an address: the physical one, or one inlined into it.
   struct Function {
     var name: String?
@@ -40,7 +18,7 @@ final class Module {
   let elf: ElfFile
   /// Path by which the first process mapped it.
   let path: String
-  private let identity: Identity
+  private let version: FileVersion
   /// Whether the file was written over since it was mapped: what it says now is not about the code that ran.
   private(set) var isOverwritten = false
   private let isForeign: Bool
@@ -60,14 +38,14 @@ final class Module {
   private static let maximumTouchCount = 192
 
   /// - Parameters:
-  ///   - identity: the file as it was when it was mapped.
+  ///   - version: the file as it was when it was mapped.
   ///   - processID: a process in whose mount namespace the path is to be understood; nil: our own.
   init(
-    elf: ElfFile, path: String, identity: Identity, options: SymbolizerOptions, processID: Int32?
+    elf: ElfFile, path: String, version: FileVersion, options: SymbolizerOptions, processID: Int32?
   ) {
     self.elf = elf
     self.path = path
-    self.identity = identity
+    self.version = version
     isForeign = processID != nil
     self.options = options
     debugFiles = SeparateDebugFile(directories: options.debugDirectories, processID: processID)
@@ -130,8 +108,8 @@ final class Module {
   private func checkIfOverwritten() {
     var status = stat()
     guard !isForeign, !isOverwritten, stat(path, &status) == 0 else { return }
-    let now = Identity(status)
-    if now.isSameFile(as: identity), now != identity { noteOverwriting() }
+    let now = FileVersion(status, by: .modification)
+    if now.file == version.file, now != version { noteOverwriting() }
   }
 
   private func resolve(_ address: UInt64) -> [Function] {

@@ -1,6 +1,7 @@
 import CElfUtils
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Opens each object file once, however many processes map it.
@@ -11,7 +12,7 @@ final class ModuleCache {
   }
 
   private let options: SymbolizerOptions
-  private var entries: [Module.Identity: Entry] = [:]
+  private var entries: [FileVersion: Entry] = [:]
   /// Keeps a few modules alive between processes that come and go.
   private var recent: [Module] = []
   private var nextRecent = 0
@@ -32,8 +33,7 @@ final class ModuleCache {
     // The kernel's link tells which file it is without opening it.
     var status = stat()
     if stat(RootedFile.mapFilesPath(of: mapping, processID: processID), &status) == 0,
-      celf_device_number(UInt64(status.st_dev)) == mapping.device,
-      UInt64(status.st_ino) == mapping.inode, let known = entries[Module.Identity(status)]?.module
+      FileIdentity(status) == mapping.file, let known = entries[FileVersion(status, by: .modification)]?.module
     {
       return .module(known)
     }
@@ -44,16 +44,16 @@ final class ModuleCache {
       let isMemory = ["/memfd:", "/dev/zero", "/SYSV"].contains { mapping.path.hasPrefix($0) }
       return isMemory ? .notELF : .unreadable
     }
-    let identity = Module.Identity(status)
-    if let known = entries[identity]?.module { return .module(known) }
-    for (other, entry) in entries where other.isSameFile(as: identity) { entry.module?.noteOverwriting() }
+    let version = FileVersion(status, by: .modification)
+    if let known = entries[version]?.module { return .module(known) }
+    for (other, entry) in entries where other.file == version.file { entry.module?.noteOverwriting() }
     do {
       let elf = try ElfFile(descriptor: file.descriptor, name: mapping.path)
       let isForeign = ProcessImage.ProcessInfo.sharesMountNamespace(processID) == false
       let module = Module(
-        elf: elf, path: mapping.path, identity: identity, options: options,
+        elf: elf, path: mapping.path, version: version, options: options,
         processID: isForeign ? processID : nil)
-      entries[identity] = Entry(module)
+      entries[version] = Entry(module)
       keep(module)
       return .module(module)
     } catch {

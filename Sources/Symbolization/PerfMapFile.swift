@@ -1,6 +1,7 @@
 import CElfUtils
 import Glibc
 import ProcessImage
+import SystemSupport
 
 /// The perf map of one process, reread when it has changed.
 final class PerfMapFile {
@@ -11,14 +12,7 @@ final class PerfMapFile {
   /// Kept from the first sight of the file, for after the process has ended.
   private var descriptor: Int32 = -1
   private var map: PerfMap?
-  private var version: Version?
-
-  private struct Version: Equatable {
-    var inode: UInt64
-    var sizeInBytes: Int64
-    var seconds: Int64
-    var nanoseconds: Int64
-  }
+  private var version: FileVersion?
 
   init(_ process: ProcessImage.ProcessInfo) {
     processID = process.processID
@@ -64,9 +58,7 @@ final class PerfMapFile {
     guard descriptor >= 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
       status.st_uid == userID || status.st_uid == 0
     else { return false }
-    let current = Version(
-      inode: UInt64(status.st_ino), sizeInBytes: Int64(status.st_size),
-      seconds: Int64(status.st_mtim.tv_sec), nanoseconds: Int64(status.st_mtim.tv_nsec))
+    let current = FileVersion(status, by: .modification)
     guard current != version else { return false }
     version = current
     lseek(descriptor, 0, SEEK_SET)

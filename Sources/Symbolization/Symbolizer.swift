@@ -1,5 +1,6 @@
 import CElfUtils
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Names the addresses of call stacks.
@@ -36,10 +37,10 @@ package final class Symbolizer {
     let key = ProcessKey(processID: processID, generation: generation)
     let process = processes[key] ?? RecordedProcess(processID: processID)
     processes[key] = process
-    var opened: [FileKey: RecordedProcess.Region.Contents] = [:]
+    var opened: [FileIdentity: RecordedProcess.Region.Contents] = [:]
     process.update(snapshot, epoch: epoch) { mapping in
       guard mapping.isFileBacked else { return contents(ofArea: mapping) }
-      let file = FileKey(device: mapping.device, inode: mapping.inode)
+      let file = mapping.file
       if let known = opened[file] { return known }
       let contents: RecordedProcess.Region.Contents =
         switch modules.module(for: mapping, processID: threadID ?? processID) {
@@ -195,11 +196,6 @@ package final class Symbolizer {
       if function.name != nil { frame.unresolved = nil }
       frames.append(frame)
     }
-  }
-
-  private struct FileKey: Hashable {
-    var device: UInt64
-    var inode: UInt64
   }
 
   private func contents(ofArea mapping: Mapping) -> RecordedProcess.Region.Contents {

@@ -1,5 +1,6 @@
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// The kernel's vDSO. One kernel gives every 64-bit process the same one, so ours stands for all.
@@ -16,6 +17,6 @@ enum VirtualSharedObject {
         copying: UnsafeRawBufferPointer(start: start, count: Int(mapping.end - mapping.start)),
         name: path)
     else { return nil }
-    return Module(elf: elf, path: path, identity: Module.Identity(), options: options, processID: nil)
+    return Module(elf: elf, path: path, version: .none, options: options, processID: nil)
   }
 }

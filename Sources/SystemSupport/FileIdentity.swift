@@ -12,7 +12,11 @@ package struct FileIdentity: Hashable, Sendable {
   }
 
   package init(_ status: stat) {
-    device = UInt64(gnu_dev_major(status.st_dev)) << 32 | UInt64(gnu_dev_minor(status.st_dev))
+    // As glibc's major() and minor(), which Swift cannot import, take a device number apart.
+    let number = UInt64(status.st_dev)
+    let major = number >> 8 & 0xfff | number >> 32 & 0xffff_f000
+    let minor = number & 0xff | number >> 12 & 0xffff_ff00
+    device = major << 32 | minor
     inode = UInt64(status.st_ino)
   }
 }

@@ -1,3 +1,5 @@
+import SystemSupport
+
 /// One line of `/proc/PID/maps`: a range of a process's address space and what backs it.
 package struct Mapping: Hashable, Sendable {
   /// First address of the range.
@@ -42,5 +44,8 @@ package struct Mapping: Hashable, Sendable {
   package func contains(_ address: UInt64) -> Bool { start <= address && address < end }
 
   /// Whether a file (not anonymous memory, not a kernel area such as `[vdso]`) backs the range.
+  /// The file behind it; without meaning for anonymous memory.
+  package var file: FileIdentity { FileIdentity(device: device, inode: inode) }
+
   package var isFileBacked: Bool { inode != 0 && path.utf8.first == UInt8(ascii: "/") }
 }

@@ -33,7 +33,7 @@ import Testing
     #expect(malloc.returns == .returnProbe)
     #expect(!malloc.function.traits.contains(.mayNest))
     #expect(malloc.object.kernelPath == "/proc/4242/map_files/7f0010000000-7f0010100000")
-    #expect(malloc.object.inode != 0)
+    #expect(malloc.object.identity.inode != 0)
     #expect(malloc.siteFileOffset == malloc.fileOffset + malloc.site.offset)
     let free = try #require(probe(plan, "free"))
     #expect(free.returns == .none)

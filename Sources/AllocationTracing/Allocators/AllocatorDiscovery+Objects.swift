@@ -1,11 +1,5 @@
 import ProcessImage
 
-/// A file, whatever paths lead to it.
-struct FileIdentity: Hashable {
-  var device: UInt64
-  var inode: UInt64
-}
-
 /// A function that is looked for in every object.
 struct SearchedFunction: Sendable {
   var function: AllocatorFunction

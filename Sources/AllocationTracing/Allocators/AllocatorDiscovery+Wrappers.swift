@@ -1,4 +1,5 @@
 import ProcessImage
+import SystemSupport
 
 /// Tells functions that do the work from those that pass every call on to another probed one.
 ///
@@ -32,7 +33,7 @@ struct WrapperFilter {
     let names = Set(byName.keys.map { HashedSymbolName($0) })
     self.objects = objects.map { object in
       ObjectView(
-        identity: FileIdentity(device: object.description.device, inode: object.description.inode),
+        identity: object.description.identity,
         byAddress: Dictionary(
           object.functions.map { ($0.address, $0.function) },
           uniquingKeysWith: { first, _ in first }),
@@ -99,9 +100,7 @@ struct WrapperFilter {
   }
 
   private func view(of object: AllocatorObject) -> ObjectView? {
-    let identity = FileIdentity(
-      device: object.description.device, inode: object.description.inode)
-    return objects.first { $0.identity == identity }
+    objects.first { $0.identity == object.description.identity }
   }
 
   private func target(

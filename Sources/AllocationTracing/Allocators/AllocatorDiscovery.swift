@@ -1,4 +1,5 @@
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Finds the allocator functions of a process and decides where each is probed.
@@ -20,7 +21,7 @@ package struct AllocatorDiscovery {
 
   let processID: Int32
   let mappings: [Mapping]
-  let executable: (device: UInt64, inode: UInt64)?
+  let executable: FileIdentity?
   let options: Options
   let open: (Mapping) -> ElfFile?
 
@@ -29,7 +30,7 @@ package struct AllocatorDiscovery {
   ///   - executable: what `/proc/PID/exe` is; by default the first executable mapping's file.
   ///   - open: opens the file behind a mapping; nil when it cannot be read or is no ELF file.
   package init(
-    processID: Int32, mappings: [Mapping], executable: (device: UInt64, inode: UInt64)? = nil,
+    processID: Int32, mappings: [Mapping], executable: FileIdentity? = nil,
     options: Options = Options(), open: @escaping (Mapping) -> ElfFile?
   ) {
     self.processID = processID
@@ -85,9 +86,9 @@ package struct AllocatorDiscovery {
   private func allocatorObjects(_ plan: inout AllocatorPlan) -> [AllocatorObject] {
     var objects: [AllocatorObject] = []
     var seen: Set<FileIdentity> = []
-    var program = executable.map { FileIdentity(device: $0.device, inode: $0.inode) }
+    var program = executable
     for mapping in mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
-      let identity = FileIdentity(device: mapping.device, inode: mapping.inode)
+      let identity = mapping.file
       guard seen.insert(identity).inserted else { continue }
       let fileName = mapping.path.split(separator: "/").last.map(String.init) ?? mapping.path
       // Its own malloc serves the time before libc is there and is not for others to call.
@@ -120,7 +121,7 @@ package struct AllocatorDiscovery {
     return ProbedObject(
       path: mapping.path, kernelPath: "/proc/\(processID)/map_files/\(range)",
       pathBelowRoot: mapping.isDeleted ? nil : "/proc/\(processID)/root\(mapping.path)",
-      device: mapping.device, inode: mapping.inode, buildID: file.buildID)
+      identity: mapping.file, buildID: file.buildID)
   }
 
   private func probe(

@@ -1,4 +1,5 @@
 import ProcessImage
+import SystemSupport
 
 /// Where probes go in one process, and why some do not.
 package struct AllocatorPlan: Sendable {
@@ -20,9 +21,7 @@ package struct ProbedObject: Hashable, Sendable {
   package var kernelPath: String
   /// The same file through the target's root directory, for kernels that refuse `kernelPath`; nil when it is unlinked.
   package var pathBelowRoot: String?
-  /// As in `Mapping`.
-  package var device: UInt64
-  package var inode: UInt64
+  package var identity: FileIdentity
   package var buildID: String?
 }
 

@@ -2,12 +2,12 @@ import BPFRuntime
 import CTraceABI
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {
   func index(of probe: AllocatorProbe) -> UInt32 {
-    let key = ProbeKey(
-      device: probe.object.device, inode: probe.object.inode, fileOffset: probe.fileOffset)
+    let key = ProbeKey(file: probe.object.identity, fileOffset: probe.fileOffset)
     if let known = probeIndex[key] { return known }
     let index = UInt32(probes.count)
     probes.append(probe)
@@ -27,10 +27,10 @@ extension AllocationTracer {
     }
     var links: [Link] = []
     for role in [Role.free, .mapping, .returnInstruction, .allocation] {
-      var placesByObject: [ObjectIdentity: [Link.Place]] = [:]
+      var placesByObject: [FileIdentity: [Link.Place]] = [:]
       for index in indices {
         let probe = probes[Int(index)]
-        let identity = ObjectIdentity(device: probe.object.device, inode: probe.object.inode)
+        let identity = probe.object.identity
         var cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
         if role == .returnInstruction { cookie |= Self.atReturn }
         let offsets = fileOffsets(of: probe, role: role)
@@ -75,10 +75,10 @@ extension AllocationTracer {
     process.threadStackSites = [:]
     let probed = process.probes.map { probes[Int($0)] }.filter { !$0.function.isSystemCall }
     for mapping in process.mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
-      let identity = ObjectIdentity(mapping)
+      let identity = mapping.file
       let name = mapping.path.split(separator: "/").last ?? ""
       if isLoader(mapping) { process.loaderCode.append(mapping.start..<mapping.end) }
-      let here = probed.filter { ObjectIdentity(device: $0.object.device, inode: $0.object.inode) == identity }
+      let here = probed.filter { $0.object.identity == identity }
       if !name.hasPrefix("libc.") && !name.hasPrefix("libc-"), mapping.path != process.executable,
         name.hasPrefix("lib"), here.contains(where: { $0.function.name == "malloc" })
       {
@@ -102,7 +102,7 @@ extension AllocationTracer {
   /// valgrind does with what it runs, meets a breakpoint there; so only the traced process is probed when children
   /// are not followed.
   func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
-    let identity = ObjectIdentity(device: object.device, inode: object.inode)
+    let identity = object.identity
     guard holdLinks[identity] == nil else { return }
     var places: [(program: String, offset: UInt64)] = []
     if configuration.followsForks, programs.method == .session, let offset = calls.forkReturn {

@@ -1,5 +1,6 @@
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Reads what a trace needs to know of processes, and says in one line what cannot be traced and why.
@@ -73,10 +74,10 @@ struct ProcessReader {
 
 /// ELF files that were opened for planning, by what they are; most processes share most of them.
 final class ElfFileCache {
-  private var files: [ObjectIdentity: ElfFile?] = [:]
+  private var files: [FileIdentity: ElfFile?] = [:]
 
   func file(behind mapping: Mapping, of processID: Int32) -> ElfFile? {
-    let identity = ObjectIdentity(mapping)
+    let identity = mapping.file
     if let known = files[identity] { return known }
     var file: ElfFile?
     if let opened = try? RootedFile.open(mapping: mapping, processID: processID) {

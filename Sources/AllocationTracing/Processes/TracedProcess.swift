@@ -1,8 +1,8 @@
-import SystemSupport
 import BPFRuntime
 import GrowthStatistics
 import LeakAnalysis
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// What the addresses of a stack mean: the code of a process at the time when the stack was recorded.
@@ -56,7 +56,7 @@ package final class TracedProcess {
   /// Why nothing can be traced in it and what to do.
   var failure: String?
   /// Objects that were looked at for allocators, probed or not.
-  var examinedObjects: Set<ObjectIdentity> = []
+  var examinedObjects: Set<FileIdentity> = []
   package var mappings: [Mapping] = []
   /// What is executable among them, and when.
   package internal(set) var mappingState = MappingState()
@@ -103,17 +103,4 @@ package final class TracedProcess {
 /// On whose behalf memory was mapped.
 enum MappingOwner {
   case program, allocator, loader
-}
-
-/// What tells one file from another, whatever its path.
-struct ObjectIdentity: Hashable, Sendable {
-  var device: UInt64
-  var inode: UInt64
-
-  init(device: UInt64, inode: UInt64) {
-    self.device = device
-    self.inode = inode
-  }
-
-  init(_ mapping: Mapping) { self.init(device: mapping.device, inode: mapping.inode) }
 }

@@ -1,35 +1,18 @@
 import CElfUtils
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Which table belongs to which file, and how the file's addresses relate to those of a mapping.
 struct UnwindFileCatalog {
-  /// A file's content as far as it can be told without reading it.
-  struct Key: Hashable {
-    let device: UInt64
-    let inode: UInt64
-    let size: Int64
-    let changeSeconds: Int
-    let changeNanoseconds: Int
+  /// Stands for the vDSO, which is no file.
+  static let virtualObject = FileVersion.none
 
-    /// Stands for the vDSO, which is no file.
-    static let virtualObject = Key()
-
-    private init() {
-      (device, inode, size, changeSeconds, changeNanoseconds) = (0, 0, 0, 0, 0)
-    }
-
-    /// The key of an open file.
-    init?(descriptor: Int32) {
-      var status = stat()
-      guard fstat(descriptor, &status) == 0 else { return nil }
-      device = UInt64(status.st_dev)
-      inode = UInt64(status.st_ino)
-      size = Int64(status.st_size)
-      changeSeconds = status.st_ctim.tv_sec
-      changeNanoseconds = status.st_ctim.tv_nsec
-    }
+  /// The version of an open file; nil when it cannot be told.
+  static func version(of descriptor: Int32) -> FileVersion? {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 ? FileVersion(status, by: .change) : nil
   }
 
   struct File {
@@ -53,12 +36,12 @@ struct UnwindFileCatalog {
     }
   }
 
-  private var files: [Key: File] = [:]
+  private var files: [FileVersion: File] = [:]
 
   /// Files without a table are forgotten when there are more files than this.
   private static let maximumCount = 8192
 
-  subscript(key: Key) -> File? {
+  subscript(key: FileVersion) -> File? {
     get { files[key] }
     set {
       if files.count >= Self.maximumCount {

@@ -81,7 +81,7 @@ extension UnwindTables {
   ) throws(BPFError) -> UnwindFileCatalog.File? {
     do {
       let descriptor = try RootedFile.open(mapping: mapping, processID: processID)
-      guard let key = UnwindFileCatalog.Key(descriptor: descriptor.descriptor) else { return nil }
+      guard let key = UnwindFileCatalog.version(of: descriptor.descriptor) else { return nil }
       if let known = files[key] { return known }
       let file = try ElfFile(descriptor: descriptor.descriptor, name: mapping.path)
       let loaded = try load(file)
@@ -98,10 +98,10 @@ extension UnwindTables {
 
   /// The vDSO is the same in all processes: ours is read.
   private func loadVirtualObject() throws(BPFError) -> UnwindFileCatalog.File? {
-    if let known = files[.virtualObject] { return known }
+    if let known = files[UnwindFileCatalog.virtualObject] { return known }
     guard let file = VirtualObject.copy() else { return nil }
     let loaded = try load(file)
-    files[.virtualObject] = loaded
+    files[UnwindFileCatalog.virtualObject] = loaded
     return loaded
   }
 

@@ -41,9 +41,6 @@ void celf_return_freed_memory(void);
 /// page comes in between, or -errno.
 long celf_read_process(int process, uint64_t address, void *_Nonnull destination, size_t size);
 
-/// A `dev_t` as the kernel prints it in `/proc/PID/maps`: `major << 32 | minor`.
-uint64_t celf_device_number(uint64_t device);
-
 /// Demangles a C++ (Itanium) or Rust (legacy or v0) name into `buffer`. Returns the length of the result, or 0 when the name is
 /// of neither form or its plain form does not fit: hostile names can expand without bound, so the work stops there.
 size_t celf_demangle(const char *_Nonnull mangled, char *_Nonnull buffer, size_t capacity);

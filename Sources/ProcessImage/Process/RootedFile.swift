@@ -1,5 +1,6 @@
 import CElfUtils
 import Glibc
+import SystemSupport
 import TraceModel
 
 /// Opens files as a target process sees them, without being led astray by what the target does to its file system.
@@ -60,20 +61,18 @@ package enum RootedFile {
   package static func isFile(_ descriptor: Int32, backing mapping: Mapping) -> Bool {
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
-    let device = celf_device_number(UInt64(status.st_dev))
-    if device == mapping.device, UInt64(status.st_ino) == mapping.inode { return true }
+    if FileIdentity(status) == mapping.file { return true }
     // btrfs and overlayfs answer stat with other numbers than they print in maps. How they print this file is seen by
     // mapping it ourselves.
-    guard let own = identityWhenMapped(descriptor) else { return false }
-    return own.device == mapping.device && own.inode == mapping.inode
+    return identityWhenMapped(descriptor) == mapping.file
   }
 
-  private static func identityWhenMapped(_ descriptor: Int32) -> (device: UInt64, inode: UInt64)? {
+  private static func identityWhenMapped(_ descriptor: Int32) -> FileIdentity? {
     let page = mmap(nil, 1, PROT_READ, MAP_PRIVATE, descriptor, 0)
     guard let page, page != MAP_FAILED else { return nil }
     defer { munmap(page, 1) }
     let address = UInt64(UInt(bitPattern: page))
     guard let maps = try? ProcessMaps.read(processID: getpid()) else { return nil }
-    return maps.first { $0.contains(address) }.map { ($0.device, $0.inode) }
+    return maps.first { $0.contains(address) }?.file
   }
 }
