@@ -145,11 +145,10 @@ package struct LiveScreen {
     for check in report.leakChecks {
       kinds.merge(check.kinds) { Tally(bytes: $0.bytes &+ $1.bytes, count: $0.count &+ $1.count) }
     }
-    let words = [
-      (VerdictKind.definitelyLost, "definitely lost"), (.indirectlyLost, "indirectly"), (.possiblyLost, "possibly"),
-      (.stillReachable, "reachable"),
-    ]
-    return [first, second, words.map { "\($0.1) \(ByteSize.short(kinds[$0.0]?.bytes ?? 0))" }.joined(separator: ", ")]
+    let amounts = VerdictKind.checked.map { kind in
+      "\(kind.place == 0 ? kind.words : kind.briefWords) \(ByteSize.short(kinds[kind]?.bytes ?? 0))"
+    }
+    return [first, second, amounts.joined(separator: ", ")]
   }
 
   private static func columns(_ report: Report) -> String {

@@ -8,13 +8,13 @@ package enum CSVReport {
     report, _ in render(report)
   }
 
-  private static let columns = [
-    "pid", "command", "class", "allocator", "outstanding_bytes", "outstanding_count", "allocated_bytes",
-    "allocated_count", "freed_bytes", "freed_count", "oldest_age_seconds", "definitely_lost_bytes",
-    "definitely_lost_count", "indirectly_lost_bytes", "indirectly_lost_count", "possibly_lost_bytes",
-    "possibly_lost_count", "still_reachable_bytes", "still_reachable_count", "growth", "growth_bytes_per_second",
-    "cache", "function", "module", "file", "line", "stack",
-  ]
+  private static let columns =
+    [
+      "pid", "command", "class", "allocator", "outstanding_bytes", "outstanding_count", "allocated_bytes",
+      "allocated_count", "freed_bytes", "freed_count", "oldest_age_seconds",
+    ] + VerdictKind.checked.flatMap { ["\($0.rawValue)_bytes", "\($0.rawValue)_count"] } + [
+      "growth", "growth_bytes_per_second", "cache", "function", "module", "file", "line", "stack",
+    ]
 
   package static func render(_ report: Report) -> [UInt8] {
     var output = ByteWriter()
@@ -45,7 +45,7 @@ package enum CSVReport {
     ]
     for tally in [site.outstanding, site.allocated, site.freed] { cells += ["\(tally.bytes)", "\(tally.count)"] }
     cells.append(site.oldestAge.map(\.decimalSeconds) ?? "")
-    for kind in VerdictKind.allCases where kind != .unchecked {
+    for kind in VerdictKind.checked {
       let tally = site.verdicts[kind]
       cells += [tally.map { "\($0.bytes)" } ?? "", tally.map { "\($0.count)" } ?? ""]
     }

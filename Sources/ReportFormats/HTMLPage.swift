@@ -1,3 +1,5 @@
+import TraceModel
+
 /// What is the same in every page.
 enum HTMLPage {
   static let style = #"""
@@ -54,7 +56,7 @@ enum HTMLPage {
       return sign + (unit ? bytes.toFixed(1) : Math.round(bytes)) + " " + units[unit];
     }
     const whole = (value) => value.toLocaleString("en");
-    const words = { definitely_lost: "definitely lost", indirectly_lost: "indirectly lost", possibly_lost: "possibly lost", still_reachable: "still reachable", unchecked: "unchecked" };
+    const words = { \#(VerdictKind.allCases.map { "\($0.rawValue): \"\($0.words)\"" }.joined(separator: ", ")) };
     function seconds(value) {
       if (value === null || value === undefined) return "";
       if (value < 60) return value.toFixed(1) + " s";

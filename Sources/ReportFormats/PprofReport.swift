@@ -91,7 +91,7 @@ private struct PprofBuilder {
   init(report: Report) {
     self.report = report
     let isChecked = !report.leakChecks.isEmpty || report.sites.contains { !$0.isUnchecked }
-    kinds = isChecked ? [.definitelyLost, .indirectlyLost, .possiblyLost, .stillReachable] : []
+    kinds = isChecked ? VerdictKind.checked : []
     encoder.nonConformingFloatEncodingStrategy = .convertToString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
   }
@@ -306,6 +306,6 @@ extension AllocationSite {
 
   /// The kind that matters most among its blocks; nil when it was not checked.
   var worstVerdict: VerdictKind? {
-    VerdictKind.allCases.first { $0 != .unchecked && (verdicts[$0]?.count ?? 0) > 0 }
+    VerdictKind.checked.first { (verdicts[$0]?.count ?? 0) > 0 }
   }
 }

@@ -11,7 +11,7 @@ extension TextRenderer {
       for kind in VerdictKind.allCases {
         let tally = check.kinds[kind] ?? Tally()
         if kind == .unchecked, tally.count == 0 { continue }
-        summaryLine(words(for: kind), tally)
+        summaryLine(kind.words, tally)
       }
       summaryLine("suppressed", check.suppressed)
       output.line("  " + method(of: check))
@@ -69,7 +69,7 @@ extension TextRenderer {
       }
       line += "a block of \(ByteSize.exact(block.sizeInBytes))"
       if block.address != explanation.address { line += " at \(hexadecimal(block.address))" }
-      output.line(line + ", " + words(for: block.kind))
+      output.line(line + ", " + block.kind.words)
       if explanation.steps.isEmpty { output.line("\tnothing points to it") }
       for step in explanation.steps {
         let holds =

@@ -4,16 +4,6 @@ import TraceModel
 
 /// What leak checks and growth say of a site and of its blocks.
 extension TextRenderer {
-  func words(for verdict: VerdictKind) -> String {
-    switch verdict {
-    case .definitelyLost: "definitely lost"
-    case .indirectlyLost: "indirectly lost"
-    case .possiblyLost: "possibly lost"
-    case .stillReachable: "still reachable"
-    case .unchecked: "unchecked"
-    }
-  }
-
   private func amount(_ tally: Tally) -> String { "\(ByteSize.exact(tally.bytes)) in \(blocks(tally.count))" }
 
   mutating func verdict(of site: AllocationSite) {
@@ -21,7 +11,7 @@ extension TextRenderer {
     var parts: [String] = []
     for kind in VerdictKind.allCases where kind != .unchecked || isChecked {
       guard let tally = site.verdicts[kind], tally.count > 0 else { continue }
-      var part = "\(words(for: kind)) \(amount(tally))"
+      var part = "\(kind.words) \(amount(tally))"
       if kind == .stillReachable, !site.holders.isEmpty {
         let holders = site.holders.sorted { $0.key < $1.key }
         let texts = holders.map { "\(amount($0.value)) only from \(escapedForTerminal($0.key))" }
@@ -60,7 +50,7 @@ extension TextRenderer {
       "\taddr = \(String(allocation.address, radix: 16)) size = \(allocation.sizeInBytes)"
       + " age = \(allocation.age.inMilliseconds) ms"
     if let verdict = allocation.verdict, verdict.kind != .unchecked {
-      line += " " + words(for: verdict.kind)
+      line += " " + verdict.kind.words
       if verdict.keeps.count > 0 { line += ", keeping \(amount(verdict.keeps))" }
       if let holder = verdict.holder { line += ", only from " + escapedForTerminal(holder) }
     }

@@ -64,18 +64,11 @@ package enum ValgrindReport {
     _ site: AllocationSite, _ kind: VerdictKind, _ tally: Tally, unique: UInt64, record: Int, of total: Int,
     _ frames: FrameCache<[UInt8]>, to output: inout ByteWriter
   ) {
-    let (name, words) =
-      switch kind {
-      case .definitelyLost: ("Leak_DefinitelyLost", "definitely lost")
-      case .indirectlyLost: ("Leak_IndirectlyLost", "indirectly lost")
-      case .possiblyLost: ("Leak_PossiblyLost", "possibly lost")
-      case .stillReachable: ("Leak_StillReachable", "still reachable")
-      case .unchecked: ("Leak_StillReachable", "outstanding (no leak check ran)")
-      }
+    let words = kind == .unchecked ? "outstanding (no leak check ran)" : kind.words
     output.line("<error>")
     output.line("  <unique>\(hexadecimal(unique))</unique>")
     output.line("  <tid>1</tid>")
-    output.line("  <kind>\(name)</kind>")
+    output.line("  <kind>\(kind.memcheckName)</kind>")
     output.line("  <xwhat>")
     output.line(
       "    <text>\(tally.bytes) bytes in \(tally.count) blocks are \(words) in loss record \(record) of \(total)</text>"

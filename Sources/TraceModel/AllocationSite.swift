@@ -38,26 +38,6 @@ package struct OutstandingAllocation: Hashable, Codable, Sendable {
   }
 }
 
-/// memcheck's kinds of outstanding block, and `unchecked` where no leak check ran.
-package enum VerdictKind: String, Hashable, Codable, Sendable, CaseIterable {
-  case definitelyLost = "definitely_lost"
-  case indirectlyLost = "indirectly_lost"
-  case possiblyLost = "possibly_lost"
-  case stillReachable = "still_reachable"
-  case unchecked = "unchecked"
-
-  /// The position in `allCases`: for sums in an array, where a dictionary would be too slow.
-  package var place: Int {
-    switch self {
-    case .definitelyLost: 0
-    case .indirectlyLost: 1
-    case .possiblyLost: 2
-    case .stillReachable: 3
-    case .unchecked: 4
-    }
-  }
-}
-
 /// Bytes and blocks, always counted together.
 package struct Tally: Hashable, Codable, Sendable {
   package var bytes: UInt64

@@ -9,37 +9,18 @@ struct LeakKinds: Equatable {
   /// What memcheck counts as errors.
   static let errors = LeakKinds(kinds: [.definitelyLost, .possiblyLost])
 
-  private static let byName: [(String, VerdictKind)] = [
-    ("definite", .definitelyLost), ("indirect", .indirectlyLost), ("possible", .possiblyLost),
-    ("reachable", .stillReachable),
-  ]
-
-  static let words = byName.map(\.0) + ["all", "none"]
+  static let words = VerdictKind.listNames
 
   init(kinds: Set<VerdictKind>) { self.kinds = kinds }
 
   init(parsing argument: String) throws {
-    let names = argument.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    if names == ["all"] {
-      self.init(kinds: Set(Self.byName.map(\.1)))
-      return
+    do { kinds = try VerdictKind.parse(list: argument) } catch {
+      throw ValidationError("'\(error.name)' is none of \(Self.words.joined(separator: ", "))")
     }
-    if names == ["none"] {
-      self.init(kinds: [])
-      return
-    }
-    var kinds: Set<VerdictKind> = []
-    for name in names {
-      guard let known = Self.byName.first(where: { $0.0 == name }) else {
-        throw ValidationError("'\(name)' is none of \(Self.words.joined(separator: ", "))")
-      }
-      kinds.insert(known.1)
-    }
-    self.init(kinds: kinds)
   }
 
   var names: String {
-    let names = Self.byName.filter { kinds.contains($0.1) }.map(\.0)
+    let names = VerdictKind.checked.filter(kinds.contains).map(\.optionName)
     return names.isEmpty ? "none" : names.joined(separator: ",")
   }
 }

@@ -110,13 +110,10 @@ struct RenderingOptions: ParsableArguments {
     filter.ignore = try pattern("--ignore", ignore)
     filter.hide = try pattern("--hide", hide)
     filter.showFrom = try pattern("--show-from", showFrom)
-    let names: [Substring: VerdictKind] = [
-      "definite": .definitelyLost, "indirect": .indirectlyLost, "possible": .possiblyLost,
-      "reachable": .stillReachable, "unchecked": .unchecked,
-    ]
     for word in (kinds ?? "").split(separator: ",") {
-      guard let kind = names[word] else {
-        throw ValidationError("--kind \(word): there is definite, indirect, possible, reachable, unchecked")
+      guard let kind = VerdictKind(optionName: word) else {
+        let names = VerdictKind.allCases.map(\.optionName).joined(separator: ", ")
+        throw ValidationError("--kind \(word): there is \(names)")
       }
       filter.kinds.insert(kind)
     }

@@ -67,7 +67,8 @@ package final class LeakCheckResult {
     return verdict(of: block)
   }
 
-  /// The more, the less is it lost.
+  /// Ranks verdicts from surely lost to surely in use. Where searches disagree, the higher rank counts: a pointer that one of
+  /// them saw was there.
   private static func liveliness(_ kind: VerdictKind) -> Int {
     switch kind {
     case .definitelyLost: 0

@@ -64,7 +64,7 @@ struct SuppressionParser {
       while try line(in: start).text != "}" {}
       return nil
     }
-    var kinds: Set<VerdictKind> = [.definitelyLost, .indirectlyLost, .possiblyLost, .stillReachable]
+    var kinds = Set(VerdictKind.checked)
     var patterns: [Suppression.FramePattern] = []
     while true {
       let (number, text) = try line(in: start)
@@ -83,20 +83,9 @@ struct SuppressionParser {
   }
 
   private func kinds(_ text: Substring, _ number: Int) throws(SuppressionError) -> Set<VerdictKind> {
-    let byName: [Substring: VerdictKind] = [
-      "definite": .definitelyLost, "indirect": .indirectlyLost, "possible": .possiblyLost,
-      "reachable": .stillReachable,
-    ]
-    if text == "all" { return Set(byName.values) }
-    if text == "none" { return [] }
-    var kinds: Set<VerdictKind> = []
-    for name in text.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let kind = byName[name.trimmed] else {
-        throw error(number, "'\(name)' is none of definite, indirect, possible, reachable, all, none")
-      }
-      kinds.insert(kind)
+    do { return try VerdictKind.parse(list: text) } catch {
+      throw self.error(number, "'\(error.name)' is none of \(VerdictKind.listNames.joined(separator: ", "))")
     }
-    return kinds
   }
 
   private func pattern(_ text: Substring, _ number: Int) throws(SuppressionError) -> Suppression.FramePattern {

@@ -7,14 +7,10 @@ package enum SuppressionWriter {
 
   /// An entry in Valgrind's syntax, good for both tools.
   package static func valgrind(_ site: AllocationSite, kinds: Set<VerdictKind>) -> String {
-    let names: [(VerdictKind, String)] = [
-      (.definitelyLost, "definite"), (.indirectlyLost, "indirect"), (.possiblyLost, "possible"),
-      (.stillReachable, "reachable"),
-    ]
-    let found = names.filter { kinds.contains($0.0) && (site.verdicts[$0.0]?.count ?? 0) > 0 }.map(\.1)
+    let found = VerdictKind.checked.filter { kinds.contains($0) && (site.verdicts[$0]?.count ?? 0) > 0 }
     let place = plain(ownFunction(of: site).map(String.init) ?? site.frames.lazy.compactMap(\.module).first ?? "?")
     var lines = ["{", "   leak in " + place, "   Memcheck:Leak"]
-    if !found.isEmpty { lines.append("   match-leak-kinds: " + found.joined(separator: ",")) }
+    if !found.isEmpty { lines.append("   match-leak-kinds: " + found.map(\.optionName).joined(separator: ",")) }
     lines += frames(of: site).map { "   " + $0 } + ["}"]
     return lines.joined(separator: "\n") + "\n"
   }
