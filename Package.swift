@@ -121,11 +121,14 @@ let package = Package(
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
     .target(name: "LiveView", dependencies: ["TraceModel", "Quantities", "TextOutput"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
-    .target(name: "ReportFormats", dependencies: ["TraceModel", "CCompression"], swiftSettings: strict),
+    .target(
+      name: "ReportFormats", dependencies: ["SystemSupport", "TraceModel", "Quantities", "TextOutput", "CCompression"],
+      swiftSettings: strict),
     .target(
       name: "Session",
       dependencies: [
-        "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing", "KernelTracing",
+        "SystemSupport", "Quantities", "TextOutput", "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization",
+        "AllocationTracing", "KernelStatistics", "KernelTracing",
         "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
         "HostObservation", "History",
       ],
@@ -133,7 +136,8 @@ let package = Package(
     .target(
       name: "WatchService",
       dependencies: [
-        "TraceModel", "Symbolization", "AllocationTracing", "KernelTracing", "ReportFormats", "CProcessControl",
+        "SystemSupport", "Quantities", "TraceModel", "Symbolization", "AllocationTracing", "KernelTracing",
+        "ReportFormats", "CProcessControl",
         "HostObservation", "HostCapabilities", "History", "PageFaults", "Session", "Watch", "WatchServer",
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -141,7 +145,8 @@ let package = Package(
     .executableTarget(
       name: "leaktrace",
       dependencies: [
-        "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing", "KernelTracing", "LeakAnalysis",
+        "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing",
+        "KernelTracing", "LeakAnalysis",
         "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities", "Session", "Watch",
         "WatchService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

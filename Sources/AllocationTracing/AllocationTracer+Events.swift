@@ -1,8 +1,8 @@
-import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {

@@ -1,6 +1,6 @@
-import SystemSupport
 import CLibBPF
 import Glibc
+import SystemSupport
 
 /// A refused BPF operation: what was tried, the error number, and what libbpf and the verifier said.
 package struct BPFError: UserFacingError {

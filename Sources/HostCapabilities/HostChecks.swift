@@ -1,4 +1,3 @@
-import SystemSupport
 import AllocationTracing
 import BPFRuntime
 import CCapabilities
@@ -7,6 +6,7 @@ import Glibc
 import HostObservation
 import KernelTracing
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Tries everything that leaktrace needs of a host.

@@ -1,6 +1,6 @@
-import SystemSupport
 import AllocationTracing
 import Glibc
+import SystemSupport
 import TraceModel
 
 /// What a trace of a process would cost it, from how often it calls its allocator.
@@ -64,7 +64,8 @@ package struct OverheadForecast: Hashable, Sendable {
     let all = Double(after.all - before.all)
     return OverheadForecast(
       processID: processID, hitsPerSecond: all / seconds,
-      ownCPUs: max(0, (cpuSeconds(ofProcess: processID) ?? 0) - cpuBefore) / seconds, secondsMeasured: seconds, costs: costs,
+      ownCPUs: max(0, (cpuSeconds(ofProcess: processID) ?? 0) - cpuBefore) / seconds, secondsMeasured: seconds,
+      costs: costs,
       steppedShare: all > 0 ? Double(after.stepped - before.stepped) / all : 0)
   }
 }

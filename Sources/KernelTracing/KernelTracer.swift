@@ -1,10 +1,10 @@
-import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
 import GrowthStatistics
 import KernelStatistics
 import Symbolization
+import SystemSupport
 import TraceModel
 
 /// One trace of kernel allocations: owns the programs and what they recorded. Releasing it takes every probe off.

@@ -1,5 +1,5 @@
-import SystemSupport
 import Glibc
+import SystemSupport
 
 /// Zeroed pages straight from the kernel. They go back to it with the object, which malloc does not promise, and those
 /// never touched cost nothing.

@@ -1,6 +1,6 @@
-import SystemSupport
 import CPerfEvents
 import Glibc
+import SystemSupport
 
 /// Samples the page faults of one process by the kernel's perf events: no probe, and nothing for any other process. Each
 /// sample has a copy of the stack.

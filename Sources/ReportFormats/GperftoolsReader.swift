@@ -1,5 +1,5 @@
-import SystemSupport
 import Glibc
+import SystemSupport
 import TraceModel
 
 /// Reads heap profiles in gperftools' text form, as tcmalloc and jeprof's `--text` sources write them.

@@ -1,5 +1,5 @@
-import SystemSupport
 import FoundationEssentials
+import SystemSupport
 import TraceModel
 
 /// Reads pprof profiles: our own recordings whole, and heap profiles of others as far as they go.

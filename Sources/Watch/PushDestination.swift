@@ -1,5 +1,5 @@
-import SystemSupport
 import Glibc
+import SystemSupport
 
 /// A service that stores profiles, and where it listens.
 package struct PushDestination: Hashable, Sendable {

@@ -1,6 +1,6 @@
-import SystemSupport
 import FoundationEssentials
 import Quantities
+import SystemSupport
 
 /// The configuration file of a watch: one `key = value` a line, `#` before a remark. Every line that is wrong is told.
 package enum WatchConfigurationFile {

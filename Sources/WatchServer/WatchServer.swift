@@ -1,9 +1,9 @@
-import SystemSupport
 import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
+import SystemSupport
 
 /// The HTTP server of a watch: metrics, health and profiles. Runs on one thread of its own and holds nothing of the watch:
 /// what it answers is given to it, and what it is asked for is taken from it.

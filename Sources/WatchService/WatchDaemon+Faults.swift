@@ -1,7 +1,7 @@
-import SystemSupport
 import Glibc
 import HostObservation
 import PageFaults
+import SystemSupport
 import TraceModel
 import Watch
 

@@ -1,8 +1,8 @@
-import SystemSupport
 import AllocationTracing
 import Glibc
 import History
 import HostObservation
+import SystemSupport
 import Watch
 import WatchServer
 

@@ -1,10 +1,10 @@
-import SystemSupport
 import AllocationTracing
 import Glibc
 import History
 import HostObservation
 import ReportFormats
 import Session
+import SystemSupport
 import TraceModel
 import Watch
 import WatchServer

@@ -1,7 +1,7 @@
-import SystemSupport
 import Glibc
 import HostObservation
 import KernelTracing
+import SystemSupport
 import Watch
 
 /// The OOM killer's victims, told of and kept at the moment they are marked.

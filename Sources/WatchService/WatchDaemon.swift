@@ -1,4 +1,3 @@
-import SystemSupport
 import AllocationTracing
 import CProcessControl
 import Glibc
@@ -12,6 +11,7 @@ import Quantities
 import ReportFormats
 import Session
 import Symbolization
+import SystemSupport
 import TraceModel
 import Watch
 import WatchServer

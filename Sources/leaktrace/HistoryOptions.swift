@@ -1,5 +1,6 @@
 import ArgumentParser
 import Session
+import SystemSupport
 import TraceModel
 
 /// Which part of a history a command looks at.

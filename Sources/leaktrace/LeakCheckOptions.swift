@@ -3,6 +3,7 @@ import Glibc
 import LeakAnalysis
 import ProcessImage
 import Session
+import SystemSupport
 import TraceModel
 
 /// The options of a leak check: what is searched, what is shown, what counts as an error.

@@ -1,8 +1,8 @@
-import SystemSupport
 import ArgumentParser
 import Glibc
 import HostObservation
 import Session
+import SystemSupport
 
 /// `leaktrace observe`: what of a host grows.
 struct ObserveCommand: ParsableCommand {

@@ -1,4 +1,3 @@
-import SystemSupport
 import AllocationTracing
 import ArgumentParser
 import Glibc
@@ -6,6 +5,7 @@ import ReportAnalysis
 import ReportFormats
 import Session
 import Symbolization
+import SystemSupport
 import TraceModel
 
 /// `leaktrace verify`: whether a fix worked.

@@ -1,6 +1,6 @@
-import SystemSupport
 import Glibc
 import ReportFormats
+import SystemSupport
 import TestTools
 import Testing
 import TraceModel

@@ -1,7 +1,7 @@
-import SystemSupport
 import CTraceABI
 import GrowthStatistics
 import Quantities
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {

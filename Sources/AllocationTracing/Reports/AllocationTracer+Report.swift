@@ -1,8 +1,8 @@
-import SystemSupport
 import CTraceABI
 import Glibc
 import LeakAnalysis
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {

@@ -1,5 +1,5 @@
-import SystemSupport
 import LeakAnalysis
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {

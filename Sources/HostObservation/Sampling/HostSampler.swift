@@ -1,6 +1,6 @@
-import SystemSupport
 import Glibc
 import KernelStatistics
+import SystemSupport
 
 /// Looks at a host again and again: processes, control groups and the kernel's own memory, without any probe.
 ///

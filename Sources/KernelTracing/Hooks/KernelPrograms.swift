@@ -1,9 +1,9 @@
-import SystemSupport
 import BPFRuntime
 import CLibBPF
 import CTraceABI
 import CTraceObjects
 import Glibc
+import SystemSupport
 
 /// The loaded programs and what they are attached to.
 final class KernelPrograms {

@@ -1,4 +1,3 @@
-import SystemSupport
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -6,6 +5,7 @@ import GrowthStatistics
 import KernelStatistics
 import ProcessImage
 import Quantities
+import SystemSupport
 import TraceModel
 
 /// What a report of the kernel is to contain.

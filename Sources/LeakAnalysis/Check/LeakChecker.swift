@@ -1,7 +1,7 @@
-import SystemSupport
 import Glibc
 import ProcessControl
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Checks processes for leaks.

@@ -1,7 +1,7 @@
-import SystemSupport
 import Glibc
 import ProcessControl
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// One search of a process's memory, from its blocks and roots to their kinds.

@@ -1,5 +1,5 @@
-import SystemSupport
 import Glibc
+import SystemSupport
 
 /// A failed look into a process.
 package struct ProcessError: UserFacingError, Equatable {

@@ -1,10 +1,10 @@
-import SystemSupport
 import AllocationTracing
 import CProcessControl
 import Glibc
 import History
 import HostObservation
 import Quantities
+import SystemSupport
 import TraceModel
 
 /// Carries out one `leaktrace observe`.

@@ -1,4 +1,3 @@
-import SystemSupport
 import AllocationTracing
 import BPFRuntime
 import CProcessControl
@@ -7,6 +6,7 @@ import KernelStatistics
 import KernelTracing
 import Quantities
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 /// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
