@@ -5,8 +5,8 @@ import TraceModel
 
 @testable import ReportFormats
 
-/// Compares reports with the files in Golden/. Run with LEAKTRACE_UPDATE_GOLDEN=1 to write them anew, then read the
-/// difference.
+/// Compares reports with the files in Golden/, where each report has a folder. Run with LEAKTRACE_UPDATE_GOLDEN=1 to write
+/// them anew, then read the difference.
 @Suite struct GoldenTests {
   static let directory =
     String(#filePath.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }) + "/Golden/"
@@ -39,7 +39,7 @@ import TraceModel
 
   @Test(arguments: cases.map(\.file)) func golden(file: String) throws {
     let bytes = try #require(Self.cases.first { $0.file == file }?.bytes)
-    let path = Self.directory + file
+    let path = Self.directory + "\(file.prefix { $0 != "-" && $0 != "." })/\(file)"
     if getenv("LEAKTRACE_UPDATE_GOLDEN") != nil {
       try #require(writeFile(path, bytes))
       return
