@@ -33,11 +33,7 @@ enum FlameGraphScript {
         for (var i = 0; i < bytes.length; i++) hash = Math.imul(hash ^ bytes[i], 16777619) >>> 0;
         return "hsl(" + (8 + hash % 45) + "," + (62 + Math.floor(hash / 64) % 25) + "%," + (60 + Math.floor(hash / 4096) % 14) + "%)";
       }
-      function human(bytes) {
-        var units = ["bytes", "KiB", "MiB", "GiB", "TiB"], unit = 0;
-        while (bytes >= 1024 && unit < 4) { bytes /= 1024; unit++; }
-        return (unit ? bytes.toFixed(1) : bytes) + " " + units[unit];
-      }
+      \#(QuantityScript.human)
       function element(name, attributes) {
         var made = document.createElementNS(space, name);
         Object.keys(attributes).forEach(function (key) { made.setAttribute(key, attributes[key]); });
@@ -45,7 +41,7 @@ enum FlameGraphScript {
       }
       function describe(node) {
         var share = root.value ? 100 * node.value / root.value : 0;
-        return node.name + ": " + human(node.bytes) + " in " + node.count + " blocks, " + share.toFixed(2) + " %";
+        return node.name + ": " + human(node.bytes, "bytes") + " in " + node.count + " blocks, " + share.toFixed(2) + " %";
       }
       function info(text) { document.getElementById("info").textContent = text; }
       var root, deepest, found;
@@ -58,7 +54,7 @@ enum FlameGraphScript {
         place(base, 0, 1, path.length);
         svg.setAttribute("height", top + deepest * row + 30);
         svg.setAttribute("viewBox", "0 0 " + width + " " + (top + deepest * row + 30));
-        info(state.query ? human(found) + " match “" + state.query + "”" : describe(base));
+        info(state.query ? human(found, "bytes") + " match “" + state.query + "”" : describe(base));
       }
       function place(node, start, share, depth, isFound) {
         var hit = box(node, start, share, depth, false);

@@ -49,12 +49,7 @@ enum HTMLPage {
       if (style) made.className = style;
       return made;
     }
-    function human(bytes) {
-      const sign = bytes < 0 ? "-" : "", units = ["B", "KiB", "MiB", "GiB", "TiB"];
-      let unit = 0; bytes = Math.abs(bytes);
-      while (bytes >= 1024 && unit < 4) { bytes /= 1024; unit++; }
-      return sign + (unit ? bytes.toFixed(1) : Math.round(bytes)) + " " + units[unit];
-    }
+    \#(QuantityScript.human)
     const whole = (value) => value.toLocaleString("en");
     const words = { \#(VerdictKind.allCases.map { "\($0.rawValue): \"\($0.words)\"" }.joined(separator: ", ")) };
     function seconds(value) {
