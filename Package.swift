@@ -185,7 +185,7 @@ let package = Package(
     .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
     .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport"], swiftSettings: strict),
     .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),
-    .testTarget(name: "TraceModelTests", dependencies: ["TraceModel"], swiftSettings: strict),
+    .testTarget(name: "TraceModelTests", dependencies: ["SystemSupport", "TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImageTests",
       dependencies: ["TraceModel", "ProcessImage", "CElfUtils", "CTraceABI", "CUnwindOracle", "TestTools"],

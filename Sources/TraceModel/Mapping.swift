@@ -43,9 +43,9 @@ package struct Mapping: Hashable, Sendable {
 
   package func contains(_ address: UInt64) -> Bool { start <= address && address < end }
 
-  /// Whether a file (not anonymous memory, not a kernel area such as `[vdso]`) backs the range.
   /// The file behind it; without meaning for anonymous memory.
   package var file: FileIdentity { FileIdentity(device: device, inode: inode) }
 
+  /// Whether a file (not anonymous memory, not a kernel area such as `[vdso]`) backs the range.
   package var isFileBacked: Bool { inode != 0 && path.utf8.first == UInt8(ascii: "/") }
 }

@@ -29,7 +29,10 @@ import Testing
 
   @Test func otherFilesDiffer() throws {
     let (first, second) = (try makeFile(), try makeFile())
-    defer { (close(first), close(second)) as Void }
+    defer {
+      close(first)
+      close(second)
+    }
     #expect(FileIdentity(status(of: first)) != FileIdentity(status(of: second)))
   }
 
