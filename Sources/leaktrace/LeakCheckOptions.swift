@@ -110,9 +110,6 @@ struct LeakCheckOptions: ParsableArguments {
     settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     settings.scan.alignment = unaligned ? 1 : 8
     settings.scan.retainsSources = !explained.isEmpty
-    if let text = getenv("LEAKTRACE_TEST_PAUSE"), let milliseconds = Int64(String(cString: text)) {
-      settings.stretchedPause = .milliseconds(milliseconds)
-    }
     return settings
   }
 

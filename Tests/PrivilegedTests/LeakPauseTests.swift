@@ -76,7 +76,7 @@ extension Privileged {
     @Test func killedInThePauseOfACommand() throws {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
-        environment: ["STEPS": "1", "LEAKTRACE_TEST_PAUSE": "3000"])
+        environment: ["STEPS": "1", "LD_PRELOAD": lateResume()])
       #expect(running.readLine(timeout: LeakTrace.patience).hasSuffix("ready"))
       let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
       defer { kill(child, SIGKILL) }
@@ -163,11 +163,16 @@ extension Privileged {
 
     private func blocked() throws -> String { try Programs.compile("blocked.c") }
 
+    /// A library that makes the pauses of a leaktrace with it last 3 seconds.
+    private func lateResume() throws -> String {
+      try Programs.compile("late_resume.c", ["-shared", "-fPIC"], suffix: ".so")
+    }
+
     /// leaktrace in a long pause of the program.
     private func pausing(_ program: TracedProgram) throws -> RunningProgram {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--leak-check", "-p", String(program.processID), "0.1"],
-        environment: ["LEAKTRACE_TEST_PAUSE": "3000"], capturesErrors: true)
+        environment: ["LD_PRELOAD": lateResume()], capturesErrors: true)
       #expect(settles { threadStates(program.processID).allSatisfy { $0 == "t" } })
       return running
     }

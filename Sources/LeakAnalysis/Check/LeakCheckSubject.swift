@@ -26,8 +26,6 @@ package struct LeakCheckSettings: Sendable {
   package var searchInterval = Duration.milliseconds(50)
   /// Blocks younger than this are not called lost by searches of a process that runs.
   package var minimumAge = Duration.seconds(1)
-  /// For tests: a pause lasts this long at least.
-  package var stretchedPause = Duration.zero
 
   package init() {}
 }

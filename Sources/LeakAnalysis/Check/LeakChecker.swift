@@ -49,7 +49,6 @@ package final class LeakChecker {
       let job = try SearchJob(
         subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
       job.read(until: pause.start + settings.maximumPause - reserve)
-      if settings.stretchedPause > .zero { usleep(UInt32(settings.stretchedPause / .microseconds(1))) }
       resume()
       return (job, pause.duration)
     }
