@@ -93,14 +93,7 @@ package enum HostChecks {
   private static func kernel() -> [CapabilityCheck] {
     var checks: [CapabilityCheck] = []
     let release = text("/proc/sys/kernel/osrelease") ?? "?"
-    let numbers = release.split(whereSeparator: { $0 == "." || $0 == "-" }).prefix(2).compactMap { Int($0) }
-    let version = numbers.count == 2 ? (numbers[0], numbers[1]) : (0, 0)
-    checks.append(
-      version >= (5, 17)
-        ? CapabilityCheck(.kernel, "version", .works, "Linux \(release)")
-        : CapabilityCheck(
-          .kernel, "version", .degraded, "Linux \(release): stacks need 5.17 to be walked without frame pointers",
-          remedy: "a newer kernel"))
+    checks.append(versionCheck(release: release))
     let hasBTF = access("/sys/kernel/btf/vmlinux", R_OK) == 0
     checks.append(
       hasBTF
@@ -127,6 +120,26 @@ package enum HostChecks {
     return checks
   }
 
+  /// What a kernel of this release can do at best.
+  static func versionCheck(release: String) -> CapabilityCheck {
+    guard let version = KernelVersion(release: release) else {
+      return CapabilityCheck(.kernel, "version", .works, "Linux \(release), which is tried below")
+    }
+    if version < .minimum {
+      return CapabilityCheck(
+        .kernel, "version", .fails,
+        "Linux \(release): BPF programs need \(KernelVersion.minimum) to keep a table of blocks",
+        remedy: "Linux \(KernelVersion.minimumForStacks) or later")
+    }
+    if version < .minimumForStacks {
+      return CapabilityCheck(
+        .kernel, "version", .degraded,
+        "Linux \(release): stacks need \(KernelVersion.minimumForStacks) to be walked without frame pointers",
+        remedy: "Linux \(KernelVersion.minimumForStacks) or later")
+    }
+    return CapabilityCheck(.kernel, "version", .works, "Linux \(release)")
+  }
+
   // MARK: Programs
 
   private static func programs() -> [CapabilityCheck] {
@@ -149,7 +162,8 @@ package enum HostChecks {
       clibbpf_has_helper(UInt32(BPF_FUNC_loop.rawValue))
         ? CapabilityCheck(.programs, "bpf_loop", .works, "known")
         : CapabilityCheck(
-          .programs, "bpf_loop", .degraded, "unknown: stacks follow frame pointers only", remedy: "Linux 5.17 or later")
+          .programs, "bpf_loop", .degraded, "unknown: stacks follow frame pointers only",
+          remedy: "Linux \(KernelVersion.minimumForStacks) or later")
     )
     do {
       var configuration = TraceConfiguration()
