@@ -1,7 +1,7 @@
 """The modules of the package and how they depend on each other, from `swift package dump-package` on standard input.
 
   graph.py imports    prints each import that Package.swift does not declare, and each dependency that no file imports
-  graph.py mermaid    prints the picture of docs/modules.md
+  graph.py page       prints docs/modules.md
 """
 
 import json
@@ -71,38 +71,60 @@ def check_imports(targets):
 
 
 def draw(targets):
-    """Modules of the product in rows, each above what it rests upon; an arrow that follows from others is left out."""
+    """The modules of the product in rows: each rests upon some of the row below, and on none above."""
     modules = {
         target["name"]: target for target in targets
         if directory(target).parts[0] == "Sources" and target["type"] != "test"
     }
     below = {name: {other for other in dependencies(target) if other in modules} for name, target in modules.items()}
+    heights = {}
+
+    def height(name):
+        if name not in heights:
+            heights[name] = 1 + max((height(other) for other in below[name]), default=0)
+        return heights[name]
+
     reach = {}
 
     def reachable(name):
         if name not in reach:
-            reach[name] = set()
-            for other in below[name]:
-                reach[name] |= {other} | reachable(other)
+            reach[name] = set().union(below[name], *(reachable(other) for other in below[name]))
         return reach[name]
 
+    def is_shim(name):
+        return len(name) > 1 and name[0] == "C" and name[1].isupper()
+
+    swift = sorted((name for name in modules if not is_shim(name)), key=lambda name: (-height(name), name))
+    shims = sorted(name for name in modules if is_shim(name))
+    print("# Modules\n")
+    print("<!-- Written by Scripts/draw-modules from Package.swift: do not edit. -->\n")
+    print("An arrow points to what a module imports; one that follows from two others is left out. Modules of C, which hold")
+    print("what Swift cannot import, are named at the module that imports them. [Architecture](architecture.md) says what each")
+    print("module holds.\n")
+    print("```mermaid")
     print("flowchart TD")
-    for name in sorted(modules):
-        is_shim = name.startswith("C") and len(name) > 1 and name[1].isupper()
-        shape = "([{}])" if modules[name]["type"] == "executable" else "[/{}/]" if is_shim else "[{}]"
-        print(f"  {name}{shape.format(name)}")
-    for name in sorted(modules):
-        direct = below[name]
-        implied = set().union(*(reachable(other) for other in direct)) if direct else set()
+    for name in swift:
+        own = sorted(other for other in below[name] if is_shim(other))
+        text = "<br/>".join([f"<b>{name}</b>"] + own)
+        brackets = ('(["', '"])') if modules[name]["type"] == "executable" else ('["', '"]')
+        print(f"  {name}{brackets[0]}{text}{brackets[1]}")
+    for name in swift:
+        direct = {other for other in below[name] if not is_shim(other)}
+        implied = set().union(*(reachable(other) for other in direct))
         for other in sorted(direct - implied):
             print(f"  {name} --> {other}")
+    print("```\n")
+    print("| module | imports, those of C included |")
+    print("|---|---|")
+    for name in swift + shims:
+        print(f"| `{name}` | {', '.join(f'`{other}`' for other in sorted(below[name]))} |".replace("|  |", "| |"))
 
 
 def main():
     targets = json.load(sys.stdin)["targets"]
     if sys.argv[1:] == ["imports"]:
         sys.exit(1 if check_imports(targets) else 0)
-    if sys.argv[1:] == ["mermaid"]:
+    if sys.argv[1:] == ["page"]:
         draw(targets)
         return
     sys.exit(__doc__)

@@ -46,7 +46,7 @@ package final class PageFaultSampler {
 
   /// - Parameter period: faults of a thread on one CPU between two samples. A frequency would be steered by the kernel, and
   ///   then what a sample stands for is not exact.
-  package init(processID: Int32, period: UInt64) throws(Failure) {
+  package init(processID: Int32, period: UInt64) throws(Refusal) {
     let cpus = Self.onlineCPUs()
     var pages = Self.pagesPerRing
     while pages * cpus.count > Self.mostPages, pages > Self.leastPagesPerRing { pages /= 2 }
