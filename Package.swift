@@ -158,7 +158,8 @@ let package = Package(
     .target(
       name: "UnwindHarness",
       dependencies: [
-        "BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CUnwindOracle", "ProgramSupport",
+        "BPFRuntime", "ProcessImage", "AllocationTracing", "CTraceABI", "CTraceObjects", "CUnwindOracle",
+        "ProgramSupport",
       ],
       path: "Support/UnwindHarness", swiftSettings: strict),
     .target(

@@ -1,9 +1,21 @@
 #include "CTraceObjects.h"
 
+// The folder of objects that Scripts/build-bpf makes for the processor that this is compiled for.
+#if defined(__x86_64__)
+#define CTRACE_PROCESSOR_TOKEN x86_64
+#else
+#error "there are no programs for this processor: see docs/contributing.md"
+#endif
+
+#define PATH(processor, name) objects/processor/name.bpf.o
+#define QUOTED(tokens) QUOTED_AS_IS(tokens)
+#define QUOTED_AS_IS(tokens) #tokens
+#define OBJECT(name) QUOTED(PATH(CTRACE_PROCESSOR_TOKEN, name))
+
 // Aligned, because libbpf reads 64-bit fields in place.
 
 _Alignas(16) static const unsigned char user_allocations_bytes[] = {
-#embed "objects/user_allocations.bpf.o"
+#embed OBJECT(user_allocations)
 };
 
 ctrace_object ctrace_user_allocations(void) {
@@ -11,7 +23,7 @@ ctrace_object ctrace_user_allocations(void) {
 }
 
 _Alignas(16) static const unsigned char process_lifecycle_bytes[] = {
-#embed "objects/process_lifecycle.bpf.o"
+#embed OBJECT(process_lifecycle)
 };
 
 ctrace_object ctrace_process_lifecycle(void) {
@@ -19,7 +31,7 @@ ctrace_object ctrace_process_lifecycle(void) {
 }
 
 _Alignas(16) static const unsigned char kernel_allocations_bytes[] = {
-#embed "objects/kernel_allocations.bpf.o"
+#embed OBJECT(kernel_allocations)
 };
 
 ctrace_object ctrace_kernel_allocations(void) {
@@ -27,7 +39,7 @@ ctrace_object ctrace_kernel_allocations(void) {
 }
 
 _Alignas(16) static const unsigned char address_space_bytes[] = {
-#embed "objects/address_space.bpf.o"
+#embed OBJECT(address_space)
 };
 
 ctrace_object ctrace_address_space(void) {
@@ -35,9 +47,11 @@ ctrace_object ctrace_address_space(void) {
 }
 
 _Alignas(16) static const unsigned char oom_victims_bytes[] = {
-#embed "objects/oom_victims.bpf.o"
+#embed OBJECT(oom_victims)
 };
 
 ctrace_object ctrace_oom_victims(void) {
   return (ctrace_object){oom_victims_bytes, sizeof(oom_victims_bytes)};
 }
+
+const char *ctrace_processor(void) { return QUOTED(CTRACE_PROCESSOR_TOKEN); }

@@ -1,10 +1,11 @@
 import AllocationTracing
 import BPFRuntime
 import CTraceABI
+import CTraceObjects
 import Glibc
 import ProcessImage
 
-/// Runs `BPF/unwind_probe.bpf.c`: attaches it to functions, keeps the walker's tables, and collects what it measures.
+/// Runs `BPF/programs/unwind_probe.bpf.c`: attaches it to functions, keeps the walker's tables, and collects what it measures.
 package final class UnwindHarness {
   package let tables: UnwindTables
   private let object: BPFObject
@@ -38,7 +39,8 @@ package final class UnwindHarness {
   private static func objectBytes() throws -> UnsafeRawBufferPointer {
     let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
       .joined(separator: "/")
-    let bytes = try readFile("\(root)/Sources/CTraceObjects/objects/unwind_probe.bpf.o")
+    let processor = String(cString: ctrace_processor())
+    let bytes = try readFile("\(root)/Sources/CTraceObjects/objects/\(processor)/unwind_probe.bpf.o")
     // For good: libbpf keeps referring to it.
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
     copy.copyBytes(from: bytes)

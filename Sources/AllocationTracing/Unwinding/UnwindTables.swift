@@ -3,7 +3,7 @@ import CTraceABI
 import ProcessImage
 import TraceModel
 
-/// Gives the stack walker in `BPF/unwind.bpf.h` what it needs: for each process slot the executable mappings, and for
+/// Gives the stack walker in `BPF/unwind/unwind.bpf.h` what it needs: for each process slot the executable mappings, and for
 /// each mapped file an unwind table.
 ///
 /// What a running program may be reading is never changed: new mappings are written to free memory and published with

@@ -1,4 +1,4 @@
-// What BPF/user_allocations.bpf.c, BPF/process_lifecycle.bpf.c and the AllocationTracing module exchange.
+// What user_allocations.bpf.c and process_lifecycle.bpf.c in BPF/programs exchange with the module AllocationTracing.
 #pragma once
 
 #include <linux/types.h>

@@ -1,4 +1,4 @@
-// What BPF/kernel_allocations.bpf.c and the KernelTracing module exchange.
+// What BPF/programs/kernel_allocations.bpf.c and the KernelTracing module exchange.
 #pragma once
 
 #include <linux/types.h>

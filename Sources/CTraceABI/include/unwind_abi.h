@@ -1,4 +1,4 @@
-// What the stack walker in BPF/unwind.bpf.h and the table loader in Swift share.
+// What the stack walker in BPF/unwind/unwind.bpf.h and the table loader in Swift share.
 //
 // An unwind *table* holds the call-frame information of one file, converted from `.eh_frame`. It is a run of 32-bit
 // words inside a *chunk*, a BPF array of 4 KiB pages:

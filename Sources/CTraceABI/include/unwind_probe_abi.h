@@ -1,4 +1,4 @@
-// What BPF/unwind_probe.bpf.c, the harness of the stack walker, shares with the tests and the benchmark.
+// What BPF/programs/unwind_probe.bpf.c, the harness of the stack walker, shares with the tests and the benchmark.
 #pragma once
 #include "unwind_abi.h"
 

@@ -1,4 +1,4 @@
-// What oom_victims.bpf.c and user space share.
+// What BPF/programs/oom_victims.bpf.c and user space share.
 #pragma once
 
 #include <linux/types.h>

@@ -10,6 +10,9 @@ typedef struct {
   size_t size;
 } ctrace_object;
 
+// The processor that the programs are compiled for, as its folders are named: "x86_64".
+const char *ctrace_processor(void);
+
 ctrace_object ctrace_user_allocations(void);
 ctrace_object ctrace_process_lifecycle(void);
 ctrace_object ctrace_kernel_allocations(void);

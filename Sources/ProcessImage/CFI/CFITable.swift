@@ -1,6 +1,6 @@
 import CTraceABI
 
-/// The call-frame information of one file, in the rows that the walker in `BPF/unwind.bpf.h` uses.
+/// The call-frame information of one file, in the rows that the walker in `BPF/unwind/unwind.bpf.h` uses.
 package struct CFITable: Sendable {
   /// What the conversion met.
   package struct Statistics: Equatable, Sendable {

@@ -1,6 +1,6 @@
 import CTraceABI
 
-/// Walks a copied stack by call-frame rows: what `BPF/unwind.bpf.h` does, for stacks that it had no rows for at the time.
+/// Walks a copied stack by call-frame rows: what `BPF/unwind/unwind.bpf.h` does, for stacks that it had no rows for at the time.
 package struct StackCopyUnwinder {
   /// What is known of the code at an address.
   package enum Knowledge {

@@ -1,12 +1,12 @@
 // What happens to traced processes besides allocating: fork, exec, exit, and what their loaders map.
 // Shares its maps with user_allocations.bpf.c.
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "counters.bpf.h"
-#include "processes.bpf.h"
-#include "thread_state.bpf.h"
-#include "unwind.bpf.h"
+#include "common/counters.bpf.h"
+#include "user/processes.bpf.h"
+#include "user/thread_state.bpf.h"
+#include "unwind/unwind.bpf.h"
 
 const volatile struct lt_configuration configuration SEC(".rodata");
 

@@ -2,7 +2,7 @@
 // nothing behind.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
 

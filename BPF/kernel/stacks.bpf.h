@@ -1,7 +1,7 @@
 // From an allocation in the kernel to its call stack and the stack's hash.
 #pragma once
 
-#include "kernel_tables.bpf.h"
+#include "kernel/tables.bpf.h"
 
 #include "unwind_abi.h"
 

@@ -1,9 +1,9 @@
 // Recording kernel blocks and taking them out.
 #pragma once
 
-#include "kernel_tables.bpf.h"
+#include "kernel/tables.bpf.h"
 
-#include "block_table.bpf.h"
+#include "common/block_table.bpf.h"
 
 // Whether any block is in its third bucket, which is nearly never so; else nobody need look there.
 static __always_inline bool uses_third_choices(void) {

@@ -2,9 +2,9 @@
 //
 // Every program does one of two things: it records a block or takes one out. They run in any context, interrupts
 // included, and so touch only memory that exists already.
-#include "kernel_blocks.bpf.h"
-#include "kernel_caches.bpf.h"
-#include "kernel_stacks.bpf.h"
+#include "kernel/blocks.bpf.h"
+#include "kernel/caches.bpf.h"
+#include "kernel/stacks.bpf.h"
 
 struct vmap_area {
   unsigned long va_start;
@@ -319,9 +319,9 @@ int vmap_free_enter(struct pt_regs *context) {
   return 0;
 }
 
-#include "kernel_pages.bpf.h"
+#include "kernel/pages.bpf.h"
 
-#include "kernel_bulk.bpf.h"
+#include "kernel/bulk.bpf.h"
 
 // ---- Interrupts and processes -------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 // Tells at once whom the OOM killer marks.
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "victim_abi.h"
 

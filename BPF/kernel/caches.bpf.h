@@ -1,7 +1,7 @@
 // Slab caches: which one a block is from, what it is called, and whether it is one that was asked for.
 #pragma once
 
-#include "kernel_tables.bpf.h"
+#include "kernel/tables.bpf.h"
 
 struct kmem_cache {
   const char *name;

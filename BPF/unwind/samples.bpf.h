@@ -2,7 +2,7 @@
 // For programs that include unwind.bpf.h.
 #pragma once
 
-#include "unwind.bpf.h"
+#include "unwind/unwind.bpf.h"
 
 #define LT_UNWIND_SAMPLE_PIECES (LT_UNWIND_SAMPLE_STACK_BYTES / LT_UNWIND_PAGE_BYTES)
 

@@ -1,6 +1,6 @@
 // Measures and checks the stack walker: walks on uprobes, beside the kernel's own frame-pointer walk.
 // Used by the tests and by the benchmark only.
-#include "unwind.bpf.h"
+#include "unwind/unwind.bpf.h"
 #include "unwind_probe_abi.h"
 
 // Traced processes: thread group to slot, generation 1.

@@ -12,7 +12,7 @@
 // code by code of the same size; what the dynamic loader exchanges they learn from it.
 #pragma once
 
-#include "unwind_identity.bpf.h"
+#include "unwind/identity.bpf.h"
 
 #define LT_UNWIND_VALIDATION_TRIES 4
 

@@ -2,7 +2,7 @@
 // because a map that allocates while an allocation is being traced would trace itself.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
 #include "kernel_abi.h"

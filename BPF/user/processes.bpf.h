@@ -1,10 +1,10 @@
 // Which processes are traced, and the ring buffer that tells user space what happens to them.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "counters.bpf.h"
+#include "common/counters.bpf.h"
 
 #define NO_SITE 0xffffffffu
 

@@ -1,7 +1,7 @@
 // Counters of every cause of loss, one set per CPU.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
 

@@ -1,14 +1,14 @@
 // The table of allocation sites, open-addressed in an array like the table of outstanding blocks, and their stacks.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "counters.bpf.h"
-#include "processes.bpf.h"
-#include "sampling.bpf.h"
+#include "common/counters.bpf.h"
+#include "user/processes.bpf.h"
+#include "user/sampling.bpf.h"
 
-#include "block_table.bpf.h"
+#include "common/block_table.bpf.h"
 
 // Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
 // A function of its own for the verifier, which then checks it once and not on every path to it.

@@ -3,7 +3,7 @@
 // with the number of buckets.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
 

@@ -1,14 +1,14 @@
 // Probes on a process's allocator functions: every block is recorded at the outermost call's return and removed at
 // the entry of the call that frees it.
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "counters.bpf.h"
-#include "outstanding.bpf.h"
-#include "processes.bpf.h"
-#include "sampling.bpf.h"
-#include "stacks.bpf.h"
-#include "thread_state.bpf.h"
+#include "common/counters.bpf.h"
+#include "user/outstanding.bpf.h"
+#include "user/processes.bpf.h"
+#include "user/sampling.bpf.h"
+#include "user/stacks.bpf.h"
+#include "user/thread_state.bpf.h"
 
 const volatile struct lt_configuration configuration SEC(".rodata");
 

@@ -2,13 +2,13 @@
 // space, which completes it.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "counters.bpf.h"
-#include "outstanding.bpf.h"
-#include "unwind.bpf.h"
-#include "unwind_samples.bpf.h"
+#include "common/counters.bpf.h"
+#include "user/outstanding.bpf.h"
+#include "unwind/unwind.bpf.h"
+#include "unwind/samples.bpf.h"
 
 __noinline __u64 hash_stack(const struct lt_stack *stack) {
   if (!stack)

@@ -3,7 +3,7 @@
 // changes nothing: any split of a Poisson process is one again.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
 

@@ -1,8 +1,8 @@
 // Tells user space what the executable areas of a process are, with the identities that the walker compares.
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "unwind_identity.bpf.h"
+#include "unwind/identity.bpf.h"
 
 struct seq_file;
 

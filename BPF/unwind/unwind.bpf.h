@@ -18,7 +18,7 @@
 // walk must not be sleepable: memory is used again after an RCU grace period.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 #include "unwind_abi.h"
 
 // The pc is where the task stands (a probe at an instruction, a system call).
@@ -26,7 +26,7 @@
 // The pc is the address that a function is about to return to, and sp is above it (a uretprobe).
 #define LT_UNWIND_PC_RETURN 1
 
-#include "unwind_maps.bpf.h"
+#include "unwind/maps.bpf.h"
 
 // Rounds end at a cache miss, at the end of a window and at a special rule: each frame can cause all three.
 #define LT_UNWIND_MAX_ROUNDS 400
@@ -87,10 +87,10 @@ static __always_inline int lt_unwind_push(
   return LT_UNWIND_STEP_AGAIN;
 }
 
-#include "unwind_lookup.bpf.h"
-#include "unwind_steps.bpf.h"
-#include "unwind_changes.bpf.h"
-#include "unwind_validation.bpf.h"
+#include "unwind/lookup.bpf.h"
+#include "unwind/steps.bpf.h"
+#include "unwind/changes.bpf.h"
+#include "unwind/validation.bpf.h"
 
 // The fast path: frames whose rule is cached and plain. Its variables stay in registers; it is not a function of its own,
 // because returning is dear where the kernel guards returns. Places on the stack count from the window's start: the fewer

@@ -2,7 +2,7 @@
 // address_space.bpf.c, which must agree.
 #pragma once
 
-#include "core.bpf.h"
+#include "common/core.bpf.h"
 #include "unwind_abi.h"
 
 struct timespec64___lt_unwind {
