@@ -1,6 +1,6 @@
 // The table of outstanding blocks: buckets of eight in one array, so that the hot path makes no map-update call and
-// user space reads it through mmap without a system call per entry. Whoever includes this has defined `configuration`
-// with the number of buckets.
+// user space reads it through mmap without a system call per entry. Whoever includes this has declared `configuration`,
+// which has the number of buckets.
 #pragma once
 
 #include "common/core.bpf.h"
@@ -27,7 +27,7 @@ static __always_inline __u64 third_choice(__u64 hash) { return (hash * 0x9e3779b
 static __always_inline __u32 position_of(struct lt_block_bucket *bucket, __u64 key) {
 #pragma unroll
   for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++)
-    if (bucket->keys[i] == key)
+    if (lt_load(&bucket->keys[i]) == key)
       return i;
   return LT_BUCKET_ENTRIES;
 }
@@ -45,7 +45,7 @@ static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key,
 static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key, const struct lt_block_payload *payload) {
 #pragma unroll
   for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
-    if (bucket->keys[i] == 0 && __sync_val_compare_and_swap(&bucket->keys[i], 0, LT_BLOCK_BUSY) == 0) {
+    if (lt_load(&bucket->keys[i]) == 0 && __sync_val_compare_and_swap(&bucket->keys[i], 0, LT_BLOCK_BUSY) == 0) {
       bucket->payloads[i] = *payload;
       // An exchange orders the payload before the key for readers on other CPUs.
       __sync_lock_test_and_set(&bucket->keys[i], key);
@@ -60,9 +60,19 @@ static __always_inline __u32 empty_places(struct lt_block_bucket *bucket) {
 #pragma unroll
   for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
     // Without a branch: the verifier would follow every combination of full and empty places.
-    __u64 key = bucket->keys[i], used = (key | -key) >> 32;
+    __u64 key = lt_load(&bucket->keys[i]), used = (key | -key) >> 32;
     barrier_var(used);
     count += 1 - (used >> 31);
   }
   return count;
+}
+
+// ---- What a block's payload says --------------------------------------------------------------------------------------
+
+static __always_inline __u32 site_of(const struct lt_block_payload *payload) {
+  return payload->size_and_site & (LT_MAX_SITES - 1);
+}
+
+static __always_inline __u64 size_of(const struct lt_block_payload *payload) {
+  return payload->size_and_site >> LT_SITE_BITS;
 }

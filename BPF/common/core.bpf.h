@@ -4,12 +4,10 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-// The x86-64 user registers as the kernel saves them.
-struct pt_regs {
-  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
-      flags, sp, ss;
-} __attribute__((preserve_access_index));
+#include "layouts_abi.h"
+#include "registers.bpf.h"
 
 struct mm_struct {
   unsigned long start_stack, exec_vm;
@@ -26,7 +24,24 @@ struct task_struct {
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
+
+// The unit tests compile these headers for the host, with other definitions of what follows (Tests/CNativeBPF).
+#ifdef __bpf__
+// Set by user space before the program is loaded; the verifier takes it for constant.
+#define LT_LOAD_TIME const volatile
+
+// A word that others change at the same time. x86-64 keeps loads in order.
+#define lt_load(place) (*(const volatile typeof(*(place)) *)(place))
+
+// `value & mask`, opaque to the compiler: it must not turn a bounded index into a running pointer, whose bound the
+// verifier cannot see.
+#define lt_bound(value, mask)                              \
+  ({                                                       \
+    __u64 bounded_ = (value);                              \
+    asm volatile("%0 &= %1" : "+r"(bounded_) : "i"(mask)); \
+    bounded_;                                              \
+  })
+#endif
 
 typedef struct {
   int counter;

@@ -1,12 +1,11 @@
-// Counters of every cause of loss, one set per CPU.
+// Counters of every cause of loss, one set per CPU. Whoever includes this has defined COUNTER_COUNT: how many counters the
+// program has. Which they are is an enum of the program's header in CTraceABI.
 #pragma once
 
 #include "common/core.bpf.h"
 
-#include "allocation_abi.h"
-
 struct lt_counter_set {
-  __u64 values[LT_COUNTER_MAX];
+  __u64 values[COUNTER_COUNT];
 };
 
 struct {
@@ -16,12 +15,12 @@ struct {
   __type(value, struct lt_counter_set);
 } counters SEC(".maps");
 
-static __always_inline void count_many(enum lt_counter counter, __u64 amount) {
+static __always_inline void count_many(__u32 counter, __u64 amount) {
   __u32 zero = 0;
   struct lt_counter_set *set = bpf_map_lookup_elem(&counters, &zero);
-  // Atomic, because a program can be preempted by the same program in another thread of this CPU.
+  // Atomic, because the program can be interrupted by another one on this CPU, or by itself in another thread.
   if (set)
     __sync_fetch_and_add(&set->values[counter], amount);
 }
 
-static __always_inline void count_one(enum lt_counter counter) { count_many(counter, 1); }
+static __always_inline void count_one(__u32 counter) { count_many(counter, 1); }

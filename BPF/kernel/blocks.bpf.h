@@ -72,7 +72,7 @@ __noinline int put_block(__u64 key, __u64 size_and_site, __u64 time, struct lt_b
   struct lt_block_payload payload = {.size_and_site = size_and_site, .time = time};
   // The emptier bucket, since two choices keep the fullest close to the mean; but a table is seldom so full that it
   // matters, and then the last place of the first is empty.
-  bool swap = first->keys[LT_BUCKET_ENTRIES - 1] != 0 && empty_places(second) > empty_places(first);
+  bool swap = lt_load(&first->keys[LT_BUCKET_ENTRIES - 1]) != 0 && empty_places(second) > empty_places(first);
   if (put_into(swap ? second : first, key, &payload) || put_into(swap ? first : second, key, &payload))
     return PUT_NEW;
   third = bucket_for(third_choice(hash));
@@ -85,14 +85,6 @@ __noinline int put_block(__u64 key, __u64 size_and_site, __u64 time, struct lt_b
 }
 
 // ---- Blocks and the totals of their sites -------------------------------------------------------------------------
-
-static __always_inline __u32 site_of(const struct lt_block_payload *payload) {
-  return payload->size_and_site & (LT_MAX_SITES - 1);
-}
-
-static __always_inline __u64 size_of(const struct lt_block_payload *payload) {
-  return payload->size_and_site >> LT_SITE_BITS;
-}
 
 static __always_inline void settle(const struct lt_block_payload *payload) {
   struct lt_kernel_site *site = site_at(site_of(payload));

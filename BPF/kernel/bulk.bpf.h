@@ -23,10 +23,12 @@ struct {
 
 SEC("kprobe/kmem_cache_alloc_bulk")
 int bulk_alloc_enter(struct pt_regs *context) {
-  struct bulk_call call = {.cache = context->di, .gfp = context->si, .objects = context->cx};
-  __u64 stack = context->sp;
+  struct bulk_call call = {.cache = lt_function_argument(context, 0),
+                           .gfp = lt_function_argument(context, 1),
+                           .objects = lt_function_argument(context, 3)};
+  __u64 stack = lt_stack_pointer(context);
   bpf_probe_read_kernel(&call.call_site, sizeof(call.call_site), (void *)stack);
-  stack += sizeof(__u64);
+  stack += LT_RETURN_ADDRESS_BYTES;
   if (bpf_map_update_elem(&bulk_calls, &stack, &call, BPF_ANY))
     count_one(LT_KERNEL_COUNTER_BULK_CALLS_REFUSED);
   return 0;
@@ -43,13 +45,13 @@ __noinline int record_at(__u64 pointer, __u64 size, __u32 index, __u32 process_i
 
 SEC("kretprobe/kmem_cache_alloc_bulk")
 int bulk_alloc_exit(struct pt_regs *context) {
-  __u64 stack = context->sp;
+  __u64 stack = lt_stack_pointer(context);
   struct bulk_call *found = bpf_map_lookup_elem(&bulk_calls, &stack);
   if (!found)
     return 0;
   struct bulk_call call = *found;
   bpf_map_delete_elem(&bulk_calls, &stack);
-  __u32 count = context->ax;
+  __u32 count = lt_result(context);
   if (!count)
     return 0;
   struct lt_kernel_allocation allocation = {
@@ -57,7 +59,7 @@ int bulk_alloc_exit(struct pt_regs *context) {
   bpf_probe_read_kernel(&allocation.address, sizeof(__u64), (void *)call.objects);
   __u32 process_id = 0;
   __u32 index = site_for(context, &allocation, &process_id);
-  if (index == NO_SITE)
+  if (index == LT_NO_SITE)
     return 0;
   __u64 size = taken_by(&allocation, index);
   for (__u32 i = 0; i < BULK_LIMIT; i++) {
@@ -85,7 +87,7 @@ __noinline int release_at(__u64 pointer) {
 
 SEC("kprobe/kmem_cache_free_bulk")
 int bulk_free_enter(struct pt_regs *context) {
-  __u64 count = context->si, objects = context->dx;
+  __u64 count = lt_function_argument(context, 1), objects = lt_function_argument(context, 2);
   for (__u32 i = 0; i < BULK_LIMIT; i++) {
     if (i >= count)
       return 0;
@@ -99,7 +101,7 @@ int bulk_free_enter(struct pt_regs *context) {
 // kvfree_call_rcu(head, what): before 6.0 the second argument is the offset of `head` in its object, as a function.
 SEC("kprobe/kvfree_call_rcu")
 int rcu_free_enter(struct pt_regs *context) {
-  __u64 head = context->di, what = context->si;
+  __u64 head = lt_function_argument(context, 0), what = lt_function_argument(context, 1);
   __u64 address = what < PAGE_BYTES ? head - what : what;
   released_unseen(address);
   return 0;

@@ -34,7 +34,7 @@ int on_page_alloc(struct bpf_raw_tracepoint_args *context) {
       .address = page, .requested = size, .taken = size, .gfp = gfp, .class = LT_KERNEL_PAGES};
   __u32 process_id = 0;
   __u32 index = site_for(context, &allocation, &process_id);
-  if (index != NO_SITE && record(page, LT_KERNEL_PAGES, size, index, process_id))
+  if (index != LT_NO_SITE && record(page, LT_KERNEL_PAGES, size, index, process_id))
     note_splittable(order, gfp, 1);
   return 0;
 }

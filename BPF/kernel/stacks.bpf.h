@@ -1,6 +1,7 @@
-// From an allocation in the kernel to its call stack and the stack's hash.
+// From an allocation in the kernel to its call stack.
 #pragma once
 
+#include "common/stack_table.bpf.h"
 #include "kernel/tables.bpf.h"
 
 #include "unwind_abi.h"
@@ -61,20 +62,6 @@ __noinline int cut_at_interrupt(struct lt_stack *stack) {
   return 0;
 }
 
-__noinline __u64 hash_of_stack(const struct lt_stack *stack) {
-  if (!stack)
-    return 0;
-  __u64 hash = stack->depth;
-  __u32 depth = stack->depth;
-  for (__u32 i = 0; i < 127; i++) {
-    if (i >= depth)
-      break;
-    hash = (hash ^ stack->frames[i]) * 0x9e3779b97f4a7c15ull;
-    hash ^= hash >> 29;
-  }
-  return lt_mix(hash) | 1;
-}
-
 // Whether one of the innermost frames is in a function that was asked for: the callers of allocators whose tracepoints
 // do not name them.
 __noinline int is_from_wanted_stack(const struct lt_stack *stack) {
@@ -115,13 +102,4 @@ static __always_inline struct lt_kernel_scratch *take_stack(void *context, bool 
   if (in_interrupt || !configuration.knows_interrupts)
     cut_at_interrupt(stack);
   return claimed;
-}
-
-// Keeps the frames of a stack that has just been seen for the first time.
-static __always_inline void store_stack(struct lt_stack *stack, __u64 hash) {
-  bool is_short = stack->depth <= LT_SHORT_STACK_DEPTH;
-  long error = is_short ? bpf_map_update_elem(&short_stacks, &hash, stack, BPF_NOEXIST)
-                        : bpf_map_update_elem(&stacks, &hash, stack, BPF_NOEXIST);
-  if (error && error != -17 /* EEXIST: another site has it, too */)
-    count_one(LT_KERNEL_COUNTER_STACKS_REFUSED);
 }

@@ -7,9 +7,10 @@
 #include "allocation_abi.h"
 #include "kernel_abi.h"
 
-const volatile struct lt_kernel_configuration configuration = {};
+LT_LOAD_TIME struct lt_kernel_configuration configuration SEC(".rodata") = {};
 
-#define NO_SITE 0xffffffffu
+#define COUNTER_COUNT LT_KERNEL_COUNTER_MAX
+#include "common/counters.bpf.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -79,27 +80,6 @@ static __always_inline struct lt_kernel_globals *global_words(void) {
 
 // ---- Per CPU ------------------------------------------------------------------------------------------------------
 
-struct lt_kernel_counter_set {
-  __u64 values[LT_KERNEL_COUNTER_MAX];
-};
-
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct lt_kernel_counter_set);
-} counters SEC(".maps");
-
-static __always_inline void count_many(enum lt_kernel_counter counter, __u64 amount) {
-  __u32 zero = 0;
-  struct lt_kernel_counter_set *set = bpf_map_lookup_elem(&counters, &zero);
-  // Atomic, because an interrupt can run another program in between.
-  if (set)
-    __sync_fetch_and_add(&set->values[counter], amount);
-}
-
-static __always_inline void count_one(enum lt_kernel_counter counter) { count_many(counter, 1); }
-
 // How many interrupts, soft ones included, the CPU is inside of.
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -115,6 +95,8 @@ static __always_inline bool is_in_interrupt(void) {
 }
 
 // ---- Sites --------------------------------------------------------------------------------------------------------
+
+#include "common/site_table.bpf.h"
 
 static __always_inline struct lt_kernel_site *site_at(__u32 index) { return bpf_map_lookup_elem(&sites, &index); }
 
@@ -133,44 +115,29 @@ struct lt_kernel_identity {
 #define GFP_COMPOUND 0x40000u
 #define IDENTIFYING_FLAGS (0x01u | 0x10u | GFP_COMPOUND | 0x400000u)
 
-// Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
-__noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, bool *is_new) {
-  if (!identity || !is_new)
-    return NO_SITE;
+// The site's key in the table.
+static __always_inline __u64 site_key(const struct lt_kernel_identity *identity) {
   __u64 flags = identity->kmalloc_size || identity->class == LT_KERNEL_PAGES ? identity->gfp & IDENTIFYING_FLAGS : 0;
   __u64 shape = (__u64)identity->kmalloc_size << 32 | flags << 3 | identity->class;
   // Different odd factors, so that no two words cancel each other.
-  __u64 key = lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
-                     identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
-  __u32 index = (key >> 32) * configuration.site_count >> 32;
-  *is_new = false;
-  // In growing steps: neighbours would soon form rows that are longer than the number of tries.
-  for (__u32 i = 0; i < LT_KERNEL_SITE_PROBES; i++) {
-    index += i;
-    if (index >= configuration.site_count)
-      index -= configuration.site_count;
-    struct lt_kernel_site *site = site_at(index);
-    if (!site)
-      return NO_SITE;
-    __u64 found = site->key;
-    if (found == key)
-      return index;
-    if (found != 0)
-      continue;
-    found = __sync_val_compare_and_swap(&site->key, 0, key);
-    if (found == key)
-      return index;
-    if (found != 0)
-      continue;
-    site->call_site = identity->call_site;
-    site->cache = identity->cache;
-    site->stack_hash = identity->stack_hash;
-    site->object_size = identity->kmalloc_size;
-    site->gfp = identity->gfp;
-    site->class = identity->class;
-    site->is_kmalloc = identity->kmalloc_size != 0;
-    *is_new = true;
+  return lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
+                identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
+}
+
+// Index of the site, entered if it is new (`*is_new` is set then); LT_NO_SITE when the table has no place near its hash.
+__noinline __u32 site_find_or_create(const struct lt_kernel_identity *identity, bool *is_new) {
+  if (!identity || !is_new)
+    return LT_NO_SITE;
+  __u32 index = site_find_or_claim(site_key(identity), is_new);
+  struct lt_kernel_site *site = *is_new ? site_at(index) : NULL;
+  if (!site)
     return index;
-  }
-  return NO_SITE;
+  site->call_site = identity->call_site;
+  site->cache = identity->cache;
+  site->stack_hash = identity->stack_hash;
+  site->object_size = identity->kmalloc_size;
+  site->gfp = identity->gfp;
+  site->class = identity->class;
+  site->is_kmalloc = identity->kmalloc_size != 0;
+  return index;
 }

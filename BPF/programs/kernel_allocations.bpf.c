@@ -63,29 +63,29 @@ static __always_inline bool is_wanted_task(__u32 process_id, bool in_interrupt) 
 static __always_inline __u32 enter_site(const struct lt_kernel_identity *identity, __u64 address, struct lt_stack *stack) {
   bool is_new = false;
   __u32 index = site_find_or_create(identity, &is_new);
-  if (index == NO_SITE || !is_new)
+  if (index == LT_NO_SITE || !is_new)
     return index;
   struct lt_kernel_site *site = site_at(index);
   if (!site)
-    return NO_SITE;
+    return LT_NO_SITE;
   bool is_wanted = complete_site(index, address);
   if (configuration.call_site_range_count && !identity->call_site)
     is_wanted = is_wanted && stack && is_from_wanted_stack(stack);
   if (!is_wanted)
     site->flags |= LT_KERNEL_SITE_IGNORED;
-  if (stack)
-    store_stack(stack, identity->stack_hash);
+  if (stack && !stack_store(stack, identity->stack_hash))
+    count_one(LT_KERNEL_COUNTER_STACKS_REFUSED);
   __sync_lock_test_and_set(&site->is_ready, 1);
   return index;
 }
 
-// The site of a call stack that has been taken, which is released; NO_SITE when the table has no place.
+// The site of a call stack that has been taken, which is released; LT_NO_SITE when the table has no place.
 static __noinline __u32 enter_site_of_stack(
     struct lt_kernel_scratch *claimed, struct lt_kernel_identity *identity, __u64 address) {
-  identity->stack_hash = hash_of_stack(&claimed->stack);
+  identity->stack_hash = stack_hash(&claimed->stack);
   __u32 index = enter_site(identity, address, &claimed->stack);
   release_scratch(claimed);
-  if (index == NO_SITE)
+  if (index == LT_NO_SITE)
     count_one(LT_KERNEL_COUNTER_STACK_SITES_REFUSED);
   identity->stack_hash = 0;
   return index;
@@ -126,20 +126,20 @@ static __noinline bool is_wanted_allocation(
 
 // The site of the caller alone, unless that of its stack is known already.
 static __noinline __u32 site_of_caller(const struct lt_kernel_identity *identity, __u64 address, __u32 index) {
-  if (index == NO_SITE)
+  if (index == LT_NO_SITE)
     index = enter_site(identity, address, NULL);
-  struct lt_kernel_site *site = index == NO_SITE ? NULL : site_at(index);
+  struct lt_kernel_site *site = index == LT_NO_SITE ? NULL : site_at(index);
   if (!site) {
     count_one(LT_KERNEL_COUNTER_SITES_REFUSED);
-    return NO_SITE;
+    return LT_NO_SITE;
   }
   if (site->flags & LT_KERNEL_SITE_IGNORED) {
     count_one(LT_KERNEL_COUNTER_FILTERED_BLOCKS);
-    return NO_SITE;
+    return LT_NO_SITE;
   }
   if (configuration.skips_reclaimable && site->flags & LT_KERNEL_SITE_RECLAIMABLE) {
     count_one(LT_KERNEL_COUNTER_RECLAIMABLE_BLOCKS);
-    return NO_SITE;
+    return LT_NO_SITE;
   }
   return index;
 }
@@ -149,15 +149,15 @@ static __always_inline bool wants_stack(__u32 index) {
   return site && site->flags & LT_KERNEL_SITE_WANTS_STACK;
 }
 
-// The site that an allocation belongs to; NO_SITE when it is not to be recorded. Inlined, because the kernel looks up each
+// The site that an allocation belongs to; LT_NO_SITE when it is not to be recorded. Inlined, because the kernel looks up each
 // BPF function on its way through the stack in vain at first, which costs more than a frame of its own.
 static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
   struct lt_kernel_identity identity = {};
   struct lt_kernel_asker asker = {};
   if (!is_wanted_allocation(allocation, &identity, &asker))
-    return NO_SITE;
+    return LT_NO_SITE;
   *process_id = asker.process_id;
-  __u32 index = NO_SITE;
+  __u32 index = LT_NO_SITE;
   // Without a caller only the stack says who asked.
   if (configuration.all_stacks || (!allocation->call_site && !configuration.no_stacks)) {
     struct lt_kernel_scratch *claimed = take_stack(context, asker.in_interrupt);
@@ -165,11 +165,11 @@ static __always_inline __u32 site_for(void *context, const struct lt_kernel_allo
       index = enter_site_of_stack(claimed, &identity, allocation->address);
   }
   index = site_of_caller(&identity, allocation->address, index);
-  if (index != NO_SITE && wants_stack(index)) {
+  if (index != LT_NO_SITE && wants_stack(index)) {
     struct lt_kernel_scratch *claimed = take_stack(context, asker.in_interrupt);
     if (claimed) {
       __u32 exact = enter_site_of_stack(claimed, &identity, allocation->address);
-      if (exact != NO_SITE)
+      if (exact != LT_NO_SITE)
         return exact;
     }
   }
@@ -189,7 +189,7 @@ static __always_inline void allocated(void *context, const struct lt_kernel_allo
     return;
   __u32 process_id = 0;
   __u32 index = site_for(context, allocation, &process_id);
-  if (index != NO_SITE)
+  if (index != LT_NO_SITE)
     record(allocation->address, allocation->class, taken_by(allocation, index), index, process_id);
 }
 
@@ -303,7 +303,7 @@ int on_vmap_free(struct bpf_raw_tracepoint_args *context) {
 
 SEC("kretprobe/alloc_vmap_area")
 int vmap_alloc_exit(struct pt_regs *context) {
-  __u64 result = context->ax;
+  __u64 result = lt_result(context);
   if (!result || result > -4096ull)
     return 0;
   struct vmap_area *area = (struct vmap_area *)result;
@@ -314,7 +314,7 @@ int vmap_alloc_exit(struct pt_regs *context) {
 
 SEC("kprobe/free_vmap_area_noflush")
 int vmap_free_enter(struct pt_regs *context) {
-  struct vmap_area *area = (struct vmap_area *)context->di;
+  struct vmap_area *area = (struct vmap_area *)lt_function_argument(context, 0);
   released(BPF_CORE_READ(area, va_start), LT_KERNEL_VMALLOC);
   return 0;
 }

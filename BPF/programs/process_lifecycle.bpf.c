@@ -3,12 +3,11 @@
 #include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "common/counters.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/thread_state.bpf.h"
 #include "unwind/unwind.bpf.h"
 
-const volatile struct lt_configuration configuration SEC(".rodata");
+LT_LOAD_TIME struct lt_configuration configuration SEC(".rodata");
 
 static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *slot) {
   __u32 *found = bpf_map_lookup_elem(&process_slots, &process_id);
@@ -28,7 +27,7 @@ struct {
 
 static __noinline void emit_process_event(__u32 kind, __u32 process_id, __u32 slot, __u64 address) {
   struct lt_event event = {.kind = kind, .process_id = process_id, .thread_id = (__u32)bpf_get_current_pid_tgid(),
-                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .site = NO_SITE};
+                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .site = LT_NO_SITE};
   emit_event(&event);
 }
 
@@ -40,9 +39,8 @@ int on_fork(struct bpf_raw_tracepoint_args *context) {
     return 0;
   __u64 now = bpf_ktime_get_ns();
   struct lt_event event = {.kind = LT_EVENT_FORK, .process_id = parent_id, .process_slot = slot, .time = now,
-                           .address = child_id, .site = NO_SITE};
-  __u32 zero = 0;
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
+                           .address = child_id, .site = LT_NO_SITE};
+  struct lt_globals *shared = global_words();
   if (!shared || bpf_map_update_elem(&pending_children, &child_id, &now, BPF_ANY)) {
     count_one(LT_COUNTER_LATE_FORKS);
     return 0;
@@ -134,9 +132,8 @@ static long wait_for_attach(__u32 round, void *context) {
 
 static long wait_for_turn(__u32 round, void *context) {
   struct hold *hold = context;
-  __u32 zero = 0;
   yield_cpu(round);
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
+  struct lt_globals *shared = global_words();
   hold->is_over = !shared || *(volatile __u64 *)&shared->waiting_children == 0;
   return hold->is_over || bpf_ktime_get_ns() > hold->deadline;
 }
@@ -150,16 +147,14 @@ static long wait_for_answer(__u32 round, void *context) {
 }
 
 static __always_inline __u64 begin_hold(struct hold *hold) {
-  __u32 zero = 0;
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
+  struct lt_globals *shared = global_words();
   __u64 now = bpf_ktime_get_ns();
   hold->deadline = shared && shared->hold_budget > 0 ? now + HOLD_NANOSECONDS : 0;
   return now;
 }
 
 static __always_inline void end_hold(__u64 begin) {
-  __u32 zero = 0;
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
+  struct lt_globals *shared = global_words();
   if (shared)
     __sync_fetch_and_add(&shared->hold_budget, begin - bpf_ktime_get_ns());
 }
@@ -197,13 +192,13 @@ static __noinline void hold_until_answered(__u32 slot, __u64 change) {
 // one child does: waiting costs a CPU each, and many at once would keep leaktrace from attaching.
 SEC("uprobe")
 int hold_child(struct pt_regs *regs) {
-  __u32 process_id = bpf_get_current_pid_tgid() >> 32, slot = 0, zero = 0;
-  if (regs->ax == 0) {
+  __u32 process_id = bpf_get_current_pid_tgid() >> 32, slot = 0;
+  if (lt_result(regs) == 0) {
     if (bpf_map_lookup_elem(&pending_children, &process_id))
       hold_until_attached(process_id);
     return 0;
   }
-  struct lt_globals *shared = bpf_map_lookup_elem(&globals, &zero);
+  struct lt_globals *shared = global_words();
   if (shared && shared->waiting_children > 0 && process_of(process_id, &slot))
     hold_until_turn();
   return 0;

@@ -41,7 +41,7 @@ struct {
 // Longer ones were interrupted.
 #define LT_PROBE_LONGEST_READING 1000
 
-const volatile struct lt_probe_configuration configuration SEC(".rodata");
+LT_LOAD_TIME struct lt_probe_configuration configuration SEC(".rodata");
 
 static __always_inline void probe_add(__u32 *histogram, __u64 value) {
   __u64 bucket = value / LT_PROBE_BUCKET_NANOSECONDS;
@@ -55,7 +55,7 @@ static __always_inline void probe_stop(struct lt_probe_totals *totals) {
 }
 
 static __always_inline void probe_sample(
-    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 bp, __u32 pc_kind, struct pt_regs *context) {
+    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 fp, __u32 pc_kind, struct pt_regs *context) {
   struct lt_probe_sample *sample = bpf_ringbuf_reserve(&probe_samples, sizeof(*sample), 0);
 
   if (!sample)
@@ -68,12 +68,8 @@ static __always_inline void probe_sample(
   sample->address_space = scratch->address_space >> LT_UNWIND_ADDRESS_BITS;
   sample->pc = pc;
   sample->sp = sp;
-  sample->bp = bp;
-  sample->bx = context->bx;
-  sample->r12 = context->r12;
-  sample->r13 = context->r13;
-  sample->r14 = context->r14;
-  sample->r15 = context->r15;
+  sample->fp = fp;
+  lt_kept_registers(context, sample->kept);
   bpf_probe_read_kernel(sample->frames, sizeof(sample->frames), scratch->stack.frames);
   sample->stack_pages = 0;
   // Page by page: the copy ends where the stack does, and a large frame can have pages that were never touched.
@@ -100,18 +96,17 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     totals->clock_readings++;
   }
   if (configuration.walks) {
-    __u64 pc = context->ip, sp = context->sp,
-          bp = context->bp;
+    __u64 pc = lt_program_counter(context), sp = lt_stack_pointer(context), fp = lt_frame_pointer(context);
     __u64 start = bpf_ktime_get_ns();
     struct lt_unwind_scratch *scratch = lt_unwind_claim();
     if (!scratch)
       return 0;
-    __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, bp, pc_kind), outcome = scratch->stack.outcome;
+    __u32 depth = lt_unwind(scratch, *slot, 1, pc, sp, fp, pc_kind), outcome = scratch->stack.outcome;
     __u64 elapsed = bpf_ktime_get_ns() - start;
 
     bool is_sample = configuration.sample_period && bpf_get_prandom_u32() % configuration.sample_period == 0;
     if (is_sample)
-      probe_sample(scratch, pc, sp, bp, pc_kind, context);
+      probe_sample(scratch, pc, sp, fp, pc_kind, context);
     lt_unwind_release(scratch);
     totals->frames += depth;
     totals->nanoseconds += elapsed;

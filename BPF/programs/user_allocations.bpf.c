@@ -3,14 +3,13 @@
 #include "common/core.bpf.h"
 
 #include "allocation_abi.h"
-#include "common/counters.bpf.h"
 #include "user/outstanding.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/sampling.bpf.h"
 #include "user/stacks.bpf.h"
 #include "user/thread_state.bpf.h"
 
-const volatile struct lt_configuration configuration SEC(".rodata");
+LT_LOAD_TIME struct lt_configuration configuration SEC(".rodata");
 
 extern bool bpf_session_is_return(void) __ksym __weak;
 
@@ -25,39 +24,8 @@ struct {
   __type(value, struct lt_probe_hits);
 } probe_hits SEC(".maps");
 
-// The register numbered `which` in the cookie's code. The registers are read first: the verifier does not allow an
-// offset into the context that it cannot know.
-static __always_inline __u64 register_value(const struct pt_regs *regs, __u32 which) {
-  __u64 di = regs->di, si = regs->si, dx = regs->dx, cx = regs->cx, r8 = regs->r8, r9 = regs->r9, ax = regs->ax,
-        bx = regs->bx, bp = regs->bp, r10 = regs->r10, r11 = regs->r11, r12 = regs->r12, r13 = regs->r13,
-        r14 = regs->r14, r15 = regs->r15;
-  if (which == LT_REG_DI)
-    return di;
-  if (which == LT_REG_SI)
-    return si;
-  if (which == LT_REG_DX)
-    return dx;
-  asm volatile("" : "+r"(cx), "+r"(r8), "+r"(r9), "+r"(ax));
-  asm volatile("" : "+r"(bx), "+r"(bp), "+r"(r10), "+r"(r11));
-  asm volatile("" : "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15));
-  switch (which) {
-    case LT_REG_CX: return cx;
-    case LT_REG_R8: return r8;
-    case LT_REG_R9: return r9;
-    case LT_REG_AX: return ax;
-    case LT_REG_BX: return bx;
-    case LT_REG_BP: return bp;
-    case LT_REG_R10: return r10;
-    case LT_REG_R11: return r11;
-    case LT_REG_R12: return r12;
-    case LT_REG_R13: return r13;
-    case LT_REG_R14: return r14;
-    default: return r15;
-  }
-}
-
 static __always_inline __u64 argument(const struct pt_regs *regs, __u64 cookie, __u32 number) {
-  return register_value(regs, cookie >> (LT_COOKIE_REGISTERS_SHIFT + 4 * number) & 0xf);
+  return lt_register_value(regs, cookie >> (LT_COOKIE_REGISTERS_SHIFT + 4 * number) & 0xf);
 }
 
 static __always_inline void count_hit(__u64 cookie) {
@@ -112,7 +80,7 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
     can_succeed = multiply(argument(regs, cookie, 1), argument(regs, cookie, 2), &size);
   }
 
-  __u64 stack_pointer = regs->sp;
+  __u64 stack_pointer = lt_stack_pointer(regs);
   bool may_nest = cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_MAY_NEST;
   bool is_reallocation = (kind == LT_REALLOCATE || kind == LT_REALLOCATE_COUNTED) && pointer;
   struct task_struct *task = bpf_get_current_task_btf();
@@ -196,7 +164,7 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   if (!process || !state || !state->stack_pointer)
     return false;
   // The return instruction pops the address that the entry's stack pointer named.
-  __u64 returned_to = is_at_return_instruction ? regs->sp : regs->sp - 8;
+  __u64 returned_to = lt_stack_pointer(regs) - (is_at_return_instruction ? 0 : LT_RETURN_ADDRESS_BYTES);
   if (returned_to != state->stack_pointer) {
     if (returned_to > state->stack_pointer) {
       count_one(LT_COUNTER_ABANDONED_CALLS);
@@ -208,7 +176,7 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
 
   __u32 kind = state->kind;
   __u64 size = state->size;
-  __u64 address = regs->ax;
+  __u64 address = lt_result(regs);
   if (kind == LT_ALLOCATE_TO_POINTER) {
     if ((__u32)address != 0)
       address = 0;
@@ -226,14 +194,13 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
     // realloc(p, 0) that returns NULL has freed p; any other NULL left it alone.
     if (!address && size != 0) {
       if (!block_insert(lt_block_key(state->pointer, slot, generation), &old_block)) {
-        site_subtract(old_block.size_and_site & (LT_MAX_SITES - 1), old_block.size_and_site >> LT_SITE_BITS);
+        site_subtract(site_of(&old_block), size_of(&old_block));
         count_one(LT_COUNTER_BLOCKS_REFUSED);
-        count_many(LT_COUNTER_BYTES_REFUSED, old_block.size_and_site >> LT_SITE_BITS);
+        count_many(LT_COUNTER_BYTES_REFUSED, size_of(&old_block));
       }
     } else {
-      site_subtract(old_block.size_and_site & (LT_MAX_SITES - 1), old_block.size_and_site >> LT_SITE_BITS);
-      emit_block_event(LT_EVENT_FREED, slot, state->pointer, old_block.size_and_site >> LT_SITE_BITS,
-                       old_block.size_and_site & (LT_MAX_SITES - 1), state->probe);
+      site_subtract(site_of(&old_block), size_of(&old_block));
+      emit_block_event(LT_EVENT_FREED, slot, state->pointer, size_of(&old_block), site_of(&old_block), state->probe);
     }
   }
   if (!address) {
@@ -249,13 +216,16 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   struct lt_block_payload stale;
   if (block_take(key, &stale)) {
     count_one(LT_COUNTER_MISSED_FREES);
-    site_subtract(stale.size_and_site & (LT_MAX_SITES - 1), stale.size_and_site >> LT_SITE_BITS);
+    site_subtract(site_of(&stale), size_of(&stale));
   }
   // From the caller's point of view in both cases: pc is the address that the call returns to.
-  call->start = (struct lt_walk_start){.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_RETURN};
+  call->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
+                                         .sp = lt_stack_pointer(regs),
+                                         .fp = lt_frame_pointer(regs),
+                                         .kind = LT_UNWIND_PC_RETURN};
   if (is_at_return_instruction) {
     call->start.pc = state->return_address;
-    call->start.sp += 8;
+    call->start.sp += LT_RETURN_ADDRESS_BYTES;
   }
   call->address = address;
   call->size = size;
@@ -266,7 +236,7 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
 
 static __noinline void record_block(const struct lt_left_call *call, __u32 slot, __u32 site) {
   struct lt_block_payload payload = {.size_and_site = call->size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
-  if (site == NO_SITE || call->size >> (64 - LT_SITE_BITS) ||
+  if (site == LT_NO_SITE || call->size >> (64 - LT_SITE_BITS) ||
       !block_insert(lt_block_key(call->address, slot, call->generation), &payload)) {
     count_one(LT_COUNTER_BLOCKS_REFUSED);
     count_many(LT_COUNTER_BYTES_REFUSED, call->size);
@@ -297,8 +267,8 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
     return;
   struct lt_block_payload block;
   if (block_take(lt_block_key(address, slot, process->generation), &block)) {
-    __u64 size = block.size_and_site >> LT_SITE_BITS;
-    __u32 site = block.size_and_site & (LT_MAX_SITES - 1);
+    __u64 size = size_of(&block);
+    __u32 site = site_of(&block);
     site_subtract(site, size);
     emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
     return;
@@ -325,17 +295,18 @@ static __noinline void emit_mapping(struct pt_regs *regs, __u64 cookie, __u32 si
   __u32 kind = cookie & 0xff;
   struct lt_event event = {.kind = LT_EVENT_MAP, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
                            .process_slot = cookie >> LT_COOKIE_SLOT_SHIFT, .time = bpf_ktime_get_ns(),
-                           .address = regs->ax, .size = regs->si, .site = site,
+                           .address = lt_result(regs), .size = lt_system_call_argument(regs, 1),
+                           .site = site,
                            .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
   if (kind == LT_UNMAP) {
     event.kind = LT_EVENT_UNMAP;
-    event.address = regs->di;
+    event.address = lt_system_call_argument(regs, 0);
   } else if (kind == LT_REMAP) {
     event.kind = LT_EVENT_REMAP;
-    event.other_address = regs->di;
+    event.other_address = lt_system_call_argument(regs, 0);
     event.other_size = event.size;
-    event.size = regs->dx;
-    if (regs->r10 & MREMAP_DONTUNMAP)
+    event.size = lt_system_call_argument(regs, 2);
+    if (lt_system_call_argument(regs, 3) & MREMAP_DONTUNMAP)
       event.kind = LT_EVENT_MAP;  // the old range stays
   } else if (kind == LT_BREAK) {
     event.kind = LT_EVENT_BREAK;
@@ -345,7 +316,7 @@ static __noinline void emit_mapping(struct pt_regs *regs, __u64 cookie, __u32 si
 
 // Ranges that the program maps itself. What an allocator takes for its arenas is counted as the blocks it hands out.
 static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
-  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff, site = NO_SITE;
+  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT, kind = cookie & 0xff, site = LT_NO_SITE;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   if (!process)
     return;
@@ -353,11 +324,14 @@ static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
   if (!lt_unwind_counts_changes())
     lt_unwind_recheck(slot);
   if (kind != LT_UNMAP) {
-    if (regs->ax >= -(__u64)MINUS_ERRNO_MAX)
+    if (lt_result(regs) >= -(__u64)MINUS_ERRNO_MAX)
       return;
     struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
-    if (!(state && is_inside_call(state, process, regs->sp))) {
-      struct lt_walk_start start = {.pc = regs->ip, .sp = regs->sp, .bp = regs->bp, .kind = LT_UNWIND_PC_EXACT};
+    if (!(state && is_inside_call(state, process, lt_stack_pointer(regs)))) {
+      struct lt_walk_start start = {.pc = lt_program_counter(regs),
+                                    .sp = lt_stack_pointer(regs),
+                                    .fp = lt_frame_pointer(regs),
+                                    .kind = LT_UNWIND_PC_EXACT};
       site = walk_to_site(regs, &start, slot, process->generation, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
     }
   }

@@ -1,5 +1,9 @@
-// What the walker knows of a process, when the process changes. Part of unwind.bpf.h.
+// What the walker knows of a process, when the process changes.
 #pragma once
+
+#include "common/core.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind_abi.h"
 
 // A fresh address space identifier, so that nothing cached before applies; 0, which is not cached, if none is left.
 static __always_inline __u64 lt_unwind_new_address_space(void) {

@@ -1,5 +1,5 @@
-// What tells one memory area's contents from another's at the same addresses. Part of unwind.bpf.h and of
-// address_space.bpf.c, which must agree.
+// What tells one memory area's contents from another's at the same addresses: the walker and address_space.bpf.c must
+// agree on it.
 #pragma once
 
 #include "common/core.bpf.h"

@@ -1,5 +1,12 @@
-// From a pc to its rule code: the process's mappings, then the file's table. Part of unwind.bpf.h.
+// From a pc to its rule code: the process's mappings, then the file's table.
 #pragma once
+
+#include "common/core.bpf.h"
+#include "unwind/frames.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind_abi.h"
+
+#define LT_UNWIND_MAX_RETURN_INSTANCES 32
 
 // The kernel's own record of the return addresses that uretprobes replaced.
 struct return_instance___lt_unwind {

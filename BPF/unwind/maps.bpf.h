@@ -1,5 +1,8 @@
-// The stack walker's maps, their counters and the scratch memory. Part of unwind.bpf.h.
+// The stack walker's maps, their counters and the scratch memory.
 #pragma once
+
+#include "common/core.bpf.h"
+#include "unwind_abi.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -1,8 +1,13 @@
 // Copies stacks that break off for lack of tables to user space, which completes them as soon as it has the tables.
-// For programs that include unwind.bpf.h.
 #pragma once
 
-#include "unwind/unwind.bpf.h"
+#include "common/core.bpf.h"
+#include "unwind/frames.bpf.h"
+#include "unwind/identity.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind/steps.bpf.h"
+#include "unwind/validation.bpf.h"
+#include "unwind_abi.h"
 
 #define LT_UNWIND_SAMPLE_PIECES (LT_UNWIND_SAMPLE_STACK_BYTES / LT_UNWIND_PAGE_BYTES)
 
@@ -48,7 +53,7 @@ static __always_inline bool lt_unwind_list_areas(struct lt_unwind_sample *sample
     __u32 count = *(volatile __u32 *)&sample->area_count;
     if (count >= LT_UNWIND_SAMPLE_AREAS)
       break;
-    struct lt_unwind_area *place = &sample->areas[lt_unwind_bound(count, LT_UNWIND_SAMPLE_AREAS - 1)];
+    struct lt_unwind_area *place = &sample->areas[lt_bound(count, LT_UNWIND_SAMPLE_AREAS - 1)];
     place->start = area->vm_start;
     place->end = area->vm_end;
     place->identity = lt_unwind_identity(area);
@@ -101,7 +106,7 @@ static __always_inline void lt_unwind_send_sample(struct lt_unwind_record *recor
   sample->pending = pending;
   sample->lookup = scratch->lookup;
   sample->sp = scratch->sp;
-  sample->bp = scratch->bp;
+  sample->fp = scratch->fp;
   sample->view = scratch->view;
   sample->reserved = 0;
   sample->origin = lt_unwind_stack_origin();

@@ -1,5 +1,15 @@
-// The walker's slow steps: reading the stack, rules other than a plain CFA. Part of unwind.bpf.h.
+// The walker's slow steps: reading the stack, rules other than a plain CFA.
 #pragma once
+
+#include "common/core.bpf.h"
+#include "unwind/frames.bpf.h"
+#include "unwind/lookup.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind_abi.h"
+
+// What lies between a window's end and the last place at which fp may be saved for the return address to be inside.
+#define LT_UNWIND_WINDOW_MARGIN 56
+#define LT_UNWIND_MAX_FRAME_POINTER_DISTANCE (1ULL << 20)
 
 // The page of `address` in the form in which unreadable ones are remembered, and the place for it.
 static __always_inline __u64 lt_unwind_page_key(struct lt_unwind_scratch *scratch, __u64 address) {
@@ -96,36 +106,30 @@ static __always_inline bool lt_unwind_is_outermost(struct lt_unwind_scratch *scr
   return scratch->code <= 1;
 }
 
-// Takes the two words of a frame record at `address`, if one can be there.
+// Takes the two words of a frame record at the frame pointer, if one can be there.
 static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {
-  __u64 record[2], sp = scratch->sp, bp = scratch->bp;
+  __u64 record[2], sp = scratch->sp, fp = scratch->fp;
 
   if (lt_unwind_is_outermost(scratch))
     return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
-  if (bp < sp || bp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (bp & 7))
+  if (fp < sp || fp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (fp & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
-  if (bpf_probe_read_user(record, sizeof(record), (void *)bp))
+  if (bpf_probe_read_user(record, sizeof(record), (void *)fp))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   lt_unwind_count(LT_UNWIND_FRAME_POINTER_STEP);
   scratch->stack.outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
-  return lt_unwind_push(scratch, record[1], bp + 16, record[0], 1);
+  return lt_unwind_push(scratch, record[1], fp + 16, record[0], 1);
 }
 
-// What the kernel leaves of the interrupted registers, from rbp on, in struct rt_sigframe (sigcontext's order).
-struct lt_unwind_signal_registers {
-  __u64 bp, bx, dx, ax, cx, sp, pc;
-};
-#define LT_UNWIND_SIGNAL_RBP_OFFSET 120
-
 static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scratch, __u64 frame) {
-  struct lt_unwind_signal_registers registers;
+  struct lt_signal_registers registers;
 
-  if (bpf_probe_read_user(&registers, sizeof(registers), (void *)(frame + LT_UNWIND_SIGNAL_RBP_OFFSET)))
+  if (bpf_probe_read_user(&registers, sizeof(registers), (void *)(frame + LT_SIGNAL_REGISTERS_OFFSET)))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
   scratch->stack.outcome |= LT_UNWIND_FLAG_SIGNAL;
-  int step = lt_unwind_push(scratch, registers.pc, registers.sp, registers.bp, 0);
+  int step = lt_unwind_push(scratch, registers.program_counter, registers.stack_pointer, registers.frame_pointer, 0);
   // The fast path relies on it.
-  if (step == LT_UNWIND_STEP_AGAIN && (registers.sp & 7))
+  if (step == LT_UNWIND_STEP_AGAIN && (registers.stack_pointer & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
   return step;
 }
@@ -137,16 +141,16 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   if (!scratch || !rules || !lt_unwind_can_walk())
     return LT_UNWIND_STEP_DONE;
 
-  __u64 code = scratch->code, sp = scratch->sp, bp = scratch->bp;
+  __u64 code = scratch->code, sp = scratch->sp, fp = scratch->fp;
   __u64 rule = rules->rules[code & (LT_UNWIND_MAX_RULES - 1)], offset = (__s64)rule >> 32, cfa = 0;
-  __s64 bp_distance = (__s64)(rule << 32) >> 48;
+  __s64 fp_distance = (__s64)(rule << 32) >> 48;
   __u32 aux = rule >> 8 & 0xff, kind = rule & 0xff;
 
   if (code & LT_UNWIND_CODE_PLAIN) {
     __u64 slot = code >> LT_UNWIND_CODE_SLOT_SHIFT & LT_UNWIND_CODE_SLOT_MASK;
-    kind = (code & LT_UNWIND_CODE_RBP) ? LT_UNWIND_RULE_RBP : LT_UNWIND_RULE_RSP;
+    kind = (code & LT_UNWIND_CODE_FRAME_POINTER) ? LT_UNWIND_RULE_FRAME_POINTER : LT_UNWIND_RULE_STACK_POINTER;
     offset = (code & LT_UNWIND_CODE_WORDS_MASK) * 8 + 8;
-    bp_distance = slot ? -8 - (__s64)slot * 8 : 0;
+    fp_distance = slot ? -8 - (__s64)slot * 8 : 0;
     aux = 0;
   }
   if (kind == LT_UNWIND_RULE_END)
@@ -155,14 +159,14 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
     return lt_unwind_frame_pointer_step(scratch);
   if (kind == LT_UNWIND_RULE_SIGNAL)
     return lt_unwind_signal_step(scratch, sp + offset);
-  if (kind == LT_UNWIND_RULE_RSP) {
+  if (kind == LT_UNWIND_RULE_STACK_POINTER) {
     cfa = sp + offset;
-  } else if (kind == LT_UNWIND_RULE_RBP) {
-    cfa = bp + offset;
+  } else if (kind == LT_UNWIND_RULE_FRAME_POINTER) {
+    cfa = fp + offset;
   } else if (kind == LT_UNWIND_RULE_PLT) {
     cfa = sp + offset + ((scratch->lookup & 15) >= aux ? 8 : 0);
-  } else if (kind == LT_UNWIND_RULE_RSP_DEREFERENCED || kind == LT_UNWIND_RULE_RBP_DEREFERENCED) {
-    __u64 place = (kind == LT_UNWIND_RULE_RSP_DEREFERENCED ? sp : bp) + offset;
+  } else if (kind == LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED || kind == LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED) {
+    __u64 place = (kind == LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED ? sp : fp) + offset;
     if (bpf_probe_read_user(&cfa, sizeof(cfa), (void *)place))
       return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
     cfa += aux & 0x7f;
@@ -172,13 +176,13 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   if (cfa <= sp || (cfa & 7))
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
 
-  // rbp's place, or the return address's where rbp is not saved; the window must hold both.
-  bool is_saved = bp_distance || (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE);
-  __u64 pc_place = cfa - 8, bp_place = is_saved ? cfa + bp_distance : pc_place;
-  if (kind != LT_UNWIND_RULE_PLT && (aux & LT_UNWIND_RULE_AUX_RBP_RELATIVE))
-    bp_place = bp + bp_distance;
-  scratch->wanted_start = bp_place < pc_place ? bp_place : pc_place;
-  scratch->wanted_end = (bp_place < pc_place ? pc_place : bp_place) + 8;
+  // fp's place, or the return address's where fp is not saved; the window must hold both.
+  bool is_saved = fp_distance || (aux & LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE);
+  __u64 pc_place = cfa - 8, fp_place = is_saved ? cfa + fp_distance : pc_place;
+  if (kind != LT_UNWIND_RULE_PLT && (aux & LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE))
+    fp_place = fp + fp_distance;
+  scratch->wanted_start = fp_place < pc_place ? fp_place : pc_place;
+  scratch->wanted_end = (fp_place < pc_place ? pc_place : fp_place) + 8;
   if (scratch->wanted_end - scratch->wanted_start > LT_UNWIND_PAGE_BYTES / 2)
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_FRAME);
   if ((scratch->wanted_start < scratch->window_start ||
@@ -186,7 +190,7 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
       lt_unwind_refill(scratch) == LT_UNWIND_STEP_DONE)
     return LT_UNWIND_STEP_DONE;
   if (is_saved)
-    bp = scratch->window[(bp_place - scratch->window_start) >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
+    fp = scratch->window[(fp_place - scratch->window_start) >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
   __u64 pc = scratch->window[(pc_place - scratch->window_start) >> 3 & (LT_UNWIND_WINDOW_WORDS - 1)];
-  return lt_unwind_push(scratch, pc, cfa, bp, 1);
+  return lt_unwind_push(scratch, pc, cfa, fp, 1);
 }

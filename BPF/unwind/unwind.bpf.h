@@ -4,7 +4,7 @@
 //
 //   struct lt_unwind_scratch *scratch = lt_unwind_claim();
 //   if (!scratch) return 0;                    // all scratch areas of this CPU are busy; counted
-//   lt_unwind(scratch, slot, generation, pc, sp, bp, LT_UNWIND_PC_EXACT or _RETURN);
+//   lt_unwind(scratch, slot, generation, pc, sp, fp, LT_UNWIND_PC_EXACT or _RETURN);
 //   … scratch->stack.frames[0 … scratch->stack.depth − 1], scratch->stack.outcome …
 //   lt_unwind_release(scratch);
 //
@@ -14,11 +14,29 @@
 //   lt_unwind_recheck(slot)                               code may have been exchanged
 //   lt_unwind_inherit(parent, parent_generation, child, child_generation)   fork
 //
+// Each header includes what it uses, in this order, and none includes one that comes after it:
+//
+//   maps        what user space publishes, counters, scratch memory
+//   identity    what tells one memory area from another
+//   frames      appending a frame, ending a walk
+//   changes     what becomes of a process's tables when it changes
+//   lookup      from a pc to its rule
+//   steps       reading the stack, rules that are not plain
+//   validation  whether what is published still holds
+//   unwind      the walk itself: this header
+//   samples     copies of stacks for user space to complete
+//
 // The walker needs Linux 5.17 (bpf_loop). It costs the verifier 31,000 instructions, some 25 ms, per program. Programs that
 // walk must not be sleepable: memory is used again after an RCU grace period.
 #pragma once
 
 #include "common/core.bpf.h"
+#include "unwind/changes.bpf.h"
+#include "unwind/frames.bpf.h"
+#include "unwind/lookup.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind/steps.bpf.h"
+#include "unwind/validation.bpf.h"
 #include "unwind_abi.h"
 
 // The pc is where the task stands (a probe at an instruction, a system call).
@@ -26,71 +44,11 @@
 // The pc is the address that a function is about to return to, and sp is above it (a uretprobe).
 #define LT_UNWIND_PC_RETURN 1
 
-#include "unwind/maps.bpf.h"
-
 // Rounds end at a cache miss, at the end of a window and at a special rule: each frame can cause all three.
 #define LT_UNWIND_MAX_ROUNDS 400
-// What lies between a window's end and the last place at which rbp may be saved for the return address to be inside.
-#define LT_UNWIND_WINDOW_MARGIN 56
 // The first window where it is not known how far the stack goes.
 #define LT_UNWIND_FIRST_WINDOW_BYTES 2048
 #define LT_UNWIND_MAX_PREDICTED_BYTES (1ULL << 20)
-#define LT_UNWIND_MAX_FRAME_POINTER_DISTANCE (1ULL << 20)
-#define LT_UNWIND_MAX_RETURN_INSTANCES 32
-
-// How a round ended.
-enum lt_unwind_step {
-  LT_UNWIND_STEP_AGAIN,
-  LT_UNWIND_STEP_MISS,
-  LT_UNWIND_STEP_REFILL,
-  LT_UNWIND_STEP_SPECIAL,
-  LT_UNWIND_STEP_INVALID,
-  LT_UNWIND_STEP_NO_ADDRESS,
-  LT_UNWIND_STEP_DONE,
-};
-
-// `value & mask`, opaque to the compiler: it must not turn a bounded index into a running pointer, whose bound the
-// verifier cannot see.
-#define lt_unwind_bound(value, mask)                            \
-  ({                                                            \
-    __u64 bounded_ = (value);                                   \
-    asm volatile("%0 &= %1" : "+r"(bounded_) : "i"(mask)); \
-    bounded_;                                                   \
-  })
-
-static __always_inline int lt_unwind_finish(
-    struct lt_unwind_scratch *scratch, enum lt_unwind_outcome status, enum lt_unwind_counter reason) {
-  scratch->stack.outcome |= status | (__u32)reason << 8;
-  if (reason)
-    lt_unwind_count(reason);
-  if (status == LT_OUTCOME_TRUNCATED)
-    lt_unwind_count(LT_UNWIND_TRUNCATED_STACK);
-  return LT_UNWIND_STEP_DONE;
-}
-
-// Appends a frame and makes it the current one. A return address of 0 ends the stack.
-static __always_inline int lt_unwind_push(
-    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 bp, __u64 lookup_distance) {
-  __u32 depth = scratch->stack.depth;
-
-  if (!pc)
-    return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
-  if (pc < LT_UNWIND_PAGE_BYTES || pc >> LT_UNWIND_ADDRESS_BITS)
-    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_INVALID_ADDRESS);
-  if (depth >= LT_MAX_STACK_DEPTH)
-    return lt_unwind_finish(scratch, LT_OUTCOME_TRUNCATED, 0);
-  scratch->stack.frames[lt_unwind_bound(depth, LT_MAX_STACK_DEPTH)] = pc;
-  scratch->stack.depth = depth + 1;
-  scratch->lookup = pc - lookup_distance;
-  scratch->sp = sp;
-  scratch->bp = bp;
-  return LT_UNWIND_STEP_AGAIN;
-}
-
-#include "unwind/lookup.bpf.h"
-#include "unwind/steps.bpf.h"
-#include "unwind/changes.bpf.h"
-#include "unwind/validation.bpf.h"
 
 // The fast path: frames whose rule is cached and plain. Its variables stay in registers; it is not a function of its own,
 // because returning is dear where the kernel guards returns. Places on the stack count from the window's start: the fewer
@@ -105,8 +63,8 @@ static __always_inline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
   // The cache's key is lookup | address space, and lookup is one less than a return address.
   __u64 key_base = scratch->address_space - 1, pc = scratch->lookup + 1;
   __u64 window_start = scratch->window_start, limit = scratch->window_limit;
-  __u64 sp = scratch->sp - window_start, bp = scratch->bp - window_start;
-  __u64 start = lt_unwind_bound(scratch->stack.depth, LT_MAX_STACK_DEPTH);
+  __u64 sp = scratch->sp - window_start, fp = scratch->fp - window_start;
+  __u64 start = lt_bound(scratch->stack.depth, LT_MAX_STACK_DEPTH);
   __u64 *frames = (void *)scratch + __builtin_offsetof(struct lt_stack, frames) + start * 8;
   void *window = scratch->window;
   __u64 hash, tag, code, bytes, place, slot, saved, size, *set;
@@ -122,8 +80,8 @@ static __always_inline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
   plain_rule:
     bytes = (code & LT_UNWIND_CODE_WORDS_MASK) * 8;
     place = sp + bytes;
-    if (code & LT_UNWIND_CODE_RBP) {
-      place = bp + bytes;
+    if (code & LT_UNWIND_CODE_FRAME_POINTER) {
+      place = fp + bytes;
       if ((__s64)place < (__s64)sp || (place & 7))
         goto invalid;
     }
@@ -133,7 +91,7 @@ static __always_inline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
       goto refill;
   in_window:
     if (slot)
-      bp = *(__u64 *)(window + (saved & (LT_UNWIND_WINDOW_BYTES - 8))) - window_start;
+      fp = *(__u64 *)(window + (saved & (LT_UNWIND_WINDOW_BYTES - 8))) - window_start;
     pc = *(__u64 *)(window + (place & (LT_UNWIND_WINDOW_BYTES - 8)));
     sp = place + 8;
     if ((pc - LT_UNWIND_PAGE_BYTES) >> LT_UNWIND_ADDRESS_BITS)
@@ -145,7 +103,7 @@ finish:
   scratch->window_limit = limit;
   scratch->lookup = pc - 1;
   scratch->sp = sp + window_start;
-  scratch->bp = bp + window_start;
+  scratch->fp = fp + window_start;
   i += start;
   if (i > LT_MAX_STACK_DEPTH) {
     scratch->stack.depth = LT_MAX_STACK_DEPTH;
@@ -181,7 +139,7 @@ refill:
   limit = size - LT_UNWIND_WINDOW_MARGIN;
   window_start += saved;
   sp -= saved;
-  bp -= saved;
+  fp -= saved;
   place -= saved;
   saved = 0;
   goto in_window;
@@ -246,7 +204,7 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
 // Walks the current task's user stack. `pc_kind` says what `pc` is. Returns the number of frames, at least 1: frames[0]
 // is `pc`. The stack and its outcome are in `scratch`.
 static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 slot, __u32 generation,
-                                     __u64 pc, __u64 sp, __u64 bp, __u32 pc_kind) {
+                                     __u64 pc, __u64 sp, __u64 fp, __u32 pc_kind) {
   scratch->stack.frames[0] = pc;
   scratch->stack.depth = 1;
   scratch->stack.outcome = 0;
@@ -254,6 +212,6 @@ static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 sl
   scratch->generation = generation;
   scratch->lookup = pc - (pc_kind == LT_UNWIND_PC_RETURN);
   scratch->sp = sp;
-  scratch->bp = bp;
+  scratch->fp = fp;
   return lt_unwind_run(scratch);
 }

@@ -1,5 +1,4 @@
 // Makes sure that the mappings user space published are still what the process has, before a walk relies on them.
-// Part of unwind.bpf.h.
 //
 // The kernel counts the changes of a process's address space (mm_lock_seq, Linux 6.4). While the count is what it was at
 // the last look, nothing can have changed, which one comparison per walk tells. When it is not, each published mapping
@@ -12,7 +11,11 @@
 // code by code of the same size; what the dynamic loader exchanges they learn from it.
 #pragma once
 
+#include "common/core.bpf.h"
+#include "unwind/changes.bpf.h"
 #include "unwind/identity.bpf.h"
+#include "unwind/maps.bpf.h"
+#include "unwind_abi.h"
 
 #define LT_UNWIND_VALIDATION_TRIES 4
 

@@ -1,16 +1,16 @@
-// The table of allocation sites, open-addressed in an array like the table of outstanding blocks, and their stacks.
+// Outstanding blocks of traced programs, the totals of their sites, and the sites' stacks.
 #pragma once
 
 #include "common/core.bpf.h"
-
-#include "allocation_abi.h"
-#include "common/counters.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/sampling.bpf.h"
+#include "user/session.bpf.h"
 
+#include "allocation_abi.h"
 #include "common/block_table.bpf.h"
 
-// Removes the block from the table and from its site's outstanding totals. False when it was not recorded.
+// Takes a block out of the table and copies its payload to `*out`. False when it was not recorded. The totals of its site
+// are as they were: the caller subtracts the block (site_subtract) when it knows that the block is gone for good.
 // A function of its own for the verifier, which then checks it once and not on every path to it.
 __noinline int block_take(__u64 key, struct lt_block_payload *out) {
   if (!out)
@@ -28,26 +28,24 @@ __noinline int block_take(__u64 key, struct lt_block_payload *out) {
   }
   if (!found)
     return false;
-  __u32 zero = 0;
-  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
-  if (live)
-    __sync_fetch_and_add(live, -1);
+  struct lt_globals *shared = global_words();
+  if (shared)
+    __sync_fetch_and_add(&shared->live_blocks, -1);
   return true;
 }
 
 // Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
 __noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
-  __u32 zero = 0;
   if (!payload)
     return false;
-  __u64 *live = bpf_map_lookup_elem(&globals, &zero);
+  struct lt_globals *shared = global_words();
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *first = bucket_for(hash);
   struct lt_block_bucket *second = bucket_for(hash >> 32);
-  if (!live || !first || !second)
+  if (!shared || !first || !second)
     return false;
-  if (__sync_fetch_and_add(live, 1) >= configuration.maximum_blocks) {
-    __sync_fetch_and_add(live, -1);
+  if (__sync_fetch_and_add(&shared->live_blocks, 1) >= configuration.maximum_blocks) {
+    __sync_fetch_and_add(&shared->live_blocks, -1);
     return false;
   }
   // The emptier bucket first: two choices keep the fullest bucket close to the mean.
@@ -57,7 +55,7 @@ __noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
   struct lt_block_bucket *third = bucket_for(third_choice(hash));
   if (third && put_into(third, key, payload))
     return true;
-  __sync_fetch_and_add(live, -1);
+  __sync_fetch_and_add(&shared->live_blocks, -1);
   return false;
 }
 
@@ -69,7 +67,6 @@ struct {
   __type(value, struct lt_site);
 } sites SEC(".maps");
 
-// Frames by the hash of the stack. Written once per new stack, so ordinary maps are fast enough.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -85,6 +82,9 @@ struct {
   __type(key, __u64);
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
+
+#include "common/site_table.bpf.h"
+#include "common/stack_table.bpf.h"
 
 static __always_inline struct lt_site *site_at(__u32 index) {
   return bpf_map_lookup_elem(&sites, &index);
@@ -118,40 +118,27 @@ struct lt_site_identity {
   __u32 thread;  // 0 unless sites are by thread
 };
 
-// Index of the site, entered if it is new (`*is_new` is set then); NO_SITE when the table has no place near its hash.
+// The site's key in the table.
+static __always_inline __u64 site_key(const struct lt_site_identity *identity) {
+  __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
+  return lt_mix(identity->stack_hash ^ lt_mix(owner) ^ (__u64)identity->thread << 20) | 1;
+}
+
+// Index of the site, entered if it is new (`*is_new` is set then); LT_NO_SITE when the table has no place near its hash.
 //
 // A function of its own, which the verifier looks at once: it would take seconds otherwise.
 __noinline __u32 site_find_or_create(const struct lt_site_identity *identity, bool *is_new) {
   if (!identity || !is_new)
-    return NO_SITE;
-  __u64 owner = (__u64)identity->process_slot << 54 ^ (__u64)identity->process_generation << 32 ^ identity->epoch;
-  __u64 key = lt_mix(identity->stack_hash ^ lt_mix(owner) ^ (__u64)identity->thread << 20) | 1;
-  __u32 index = (key >> 32) * configuration.site_count >> 32;
-  *is_new = false;
-  // In growing steps: neighbours would soon form rows that are longer than the number of tries.
-  for (__u32 i = 0; i < LT_SITE_PROBES; i++) {
-    index += i;
-    if (index >= configuration.site_count)
-      index -= configuration.site_count;
-    struct lt_site *site = site_at(index);
-    if (!site)
-      return NO_SITE;
-    __u64 found = site->key;
-    if (found == 0) {
-      found = __sync_val_compare_and_swap(&site->key, 0, key);
-      if (found == 0) {
-        site->stack_hash = identity->stack_hash;
-        site->process_slot = identity->process_slot;
-        site->process_generation = identity->process_generation;
-        site->probe = identity->probe;
-        site->epoch = identity->epoch;
-        __sync_lock_test_and_set(&site->state, identity->state | identity->thread << LT_SITE_THREAD_SHIFT);
-        *is_new = true;
-        return index;
-      }
-    }
-    if (found == key)
-      return index;
-  }
-  return NO_SITE;
+    return LT_NO_SITE;
+  __u32 index = site_find_or_claim(site_key(identity), is_new);
+  struct lt_site *site = *is_new ? site_at(index) : NULL;
+  if (!site)
+    return index;
+  site->stack_hash = identity->stack_hash;
+  site->process_slot = identity->process_slot;
+  site->process_generation = identity->process_generation;
+  site->probe = identity->probe;
+  site->epoch = identity->epoch;
+  __sync_lock_test_and_set(&site->state, identity->state | identity->thread << LT_SITE_THREAD_SHIFT);
+  return index;
 }

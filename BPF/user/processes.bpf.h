@@ -2,11 +2,9 @@
 #pragma once
 
 #include "common/core.bpf.h"
+#include "user/session.bpf.h"
 
 #include "allocation_abi.h"
-#include "common/counters.bpf.h"
-
-#define NO_SITE 0xffffffffu
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -23,6 +21,11 @@ struct {
   __type(key, __u32);
   __type(value, struct lt_globals);
 } globals SEC(".maps");
+
+static __always_inline struct lt_globals *global_words(void) {
+  __u32 zero = 0;
+  return bpf_map_lookup_elem(&globals, &zero);
+}
 
 // Slot by process id.
 struct {

@@ -4,10 +4,9 @@
 #pragma once
 
 #include "common/core.bpf.h"
+#include "user/session.bpf.h"
 
 #include "allocation_abi.h"
-
-extern const volatile struct lt_configuration configuration;
 
 struct lt_sampling_state {
   __s64 bytes_until_sample;

@@ -3,31 +3,18 @@
 #pragma once
 
 #include "common/core.bpf.h"
+#include "unwind/samples.bpf.h"
+#include "unwind/unwind.bpf.h"
+#include "user/outstanding.bpf.h"
+#include "user/session.bpf.h"
 
 #include "allocation_abi.h"
-#include "common/counters.bpf.h"
-#include "user/outstanding.bpf.h"
-#include "unwind/unwind.bpf.h"
-#include "unwind/samples.bpf.h"
-
-__noinline __u64 hash_stack(const struct lt_stack *stack) {
-  if (!stack)
-    return 0;
-  __u64 hash = stack->outcome;
-  __u32 depth = stack->depth;
-  for (__u32 i = 0; i < LT_MAX_STACK_DEPTH; i++) {
-    if (i >= depth)
-      break;
-    hash = lt_hash_frame(hash, stack->frames[i]);
-  }
-  return lt_finish_stack_hash(hash, depth);
-}
 
 // Where a walk begins.
 struct lt_walk_start {
   __u64 pc;
   __u64 sp;
-  __u64 bp;
+  __u64 fp;
   __u32 kind;  // LT_UNWIND_PC_EXACT or LT_UNWIND_PC_RETURN
 };
 
@@ -44,20 +31,20 @@ static __noinline void announce_thread(__u32 slot, __u32 thread) {
                            .process_id = bpf_get_current_pid_tgid() >> 32,
                            .thread_id = thread,
                            .process_slot = slot,
-                           .site = NO_SITE};
+                           .site = LT_NO_SITE};
   bpf_get_current_comm(&event.address, 2 * sizeof(event.address));
   emit_event(&event);
 }
 
-// Enters a walked stack into the tables and returns its site, or NO_SITE with the refusal counted. `pending` names a
+// Enters a walked stack into the tables and returns its site, or LT_NO_SITE with the refusal counted. `pending` names a
 // stack that is not complete yet, by a number of its own; 0 for others. Static, so that the verifier knows `stack` as the
 // map value that it is: before Linux 6.3 no other memory can be put into a map.
 static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe, __u64 pending) {
   if (!stack)
-    return NO_SITE;
+    return LT_NO_SITE;
   struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
   // After the walk, which raises the epoch if it finds code replaced.
-  struct lt_site_identity identity = {.stack_hash = pending ? pending : hash_stack(stack),
+  struct lt_site_identity identity = {.stack_hash = pending ? pending : stack_hash(stack),
                                       .process_slot = slot,
                                       .process_generation = generation,
                                       .probe = probe,
@@ -66,15 +53,12 @@ static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, 
                                       .thread = configuration.sites_by_thread ? (__u32)bpf_get_current_pid_tgid() : 0};
   bool is_new;
   __u32 site = site_find_or_create(&identity, &is_new);
-  if (site == NO_SITE) {
+  if (site == LT_NO_SITE) {
     count_one(LT_COUNTER_SITES_REFUSED);
   } else if (is_new) {
     if (identity.thread)
       announce_thread(slot, identity.thread);
-    long error = stack->depth <= LT_SHORT_STACK_DEPTH
-                     ? bpf_map_update_elem(&short_stacks, &identity.stack_hash, stack, BPF_NOEXIST)
-                     : bpf_map_update_elem(&stacks, &identity.stack_hash, stack, BPF_NOEXIST);
-    if (error && error != -17 /* EEXIST: another process has the same stack */)
+    if (!stack_store(stack, identity.stack_hash))
       count_one(LT_COUNTER_STACKS_REFUSED);
   }
   return site;
@@ -87,10 +71,10 @@ static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *
   struct lt_unwind_scratch *scratch = lt_unwind_claim();
   if (!scratch) {
     count_one(LT_COUNTER_SCRATCH_BUSY);
-    return NO_SITE;
+    return LT_NO_SITE;
   }
   if (configuration.walk_with_tables)
-    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->bp, start->kind);
+    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->fp, start->kind);
   else
     walk_frame_pointers(context, &scratch->stack);
   struct lt_unwind_record *sample = configuration.walk_with_tables ? lt_unwind_reserve_sample(scratch) : NULL;

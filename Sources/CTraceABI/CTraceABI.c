@@ -1,1 +1,1 @@
-// CTraceABI: see include/CTraceABI.h.
+#include "CTraceABI.h"

@@ -48,10 +48,10 @@ import Testing
   }
 
   static func rsp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_RSP, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, rbpOffset: rbp)
   }
   static func rbp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_RBP, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: offset, rbpOffset: rbp)
   }
 
   @Test func followsAFramePointersLife() throws {
@@ -116,13 +116,13 @@ import Testing
       (
         [0x0f, 3, 0x76, 0x58, 0x06, 0x10, 6, 2, 0x76, 0],
         CFIRule.encode(
-          LT_UNWIND_RULE_RBP_DEREFERENCED, cfaOffset: -40,
-          auxiliary: UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE))
+          LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED, cfaOffset: -40,
+          auxiliary: UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE))
       ),
       // breg7 40, deref, plus_uconst 8
       (
         [0x0f, 5, 0x77, 40, 0x06, 0x23, 8],
-        CFIRule.encode(LT_UNWIND_RULE_RSP_DEREFERENCED, cfaOffset: 40, auxiliary: 8)
+        CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED, cfaOffset: 40, auxiliary: 8)
       ),
       // A procedure linkage table.
       (

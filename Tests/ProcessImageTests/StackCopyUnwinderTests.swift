@@ -31,14 +31,14 @@ import Testing
   }
 
   private func rsp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_RSP, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, rbpOffset: rbp)
   }
 
   @Test func plainFrames() {
     // A frame of 16 bytes that saves rbp, one by rbp, the outermost.
     let words: [UInt64] = [1, Self.start + 48, 0x2010, 0, 0, 0, 77, 0x3010, 0]
     let rules: Rules = [
-      0x1000: rsp(24, rbp: -16), 0x2000: CFIRule.encode(LT_UNWIND_RULE_RBP, cfaOffset: 16, rbpOffset: -16),
+      0x1000: rsp(24, rbp: -16), 0x2000: CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: 16, rbpOffset: -16),
       0x3000: CFIRule.end,
     ]
     let found = walk(words, rules: rules)
@@ -76,7 +76,7 @@ import Testing
     words[(signalFrame + 160) / 8] = Self.start + UInt64(signalFrame) + 200
     words[(signalFrame + 168) / 8] = 0x4000
     let rules: Rules = [
-      0x1000: CFIRule.encode(LT_UNWIND_RULE_RSP_DEREFERENCED, cfaOffset: 8, auxiliary: 8),
+      0x1000: CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED, cfaOffset: 8, auxiliary: 8),
       0x2000: CFIRule.encode(LT_UNWIND_RULE_PLT, cfaOffset: 8, auxiliary: 2),
       0x3000: CFIRule.encode(LT_UNWIND_RULE_SIGNAL, cfaOffset: 0),
       0x4000: CFIRule.end,

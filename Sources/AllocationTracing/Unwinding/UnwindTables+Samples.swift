@@ -36,7 +36,7 @@ extension UnwindTables {
     var isCurrent = current != nil
     var unwinder = StackCopyUnwinder(
       frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
-      stackPointer: header.sp, framePointer: header.bp,
+      stackPointer: header.sp, framePointer: header.fp,
       origin: header.origin, copy: record.stack, copyStart: header.sp)
     let isCode: (UInt64) -> Bool = { current?.index(at: $0) != nil }
     let outcome = unwinder.walk(isCode: isCode) { address in

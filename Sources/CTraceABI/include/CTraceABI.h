@@ -1,12 +1,16 @@
 // Structs and constants that the BPF programs and the Swift side share.
-// Every struct has a fixed layout, asserted here, so a change on one side cannot go unnoticed on the other.
 #pragma once
 
 #include "allocation_abi.h"
 #include "kernel_abi.h"
+#include "layouts_abi.h"
 #include "unwind_abi.h"
 #include "unwind_probe_abi.h"
 #include "victim_abi.h"
+
+#if defined(__x86_64__)
+#include "x86_64_abi.h"
+#endif
 
 #ifndef __bpf__
 #include <stdbool.h>

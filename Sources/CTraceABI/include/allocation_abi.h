@@ -11,7 +11,7 @@
 // ---- Attach cookie ------------------------------------------------------------------------------------------------
 // One 64-bit word per probed place says what the program must do there:
 //   bits 0–7   enum lt_function_kind        bits 8–15  LT_COOKIE_* flags
-//   bits 16–19 register of the first argument   20–23 of the second   24–27 of the third
+//   bits 16–19 register of the first argument   20–23 of the second   24–27 of the third (lt_argument_register)
 //   bits 32–47 probe index                  bits 48–63 process slot
 #define LT_COOKIE_FLAGS_SHIFT 8
 #define LT_COOKIE_REGISTERS_SHIFT 16
@@ -39,12 +39,6 @@ enum lt_function_kind {
   LT_REMAP = 8,
   LT_BREAK = 9,
   LT_UNMAP = 10,               // at the function's entry
-};
-
-// Where an argument is at the probed instruction, as 4 bits of the cookie: the number that x86-64 gives the register.
-enum lt_argument_register {
-  LT_REG_AX, LT_REG_CX, LT_REG_DX, LT_REG_BX, LT_REG_SP, LT_REG_BP, LT_REG_SI, LT_REG_DI,
-  LT_REG_R8, LT_REG_R9, LT_REG_R10, LT_REG_R11, LT_REG_R12, LT_REG_R13, LT_REG_R14, LT_REG_R15,
 };
 
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
@@ -83,11 +77,13 @@ struct lt_block_bucket {
   __u64 keys[LT_BUCKET_ENTRIES];
   struct lt_block_payload payloads[LT_BUCKET_ENTRIES];
 };
-_Static_assert(sizeof(struct lt_block_bucket) == 192, "three cache lines");
 
 // ---- Allocation sites ---------------------------------------------------------------------------------------------
-// Totals of one call stack of one process; found by a bounded linear probe from the hash.
-#define LT_SITE_PROBES 24
+// Totals of one call stack of one process. A site is at the first of LT_SITE_TRIES places from its key's hash on that was
+// free; the distance from one place to the next grows by one each time.
+#define LT_SITE_TRIES 24
+// The index of no site.
+#define LT_NO_SITE 0xffffffffu
 
 struct lt_site {
   __u64 key;         // mixed from everything that identifies the site; 0 is free
@@ -102,7 +98,6 @@ struct lt_site {
   __u32 epoch;       // lt_unwind_process.epoch at the first block: what the stack's addresses mean
   __u32 state;       // enum lt_site_state; above LT_SITE_THREAD_SHIFT the thread, 0 unless sites are by thread
 };
-_Static_assert(sizeof(struct lt_site) == 64, "one cache line");
 
 #define LT_SITE_THREAD_SHIFT 8  // thread ids take 22 bits
 
@@ -117,7 +112,6 @@ struct lt_stack {
   __u32 outcome;  // enum lt_unwind_outcome
   __u64 frames[127];
 };
-_Static_assert(sizeof(struct lt_stack) == 1024, "wire layout");
 
 // The hash of a stack is odd, and built up from its outcome, its frames from the leaf on, and its depth.
 static inline __attribute__((always_inline)) __u64 lt_hash_frame(__u64 hash, __u64 frame) {
@@ -136,7 +130,6 @@ struct lt_short_stack {
   __u32 outcome;
   __u64 frames[LT_SHORT_STACK_DEPTH];
 };
-_Static_assert(sizeof(struct lt_short_stack) == 448, "wire layout");
 
 // ---- Processes ----------------------------------------------------------------------------------------------------
 struct lt_process {
@@ -150,7 +143,6 @@ struct lt_process {
   __u64 loader_answers;      // how many of these user space has answered
   __u64 is_held;             // user space controls the process's start itself: do not wait for it
 };
-_Static_assert(sizeof(struct lt_process) == 64, "wire layout");
 
 // ---- Threads -----------------------------------------------------------------------------------------------------
 // What a thread is in the middle of; value of the task storage `thread_states`.
@@ -167,7 +159,6 @@ struct lt_thread_state {
   __u8 counted_unmatched;  // realloc of a block that was not recorded
   __u32 recent_unmatched_frees;  // since the thread's last allocation
 };
-_Static_assert(sizeof(struct lt_thread_state) == 64, "wire layout");
 
 // ---- Counters -----------------------------------------------------------------------------------------------------
 // One line per counter: enum name, stable name in reports, 1 when it is a loss, meaning.
@@ -220,7 +211,6 @@ struct lt_configuration {
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
 };
-_Static_assert(sizeof(struct lt_configuration) == 64 + 4 * 257 + 4 * 1025, "wire layout");
 
 // Shared words that both halves change atomically.
 struct lt_globals {
@@ -254,7 +244,6 @@ struct lt_event {
   __u64 size;
   __u64 other_address;
   __u64 other_size;
-  __u32 site;         // index into sites, 0xffffffff when there is none
+  __u32 site;         // index into sites, or LT_NO_SITE
   __u32 probe;
 };
-_Static_assert(sizeof(struct lt_event) == 64, "wire layout");

@@ -29,8 +29,7 @@ static inline __attribute__((always_inline)) __u64 lt_kernel_key(__u64 address, 
 #define LT_KERNEL_PROCESS_BITS 22  // the kernel's own limit of process ids
 
 // ---- Allocation sites ---------------------------------------------------------------------------------------------
-#define LT_KERNEL_SITE_PROBES 16
-
+// Entered and found as those of programs are (LT_SITE_TRIES).
 enum lt_kernel_site_flags {
   LT_KERNEL_SITE_WANTS_STACK = 1,  // user space: its next blocks go to sites of their whole call stacks
   LT_KERNEL_SITE_IGNORED = 2,      // not what was asked for, by its cache, size or callers
@@ -55,14 +54,12 @@ struct lt_kernel_site {
   __u32 is_kmalloc;
   __u32 is_ready;      // the identifying fields above are complete
 };
-_Static_assert(sizeof(struct lt_kernel_site) == 96, "wire layout");
 
 #define LT_KERNEL_CACHE_NAME 64
 struct lt_kernel_cache {
   char name[LT_KERNEL_CACHE_NAME];
   __u64 is_wanted;
 };
-_Static_assert(sizeof(struct lt_kernel_cache) == 72, "wire layout");
 
 // ---- Events -------------------------------------------------------------------------------------------------------
 // What `--trace` prints: a recorded block was allocated or freed.
@@ -75,7 +72,6 @@ struct lt_kernel_event {
   __u32 process_id;
   __u32 thread_id;
 };
-_Static_assert(sizeof(struct lt_kernel_event) == 40, "wire layout");
 
 // ---- Counters -----------------------------------------------------------------------------------------------------
 #define LT_KERNEL_COUNTERS(X)                                                                                       \
@@ -145,7 +141,6 @@ struct lt_kernel_configuration {
   struct lt_kernel_range interrupts[LT_KERNEL_MAX_RANGES];  // code that interrupts enter by
   struct lt_kernel_range call_sites[LT_KERNEL_MAX_RANGES];  // only blocks from these callers
 };
-_Static_assert(sizeof(struct lt_kernel_configuration) == 32 + 16 + 16 + 64 + 256, "wire layout");
 
 struct lt_kernel_globals {
   __u64 third_choices;  // blocks that are in their third bucket

@@ -9,10 +9,10 @@
 // The row that covers a pc is the last one of its block at or below the pc's offset, or else the row before the block's
 // first.
 //
-// A rule code tells in 16 bits how to find a caller's registers. Nearly all rules are plain and fit in:
+// A rule code tells in 16 bits how to find a caller's stack pointer (sp) and frame pointer (fp). Nearly all rules are plain and fit in:
 //   bit 15      1
-//   bit 14      the CFA counts from rbp (1) or rsp (0)
-//   bits 13–11  rbp is saved this many words below the return address; 0: rbp holds the caller's value
+//   bit 14      the CFA counts from fp (1) or sp (0)
+//   bits 13–11  fp is saved this many words below the return address; 0: fp holds the caller's value
 //   bits 10–0   how many words the return address is above the base register; the CFA is the word after it
 // The others (bit 15 is 0) are identifiers in the session-wide dictionary `lt_unwind_rules`.
 #pragma once
@@ -31,29 +31,29 @@
 #define LT_UNWIND_ADDRESS_BITS 47
 
 #define LT_UNWIND_CODE_PLAIN 0x8000
-#define LT_UNWIND_CODE_RBP 0x4000
+#define LT_UNWIND_CODE_FRAME_POINTER 0x4000
 #define LT_UNWIND_CODE_SLOT_SHIFT 11
 #define LT_UNWIND_CODE_SLOT_MASK 7
 #define LT_UNWIND_CODE_WORDS_MASK 0x7ff
 
 // A rule of the dictionary.
 //   bits 63–32  the CFA's offset, signed
-//   bits 31–16  where rbp is saved, as a signed offset from the CFA; 0: rbp holds the caller's value
+//   bits 31–16  where fp is saved, as a signed offset from the CFA; 0: fp holds the caller's value
 //   bits 15–8   the auxiliary value below
 //   bits 7–0    the kind
 // The return address is at CFA − 8, but for SIGNAL.
 enum lt_unwind_rule_kind {
-  // CFA = rsp + offset; here only if it does not fit a rule code.
-  LT_UNWIND_RULE_RSP = 0,
-  // CFA = rbp + offset.
-  LT_UNWIND_RULE_RBP = 1,
-  // CFA = *(rsp + offset) + (aux & 127); with aux bit 7 rbp is saved at rbp + its offset, not at CFA + its offset.
-  LT_UNWIND_RULE_RSP_DEREFERENCED = 2,
-  // CFA = *(rbp + offset) + (aux & 127); aux as above.
-  LT_UNWIND_RULE_RBP_DEREFERENCED = 3,
-  // An entry of a procedure linkage table: CFA = rsp + offset + (pc & 15 >= aux ? 8 : 0).
+  // CFA = sp + offset; here only if it does not fit a rule code.
+  LT_UNWIND_RULE_STACK_POINTER = 0,
+  // CFA = fp + offset.
+  LT_UNWIND_RULE_FRAME_POINTER = 1,
+  // CFA = *(sp + offset) + (aux & 127); with aux bit 7 fp is saved at fp + its offset, not at CFA + its offset.
+  LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED = 2,
+  // CFA = *(fp + offset) + (aux & 127); aux as above.
+  LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED = 3,
+  // An entry of a procedure linkage table: CFA = sp + offset + (pc & 15 >= aux ? 8 : 0).
   LT_UNWIND_RULE_PLT = 4,
-  // The kernel's signal frame (struct rt_sigframe without its return address) starts at rsp + offset.
+  // The kernel's signal frame (struct rt_sigframe without its return address) starts at sp + offset.
   LT_UNWIND_RULE_SIGNAL = 5,
   // The outermost frame: the return address is undefined.
   LT_UNWIND_RULE_END = 6,
@@ -62,7 +62,7 @@ enum lt_unwind_rule_kind {
   // No call-frame information covers the pc; the walker takes a frame-pointer step.
   LT_UNWIND_RULE_NO_ROW = 8,
 };
-#define LT_UNWIND_RULE_AUX_RBP_RELATIVE 0x80
+#define LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE 0x80
 
 // Rule identifiers with a fixed meaning. 0 is never a rule: it marks an empty cache word.
 enum lt_unwind_rule_id {
@@ -89,12 +89,10 @@ struct lt_unwind_cache {
   // page number << 16 | address space
   __u64 unreadable_pages[LT_UNWIND_UNREADABLE_PAGES];
 };
-_Static_assert(sizeof(struct lt_unwind_cache) == 526336, "struct lt_unwind_cache");
 
 struct lt_unwind_rules {
   __u64 rules[LT_UNWIND_MAX_RULES];
 };
-_Static_assert(sizeof(struct lt_unwind_rules) == 65536, "struct lt_unwind_rules");
 
 // Session-wide state.
 struct lt_unwind_session {
@@ -102,7 +100,6 @@ struct lt_unwind_session {
   // that none is left: walks then go uncached until user space has emptied the cache and started again at 1.
   __u64 next_address_space;
 };
-_Static_assert(sizeof(struct lt_unwind_session) == 8, "struct lt_unwind_session");
 #define LT_UNWIND_MAX_ADDRESS_SPACE 65535
 
 // How many chunks of tables there can be, and the values of lt_unwind_mapping.chunk that are no chunk.
@@ -128,7 +125,6 @@ struct lt_unwind_mapping {
   // Of the area when it was published, see struct lt_unwind_area.
   __u64 identity;
 };
-_Static_assert(sizeof(struct lt_unwind_mapping) == 40, "struct lt_unwind_mapping");
 #define LT_UNWIND_MAX_MAPPINGS 16384
 #define LT_UNWIND_MAX_PROCESS_MAPPINGS 4095
 
@@ -156,7 +152,6 @@ struct lt_unwind_process {
   __u32 doubtful;
   __u32 reserved;
 };
-_Static_assert(sizeof(struct lt_unwind_process) == 48, "struct lt_unwind_process");
 #define LT_UNWIND_STATE_MASK 0xffffffffffffULL
 
 // An executable area of a process as the kernel has it.
@@ -166,7 +161,6 @@ struct lt_unwind_area {
   // Differs between areas that show different things; the same for the parts of what was one area. 0: not known.
   __u64 identity;
 };
-_Static_assert(sizeof(struct lt_unwind_area) == 24, "struct lt_unwind_area");
 // The identity of all anonymous memory.
 #define LT_UNWIND_ANONYMOUS 1
 
@@ -187,7 +181,6 @@ struct lt_unwind_request {
   // The address that no mapping covers; 0 when a mapping system call asks.
   __u64 address;
 };
-_Static_assert(sizeof(struct lt_unwind_request) == 24, "struct lt_unwind_request");
 
 // The outcome of a walk: a status, the reason why it ended early, and flags.
 enum lt_unwind_outcome {
@@ -265,11 +258,11 @@ struct lt_unwind_scratch {
   // The address to look up: the pc, or one less than a return address.
   __u64 lookup;
   __u64 sp;
-  __u64 bp;
+  __u64 fp;
   // The address space identifier, shifted to its place in the cache's key; 0: do not cache.
   __u64 address_space;
   __u64 view;
-  // Address of window[0], and where in it the place that rbp is saved at must lie below; 0: the window is empty.
+  // Address of window[0], and below which place in it fp must be saved; 0: the window is empty.
   __u64 window_start;
   __u64 window_limit;
   // Where the last complete walk ended, and where this one is thought to end.
@@ -281,7 +274,6 @@ struct lt_unwind_scratch {
   __u64 wanted_end;
   __u64 window[LT_UNWIND_WINDOW_WORDS];
 };
-_Static_assert(sizeof(struct lt_unwind_scratch) == 5488, "struct lt_unwind_scratch");
 // How many walks can be under way on one CPU: tasks that preempted each other.
 #define LT_UNWIND_SCRATCHES 4
 
@@ -295,14 +287,14 @@ struct lt_unwind_sample {
   __u32 process_slot;
   __u32 generation;
   __u32 process_id;
-  // The pending site; 0xffffffff if there was no room for it, and there is nothing to do.
+  // The pending site; LT_NO_SITE if there was no room for it, and there is nothing to do.
   __u32 site;
   // The site's stack_hash until the stack is complete.
   __u64 pending;
   // Where the walk broke off: the registers of the last frame found, and the address to look up for it.
   __u64 lookup;
   __u64 sp;
-  __u64 bp;
+  __u64 fp;
   // The view that the walk used; 0: none.
   __u64 view;
   // Where the stack of the program's first thread begins.
@@ -318,4 +310,3 @@ struct lt_unwind_sample {
   struct lt_stack walked;
   // The stack's memory from sp on follows, LT_UNWIND_SAMPLE_STACK_BYTES of which stack_bytes are good.
 };
-_Static_assert(sizeof(struct lt_unwind_sample) == 2640, "struct lt_unwind_sample");

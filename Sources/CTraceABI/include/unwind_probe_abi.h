@@ -5,6 +5,7 @@
 #define LT_PROBE_BUCKETS 2048
 #define LT_PROBE_BUCKET_NANOSECONDS 4
 #define LT_PROBE_STACK_PAGES 64
+#define LT_PROBE_KEPT_REGISTERS 5
 
 // What the programs do; set before loading.
 struct lt_probe_configuration {
@@ -39,7 +40,6 @@ struct lt_probe_totals {
   __u32 histogram[LT_PROBE_BUCKETS];
   __u32 kernel_histogram[LT_PROBE_BUCKETS];
 };
-_Static_assert(sizeof(struct lt_probe_totals) == 17504, "struct lt_probe_totals");
 
 // One event: the registers, the stack that was found, and a copy of the stack memory for an independent unwinder.
 struct lt_probe_sample {
@@ -50,10 +50,11 @@ struct lt_probe_sample {
   __u32 process_slot;
   // Identifies the mappings that the walker used.
   __u32 address_space;
-  __u64 pc, sp, bp, bx, r12, r13, r14, r15;
+  __u64 pc, sp, fp;
+  // The other registers that a function keeps for its caller, in the order of their numbers.
+  __u64 kept[LT_PROBE_KEPT_REGISTERS];
   __u64 frames[LT_MAX_STACK_DEPTH + 1];
   // Pages copied, from the page that sp is in.
   __u64 stack_pages;
   __u8 stack[LT_PROBE_STACK_PAGES * 4096];
 };
-_Static_assert(sizeof(struct lt_probe_sample) == 263264, "struct lt_probe_sample");

@@ -13,4 +13,3 @@ struct lt_victim {
   char command[LT_COMMAND_BYTES];  // empty where the kernel does not tell
 };
 
-_Static_assert(sizeof(struct lt_victim) == 32, "layout");

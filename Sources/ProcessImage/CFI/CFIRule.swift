@@ -15,22 +15,22 @@ package enum CFIRule {
     let kind = rule & 0xffff
     let words = Int64(bitPattern: rule) >> 32 / 8 - 1
     let slot = -Int64(Int16(truncatingIfNeeded: rule >> 16)) / 8
-    guard kind <= UInt64(LT_UNWIND_RULE_RBP.rawValue), rule >> 32 & 7 == 0, rule >> 16 & 7 == 0,
+    guard kind <= UInt64(LT_UNWIND_RULE_FRAME_POINTER.rawValue), rule >> 32 & 7 == 0, rule >> 16 & 7 == 0,
       words >= 0, words <= Int64(LT_UNWIND_CODE_WORDS_MASK),
       slot == 0 || (slot >= 2 && slot <= Int64(LT_UNWIND_CODE_SLOT_MASK) + 1)
     else { return nil }
     return UInt16(LT_UNWIND_CODE_PLAIN)
-      | (kind == 0 ? 0 : UInt16(LT_UNWIND_CODE_RBP))
+      | (kind == 0 ? 0 : UInt16(LT_UNWIND_CODE_FRAME_POINTER))
       | UInt16(max(0, slot - 1)) << UInt16(LT_UNWIND_CODE_SLOT_SHIFT) | UInt16(words)
   }
 
   /// The rule that a plain code stands for.
   package static func rule(plainCode code: UInt16) -> UInt64 {
-    let isRBP = code & UInt16(LT_UNWIND_CODE_RBP) != 0
+    let isRBP = code & UInt16(LT_UNWIND_CODE_FRAME_POINTER) != 0
     let slot = Int64(code >> UInt16(LT_UNWIND_CODE_SLOT_SHIFT)) & Int64(LT_UNWIND_CODE_SLOT_MASK)
     let words = Int64(code & UInt16(LT_UNWIND_CODE_WORDS_MASK))
     return encode(
-      isRBP ? LT_UNWIND_RULE_RBP : LT_UNWIND_RULE_RSP, cfaOffset: (words + 1) * 8,
+      isRBP ? LT_UNWIND_RULE_FRAME_POINTER : LT_UNWIND_RULE_STACK_POINTER, cfaOffset: (words + 1) * 8,
       rbpOffset: slot == 0 ? 0 : -8 * (slot + 1))
   }
 
@@ -91,12 +91,12 @@ struct CFIState: Equatable {
     }
     guard rsp == .same else { return CFIRule.unsupported }
     switch cfa {
-    case .register(Self.rsp): return plainRule(LT_UNWIND_RULE_RSP, register: Self.rsp)
-    case .register(Self.rbp): return plainRule(LT_UNWIND_RULE_RBP, register: Self.rbp)
+    case .register(Self.rsp): return plainRule(LT_UNWIND_RULE_STACK_POINTER, register: Self.rsp)
+    case .register(Self.rbp): return plainRule(LT_UNWIND_RULE_FRAME_POINTER, register: Self.rbp)
     case .dereferenced(Self.rsp, let addend):
-      return dereferencedRule(LT_UNWIND_RULE_RSP_DEREFERENCED, addend: addend)
+      return dereferencedRule(LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED, addend: addend)
     case .dereferenced(Self.rbp, let addend):
-      return dereferencedRule(LT_UNWIND_RULE_RBP_DEREFERENCED, addend: addend)
+      return dereferencedRule(LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED, addend: addend)
     case .linkageTable(let threshold):
       guard rbp == .same else { return CFIRule.unsupported }
       return CFIRule.encode(LT_UNWIND_RULE_PLT, cfaOffset: cfaOffset, auxiliary: threshold)
@@ -121,7 +121,7 @@ struct CFIState: Equatable {
   }
 
   private func dereferencedRule(_ kind: lt_unwind_rule_kind, addend: UInt64) -> UInt64 {
-    guard addend < UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE) else { return CFIRule.unsupported }
+    guard addend < UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE) else { return CFIRule.unsupported }
     switch rbp {
     case .same, .undefined:
       return CFIRule.encode(kind, cfaOffset: cfaOffset, auxiliary: addend)
@@ -130,7 +130,7 @@ struct CFIState: Equatable {
     case .relative(Self.rbp, let offset):
       return CFIRule.encode(
         kind, cfaOffset: cfaOffset, rbpOffset: offset,
-        auxiliary: addend | UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE))
+        auxiliary: addend | UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE))
     default: return CFIRule.unsupported
     }
   }

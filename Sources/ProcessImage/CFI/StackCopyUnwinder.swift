@@ -88,19 +88,19 @@ package struct StackCopyUnwinder {
     let offset = UInt64(bitPattern: Int64(bitPattern: rule) >> 32)
     let savedFramePointer = UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: rule >> 16)))
     let auxiliary = rule >> 8 & 0xff
-    let isRelative = auxiliary & UInt64(LT_UNWIND_RULE_AUX_RBP_RELATIVE) != 0
+    let isRelative = auxiliary & UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE) != 0
     let kind = lt_unwind_rule_kind(UInt32(rule & 0xff))
     var frame: UInt64
     switch kind {
     case LT_UNWIND_RULE_END: return .complete
     case LT_UNWIND_RULE_NO_ROW: return framePointerStep(isCode)
     case LT_UNWIND_RULE_SIGNAL: return signalStep(stackPointer &+ offset)
-    case LT_UNWIND_RULE_RSP: frame = stackPointer &+ offset
-    case LT_UNWIND_RULE_RBP: frame = framePointer &+ offset
+    case LT_UNWIND_RULE_STACK_POINTER: frame = stackPointer &+ offset
+    case LT_UNWIND_RULE_FRAME_POINTER: frame = framePointer &+ offset
     case LT_UNWIND_RULE_PLT:
       frame = stackPointer &+ offset &+ (lookup & 15 >= auxiliary ? 8 : 0)
-    case LT_UNWIND_RULE_RSP_DEREFERENCED, LT_UNWIND_RULE_RBP_DEREFERENCED:
-      let base = kind == LT_UNWIND_RULE_RSP_DEREFERENCED ? stackPointer : framePointer
+    case LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED, LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED:
+      let base = kind == LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED ? stackPointer : framePointer
       guard let value = word(at: base &+ offset) else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
       frame = value &+ (auxiliary & 0x7f)
     default: return .broken(LT_UNWIND_UNSUPPORTED_RULE)
