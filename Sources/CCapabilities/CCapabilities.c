@@ -105,14 +105,6 @@ int ccapability_ptrace(void) {
   return result;
 }
 
-__attribute__((naked, noinline, used)) void ccapability_emulated(void) {
-  __asm__ volatile("push %rbp\n\tpop %rbp\n\tret");
-}
-
-__attribute__((naked, noinline, used)) void ccapability_stepped(void) {
-  __asm__ volatile("test %rdi, %rdi\n\tret");
-}
-
 static double seconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

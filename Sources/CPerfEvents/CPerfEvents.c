@@ -1,6 +1,5 @@
 #include "CPerfEvents.h"
 
-#include <asm/perf_regs.h>
 #include <errno.h>
 #include <linux/perf_event.h>
 #include <string.h>
@@ -9,6 +8,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#include "x86_64/registers.h"
+#endif
 
 int cperf_open_faults(pid_t thread, int cpu, uint64_t period, uint32_t stack_bytes) {
   struct perf_event_attr attributes;
@@ -20,8 +23,7 @@ int cperf_open_faults(pid_t thread, int cpu, uint64_t period, uint32_t stack_byt
   // Not PERF_SAMPLE_PERIOD: with it the kernel samples every single event of the software kind.
   attributes.sample_type =
       PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_ADDR | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
-  // They come in the order of their numbers.
-  attributes.sample_regs_user = 1ull << PERF_REG_X86_BP | 1ull << PERF_REG_X86_SP | 1ull << PERF_REG_X86_IP;
+  attributes.sample_regs_user = SAMPLED_REGISTERS;
   attributes.sample_stack_user = stack_bytes;
   attributes.disabled = 1;
   attributes.inherit = 1;
@@ -84,9 +86,12 @@ static int read_fault(struct reader *reader, cperf_fault *fault, void *stack, si
   // No registers: a thread that is about to end, or one of the kernel's.
   if (word(reader) == PERF_SAMPLE_REGS_ABI_NONE)
     return CPERF_OTHER;
-  fault->bp = word(reader);
-  fault->sp = word(reader);
-  fault->ip = word(reader);
+  uint64_t registers[SAMPLED_REGISTER_COUNT];
+  for (size_t i = 0; i < SAMPLED_REGISTER_COUNT; i++)
+    registers[i] = word(reader);
+  fault->frame_pointer = registers[SAMPLED_FRAME_POINTER];
+  fault->stack_pointer = registers[SAMPLED_STACK_POINTER];
+  fault->instruction_pointer = registers[SAMPLED_INSTRUCTION_POINTER];
   fault->stack_bytes = 0;
   uint64_t size = word(reader);
   if (size == 0)

@@ -106,8 +106,9 @@ package final class PageFaultSampler {
           guard fault.process_id == UInt32(processID) else { continue }
           body(
             Fault(
-              address: fault.address, weight: period, instruction: fault.ip, stackPointer: fault.sp,
-              framePointer: fault.bp, stack: UnsafeRawBufferPointer(rebasing: stack[..<fault.stack_bytes])))
+              address: fault.address, weight: period, instruction: fault.instruction_pointer,
+              stackPointer: fault.stack_pointer,
+              framePointer: fault.frame_pointer, stack: UnsafeRawBufferPointer(rebasing: stack[..<fault.stack_bytes])))
         default: continue
         }
       }

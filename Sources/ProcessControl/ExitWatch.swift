@@ -219,7 +219,7 @@ package final class ExitWatch: @unchecked Sendable {
   /// Whether a thread is about to replace the program. The others are killed first, and it waits for their end.
   private func isInExec(_ thread: Int32) -> Bool {
     guard let call = try? readFile("/proc/\(thread)/syscall") else { return false }
-    return call.starts(with: "59 ".utf8) || call.starts(with: "322 ".utf8)
+    return [SYS_execve, SYS_execveat].contains { call.starts(with: "\($0) ".utf8) }
   }
 
   /// Whether only the thread ends: it has called exit(2), not exit_group(2), and was not killed.
@@ -229,8 +229,7 @@ package final class ExitWatch: @unchecked Sendable {
     guard cprocess_read_registers(thread, &registers) == 0, cprocess_exit_message(thread, &status) == 0 else {
       return false
     }
-    let exitCall: Int64 = 60
-    return registers.system_call == exitCall && status & 0x7f == 0
+    return registers.system_call == Int64(SYS_exit) && status & 0x7f == 0
   }
 
   /// Holds the process when every thread of it is at its exit.

@@ -13,9 +13,9 @@ package struct StoppedThread: Sendable {
   package struct Registers: Sendable {
     package var stackPointer: UInt64
     package var instructionPointer: UInt64
-    /// Address of the thread's control block on x86-64.
+    /// Address of the thread's control block.
     package var threadBase: UInt64
-    /// General registers, as far as they are not 0.
+    /// Registers that may hold a pointer, as far as they are not 0.
     package var values: [UInt64]
     /// The same of vector registers.
     package var vectors: [UInt64]
@@ -35,7 +35,7 @@ package struct StoppedThread: Sendable {
     }
 
     /// Whether the thread is in exit(2) or exit_group(2), out of which nobody comes.
-    package var endsByItself: Bool { systemCall == 60 || systemCall == 231 }
+    package var endsByItself: Bool { systemCall == Int64(SYS_exit) || systemCall == Int64(SYS_exit_group) }
   }
 
   package init(threadID: Int32, registers: Registers?, stackPointer: UInt64?) {
@@ -62,11 +62,10 @@ extension StoppedThread.Registers {
     guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }
     stackPointer = raw.stack_pointer
     instructionPointer = raw.instruction_pointer
-    threadBase = raw.fs_base
-    values = withUnsafeBytes(of: raw.general) { bytes in
+    threadBase = raw.thread_base
+    values = withUnsafeBytes(of: raw.values) { bytes in
       bytes.bindMemory(to: UInt64.self).filter { $0 != 0 }
     }
-    if raw.gs_base != 0 { values.append(raw.gs_base) }
     systemCall = raw.system_call
     vectors = [UInt64](unsafeUninitializedCapacity: 2048) { buffer, count in
       count = max(0, cprocess_read_vector_registers(threadID, buffer.baseAddress!, buffer.count))

@@ -21,42 +21,36 @@ package final class SystemCallRestart {
 
   package init() {}
 
-  private enum Number {
-    static let epollWait: Int64 = 232
-    static let epollPwait: Int64 = 281
-    static let epollPwait2: Int64 = 441
-    static let semop: Int64 = 65
-    static let semtimedop: Int64 = 220
-    static let sigtimedwait: Int64 = 128
-    static let getevents: Int64 = 208
-    static let pgetevents: Int64 = 333
-    static let uringEnter: Int64 = 426
-    /// read, write, readv, writev, connect, accept, sendto, recvfrom, sendmsg, recvmsg, accept4, recvmmsg, sendmmsg: return
-    /// EINTR from sockets with SO_RCVTIMEO or SO_SNDTIMEO. What was moved before is returned as a count, never with EINTR.
-    static let ofSockets: Set<Int64> = [0, 1, 19, 20, 42, 43, 44, 45, 46, 47, 288, 299, 307]
-  }
+  /// These return EINTR from sockets with SO_RCVTIMEO or SO_SNDTIMEO. What was moved before is returned as a count, never with
+  /// EINTR.
+  private static let callsOfSockets = Set(
+    [
+      SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_connect, SYS_accept, SYS_sendto, SYS_recvfrom, SYS_sendmsg,
+      SYS_recvmsg,
+      SYS_accept4, SYS_recvmmsg, SYS_sendmmsg,
+    ].map { Int64($0) })
 
   /// For a thread that the calling thread has stopped and is about to let go.
   package func undo(_ thread: Int32, of processID: Int32) {
     var call = cprocess_syscall()
     guard cprocess_read_syscall(thread, &call) == 0, call.number >= 0, call.result == -Int64(EINTR) else { return }
-    switch call.number {
-    case Number.semop, Number.uringEnter: _ = cprocess_restart_call(thread)
-    case Number.epollWait, Number.epollPwait:
+    switch Int32(truncatingIfNeeded: call.number) {
+    case SYS_semop, SYS_io_uring_enter: _ = cprocess_restart_call(thread)
+    case SYS_epoll_wait, SYS_epoll_pwait:
       let milliseconds = Int32(truncatingIfNeeded: call.arguments.3)
       restart(thread, call, limit: milliseconds < 0 ? nil : .milliseconds(Int64(milliseconds)), atLimit: 0)
-    case Number.epollPwait2:
+    case SYS_epoll_pwait2:
       restart(thread, call, limit: duration(at: call.arguments.3, processID), atLimit: 0)
-    case Number.getevents, Number.pgetevents:
+    case SYS_io_getevents, SYS_io_pgetevents:
       restart(thread, call, limit: duration(at: call.arguments.4, processID), atLimit: 0)
-    case Number.semtimedop:
+    case SYS_semtimedop:
       restart(thread, call, limit: duration(at: call.arguments.3, processID), atLimit: -Int64(EAGAIN))
-    case Number.sigtimedwait:
+    case SYS_rt_sigtimedwait:
       restart(thread, call, limit: duration(at: call.arguments.2, processID), atLimit: -Int64(EAGAIN))
     default:
       // Only of sockets it is known that a call interrupted so has had no effect.
       let descriptor = Int32(truncatingIfNeeded: call.arguments.0)
-      guard Number.ofSockets.contains(call.number),
+      guard Self.callsOfSockets.contains(call.number),
         readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true
       else { return }
       _ = cprocess_restart_call(thread)

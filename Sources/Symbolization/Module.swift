@@ -62,13 +62,13 @@ final class Module {
     return functions
   }
 
-  /// Whether the code at a virtual address is `mov $15, %rax; syscall`, which leaves a signal handler (`__restore_rt`). No call
-  /// leads there, so it is not to be looked up one byte earlier.
+  /// Whether the code at a virtual address leaves a signal handler (`__restore_rt`). No call leads
+  /// there, so it is not to be looked up one byte earlier.
   func isSignalTrampoline(at address: UInt64) -> Bool {
     if let known = trampolines[address] { return known }
     if trampolines.count >= Self.maximumCacheCount { trampolines.removeAll(keepingCapacity: true) }
-    let code = elf.contents(atVirtualAddress: address, size: 9)
-    let isTrampoline = code?.elementsEqual([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]) ?? false
+    let code = elf.contents(atVirtualAddress: address, size: UInt64(Processor.signalReturn.count))
+    let isTrampoline = code?.elementsEqual(Processor.signalReturn) ?? false
     trampolines[address] = isTrampoline
     countTouch()
     return isTrampoline

@@ -27,24 +27,13 @@ enum ProcedureLinkage {
       let stubSize: UInt64 = section.name == ".plt.got" && section.entrySize == 8 ? 8 : 16
       var offset: UInt64 = 0
       while let stub = code.slice(at: offset, size: stubSize) {
-        if let slot = slot(of: stub, at: section.address &+ offset), let name = slots[slot] {
+        if let slot = Processor.slot(ofStub: stub, at: section.address &+ offset), let name = slots[slot] {
           stubs.append(Stub(address: section.address &+ offset, size: stubSize, nameOffset: name))
         }
         offset &+= stubSize
       }
     }
     return stubs
-  }
-
-  /// The address of the slot that a stub's `jmp *disp32(%rip)` reads, past `endbr64` and `bnd`.
-  private static func slot(of stub: UnsafeRawBufferPointer, at address: UInt64) -> UInt64? {
-    for place: UInt64 in [0, 1, 4, 5] {
-      guard stub.value(at: place, as: UInt16.self) == 0x25ff,
-        let distance = stub.value(at: place &+ 2, as: Int32.self)
-      else { continue }
-      return address &+ place &+ 6 &+ UInt64(bitPattern: Int64(distance))
-    }
-    return nil
   }
 
   /// Slot address to name offset, from the relocations that bind functions.
@@ -59,7 +48,7 @@ enum ProcedureLinkage {
       while let relocation = relocations.value(at: offset, as: Elf64_Rela.self) {
         offset &+= UInt64(MemoryLayout<Elf64_Rela>.size)
         let type = UInt32(truncatingIfNeeded: relocation.r_info)
-        guard type == UInt32(R_X86_64_JUMP_SLOT) || type == UInt32(R_X86_64_GLOB_DAT),
+        guard Processor.bindsFunction(relocationType: type),
           let symbol = table.entries.value(
             at: (relocation.r_info >> 32) &* UInt64(MemoryLayout<Elf64_Sym>.size),
             as: Elf64_Sym.self), symbol.st_name != 0, Int(symbol.st_name) < table.strings.count

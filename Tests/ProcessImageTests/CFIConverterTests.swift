@@ -48,10 +48,10 @@ import Testing
   }
 
   static func rsp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, framePointerOffset: rbp)
   }
   static func rbp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: offset, framePointerOffset: rbp)
   }
 
   @Test func followsAFramePointersLife() throws {

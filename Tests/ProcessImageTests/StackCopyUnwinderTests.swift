@@ -31,14 +31,15 @@ import Testing
   }
 
   private func rsp(_ offset: Int64, rbp: Int64 = 0) -> UInt64 {
-    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, rbpOffset: rbp)
+    CFIRule.encode(LT_UNWIND_RULE_STACK_POINTER, cfaOffset: offset, framePointerOffset: rbp)
   }
 
   @Test func plainFrames() {
     // A frame of 16 bytes that saves rbp, one by rbp, the outermost.
     let words: [UInt64] = [1, Self.start + 48, 0x2010, 0, 0, 0, 77, 0x3010, 0]
     let rules: Rules = [
-      0x1000: rsp(24, rbp: -16), 0x2000: CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: 16, rbpOffset: -16),
+      0x1000: rsp(24, rbp: -16),
+      0x2000: CFIRule.encode(LT_UNWIND_RULE_FRAME_POINTER, cfaOffset: 16, framePointerOffset: -16),
       0x3000: CFIRule.end,
     ]
     let found = walk(words, rules: rules)

@@ -70,33 +70,13 @@ struct WrapperFilter {
     }
   }
 
-  /// Whether the function's bytes hold something that may be a call of another probed function. Read at every
-  /// alignment, so it errs on the side of yes.
+  /// Whether the function's bytes hold something that may be a call of another probed function. Errs on the side of yes.
   func mayCallAnother(_ found: FoundFunction, in object: AllocatorObject) -> Bool {
     guard let view = view(of: object) else { return true }
-    let code = object.code(of: found).bytes
-    for position in code.indices {
-      switch code[position] {
-      case 0xe8, 0xe9:
-        guard position + 5 <= code.count else { continue }
-        let distance = code.loadUnaligned(fromByteOffset: position + 1, as: Int32.self)
-        let address =
-          found.address &+ UInt64(position + 5) &+ UInt64(bitPattern: Int64(distance))
-        if target(of: .address(address), in: view, except: found.address) != nil { return true }
-      case 0xff:
-        guard position + 2 <= code.count else { continue }
-        let modrm = code[position + 1]
-        if modrm == 0x15 || modrm == 0x25, position + 6 <= code.count {
-          let distance = code.loadUnaligned(fromByteOffset: position + 2, as: Int32.self)
-          let slot = found.address &+ UInt64(position + 6) &+ UInt64(bitPattern: Int64(distance))
-          if target(of: .slot(slot), in: view, except: found.address) != nil { return true }
-        }
-        // `call reg` in an interposer: the next malloc found with dlsym.
-        if objectsWithMalloc > 1, modrm & 0xf8 == 0xd0 || modrm & 0xf8 == 0xe0 { return true }
-      default: continue
-      }
-    }
-    return false
+    // A computed call in an interposer: the next malloc found with dlsym.
+    return Processor.mayCall(
+      code: object.code(of: found).bytes, address: found.address, computed: objectsWithMalloc > 1
+    ) { target(of: $0, in: view, except: found.address) != nil }
   }
 
   private func view(of object: AllocatorObject) -> ObjectView? {

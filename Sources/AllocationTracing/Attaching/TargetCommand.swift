@@ -108,7 +108,7 @@ package final class TargetCommand {
       var call = cprocess_syscall()
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
       // glibc sets up its threads (prlimit64) before the loader is done.
-      let isOutside = !(start..<end).contains(call.instruction_pointer) && call.number != 302
+      let isOutside = !(start..<end).contains(call.instruction_pointer) && call.number != Int64(SYS_prlimit64)
       // Not library by library: which functions are worth a probe depends on all of them.
       if hasNewCode, isOutside || Self.followsMapping(call) {
         try tracer.update(process)
@@ -116,7 +116,7 @@ package final class TargetCommand {
       }
       // The first call from outside the loader: every library is in place and attached.
       if isOutside { return }
-      let isMap = call.number == 9
+      let isMap = call.number == Int64(SYS_mmap)
       let isExecutable = call.arguments.2 & UInt64(PROT_EXEC) != 0
       if isMap, isExecutable, call.result > 0 { hasNewCode = true }
     }
@@ -125,9 +125,9 @@ package final class TargetCommand {
   /// Whether the loader makes this call only when it has mapped every library that it knows of: it sets up the first
   /// thread (arch_prctl, set_tid_address), protects what it has relocated (mprotect) or lets go of its cache (munmap).
   private static func followsMapping(_ call: cprocess_syscall) -> Bool {
-    switch call.number {
-    case 158, 218, 11: true
-    case 10: call.arguments.2 == UInt64(PROT_READ)
+    switch Int32(truncatingIfNeeded: call.number) {
+    case SYS_arch_prctl, SYS_set_tid_address, SYS_munmap: true
+    case SYS_mprotect: call.arguments.2 == UInt64(PROT_READ)
     default: false
     }
   }

@@ -12,8 +12,8 @@ typedef struct {
   uint32_t process_id, thread_id;
   uint64_t time;     // CLOCK_MONOTONIC, nanoseconds
   uint64_t address;  // that was not there yet
-  uint64_t ip, sp, bp;
-  size_t stack_bytes;  // of the copy, which begins at sp
+  uint64_t instruction_pointer, stack_pointer, frame_pointer;
+  size_t stack_bytes;  // of the copy, which begins at the stack pointer
 } cperf_fault;
 
 enum { CPERF_NOTHING, CPERF_FAULT, CPERF_LOST, CPERF_OTHER };

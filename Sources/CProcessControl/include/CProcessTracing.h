@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 #pragma clang assume_nonnull begin
@@ -55,21 +56,21 @@ int cprocess_resume(pid_t thread, int signal);
 // Leaves it in the stop that a signal to its process has caused, until that ends.
 int cprocess_stay_stopped(pid_t thread);
 
-#define CPROCESS_GENERAL_REGISTERS 16
+// At least as many as any processor has.
+#define CPROCESS_MOST_REGISTERS 40
 
 typedef struct {
-  uint64_t general[CPROCESS_GENERAL_REGISTERS];  // rax to r15
+  uint64_t values[CPROCESS_MOST_REGISTERS];  // all that may hold a pointer, in no order; 0 where there is none
   uint64_t stack_pointer;
   uint64_t instruction_pointer;
-  uint64_t fs_base;
-  uint64_t gs_base;
+  uint64_t thread_base;  // the address of the thread's control block
   int64_t system_call;  // number of the system call that it is in, or −1
 } cprocess_registers;
 
 int cprocess_read_registers(pid_t thread, cprocess_registers *out);
 
-// The x87 and vector registers as 8-byte words, without what they hold beside values (control words, addresses of the
-// last x87 instruction). Returns how many words were stored or −errno.
+// The vector and floating-point registers as 8-byte words, without what they hold beside values (control words, addresses
+// of instructions). Returns how many words were stored or −errno.
 ptrdiff_t cprocess_read_vector_registers(pid_t thread, uint64_t *words, size_t capacity);
 
 typedef struct {

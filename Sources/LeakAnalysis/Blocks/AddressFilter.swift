@@ -22,7 +22,7 @@ struct AddressFilter: BitwiseCopyable, Sendable {
 }
 
 /// The same by the upper halves of addresses, and with the gap: lets more pass, but looks at eight at once with what every
-/// x86-64 has. What lies in the gap is hardly ever found: other numbers, text among them, are smaller or larger.
+/// processor has. What lies in the gap is hardly ever found: other numbers, text among them, are smaller or larger.
 struct RoughFilter {
   /// Upper halves less this are less than `end`, as signed numbers, when they are in the range.
   private let bias: SIMD4<Int32>

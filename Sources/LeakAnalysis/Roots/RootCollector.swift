@@ -115,8 +115,6 @@ struct RootCollector {
   /// The most that thread-local variables take in a thread's own memory.
   private var threadLocalBytes: UInt64 { modules.reduce(0) { $0 + $1.threadLocalBytes } & ~7 }
 
-  /// Below it leaf functions keep data without moving the stack pointer.
-  private static let redZone: UInt64 = 128
   /// More than the C libraries' thread control blocks take.
   private static let controlBlockBytes: UInt64 = 4096
 
@@ -152,7 +150,7 @@ struct RootCollector {
       if let padding = exit.padding { dead.append(padding) }
       return exit.liveStart
     }
-    return isInLibraryCall(registers) ? pointer : pointer &- Self.redZone
+    return isInLibraryCall(registers) ? pointer : pointer &- Processor.redZoneInBytes
   }
 
   /// Whether a thread is in a system call that a function of the C library has made.
@@ -172,7 +170,7 @@ struct RootCollector {
       return
     }
     guard let area = area(at: pointer) else { return }
-    let live = max(area.range.lowerBound, (start ?? pointer &- Self.redZone) & ~7)
+    let live = max(area.range.lowerBound, (start ?? pointer &- Processor.redZoneInBytes) & ~7)
     if area.isMainStack {
       dead.append(area.range.lowerBound..<live)
       addLiveStack(live..<area.range.upperBound, name)

@@ -2,7 +2,7 @@
 struct CFICommonInformation {
   var codeAlignment: UInt64 = 1
   var dataAlignment: Int64 = 1
-  var returnAddressRegister: UInt64 = 16
+  var returnAddressRegister = CFIState.returnAddressColumn
   var pointerEncoding: UInt8 = 0
   var hasAugmentationData = false
   var isSignalFrame = false
@@ -147,8 +147,8 @@ extension CFIConverter {
       let register = reader.readULEB128()
       let offset =
         opcode == 0x14 ? Int64(truncatingIfNeeded: reader.readULEB128()) : reader.readSLEB128()
-      // That rsp is the CFA is what everyone assumes.
-      setRegister(register, register == CFIState.rsp && offset == 0 ? .same : .unsupported)
+      // That the stack pointer is the CFA is what everyone assumes.
+      setRegister(register, register == CFIState.stackPointerColumn && offset == 0 ? .same : .unsupported)
     case 0x16:  // DW_CFA_val_expression
       let register = reader.readULEB128()
       _ = readExpression(&reader)
@@ -180,8 +180,8 @@ extension CFIConverter {
   @inline(__always)
   private mutating func setRegister(_ register: UInt64, _ location: CFIState.Location) {
     switch register {
-    case CFIState.rbp: state.rbp = location
-    case CFIState.rsp: state.rsp = location
+    case CFIState.framePointerColumn: state.framePointer = location
+    case CFIState.stackPointerColumn: state.stackPointer = location
     case CFIState.returnAddressColumn: state.returnAddress = location
     default: break
     }
@@ -190,8 +190,8 @@ extension CFIConverter {
   @inline(__always)
   private mutating func restoreRegister(_ register: UInt64, _ common: CFICommonInformation) {
     switch register {
-    case CFIState.rbp: state.rbp = common.initialState.rbp
-    case CFIState.rsp: state.rsp = common.initialState.rsp
+    case CFIState.framePointerColumn: state.framePointer = common.initialState.framePointer
+    case CFIState.stackPointerColumn: state.stackPointer = common.initialState.stackPointer
     case CFIState.returnAddressColumn: state.returnAddress = common.initialState.returnAddress
     default: break
     }

@@ -28,7 +28,8 @@ enum CFIExpression {
       }
       guard reader.isAtEnd, !reader.failed else { return (.unsupported, 0) }
       return (.dereferenced(register, addend: addend), offset)
-    case Operation.baseRegister0 + 16 where register == CFIState.rsp:
+    case Operation.baseRegister0 + UInt8(CFIState.returnAddressColumn)
+    where register == CFIState.stackPointerColumn:
       guard reader.readSLEB128() == 0, let threshold = linkageTableThreshold(&reader) else {
         return (.unsupported, 0)
       }
@@ -55,7 +56,7 @@ enum CFIExpression {
     return reader.failed ? nil : (UInt64(operation - Operation.baseRegister0), offset)
   }
 
-  /// The rest of `rip & 15 >= threshold ? 8 : 0`, written as `lit15 and lit⟨threshold⟩ ge lit3 shl plus`.
+  /// The rest of `pc & 15 >= threshold ? 8 : 0`, written as `lit15 and lit⟨threshold⟩ ge lit3 shl plus`.
   private static func linkageTableThreshold(_ reader: inout CFIReader) -> UInt64? {
     guard reader.readByte() == Operation.literal0 + 15, reader.readByte() == Operation.and else {
       return nil

@@ -86,7 +86,7 @@ struct CFIReader {
   /// Reads a pointer in one of the `DW_EH_PE` encodings.
   ///
   /// - Parameter sectionAddress: the address of byte 0, for pc-relative pointers.
-  /// - Returns: the pointer, or nil in an encoding that `.eh_frame` of x86-64 does not use.
+  /// - Returns: the pointer, or nil in an encoding that `.eh_frame` does not use.
   mutating func readPointer(encoding: UInt8, sectionAddress: UInt64) -> UInt64? {
     let place = sectionAddress &+ UInt64(position)
     let value: UInt64

@@ -26,23 +26,23 @@ package enum CFIRule {
 
   /// The rule that a plain code stands for.
   package static func rule(plainCode code: UInt16) -> UInt64 {
-    let isRBP = code & UInt16(LT_UNWIND_CODE_FRAME_POINTER) != 0
+    let countsFromFramePointer = code & UInt16(LT_UNWIND_CODE_FRAME_POINTER) != 0
     let slot = Int64(code >> UInt16(LT_UNWIND_CODE_SLOT_SHIFT)) & Int64(LT_UNWIND_CODE_SLOT_MASK)
     let words = Int64(code & UInt16(LT_UNWIND_CODE_WORDS_MASK))
     return encode(
-      isRBP ? LT_UNWIND_RULE_FRAME_POINTER : LT_UNWIND_RULE_STACK_POINTER, cfaOffset: (words + 1) * 8,
-      rbpOffset: slot == 0 ? 0 : -8 * (slot + 1))
+      countsFromFramePointer ? LT_UNWIND_RULE_FRAME_POINTER : LT_UNWIND_RULE_STACK_POINTER, cfaOffset: (words + 1) * 8,
+      framePointerOffset: slot == 0 ? 0 : -8 * (slot + 1))
   }
 
   @inline(__always)
   static func encode(
-    _ kind: lt_unwind_rule_kind, cfaOffset: Int64, rbpOffset: Int64 = 0, auxiliary: UInt64 = 0
+    _ kind: lt_unwind_rule_kind, cfaOffset: Int64, framePointerOffset: Int64 = 0, auxiliary: UInt64 = 0
   ) -> UInt64 {
     guard cfaOffset == Int64(Int32(truncatingIfNeeded: cfaOffset)),
-      rbpOffset == Int64(Int16(truncatingIfNeeded: rbpOffset)), auxiliary <= 0xff
+      framePointerOffset == Int64(Int16(truncatingIfNeeded: framePointerOffset)), auxiliary <= 0xff
     else { return unsupported }
     return UInt64(UInt32(truncatingIfNeeded: cfaOffset)) << 32
-      | UInt64(UInt16(truncatingIfNeeded: rbpOffset)) << 16
+      | UInt64(UInt16(truncatingIfNeeded: framePointerOffset)) << 16
       | auxiliary << 8 | UInt64(kind.rawValue)
   }
 }
@@ -54,7 +54,7 @@ struct CFIState: Equatable {
     case register(UInt64)
     /// `*(register + offset) + addend`.
     case dereferenced(UInt64, addend: UInt64)
-    /// The standard expression of a procedure linkage table: CFA = rsp + offset + (pc & 15 >= threshold) << 3.
+    /// The standard expression of a procedure linkage table: CFA = sp + offset + (pc & 15 >= threshold) << 3.
     case linkageTable(threshold: UInt64)
     case unsupported
   }
@@ -71,14 +71,10 @@ struct CFIState: Equatable {
     case unsupported
   }
 
-  static let rbp: UInt64 = 6
-  static let rsp: UInt64 = 7
-  static let returnAddressColumn: UInt64 = 16
-
   var cfa = CFA.unsupported
   var cfaOffset: Int64 = 0
-  var rbp = Location.same
-  var rsp = Location.same
+  var framePointer = Location.same
+  var stackPointer = Location.same
   var returnAddress = Location.same
 
   /// The walker's rule for this state.
@@ -86,61 +82,65 @@ struct CFIState: Equatable {
     switch returnAddress {
     case .undefined: return CFIRule.end
     case .offset(-8): break
-    case .relative(Self.rsp, let offset) where isSignalFrame: return signalRule(pcOffset: offset)
+    case .relative(Self.stackPointerColumn, let offset) where isSignalFrame: return signalRule(pcOffset: offset)
     default: return CFIRule.unsupported
     }
-    guard rsp == .same else { return CFIRule.unsupported }
+    guard stackPointer == .same else { return CFIRule.unsupported }
     switch cfa {
-    case .register(Self.rsp): return plainRule(LT_UNWIND_RULE_STACK_POINTER, register: Self.rsp)
-    case .register(Self.rbp): return plainRule(LT_UNWIND_RULE_FRAME_POINTER, register: Self.rbp)
-    case .dereferenced(Self.rsp, let addend):
+    case .register(Self.stackPointerColumn):
+      return plainRule(LT_UNWIND_RULE_STACK_POINTER, register: Self.stackPointerColumn)
+    case .register(Self.framePointerColumn):
+      return plainRule(LT_UNWIND_RULE_FRAME_POINTER, register: Self.framePointerColumn)
+    case .dereferenced(Self.stackPointerColumn, let addend):
       return dereferencedRule(LT_UNWIND_RULE_STACK_POINTER_DEREFERENCED, addend: addend)
-    case .dereferenced(Self.rbp, let addend):
+    case .dereferenced(Self.framePointerColumn, let addend):
       return dereferencedRule(LT_UNWIND_RULE_FRAME_POINTER_DEREFERENCED, addend: addend)
     case .linkageTable(let threshold):
-      guard rbp == .same else { return CFIRule.unsupported }
+      guard framePointer == .same else { return CFIRule.unsupported }
       return CFIRule.encode(LT_UNWIND_RULE_PLT, cfaOffset: cfaOffset, auxiliary: threshold)
     default: return CFIRule.unsupported
     }
   }
 
   private func plainRule(_ kind: lt_unwind_rule_kind, register: UInt64) -> UInt64 {
-    switch rbp {
+    switch framePointer {
     case .same, .undefined: return CFIRule.encode(kind, cfaOffset: cfaOffset)
-    case .offset(let offset): return plainRule(kind, rbpOffset: offset)
+    case .offset(let offset): return plainRule(kind, framePointerOffset: offset)
     case .relative(register, let offset):
-      return plainRule(kind, rbpOffset: offset &- cfaOffset)
+      return plainRule(kind, framePointerOffset: offset &- cfaOffset)
     default: return CFIRule.unsupported
     }
   }
 
   @inline(__always)
-  private func plainRule(_ kind: lt_unwind_rule_kind, rbpOffset: Int64) -> UInt64 {
-    guard rbpOffset != 0 else { return CFIRule.unsupported }
-    return CFIRule.encode(kind, cfaOffset: cfaOffset, rbpOffset: rbpOffset)
+  private func plainRule(_ kind: lt_unwind_rule_kind, framePointerOffset: Int64) -> UInt64 {
+    guard framePointerOffset != 0 else { return CFIRule.unsupported }
+    return CFIRule.encode(kind, cfaOffset: cfaOffset, framePointerOffset: framePointerOffset)
   }
 
   private func dereferencedRule(_ kind: lt_unwind_rule_kind, addend: UInt64) -> UInt64 {
     guard addend < UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE) else { return CFIRule.unsupported }
-    switch rbp {
+    switch framePointer {
     case .same, .undefined:
       return CFIRule.encode(kind, cfaOffset: cfaOffset, auxiliary: addend)
     case .offset(let offset) where offset != 0:
-      return CFIRule.encode(kind, cfaOffset: cfaOffset, rbpOffset: offset, auxiliary: addend)
-    case .relative(Self.rbp, let offset):
+      return CFIRule.encode(kind, cfaOffset: cfaOffset, framePointerOffset: offset, auxiliary: addend)
+    case .relative(Self.framePointerColumn, let offset):
       return CFIRule.encode(
-        kind, cfaOffset: cfaOffset, rbpOffset: offset,
+        kind, cfaOffset: cfaOffset, framePointerOffset: offset,
         auxiliary: addend | UInt64(LT_UNWIND_RULE_AUX_FRAME_POINTER_RELATIVE))
     default: return CFIRule.unsupported
     }
   }
 
   /// A signal frame counts only if it says what the kernel's `struct rt_sigframe` looks like: the CFA is the
-  /// interrupted rsp, and rbp, rsp and pc are where `struct sigcontext` has them.
+  /// interrupted stack pointer, and it, the frame pointer and the pc are where `struct sigcontext` has them.
   private func signalRule(pcOffset: Int64) -> UInt64 {
-    guard cfa == .dereferenced(Self.rsp, addend: 0), cfaOffset == pcOffset &- 8,
-      rbp == .relative(Self.rsp, pcOffset &- 48)
+    guard cfa == .dereferenced(Self.stackPointerColumn, addend: 0),
+      cfaOffset == pcOffset &- (SignalFrame.programCounter - SignalFrame.stackPointer),
+      framePointer == .relative(Self.stackPointerColumn, pcOffset &- SignalFrame.programCounter)
     else { return CFIRule.unsupported }
-    return CFIRule.encode(LT_UNWIND_RULE_SIGNAL, cfaOffset: pcOffset &- 168)
+    return CFIRule.encode(
+      LT_UNWIND_RULE_SIGNAL, cfaOffset: pcOffset &- SignalFrame.programCounter &- SignalFrame.registers)
   }
 }

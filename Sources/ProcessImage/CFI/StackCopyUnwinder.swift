@@ -24,14 +24,12 @@ package struct StackCopyUnwinder {
   private var framePointer: UInt64
 
   private static let maximumFramePointerDistance: UInt64 = 1 << 20
-  /// From the start of `struct rt_sigframe` to the saved rbp; rsp and rip follow at 40 and 48 bytes from there.
-  private static let savedRegistersInSignalFrame: UInt64 = 120
 
   /// - Parameters:
   ///   - frames: the stack so far, at least one frame.
   ///   - lookup: the address to look up for the last of them.
-  ///   - stackPointer: rsp in that frame.
-  ///   - framePointer: rbp in that frame.
+  ///   - stackPointer: the stack pointer in that frame.
+  ///   - framePointer: the frame pointer in that frame.
   package init(
     frames: [UInt64], flags: UInt32, lookup: UInt64, stackPointer: UInt64, framePointer: UInt64,
     origin: UInt64, copy: UnsafeRawBufferPointer, copyStart: UInt64
@@ -138,9 +136,10 @@ package struct StackCopyUnwinder {
   }
 
   private mutating func signalStep(_ frame: UInt64) -> End? {
-    let registers = frame &+ Self.savedRegistersInSignalFrame
+    let registers = frame &+ UInt64(SignalFrame.registers)
     guard let callersFramePointer = word(at: registers),
-      let callersStackPointer = word(at: registers &+ 40), let address = word(at: registers &+ 48)
+      let callersStackPointer = word(at: registers &+ UInt64(SignalFrame.stackPointer)),
+      let address = word(at: registers &+ UInt64(SignalFrame.programCounter))
     else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
     flags |= UInt32(LT_UNWIND_FLAG_SIGNAL)
     return push(

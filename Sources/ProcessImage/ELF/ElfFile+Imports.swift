@@ -32,8 +32,8 @@ package struct ElfImports {
     var offset: UInt64 = 0
     while let entry = table.value(at: offset, as: Elf64_Rela.self) {
       offset += width
-      let type = Int32(truncatingIfNeeded: entry.r_info & 0xffff_ffff)
-      guard type == R_X86_64_JUMP_SLOT || type == R_X86_64_GLOB_DAT,
+      let type = UInt32(truncatingIfNeeded: entry.r_info)
+      guard Processor.bindsFunction(relocationType: type),
         let symbol = file.symbol(in: symbols, at: Int(entry.r_info >> 32))
       else { continue }
       var hash: UInt32 = 5381
@@ -51,18 +51,11 @@ package struct ElfImports {
   /// The function whose address the GOT word at `address` holds.
   package func name(inSlot address: UInt64) -> String? { names[address] }
 
-  /// The function that the procedure linkage table's stub at `address` jumps to: `jmp [rip+x]`, perhaps behind an
-  /// `endbr64` and with a `bnd` prefix.
+  /// The function that the procedure linkage table's stub at `address` jumps to.
   package func name(ofStub address: UInt64) -> String? {
-    if names.isEmpty { return nil }
-    guard let code = file.contents(atVirtualAddress: address, size: 12) else { return nil }
-    var position = 0
-    if code[0] == 0xf3, code[1] == 0x0f, code[2] == 0x1e, code[3] == 0xfa { position = 4 }
-    if code[position] == 0xf2 { position += 1 }
-    guard position + 6 <= code.count, code[position] == 0xff, code[position + 1] == 0x25 else {
-      return nil
-    }
-    let distance = code.loadUnaligned(fromByteOffset: position + 2, as: Int32.self)
-    return names[address &+ UInt64(position + 6) &+ UInt64(bitPattern: Int64(distance))]
+    guard !names.isEmpty, let code = file.contents(atVirtualAddress: address, size: 12),
+      let slot = Processor.slot(ofStub: code, at: address)
+    else { return nil }
+    return names[slot]
   }
 }

@@ -10,7 +10,7 @@ package final class ElfFile: @unchecked Sendable {
   package let name: String
   /// Size of the file in bytes.
   package let size: Int
-  /// ELF's `e_machine`; always `EM_X86_64`.
+  /// ELF's `e_machine`; always ``Processor/elfMachine``.
   package let machine: UInt16
   /// ELF's `e_type`: `ET_EXEC`, `ET_DYN`, `ET_REL`.
   package let type: UInt16

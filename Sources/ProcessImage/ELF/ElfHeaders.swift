@@ -73,7 +73,7 @@ struct ElfHeaders {
     else { throw .notELF(name: name) }
     guard bytes[Int(EI_CLASS)] == UInt8(ELFCLASS64) else { throw .not64Bit(name: name) }
     guard bytes[Int(EI_DATA)] == UInt8(ELFDATA2LSB) else { throw .notLittleEndian(name: name) }
-    guard header.e_machine == UInt16(EM_X86_64) else {
+    guard header.e_machine == Processor.elfMachine else {
       throw .foreignMachine(name: name, machine: header.e_machine)
     }
     machine = header.e_machine

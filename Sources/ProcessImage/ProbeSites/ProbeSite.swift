@@ -8,7 +8,7 @@ package struct ProbeSite: Hashable, Sendable {
   package var isEmulated: Bool
   /// Registers of the needed arguments that are not in their ABI register at the site, by argument index.
   package var argumentRegisters: [Int: ArgumentRegister]
-  /// Whether rsp points at the return address there, as a return probe and a frame-less unwind step need.
+  /// Whether the stack pointer points at the return address there, as a return probe and a frame-less unwind step need.
   package var stackPointerIsAtReturnAddress: Bool
   /// Whether a null first argument never reaches the site.
   package var skipsNullPointer: Bool
@@ -31,7 +31,7 @@ package struct ProbeSite: Hashable, Sendable {
 package struct ProbeSiteRequirement: Hashable, Sendable {
   /// Indices (0...5) of the arguments that the probe reads.
   package var arguments: Set<Int>
-  /// Whether the return is probed too: the kernel then replaces the word at rsp, which must be the return address.
+  /// Whether the return is probed too: the kernel then replaces the word at the stack pointer, which must be the return address.
   package var needsReturn: Bool
   /// Whether a call whose first argument is null may go unseen, as `free(NULL)` may.
   package var ignoresNullPointer: Bool

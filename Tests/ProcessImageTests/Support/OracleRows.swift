@@ -25,8 +25,8 @@ final class OracleRows {
     guard oracle_find_row(file, address, &row) == 0, row.start < row.end else { return nil }
     var state = CFIState()
     (state.cfa, state.cfaOffset) = Self.cfa(row.cfa)
-    state.rbp = Self.location(row.rbp)
-    state.rsp = Self.location(row.rsp)
+    state.framePointer = Self.location(row.rbp)
+    state.stackPointer = Self.location(row.rsp)
     state.returnAddress = Self.location(row.return_address)
     return Row(
       range: row.start..<row.end, rule: state.rule(isSignalFrame: row.is_signal_frame))
