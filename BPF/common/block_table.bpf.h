@@ -20,7 +20,8 @@ static __always_inline struct lt_block_bucket *bucket_for(__u64 half_hash) {
   return bpf_map_lookup_elem(&blocks, &index);
 }
 
-// Where a block goes when both of its buckets are full, which without it befalls a few in a million at three quarters.
+// Where a block goes when both of its buckets are full. In a table that is three quarters full that happens to a few blocks
+// in a million, which would be refused otherwise.
 static __always_inline __u64 third_choice(__u64 hash) { return (hash * 0x9e3779b97f4a7c15ull) >> 32; }
 
 // Position of `key` in the bucket, or LT_BUCKET_ENTRIES.

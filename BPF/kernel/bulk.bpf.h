@@ -5,6 +5,32 @@
 // What kfree_rcu gathers in one page is 511 pointers.
 #define BULK_LIMIT 512
 
+static __always_inline void released_unseen(__u64 address) {
+  if (released(address, LT_KERNEL_SLAB))
+    count_one(LT_KERNEL_COUNTER_BULK_FREED);
+}
+
+__noinline int release_at(__u64 pointer) {
+  __u64 address = 0;
+  bpf_probe_read_kernel(&address, sizeof(address), (void *)pointer);
+  released_unseen(address);
+  return 0;
+}
+
+HOOK(bulk_free_enter, "kmem_cache_free_bulk slab completes kprobe kmem_cache_free_bulk");
+SEC("kprobe/kmem_cache_free_bulk")
+int bulk_free_enter(struct pt_regs *context) {
+  __u64 count = lt_function_argument(context, 1), objects = lt_function_argument(context, 2);
+  for (__u32 i = 0; i < BULK_LIMIT; i++) {
+    if (i >= count)
+      return 0;
+    release_at(objects + i * sizeof(__u64));
+  }
+  if (count > BULK_LIMIT)
+    count_many(LT_KERNEL_COUNTER_BULK_CUT, count - BULK_LIMIT);
+  return 0;
+}
+
 struct bulk_call {
   __u64 cache;
   __u64 objects;
@@ -21,6 +47,8 @@ struct {
   __type(value, struct bulk_call);
 } bulk_calls SEC(".maps");
 
+HOOK(bulk_alloc_enter,
+     "kmem_cache_alloc_bulk slab completes kprobe kmem_cache_alloc_bulk_noprof kmem_cache_alloc_bulk");
 SEC("kprobe/kmem_cache_alloc_bulk")
 int bulk_alloc_enter(struct pt_regs *context) {
   struct bulk_call call = {.cache = lt_function_argument(context, 0),
@@ -43,6 +71,8 @@ __noinline int record_at(__u64 pointer, __u64 size, __u32 index, __u32 process_i
   return 0;
 }
 
+HOOK(bulk_alloc_exit,
+     "kmem_cache_alloc_bulk slab completes kretprobe kmem_cache_alloc_bulk_noprof kmem_cache_alloc_bulk");
 SEC("kretprobe/kmem_cache_alloc_bulk")
 int bulk_alloc_exit(struct pt_regs *context) {
   __u64 stack = lt_stack_pointer(context);
@@ -73,31 +103,7 @@ int bulk_alloc_exit(struct pt_regs *context) {
   return 0;
 }
 
-static __always_inline void released_unseen(__u64 address) {
-  if (released(address, LT_KERNEL_SLAB))
-    count_one(LT_KERNEL_COUNTER_BULK_FREED);
-}
-
-__noinline int release_at(__u64 pointer) {
-  __u64 address = 0;
-  bpf_probe_read_kernel(&address, sizeof(address), (void *)pointer);
-  released_unseen(address);
-  return 0;
-}
-
-SEC("kprobe/kmem_cache_free_bulk")
-int bulk_free_enter(struct pt_regs *context) {
-  __u64 count = lt_function_argument(context, 1), objects = lt_function_argument(context, 2);
-  for (__u32 i = 0; i < BULK_LIMIT; i++) {
-    if (i >= count)
-      return 0;
-    release_at(objects + i * sizeof(__u64));
-  }
-  if (count > BULK_LIMIT)
-    count_many(LT_KERNEL_COUNTER_BULK_CUT, count - BULK_LIMIT);
-  return 0;
-}
-
+HOOK(rcu_free_enter, "kvfree_call_rcu slab completes kprobe kvfree_call_rcu");
 // kvfree_call_rcu(head, what): before 6.0 the second argument is the offset of `head` in its object, as a function.
 SEC("kprobe/kvfree_call_rcu")
 int rcu_free_enter(struct pt_regs *context) {

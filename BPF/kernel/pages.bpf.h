@@ -18,27 +18,6 @@ static __always_inline void note_splittable(__u32 order, __u32 gfp, __s64 change
     __sync_fetch_and_add(&words->splittable[order & 0xf], change);
 }
 
-SEC("raw_tp/mm_page_alloc")
-int on_page_alloc(struct bpf_raw_tracepoint_args *context) {
-  __u64 page = context->args[0];
-  __u32 order = context->args[1] & 0xf, gfp = context->args[2];
-  if (!page)
-    return 0;
-  if (gfp & GFP_MOVABLE) {
-    // Page cache and memory of processes: the kernel takes it back when it must, or when they end.
-    count_one(LT_KERNEL_COUNTER_MOVABLE_PAGES);
-    return 0;
-  }
-  __u64 size = PAGE_BYTES << order;
-  struct lt_kernel_allocation allocation = {
-      .address = page, .requested = size, .taken = size, .gfp = gfp, .class = LT_KERNEL_PAGES};
-  __u32 process_id = 0;
-  __u32 index = site_for(context, &allocation, &process_id);
-  if (index != LT_NO_SITE && record(page, LT_KERNEL_PAGES, size, index, process_id))
-    note_splittable(order, gfp, 1);
-  return 0;
-}
-
 // What a part of a block leaves is recorded as blocks of its own, each half of what is still to be divided, as the page
 // allocator itself divides: `head` is the block's first page, 1 << order pages long, and `page` the freed part.
 struct split {
@@ -131,11 +110,34 @@ static __noinline bool free_part(__u64 page, __u32 order) {
   return false;
 }
 
+HOOK(on_page_free, "mm_page_free pages needed tracepoint mm_page_free");
 SEC("raw_tp/mm_page_free")
 int on_page_free(struct bpf_raw_tracepoint_args *context) {
   __u64 page = context->args[0];
   __u32 order = context->args[1] & 0xf;
   if (!free_pages_of(page, page, order) && !free_part(page, order))
     count_one(LT_KERNEL_COUNTER_UNMATCHED_FREES);
+  return 0;
+}
+
+HOOK(on_page_alloc, "mm_page_alloc pages needed tracepoint mm_page_alloc");
+SEC("raw_tp/mm_page_alloc")
+int on_page_alloc(struct bpf_raw_tracepoint_args *context) {
+  __u64 page = context->args[0];
+  __u32 order = context->args[1] & 0xf, gfp = context->args[2];
+  if (!page)
+    return 0;
+  if (gfp & GFP_MOVABLE) {
+    // Page cache and memory of processes: the kernel takes it back when it must, or when they end.
+    count_one(LT_KERNEL_COUNTER_MOVABLE_PAGES);
+    return 0;
+  }
+  __u64 size = PAGE_BYTES << order;
+  struct lt_kernel_allocation allocation = {
+      .address = page, .requested = size, .taken = size, .gfp = gfp, .class = LT_KERNEL_PAGES};
+  __u32 process_id = 0;
+  __u32 index = site_for(context, &allocation, &process_id);
+  if (index != LT_NO_SITE && record(page, LT_KERNEL_PAGES, size, index, process_id))
+    note_splittable(order, gfp, 1);
   return 0;
 }

@@ -7,6 +7,8 @@
 #include "allocation_abi.h"
 #include "kernel_abi.h"
 
+#define PAGE_BYTES 4096ull
+
 LT_LOAD_TIME struct lt_kernel_configuration configuration SEC(".rodata") = {};
 
 #define COUNTER_COUNT LT_KERNEL_COUNTER_MAX
@@ -27,7 +29,7 @@ struct {
   __type(value, struct lt_kernel_cache);
 } caches SEC(".maps");
 
-// Names of caches that are asked for, when only some are.
+// The names of the caches that were asked for, unless all were.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, 1024);
@@ -35,7 +37,7 @@ struct {
   __type(value, __u32);
 } wanted_caches SEC(".maps");
 
-// The cgroup whose tasks are asked for, when only those of one are.
+// The cgroup whose tasks were asked for, unless all were.
 struct {
   __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
   __uint(max_entries, 1);
@@ -110,8 +112,8 @@ struct lt_kernel_identity {
   __u32 reserved;
 };
 
-// What memory of one caller is told apart by besides its size: kmalloc's caches by __GFP_DMA, __GFP_RECLAIMABLE and
-// __GFP_ACCOUNT, and pages by __GFP_COMP, without which they may be freed in parts.
+// The flags that tell the memory of one caller apart, besides its size. By __GFP_DMA, __GFP_RECLAIMABLE and __GFP_ACCOUNT
+// kmalloc chooses between its caches; pages without __GFP_COMP may be freed in parts.
 #define GFP_COMPOUND 0x40000u
 #define IDENTIFYING_FLAGS (0x01u | 0x10u | GFP_COMPOUND | 0x400000u)
 

@@ -4,6 +4,7 @@
 // included, and so touch only memory that exists already.
 #include "kernel/blocks.bpf.h"
 #include "kernel/caches.bpf.h"
+#include "kernel/hooks.bpf.h"
 #include "kernel/stacks.bpf.h"
 
 struct vmap_area {
@@ -24,7 +25,7 @@ struct lt_kernel_allocation {
 // ---- Which ones ---------------------------------------------------------------------------------------------------
 
 static __always_inline bool is_from_wanted_caller(__u64 call_site) {
-  // Where only the stack tells, it is asked when it is there.
+  // Where only the stack tells who called, it is asked when it has been taken.
   if (!configuration.call_site_range_count || !call_site)
     return true;
   for (__u32 i = 0; i < LT_KERNEL_MAX_RANGES; i++) {
@@ -149,8 +150,8 @@ static __always_inline bool wants_stack(__u32 index) {
   return site && site->flags & LT_KERNEL_SITE_WANTS_STACK;
 }
 
-// The site that an allocation belongs to; LT_NO_SITE when it is not to be recorded. Inlined, because the kernel looks up each
-// BPF function on its way through the stack in vain at first, which costs more than a frame of its own.
+// The site that an allocation belongs to; LT_NO_SITE when it is not to be recorded. Inlined: the
+// kernel's unwinder looks up each BPF function that it meets, in vain at first, which costs more than an ordinary frame.
 static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
   struct lt_kernel_identity identity = {};
   struct lt_kernel_asker asker = {};
@@ -205,6 +206,7 @@ static __always_inline void allocated(void *context, const struct lt_kernel_allo
 
 // ---- Slab ---------------------------------------------------------------------------------------------------------
 
+HOOK(on_kmalloc, "kmalloc slab needed tracepoint kmalloc kmalloc_node");
 SEC("raw_tp/kmalloc")
 int on_kmalloc(struct bpf_raw_tracepoint_args *context) {
   struct lt_kernel_allocation allocation = {
@@ -225,6 +227,7 @@ int on_kmalloc(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
+HOOK(on_cache_alloc, "kmem_cache_alloc slab needed tracepoint kmem_cache_alloc kmem_cache_alloc_node");
 SEC("raw_tp/kmem_cache_alloc")
 int on_cache_alloc(struct bpf_raw_tracepoint_args *context) {
   struct lt_kernel_allocation allocation = {
@@ -241,20 +244,78 @@ int on_cache_alloc(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
+HOOK(on_kfree, "kfree slab needed tracepoint kfree");
 SEC("raw_tp/kfree")
 int on_kfree(struct bpf_raw_tracepoint_args *context) {
   released(context->args[1], LT_KERNEL_SLAB);
   return 0;
 }
 
+HOOK(on_cache_free, "kmem_cache_free slab needed tracepoint kmem_cache_free");
 SEC("raw_tp/kmem_cache_free")
 int on_cache_free(struct bpf_raw_tracepoint_args *context) {
   released(context->args[1], LT_KERNEL_SLAB);
   return 0;
 }
 
-// ---- Per-CPU and vmalloc ------------------------------------------------------------------------------------------
+#include "kernel/bulk.bpf.h"
 
+// ---- vmalloc ------------------------------------------------------------------------------------------------------
+
+HOOK(on_vmap_free, "free_vmap_area_noflush vmalloc needed tracepoint free_vmap_area_noflush");
+SEC("raw_tp/free_vmap_area_noflush")
+int on_vmap_free(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[0], LT_KERNEL_VMALLOC);
+  return 0;
+}
+
+HOOK(vmap_free_enter, "free_vmap_area_noflush vmalloc needed kprobe free_vmap_area_noflush");
+SEC("kprobe/free_vmap_area_noflush")
+int vmap_free_enter(struct pt_regs *context) {
+  struct vmap_area *area = (struct vmap_area *)lt_function_argument(context, 0);
+  released(BPF_CORE_READ(area, va_start), LT_KERNEL_VMALLOC);
+  return 0;
+}
+
+static __always_inline void mapped(void *context, __u64 start, __u64 size) {
+  // The last page of a range guards it and is no memory.
+  if (size > PAGE_BYTES)
+    size -= PAGE_BYTES;
+  struct lt_kernel_allocation allocation = {
+      .address = start, .requested = size, .taken = size, .class = LT_KERNEL_VMALLOC};
+  allocated(context, &allocation);
+}
+
+HOOK(on_vmap_alloc, "alloc_vmap_area vmalloc needed tracepoint alloc_vmap_area");
+SEC("raw_tp/alloc_vmap_area")
+int on_vmap_alloc(struct bpf_raw_tracepoint_args *context) {
+  if (!(int)context->args[5])  // else it failed
+    mapped(context, context->args[0], context->args[1]);
+  return 0;
+}
+
+HOOK(vmap_alloc_exit, "alloc_vmap_area vmalloc needed kretprobe alloc_vmap_area");
+SEC("kretprobe/alloc_vmap_area")
+int vmap_alloc_exit(struct pt_regs *context) {
+  __u64 result = lt_result(context);
+  if (!result || result > -4096ull)
+    return 0;
+  struct vmap_area *area = (struct vmap_area *)result;
+  __u64 start = BPF_CORE_READ(area, va_start);
+  mapped(context, start, BPF_CORE_READ(area, va_end) - start);
+  return 0;
+}
+
+// ---- Per CPU ------------------------------------------------------------------------------------------------------
+
+HOOK(on_percpu_free, "percpu_free_percpu percpu needed tracepoint percpu_free_percpu");
+SEC("raw_tp/percpu_free_percpu")
+int on_percpu_free(struct bpf_raw_tracepoint_args *context) {
+  released(context->args[2], LT_KERNEL_PERCPU);
+  return 0;
+}
+
+HOOK(on_percpu_alloc, "percpu_alloc_percpu percpu needed tracepoint percpu_alloc_percpu");
 SEC("raw_tp/percpu_alloc_percpu")
 int on_percpu_alloc(struct bpf_raw_tracepoint_args *context) {
   struct lt_kernel_allocation allocation = {.class = LT_KERNEL_PERCPU};
@@ -271,57 +332,7 @@ int on_percpu_alloc(struct bpf_raw_tracepoint_args *context) {
   return 0;
 }
 
-SEC("raw_tp/percpu_free_percpu")
-int on_percpu_free(struct bpf_raw_tracepoint_args *context) {
-  released(context->args[2], LT_KERNEL_PERCPU);
-  return 0;
-}
-
-#define PAGE_BYTES 4096ull
-
-static __always_inline void mapped(void *context, __u64 start, __u64 size) {
-  // The last page of a range guards it and is no memory.
-  if (size > PAGE_BYTES)
-    size -= PAGE_BYTES;
-  struct lt_kernel_allocation allocation = {
-      .address = start, .requested = size, .taken = size, .class = LT_KERNEL_VMALLOC};
-  allocated(context, &allocation);
-}
-
-SEC("raw_tp/alloc_vmap_area")
-int on_vmap_alloc(struct bpf_raw_tracepoint_args *context) {
-  if (!(int)context->args[5])  // else it failed
-    mapped(context, context->args[0], context->args[1]);
-  return 0;
-}
-
-SEC("raw_tp/free_vmap_area_noflush")
-int on_vmap_free(struct bpf_raw_tracepoint_args *context) {
-  released(context->args[0], LT_KERNEL_VMALLOC);
-  return 0;
-}
-
-SEC("kretprobe/alloc_vmap_area")
-int vmap_alloc_exit(struct pt_regs *context) {
-  __u64 result = lt_result(context);
-  if (!result || result > -4096ull)
-    return 0;
-  struct vmap_area *area = (struct vmap_area *)result;
-  __u64 start = BPF_CORE_READ(area, va_start);
-  mapped(context, start, BPF_CORE_READ(area, va_end) - start);
-  return 0;
-}
-
-SEC("kprobe/free_vmap_area_noflush")
-int vmap_free_enter(struct pt_regs *context) {
-  struct vmap_area *area = (struct vmap_area *)lt_function_argument(context, 0);
-  released(BPF_CORE_READ(area, va_start), LT_KERNEL_VMALLOC);
-  return 0;
-}
-
 #include "kernel/pages.bpf.h"
-
-#include "kernel/bulk.bpf.h"
 
 // ---- Interrupts and processes -------------------------------------------------------------------------------------
 

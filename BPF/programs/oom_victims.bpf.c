@@ -7,7 +7,7 @@ struct task_struct___comm {
   char comm[LT_COMMAND_BYTES];
 } __attribute__((preserve_access_index));
 
-// A kill is rare and its record small: this holds more of them than a host survives.
+// Kills are rare: there is room for some four hundred that user space has not read yet.
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 16384);

@@ -144,9 +144,9 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   return false;
 }
 
-// What the return of an outermost call leaves to record: everything beside the stack, between two functions whose own
-// variables need not be on the program's stack while the user stack is walked. Before Linux 6.13 all functions of a
-// program, one within the other, share 512 bytes.
+// What end_call leaves to record_block: all but the stack. These are functions of their own, so that their variables are not
+// on the program's stack while the user stack is walked: before Linux 6.13 the functions of a program that are under way
+// share 512 bytes.
 struct lt_left_call {
   struct lt_walk_start start;
   __u64 address;

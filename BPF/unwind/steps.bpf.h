@@ -58,7 +58,7 @@ __noinline int lt_unwind_refill(struct lt_unwind_scratch *scratch) {
     if (!(can_shrink && *unreadable == page)) {
       if (!bpf_probe_read_user(scratch->window, size, (void *)start)) {
         scratch->window_start = start;
-        // In so little, only the slow way tells exactly what is there.
+        // In so short a window only the slow way knows exactly which words can be read.
         bool is_short = size <= LT_UNWIND_WINDOW_MARGIN;
         scratch->window_limit = is_short ? 0 : size - LT_UNWIND_WINDOW_MARGIN;
         return is_short ? LT_UNWIND_STEP_SPECIAL : LT_UNWIND_STEP_AGAIN;

@@ -53,7 +53,7 @@
 // The fast path: frames whose rule is cached and plain. Its variables stay in registers; it is not a function of its own,
 // because returning is dear where the kernel guards returns. Places on the stack count from the window's start: the fewer
 // operations between one frame's return address and the next, the better. Rare steps stand behind the loop, where the
-// verifier comes last: having seen the common path with nothing known of its values, it need not go on with those.
+// verifier arrives last: by then it has checked the common path for all values, and need not follow it again from there.
 static __always_inline int lt_unwind_fast(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0, i = 0;
   struct lt_unwind_cache *cache = bpf_map_lookup_elem(&lt_unwind_cache, &zero);

@@ -5,9 +5,9 @@
 // is compared with the area that lies there now. So it does not matter who changed what: the dynamic loader, the
 // program by system calls of its own, or another thread.
 //
-// Looking takes a lock that whoever changes something has. Where others never let go of it, the number of executable pages
-// must do: when it is what it was, the walk goes on, and the next look tells whether that was right (DOUBTFUL_STACK counts
-// if not). Kernels that do not count changes have only the number of pages, which tells of everything but the exchange of
+// Looking takes a lock, which whoever changes something holds. While it cannot be had, the number of executable pages must
+// do: if it is unchanged the walk goes on, and the next look tells whether that was right (if not, DOUBTFUL_STACK counts
+// the stack). Kernels that do not count changes have only the number of pages, which tells of everything but the exchange of
 // code by code of the same size; what the dynamic loader exchanges they learn from it.
 #pragma once
 
@@ -89,7 +89,7 @@ static __always_inline bool lt_unwind_has_other_code(struct lt_unwind_check *che
   if (!bpf_iter_task_vma_new)
     return true;
   bool has_other = bpf_iter_task_vma_new(&areas, bpf_get_current_task_btf(), check->start);
-  // Ends by itself: areas are not endless.
+  // Ends, because a process has a limited number of areas.
   while ((area = bpf_iter_task_vma_next(&areas)) && area->vm_start < check->end) {
     if (area->vm_flags & LT_VM_EXEC && lt_unwind_identity(area) != check->identity) {
       has_other = true;
@@ -141,7 +141,7 @@ __noinline int lt_unwind_validate(struct lt_unwind_scratch *scratch, __u64 chang
     bpf_loop(count + LT_UNWIND_VALIDATION_TRIES, lt_unwind_check_mapping, &check, 0);
   if (check.next < check.end_index)
     return false;
-  // Those that others had begun by then.
+  // The walks that were counted before this look are settled by it.
   if (doubtful)
     __sync_fetch_and_add(&process->doubtful, -doubtful);
   if (check.is_replaced)

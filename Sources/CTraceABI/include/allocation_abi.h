@@ -207,7 +207,7 @@ struct lt_configuration {
   __u32 follow_forks;
   __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
   __u32 sites_by_thread;      // threads of a process have sites of their own
-  __u64 largest_safe_request;  // more than this is likely to fail, and a function that may throw not to be followed
+  __u64 largest_safe_request;  // a request for more is likely to fail: functions that may throw are not followed then
   __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
 };

@@ -112,7 +112,7 @@ struct lt_kernel_range {
 };
 
 struct lt_kernel_configuration {
-  __u64 minimum_size;  // blocks that were asked for with less are not recorded
+  __u64 minimum_size;  // requests for less are not recorded
   __u64 maximum_size;
   __u64 vmemmap_pointer;      // where the kernel keeps the address of its array of struct page; 0: unknown
   __u64 page_offset_pointer;  // where it keeps the address of its direct map

@@ -148,7 +148,7 @@ struct lt_unwind_process {
   __u32 epoch;
   // Samples of this process that user space has not taken yet.
   __u32 waiting_samples;
-  // Walks since then that could not look.
+  // Walks since then that could not compare the mappings and relied on the number of executable pages.
   __u32 doubtful;
   __u32 reserved;
 };
@@ -248,7 +248,7 @@ enum lt_unwind_counter {
 struct lt_unwind_scratch {
   // The stack found, leaf first. For its outcome see LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
   struct lt_stack stack;
-  // A round looks only at its end whether the stack has become too deep.
+  // Room for the frames of one round beyond the deepest stack: a round checks only at its end how deep it is.
   __u64 excess[LT_UNWIND_FRAMES_PER_ROUND];
   // 1 while a walk or its caller uses this memory.
   __u32 busy;

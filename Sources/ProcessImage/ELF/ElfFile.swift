@@ -10,7 +10,7 @@ package final class ElfFile: @unchecked Sendable {
   package let name: String
   /// Size of the file in bytes.
   package let size: Int
-  /// ELF's `e_machine`; always ``Processor/elfMachine``.
+  /// ELF's `e_machine`; ``Processor/elfMachine``, or what the file was asked to be.
   package let machine: UInt16
   /// ELF's `e_type`: `ET_EXEC`, `ET_DYN`, `ET_REL`.
   package let type: UInt16
@@ -62,25 +62,27 @@ package final class ElfFile: @unchecked Sendable {
     try self.init(mapping: base, size: size, name: name, isFileMapping: true)
   }
 
-  /// Takes a copy of an ELF image that is in memory already: a vDSO, a decompressed section.
-  package convenience init(copying image: UnsafeRawBufferPointer, name: String) throws(ElfError) {
+  /// Takes a copy of an ELF image that is in memory already: a vDSO, a decompressed section, a BPF object.
+  package convenience init(
+    copying image: UnsafeRawBufferPointer, name: String, machine: UInt16 = Processor.elfMachine
+  ) throws(ElfError) {
     guard image.count >= MemoryLayout<Elf64_Ehdr>.size, let source = image.baseAddress else {
       throw .truncated(name: name, size: image.count)
     }
     var base: UnsafeRawPointer?
     let code = celf_map_copy(source, image.count, &base)
     guard code == 0, let base else { throw .unreadable(name: name, operation: "mmap", code: -code) }
-    try self.init(mapping: base, size: image.count, name: name, isFileMapping: false)
+    try self.init(mapping: base, size: image.count, name: name, isFileMapping: false, machine: machine)
   }
 
   /// Takes ownership of the mapping, also when it throws.
   private init(
-    mapping base: UnsafeRawPointer, size: Int, name: String, isFileMapping: Bool
+    mapping base: UnsafeRawPointer, size: Int, name: String, isFileMapping: Bool, machine: UInt16 = Processor.elfMachine
   ) throws(ElfError) {
     let bytes = UnsafeRawBufferPointer(start: base, count: size)
     let headers: ElfHeaders
     do {
-      headers = try ElfHeaders(bytes, name: name)
+      headers = try ElfHeaders(bytes, name: name, machine: machine)
     } catch {
       celf_unmap(base, size)
       throw error
@@ -89,7 +91,7 @@ package final class ElfFile: @unchecked Sendable {
     self.size = size
     self.name = name
     self.isFileMapping = isFileMapping
-    machine = headers.machine
+    self.machine = headers.machine
     type = headers.type
     sectionTable = headers.sectionTable
     is64Bit = true

@@ -64,7 +64,7 @@ struct ElfHeaders {
   /// More headers than any linker writes; a file with more is refused rather than read slowly.
   private static let maximumHeaderCount: UInt64 = 100_000
 
-  init(_ bytes: UnsafeRawBufferPointer, name: String) throws(ElfError) {
+  init(_ bytes: UnsafeRawBufferPointer, name: String, machine: UInt16) throws(ElfError) {
     guard let header = bytes.value(at: 0, as: Elf64_Ehdr.self) else {
       throw .truncated(name: name, size: bytes.count)
     }
@@ -73,10 +73,10 @@ struct ElfHeaders {
     else { throw .notELF(name: name) }
     guard bytes[Int(EI_CLASS)] == UInt8(ELFCLASS64) else { throw .not64Bit(name: name) }
     guard bytes[Int(EI_DATA)] == UInt8(ELFDATA2LSB) else { throw .notLittleEndian(name: name) }
-    guard header.e_machine == Processor.elfMachine else {
+    guard header.e_machine == machine else {
       throw .foreignMachine(name: name, machine: header.e_machine)
     }
-    machine = header.e_machine
+    self.machine = header.e_machine
     type = header.e_type
     entry = header.e_entry
 
