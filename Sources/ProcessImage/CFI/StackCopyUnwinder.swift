@@ -142,8 +142,8 @@ package struct StackCopyUnwinder {
       let address = word(at: registers &+ UInt64(SignalFrame.programCounter))
     else { return .broken(LT_UNWIND_UNREADABLE_STACK) }
     flags |= UInt32(LT_UNWIND_FLAG_SIGNAL)
-    return push(
-      address, stackPointer: callersStackPointer, framePointer: callersFramePointer, distance: 0)
+    let end = push(address, stackPointer: callersStackPointer, framePointer: callersFramePointer, distance: 0)
+    return end == nil && callersStackPointer & 7 != 0 ? .broken(LT_UNWIND_INVALID_FRAME) : end
   }
 
   private mutating func push(
