@@ -183,6 +183,17 @@ let package = Package(
     // Tests: one target per module, plus the runs that need root.
     .target(
       name: "TestTools", dependencies: ["ProgramSupport"], path: "Tests/TestTools", swiftSettings: strict),
+    // The helpers of the programs, compiled for the host. `sanitized` is a program that a test compiles.
+    .target(
+      name: "CNativeBPF", dependencies: ["CTraceABI"], path: "Tests/CNativeBPF", exclude: ["sanitized"],
+      cSettings: [
+        .headerSearchPath("."), .headerSearchPath("../../BPF"), .headerSearchPath("../../BPF/x86_64"),
+        .unsafeFlags(["-Wall", "-Wextra", "-Werror", "-Wno-unknown-attributes", "-Wno-duplicate-decl-specifier"]),
+      ]),
+    .testTarget(
+      name: "NativeBPFTests",
+      dependencies: ["AllocationTracing", "CNativeBPF", "CTraceABI", "ProcessImage", "ProgramSupport", "TestTools"],
+      swiftSettings: strict),
     .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
     .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport"], swiftSettings: strict),
     .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),

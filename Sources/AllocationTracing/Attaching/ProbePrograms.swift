@@ -141,19 +141,7 @@ final class ProbePrograms {
       UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     values.sites_by_thread = configuration.separatesThreads ? 1 : 0
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
-    withUnsafeMutableBytes(of: &values.log2_table) { bytes in
-      let table = bytes.bindMemory(to: UInt32.self)
-      for step in 0...Int(LT_LOG_STEPS) {
-        table[step] = UInt32((log2(1 + Double(step) / Double(LT_LOG_STEPS)) * 65536).rounded())
-      }
-    }
-    withUnsafeMutableBytes(of: &values.weight_table) { bytes in
-      let table = bytes.bindMemory(to: UInt32.self)
-      for step in 0...Int(LT_WEIGHT_STEPS) {
-        let x = Double(step) / Double(LT_WEIGHT_STEPS_PER_MEAN)
-        table[step] = UInt32(((x == 0 ? 1 : x / -expm1(-x)) * 65536).rounded())
-      }
-    }
+    values.fillSamplingTables()
     return values
   }
 }
