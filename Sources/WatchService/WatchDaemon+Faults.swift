@@ -1,6 +1,7 @@
 import Glibc
 import HostObservation
 import PageFaults
+import Quantities
 import SystemSupport
 import TraceModel
 import Watch
@@ -74,7 +75,7 @@ extension WatchDaemon {
     growingAt[faults.processID] = sites.prefix(Self.stacksPerAlert).map { Self.sentence($0, of: total) }
     noteFunctions(sites, of: faults.command, seconds: seconds)
     log.info(
-      "process \(faults.processID) (\(faults.command)) touches \(Int(Double(total) / seconds)) new bytes a second, most at \(Self.sentence(sites[0], of: total))"
+      "process \(faults.processID) (\(faults.command)) touches \(ByteRate(bytesPerSecond: Double(total) / seconds).text(per: .second)) of new memory, most at \(Self.sentence(sites[0], of: total))"
     )
   }
 

@@ -2,6 +2,7 @@ import AllocationTracing
 import Glibc
 import History
 import HostObservation
+import Quantities
 import ReportFormats
 import Session
 import SystemSupport
@@ -103,7 +104,7 @@ extension WatchDaemon {
       guard budget.canEverAfford(needed) else {
         reason =
           reason
-          ?? "a trace of \(due.command) costs more than a budget of \(percent(configuration.budget)) ever saves up"
+          ?? "a trace of \(due.command) costs more than a budget of \(percentText(configuration.budget, decimals: 2)) ever saves up"
         continue
       }
       if budget.canAfford(needed) {

@@ -111,7 +111,7 @@ package final class WatchDaemon {
   /// The exit code.
   package func run() throws -> Int32 {
     log.info(
-      "watching: budget \(percent(configuration.budget)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
+      "watching: budget \(percentText(configuration.budget, decimals: 2)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
     )
     ServiceManager.notify("READY=1\nSTATUS=watching")
     var nextLook = ContinuousClock.now
@@ -178,7 +178,7 @@ package final class WatchDaemon {
     stopPushing()
     alertCommand.stop()
     log.info(
-      "ended: \(percent(budget.wholeShare)) of one CPU used, budget \(percent(configuration.budget)), \(status.traces) traces"
+      "ended: \(percentText(budget.wholeShare, decimals: 2)) of one CPU used, budget \(percentText(configuration.budget, decimals: 2)), \(status.traces) traces"
     )
   }
 
@@ -202,7 +202,8 @@ package final class WatchDaemon {
     giveAlerts(sample)
     status.lastSampleSeconds = processSeconds() - before
     ServiceManager.notify(
-      "WATCHDOG=1\nSTATUS=\(ranking.growing.count) series grow; \(percent(budget.recentShare)) of one CPU")
+      "WATCHDOG=1\nSTATUS=\(ranking.growing.count) series grow; \(percentText(budget.recentShare, decimals: 2)) of one CPU"
+    )
   }
 
   private func note(_ sample: HostSample) {
@@ -278,7 +279,7 @@ package final class WatchDaemon {
     let now = unixSeconds()
     status.alerts += 1
     log.warning(
-      "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(alert.bytes) bytes grows by \(Int(alert.bytesPerHour)) bytes an hour"
+      "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(ByteSize.text(alert.bytes)) grows by \(ByteRate(bytesPerSecond: alert.bytesPerHour / 3600).text(per: .hour))"
     )
     let json = alert.json(time: now, host: Self.hostName)
     if let history {
@@ -333,5 +334,4 @@ package final class WatchDaemon {
 
   private func takeProfileRequests() { waitingProfiles += server?.takeRequests() ?? [] }
 
-  func percent(_ share: Double) -> String { "\((share * 10_000).rounded() / 100) %" }
 }
