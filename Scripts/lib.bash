@@ -1,11 +1,14 @@
 # Helpers that the scripts share: source it after `set -euo pipefail` and after changing to the top of the repository.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034  # its variables are for who sources it
 
 # What building needs: headers and static archives of the libraries that are linked in.
 build_packages=(
   libbpf-dev libelf-dev libdw-dev zlib1g-dev libsqlite3-dev liblzma-dev libbz2-dev libiberty-dev libcapstone-dev
   gcc g++ libc6-dev binutils
 )
+
+# What Scripts/check asks.
+check_packages=(shellcheck clang-format python3)
 
 # What tests compare with or run on; those that miss theirs are skipped and say so.
 test_packages=(

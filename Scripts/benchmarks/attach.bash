@@ -1,5 +1,5 @@
 # From the start of leaktrace until the process is probed: the process has libc and ten more libraries.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 # Milliseconds. leaktrace says on standard error when it has attached.
 attach_once() {

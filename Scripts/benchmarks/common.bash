@@ -1,5 +1,5 @@
 # What the measurements share.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 missed=0
 

@@ -1,7 +1,7 @@
 # What tracing the kernel costs system calls that make and free kernel objects: untraced, with the default tier, with all
 # stacks, and with a bpftrace script that does memleak's job, in turn, round after round. The program prints its best
 # batch; the least of all rounds counts.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 kernel_call() { echo | "$scratch/kernel_calls" "$1" "${SECONDS_EACH:-2}"; }
 

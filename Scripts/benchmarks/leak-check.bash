@@ -1,6 +1,6 @@
 # A leak check of two million blocks in a gigabyte of resident memory, some of them lost: how long it takes, how long the
 # process is stopped, what it finds, and what memory leaktrace needs for it.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 source Scripts/benchmarks/memory.bash
 

@@ -1,6 +1,6 @@
 # leaktrace's own memory (the most that it ever had resident) and the kernel memory of its maps, after reports on real
 # programs and on a million blocks.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 source Scripts/benchmarks/report.bash
 

@@ -1,6 +1,6 @@
 # What a malloc+free pair costs: the same program, every mode in turn, round after round, so that what else the machine
 # does falls on all of them alike. A round's figure is the best of five runs inside the program; the least round counts.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 run_pairs() {
   release_waiting

@@ -1,5 +1,5 @@
 # From the request to the report: a million outstanding blocks from 1,024 stacks.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 # start_million OPTIONS…: a program with a million blocks under a tracer with these options.
 start_million() {

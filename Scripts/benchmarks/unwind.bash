@@ -1,6 +1,6 @@
 # The stack walker beside the kernel's own (bpf_get_stackid) on the same events, and naming what it finds: how many stacks
 # are complete, what a walk costs, the tables it needs, and what a report pays for names.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 unwind_packages=(python3 redis-server redis-tools nginx-light git perl ripgrep libc6-dbg g++ gcc)
 

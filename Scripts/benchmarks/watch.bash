@@ -1,6 +1,6 @@
 # observe and watch: CPU time of a look at 1,000 processes, CPU and memory of a watch when nothing happens, and its budget
 # while a program allocates as fast as it can.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 # CPU seconds of a process so far.
 cpu_seconds() { awk -v ticks="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) / ticks }' "/proc/$1/stat"; }

@@ -1,5 +1,5 @@
 # A kernel of Debian's in a virtual machine: fetching it, building the test module for it, and running tests there.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 # Suites that run in a machine. Every one must run there, and KernelModuleTests only does where the module is loaded.
 machine_suites=(KernelModuleTests HeapFunctionsTests OperatorsTests MappingsTests)
