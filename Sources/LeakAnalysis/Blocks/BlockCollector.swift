@@ -4,13 +4,13 @@
 /// Several threads can each fill their own.
 package struct BlockCollector: ~Copyable, @unchecked Sendable {
   package private(set) var count = 0
-  /// Pieces, because a growing array would be copied and take twice the memory.
+  /// Blocks are kept in pieces, because an array that grows would be copied and take twice the memory meanwhile.
   private(set) var pieces: [Piece] = []
   /// Places for pieces to come, in memory made ready.
   private var reserve: [(memory: PageMemory, offset: Int)] = []
   private var next: UnsafeMutablePointer<BlockRecord>?
   private var room = 0
-  /// Made ready for the time after.
+  /// Memory that is made ready now and needed after collecting.
   private(set) var ready: Ready?
 
   struct Piece {
@@ -22,7 +22,8 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
 
   /// Memory for sorting the blocks.
   struct Ready {
-    /// What the pieces lie in. Their blocks' arrays take less, and are written when all pieces have been read.
+    /// The memory of the pieces. The arrays of sorted blocks take less; they are written here once all pieces have been
+    /// read.
     let pieces: PageMemory
     let records: PageMemory
   }
@@ -93,7 +94,7 @@ package struct BlockCollector: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// A block on its way into the table.
+/// A block as it is collected, before it is entered into the table.
 struct BlockRecord: BitwiseCopyable {
   let address: UInt64
   private let sizeLow: UInt32
@@ -104,7 +105,7 @@ struct BlockRecord: BitwiseCopyable {
 
   init(_ block: LeakBlock, tag: UInt32) {
     address = block.address
-    // Hostile sizes: a block ends with the user's half of the addresses at the latest.
+    // A hostile program can ask for any size: no block reaches beyond the user's half of the addresses.
     let end = UInt64(Int64.max)
     let size = block.address < end ? min(block.sizeInBytes, end - block.address) : 0
     sizeLow = UInt32(truncatingIfNeeded: size)

@@ -27,12 +27,12 @@ extension BlockIndex {
       // The widest stretch without a block divides the two ranges of the filter.
       var widest: (from: UInt64, to: UInt64) = (0, 0)
       for (number, region) in sorter.regions.enumerated() {
-        // The kernel's half of the addresses is nobody's.
+        // No block lies in the kernel's half of the addresses.
         if region.number > UInt64(Int64.max) >> regionBits { break }
         let start = sorter.starts[region.first]
         if start < end || region.hasNested { hasNested = true }
         if number > 0 && start > end && start - end > widest.to - widest.from { widest = (end, start) }
-        // A block of no bytes is found by its address.
+        // A block without bytes is found by its address, so it counts as one byte.
         end = max(end, region.end, sorter.starts[region.first + region.count - 1] &+ 1)
         let next = number + 1 < sorter.regions.count ? sorter.regions[number + 1].number << regionBits : .max
         let gapStart = (region.number + 1) << regionBits
@@ -42,7 +42,7 @@ extension BlockIndex {
         }
       }
       guard end > 0 else { return }
-      // The address behind a block may count.
+      // A pointer to the address right behind a block may count as one to the block.
       let gap = widest.to > widest.from ? (from: widest.from + 1, to: widest.to) : widest
       filter = AddressFilter(from: sorter.starts[0], to: end &+ 1, without: gap)
       if hasNested { findNested(sorter) }

@@ -21,7 +21,7 @@ final class BlockIndex: @unchecked Sendable {
   let nested: UnsafeBufferPointer<NestedBlock>
   /// No block lies outside of these two ranges: most addresses of a process are in neither.
   let filter: AddressFilter
-  /// What all of these point into.
+  /// The memory that all of these point into.
   private let memory: [PageMemory]
 
   /// Completes the index of blocks that were sorted.
@@ -138,7 +138,7 @@ final class BlockIndex: @unchecked Sendable {
         : find(address, inGranule: Int(places[number]), from: Int(firsts[number]))
       blocks[number] = Int32(truncatingIfNeeded: found)
     }
-    // Or else the compiler would drop the loads.
+    // The sum is used so that the compiler keeps the loads.
     if count > 0 { scratch[0] = UInt32(truncatingIfNeeded: touched) }
   }
 

@@ -13,9 +13,9 @@ final class BlockSorter: @unchecked Sendable {
   let sizes: UnsafeMutablePointer<UInt32>
   let ticks: UnsafeMutablePointer<UInt32>
   let tags: UnsafeMutablePointer<UInt32>
-  /// What the pointers point into.
+  /// The memory that the pointers above point into.
   var memory: [PageMemory]
-  /// Each written by one thread.
+  /// The regions of the index. Each is written by one thread.
   private(set) var largeSizes: [[BlockIndex.LargeSize]]
 
   struct Region {
@@ -37,7 +37,7 @@ final class BlockSorter: @unchecked Sendable {
     blocks.seal()
     let count = blocks.count
     self.count = count
-    // Starting a thread takes as long as sorting a few thousand blocks.
+    // A thread is worth starting for more blocks than this: starting it takes as long as sorting a few thousand.
     self.threads = max(1, min(threads, count >> 13))
     pieces = blocks.pieces
     largeSizes = Array(repeating: [], count: self.threads)

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What is known of a block.
+/// What a scan has found out about a block.
 struct BlockState: OptionSet {
   let rawValue: UInt16
 
@@ -19,15 +19,15 @@ struct BlockState: OptionSet {
   static let fourthWord = BlockState(rawValue: 32)
   /// Some words in it count as its start, because they and its first word point to tables of virtual functions.
   static let bases = BlockState(rawValue: 64)
-  /// So many that they were not noted: every word counts.
+  /// More words count as its start than were noted, so that every word does.
   static let manyBases = BlockState(rawValue: 128)
 
   /// Any pointer into it counts as one to its start.
   static let anyPointer = BlockState(rawValue: 1024)
 
-  /// Its pointers were not noted, for want of memory.
+  /// The pointers in it were not noted, because there was no memory for them.
   static let unread = BlockState(rawValue: 256)
-  /// They are being read again.
+  /// The pointers in it are being read again.
   static let rereading = BlockState(rawValue: 512)
 }
 
@@ -44,7 +44,7 @@ struct BlockStates: @unchecked Sendable {
   /// Adds to a block's state, whatever other threads do; whether anything is new.
   @inline(__always) @discardableResult
   func add(_ state: BlockState, to block: Int) -> Bool {
-    // Most are set already, and a locked operation costs as much as several cached loads.
+    // Most blocks have the state already, and a locked operation costs as much as several loads from the cache.
     if self[block].isSuperset(of: state) { return false }
     let old = words[block].bitwiseOr(state.rawValue, ordering: .relaxed).oldValue
     return !BlockState(rawValue: old).isSuperset(of: state)

@@ -21,7 +21,7 @@ final class BlockTable: @unchecked Sendable {
     spare = sorter.takeRecords()
   }
 
-  /// Memory that sorting needed, once.
+  /// The memory that sorting needed. It can be taken once.
   func takeSpare() -> PageMemory? { spare.take() }
 
   /// The block of a number; its time is rounded down to units of 2^20 ns.

@@ -7,7 +7,7 @@ package final class LeakCheckResult {
   package internal(set) var summary: LeakCheckSummary
   /// CLOCK_MONOTONIC nanoseconds: what was allocated later has not been checked.
   package let time: UInt64
-  /// One for each search, all of which must agree that a block is lost.
+  /// The searches of this check. A block is lost only if every one of them says so.
   let searches: [Search]
 
   /// One search of the process's memory.
@@ -19,7 +19,8 @@ package final class LeakCheckResult {
     var missesRegisters: Bool
   }
 
-  /// The process has ended since, and its end was not checked: what was reachable may have become lost.
+  /// The process has ended since the check, and no check was made at its end: blocks that were reachable may have
+  /// become lost.
   package var isPast = false
 
   /// Blocks that were written to between searches, by address: they are in use, whatever the searches say.

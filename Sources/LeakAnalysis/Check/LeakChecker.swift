@@ -36,7 +36,7 @@ package final class LeakChecker {
 
   // MARK: Stopped
 
-  /// Part of the time that is not spent on reading, because resuming takes some, too.
+  /// The part of the pause that is not spent on reading, because letting the threads go takes time, too.
   private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 20) }
 
   private func checkStopped(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
@@ -56,7 +56,8 @@ package final class LeakChecker {
     var changed: Set<UInt64> = []
     var youngestLost = UInt64.max
     if !job.isComplete {
-      // What the time did not suffice for, while it runs; what is lost then must still be so in another search.
+      // What could not be read in the pause is read while the process runs. Blocks that seem lost then must seem lost
+      // in another search, too.
       method = .mixed
       job.readAll(subject)
       youngestLost = job.time &- UInt64(max(0, settings.minimumAge / .nanoseconds(1)))
@@ -79,7 +80,7 @@ package final class LeakChecker {
   private func withPause<Value>(
     of subject: some LeakCheckSubject, _ body: (_ pause: ProcessPause, _ resume: () -> Void) throws -> Value
   ) throws -> Value {
-    // What is stuck in the kernel does not come out for as long as we wait: the search needs the time.
+    // A thread that is stuck in the kernel does not stop however long we wait for it, and the search needs the time.
     let patience = min(.milliseconds(100), settings.maximumPause / 4)
     let processID = subject.processID
     if let watch, watch.isWatched(processID) {
@@ -88,7 +89,7 @@ package final class LeakChecker {
       return try body(pause) { watch.resume(pause) }
     }
     let thread = TracerThread()
-    // Lets go what could not be resumed, too.
+    // Ending the thread also lets go the threads that could not be resumed.
     defer { thread.end() }
     let pause = try thread.perform {
       try ProcessPause(

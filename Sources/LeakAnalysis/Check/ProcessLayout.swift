@@ -34,7 +34,7 @@ final class ProcessLayout {
     }
   }
 
-  /// The collector that was made ready, once; then others.
+  /// The collector that was made ready. Every further call makes a new one.
   func takeCollector() -> BlockCollector {
     if let collector = emptyCollector.take() { return collector }
     return BlockCollector()

@@ -27,7 +27,7 @@ final class SearchJob {
     generation: UInt32, isRunning: Bool = false
   ) throws {
     let processID = subject.processID
-    // Where it has mapped what until now.
+    // Takes in what the process has mapped until now.
     subject.handleEvents()
     guard subject.generation == generation else {
       throw Refusal("process \(processID) started another program while it was checked")
@@ -59,7 +59,8 @@ final class SearchJob {
     blockCount = blocks.count
     scan = PointerScan(blocks: blocks, options: options)
     for mapping in candidates { scan.countAnyPointer(into: mapping.block) }
-    // A stack in a block is used from its stack pointer on, but who knows what else is in the block.
+    // A block with a stack in it is in use from the stack pointer on. What else may lie in the block is unknown, so the
+    // whole block counts as reachable.
     for stack in roots.stackPointers {
       guard let block = scan.block(at: stack.address) else { continue }
       values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
@@ -105,7 +106,8 @@ final class SearchJob {
 
   /// Searches until the deadline, or from where the last call stopped.
   func read(until deadline: ContinuousClock.Instant?) {
-    // Nothing to be found; and a child that has yet to start its program may share its parent's memory.
+    // There is nothing to find. Besides, a forked child that has yet to start its program may share its parent's
+    // memory.
     if blockCount == 0 {
       outcome = ReadOutcome(
         isComplete: true, scannedBytes: 0, remainingBytes: 0, unreadableBytes: 0, unreadable: [],
@@ -117,8 +119,7 @@ final class SearchJob {
       deadline: deadline)
   }
 
-  /// Searches to the end. What other processes, or this one if it runs, do meanwhile is taken in: there is not room for
-  /// much of it where it waits.
+  /// Searches to the end, and takes in events of processes meanwhile: the buffer in which they wait is small.
   func readAll(_ subject: some LeakCheckSubject) {
     repeat {
       read(until: .now + .milliseconds(50))

@@ -1,4 +1,5 @@
-/// What the leaders of cliques keep: bytes and blocks. Pages of it that no leader uses are never touched.
+/// How many bytes and blocks each leader of a clique keeps. Pages of the array that belong to no leader are never
+/// touched.
 final class CliqueSizes: @unchecked Sendable {
   private let byteMemory: PageMemory
   private let countMemory: PageMemory

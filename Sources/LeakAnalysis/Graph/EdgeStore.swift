@@ -16,7 +16,7 @@ final class EdgeStore: @unchecked Sendable {
   private let blocks: Int
   private let chunkWords: Int
   private let nextChunk = Atomic(0)
-  /// Chunks that may be used, and for which addresses are reserved.
+  /// The number of chunks that may be used. Addresses are reserved for that many.
   private let allowedChunks: Atomic<Int>
   private let reservedChunks: Int
   /// Ascending by block. Complete after `finish`.
@@ -33,7 +33,8 @@ final class EdgeStore: @unchecked Sendable {
     format = EdgeFormat(blocks: blocks, keepsSources: keepsSources)
     let budgetWords = max(1 << 6, (budget ?? .max) / MemoryLayout<UInt32>.size)
     chunkWords = min(1 << 16, max(1 << 4, budgetWords / 16))
-    // Only addresses, as many as 32 bits can number; less where the kernel promises no more than it has.
+    // Reserves addresses without memory behind them: as many words as 32 bits can number, or fewer where the kernel
+    // promises no more than it has.
     var reservedWords = 1 << 32 - 1 << 16
     func reserve() -> PageMemory? { PageMemory(reserving: reservedWords * 4, expected: blocks * 4) }
     var reserved = reserve()
@@ -55,7 +56,7 @@ final class EdgeStore: @unchecked Sendable {
   }
   var usedBytes: Int { usedChunks * chunkWords * MemoryLayout<UInt32>.size }
 
-  /// Lets further chunks exceed the budget.
+  /// Allows more chunks than the budget has.
   func liftBudget() { allowedChunks.store(reservedChunks, ordering: .relaxed) }
 
   /// Places of a new chunk, all of it zeros; nil when the budget is used up.
@@ -112,8 +113,8 @@ final class EdgeStore: @unchecked Sendable {
     var further: [FurtherRun] = []
     let scratchMemory = PageMemory(of: UInt32.self, count: chunkWords + EdgeFormat.wordsOfEdge)
     let scratch = scratchMemory.elements(of: UInt32.self)
-    // What is written never overtakes what is read, because no run grows and none is split: the first fit in order is
-    // never behind another way to fill the same chunks.
+    // Runs are moved in place. Writing never overtakes reading, because no run grows and none is split: putting each
+    // run into the first chunk in which it fits never needs more chunks than any other way to keep their order.
     var target = 0
     for chunk in 0..<chunks {
       var place = chunk * chunkWords

@@ -22,11 +22,12 @@ final class FloodFill {
     stack = stackMemory.elements(of: UInt32.self)
   }
 
-  /// From everything marked as reached, along pointers to starts; marks as possible what interior pointers lead to.
+  /// Spreads from all blocks that are marked as reached, along pointers to starts, and marks as possibly reached what
+  /// interior pointers lead to.
   func spreadReached() { _ = spreadReached { _ in [] } }
 
-  /// The same, with blocks that are still unread handed to `read`, which returns the blocks it finds to be reached, or nil
-  /// to give up; whether it did not.
+  /// The same, where some blocks have not been read yet: they are handed to `read`, which returns the blocks that it
+  /// finds to be reached, or nil to give up. Returns whether it did not give up.
   func spreadReached(reading read: (Int) -> [UInt32]?) -> Bool {
     for block in (0..<index.count).reversed() where states[block].contains(.reached) { push(block) }
     return drain {
@@ -52,11 +53,11 @@ final class FloodFill {
     push(block)
   }
 
-  /// From everything that only an interpreter's heap refers to, one heap after another.
+  /// Spreads from the blocks that only an interpreter's heap refers to, one heap after the other.
   func spreadHeld() {
     for number in 0..<context.roots.holders.count {
       let holder = UInt16(number + 1)
-      // What an earlier heap reached belongs to that one.
+      // A block that two heaps reach belongs to the earlier one.
       for block in 0..<index.count where context.holders[block].load(ordering: .relaxed) == holder {
         if !states[block].contains(.reached) { push(block) }
       }
@@ -83,7 +84,7 @@ final class FloodFill {
     push(block)
   }
 
-  /// From everything that only interior pointers lead to, along all pointers.
+  /// Spreads from the blocks that only interior pointers lead to, along all pointers.
   func spreadPossible() {
     for block in 0..<index.count {
       let state = states[block]
@@ -128,7 +129,7 @@ final class FloodFill {
     push(block)
   }
 
-  /// Neither reached in any way nor claimed.
+  /// A block that is not reached in any way and that no leader has claimed.
   private func isLost(_ block: Int) -> Bool {
     states[block].isDisjoint(with: [.reached, .held, .possible, .indirect])
   }

@@ -19,7 +19,7 @@ struct PointerResolver {
   /// Blocks found to be reached, if wanted.
   private var newlyReached: [UInt32]?
 
-  /// Where the scan is.
+  /// Which part of the scan is under way.
   enum Round {
     /// Memory is being read: what heuristics look at is not known of all blocks.
     case reading
@@ -80,7 +80,7 @@ struct PointerResolver {
     for number in 0..<count {
       let target = Int(targets[number])
       let holder = Int(holders[number])
-      // Nothing is better than a block that is reached.
+      // The block is reached already: no further pointer can tell more of it.
       if target < 0 || target == holder || states[target].contains(.reached) { continue }
       let address = chunk.addresses.map { $0[first &+ number] } ?? 0
       if holder >= 0 {

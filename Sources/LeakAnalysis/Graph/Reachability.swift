@@ -7,14 +7,14 @@ package final class Reachability: @unchecked Sendable {
   package let tallies: [VerdictKind: Tally]
   private let table: BlockTable
   let context: ScanContext
-  /// What the context's states lie in.
+  /// The memory that holds the states.
   private let stateMemory: PageMemory
   private let keeps: CliqueSizes
   private let isComplete: Bool
   let roots: [Root]
   let values: [RootValue]
   let sources: [RootPointer]
-  /// Found when first asked for.
+  /// Computed when it is asked for first.
   let paths = Mutex<PathSearch?>(nil)
 
   init(

@@ -7,7 +7,7 @@ final class PageMemory: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let byteCount: Int
 
-  /// What takes less is not worth huge pages.
+  /// Smaller areas gain nothing from huge pages.
   private static let hugeLimit = 4 << 20
 
   /// - Parameter isDense: whether all of it will be used, so that huge pages save faults and translations.
@@ -50,7 +50,7 @@ final class PageMemory: @unchecked Sendable {
       stride(from: 0, to: memory.byteCount, by: stretch).map { (memory, $0, min(stretch, memory.byteCount - $0)) }
     }
     let next = SharedCounter()
-    // What is small is there faster than a thread is.
+    // Small areas are there before a thread has started.
     onThreads(min(threads, stretches.count)) { _ in
       while let number = next.take(1).first, number < stretches.count {
         let (memory, start, count) = stretches[number]

@@ -50,7 +50,7 @@ private struct PageMap: ~Copyable {
   private let descriptor: Int32
   /// Whether the kernel knows PAGEMAP_SCAN (Linux 6.7).
   private var scans: Bool
-  /// What was asked last, and the stretches with content in it.
+  /// The range that was asked about last, and the stretches of it that have content.
   private var covered: Range<UInt64> = 0..<0
   private var stretches: [Range<UInt64>] = []
 
@@ -69,11 +69,12 @@ private struct PageMap: ~Copyable {
     var address = range.lowerBound
     var questions = 0
     while address < range.upperBound {
-      // Older kernels tell 32 MiB at a time: the caller must get to look at its deadline between terabytes.
+      // Older kernels are asked about 32 MiB at a time, so that the caller can look at its deadline even among
+      // terabytes.
       questions += 1
       if questions > Self.mostQuestions { return (address..<address + 1).clamped(to: range) }
       if !covered.contains(address) {
-        // The rest of the mapping at once: the next question will be about what follows.
+        // Asks about the rest of the mapping, because the next question will be about what follows.
         guard ask(from: address & ~4095, to: mappingEnd) else { return address..<range.upperBound }
       }
       let next = stretches.withUnsafeBufferPointer { stretches in

@@ -22,7 +22,7 @@ package struct AllocatorHeaps {
       found += GlibcHeap.arenas(in: mapping, memory: memory)
     }
     let own = AddressRanges(ownMappings)
-    // An arena's part that nobody has used yet may not be accessed, and an allocator's memory may be gone.
+    // The unused part of an arena may be inaccessible, and an allocator may have given its memory back.
     let accessible = AddressRanges(
       mappings.lazy.filter { $0.permissions.contains(.write) }.map { $0.start..<$0.end })
     let all = AddressRanges(found)

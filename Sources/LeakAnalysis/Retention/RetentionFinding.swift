@@ -34,7 +34,7 @@ package enum RetentionFinding {
     }
   }
 
-  /// What a heap's memory is and was.
+  /// The memory of a heap now, and how it changed.
   package struct Numbers: Hashable, Sendable {
     package var residentBytes: UInt64
     package var residentGrowth: Int64
@@ -57,7 +57,7 @@ package enum RetentionFinding {
     }
   }
 
-  /// Less is nothing to speak of.
+  /// Smaller growth is not worth a sentence.
   private static let leastBytes: Int64 = 8 << 20
   /// What an allocator needs for itself beside each block: a header and rounding up, at most about this.
   private static let overheadPerBlock: Int64 = 32
@@ -75,7 +75,7 @@ package enum RetentionFinding {
     return unexplained >= leastBytes && numbers.residentGrowth / 2 >= outstanding
   }
 
-  /// nil when nothing is to be said.
+  /// What a report says; nil where there is nothing to say.
   package static func sentence(_ numbers: Numbers) -> String? {
     guard isSignificant(numbers) else { return nil }
     var text =

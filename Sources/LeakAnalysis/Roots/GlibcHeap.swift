@@ -10,14 +10,14 @@ struct GlibcHeap {
 
   private static let heapAlignment: UInt64 = 64 << 20
 
-  /// What of a mapping belongs to heaps of arenas.
+  /// The parts of a mapping that belong to heaps of arenas.
   static func arenas(in mapping: Mapping, memory: some MemoryReader) -> [Range<UInt64>] {
     guard mapping.inode == 0, mapping.permissions.isSuperset(of: [.read, .write]),
       !mapping.permissions.contains(.shared)
     else { return [] }
     var found: [Range<UInt64>] = []
     var base = (mapping.start + heapAlignment - 1) & ~(heapAlignment - 1)
-    // Few mappings have such an address in them, but one that was reserved for terabytes has many.
+    // Few mappings contain such an address, but a mapping that reserves terabytes contains many.
     var looked = 0
     while base < mapping.end, looked < 4096 {
       if let end = endOfHeap(at: base, memory), end <= mapping.end { found.append(base..<end) }

@@ -3,7 +3,7 @@ package struct HeapKnowledge: Sendable {
   /// Whether every heap block in use is among the outstanding ones. Then what else an allocator's memory holds is left
   /// over from freed blocks, and no root.
   package var isComplete: Bool
-  /// Why it is not, for people; empty when it is.
+  /// Why the heap is not known completely, in sentences for people; empty when it is.
   package var gaps: [String]
   /// Memory that allocators mapped for themselves while the process was traced.
   package var allocatorMemory: [Range<UInt64>]
@@ -32,7 +32,7 @@ package struct TracedMapping: Hashable, Sendable {
   package var range: Range<UInt64>
   /// CLOCK_MONOTONIC nanoseconds.
   package var time: UInt64
-  /// What the tracer finds its site by.
+  /// The tag by which the tracer finds the block's site.
   package var tag: UInt32
   package var origin: Origin
   /// Whether other parts of what was mapped by the same call have been unmapped. An address in one part may be computed

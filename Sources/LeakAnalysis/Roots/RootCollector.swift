@@ -15,7 +15,7 @@ struct RootCollector {
   let interpreterHeaps: [InterpreterHeap]
   let heap: HeapKnowledge
   let memory: any MemoryReader
-  /// Nothing stands still: what is known of threads may be true no longer.
+  /// The process runs meanwhile: what is known of its threads may be outdated.
   let isRunning: Bool
 
   /// What was found.
@@ -112,7 +112,7 @@ struct RootCollector {
 
   // MARK: Threads
 
-  /// The most that thread-local variables take in a thread's own memory.
+  /// The most bytes that thread-local variables take in a thread's own memory.
   private var threadLocalBytes: UInt64 { modules.reduce(0) { $0 + $1.threadLocalBytes } & ~7 }
 
   /// More than the C libraries' thread control blocks take.
@@ -219,7 +219,7 @@ struct RootCollector {
   /// What the memory at an address was mapped as.
   private struct Area {
     var range: Range<UInt64>
-    /// Known from the call that mapped it; otherwise neighbours may belong to it by accident.
+    /// The call that mapped it is known. Without that, neighbouring memory may seem to belong to it by accident.
     var isExact: Bool
     var isMainStack: Bool
   }
@@ -250,7 +250,7 @@ struct RootCollector {
       if ofInterpreters.overlaps(traced.range),
         let heap = interpreterHeaps.first(where: { $0.range.overlaps(traced.range) })
       {
-        // A part of it is, so all of it will be.
+        // Part of the mapping is such a stack, so all of it is.
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable, holder: heap.name)
         add(traced.range, .interpreterHeap(heap.name), heap.name)
         continue
@@ -284,7 +284,7 @@ struct RootCollector {
       words[index] == start + UInt64(index) * 8 && words[index + 2] == words[index]
     }
     guard let found else {
-      // Being set up. What is there already is the address of the table of thread-local blocks.
+      // The thread is being set up. Its control block already has the address of the table of thread-local blocks.
       dead.append(range.lowerBound..<start)
       add(start..<range.upperBound, .threadLocal, name)
       for word in words where word != 0 { addThreadLocalTable(word, name) }
@@ -327,7 +327,7 @@ struct RootCollector {
     }
   }
 
-  /// nil for what cannot hold a pointer to a block.
+  /// nil for a mapping that cannot hold a pointer to a block.
   private func kind(of mapping: Mapping) -> (RootKind, String)? {
     guard mapping.permissions.contains(.read) else { return nil }
     switch mapping.path {

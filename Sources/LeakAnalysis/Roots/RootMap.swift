@@ -1,4 +1,4 @@
-/// Which root each address belongs to.
+/// Tells which root an address belongs to.
 struct RootMap: Sendable {
   /// Ascending and disjoint.
   private(set) var segments: [Segment] = []

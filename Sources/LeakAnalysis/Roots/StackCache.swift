@@ -56,7 +56,7 @@ struct StackCache {
     return places
   }
 
-  /// Whether the next place's way back leads here.
+  /// Whether the next entry of the list points back to this one.
   private static func isHead(_ place: UInt64, _ memory: some MemoryReader) -> Bool {
     guard let next = memory.value(at: place, as: UInt64.self), next > 4096 else { return false }
     return memory.value(at: next &+ 8, as: UInt64.self) == place

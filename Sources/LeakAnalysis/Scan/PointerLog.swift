@@ -15,7 +15,7 @@ final class PointerChunk: @unchecked Sendable {
   var count = 0
   private let memory: [PageMemory]
 
-  /// Memory of one, without addresses.
+  /// The bytes that one chunk takes when addresses are not kept.
   static let byteCount = capacity * 12
 
   /// - Parameter memory: room for `byteCount` bytes at a place in it, instead of memory of its own; without addresses.

@@ -30,7 +30,7 @@ extension PointerScan {
     }
   }
 
-  /// Finds out where the words lead that wait in the log.
+  /// Resolves the words that wait in the log: finds out which blocks they point to.
   func resolveLog(_ context: ScanContext, round: PointerResolver.Round) {
     let gathered = Mutex(Progress())
     let (log, edges) = (log, edges)
@@ -66,7 +66,7 @@ extension PointerScan {
 }
 
 extension PointerScan.Progress {
-  /// What a scanner has gathered.
+  /// The results of one scanner.
   init(_ scanner: WindowScanner) {
     self.init(scanner.resolver)
     scannedBytes = scanner.scannedBytes

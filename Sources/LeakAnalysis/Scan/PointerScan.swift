@@ -16,7 +16,7 @@ package final class PointerScan {
   private let stateMemory: PageMemory
   let edges: EdgeStore
   let log: PointerLog
-  /// What the first call of `read` brings.
+  /// What the first call of `read` was given.
   private(set) var context: ScanContext?
   private var givenRoots: [Root] = []
   private var givenValues: [RootValue] = []
@@ -24,15 +24,15 @@ package final class PointerScan {
   private var plan: WindowPlan?
   var progress = Progress()
 
-  /// What is being done with the memory.
+  /// Which pass over the memory is under way.
   enum Phase: Equatable {
     /// Everything is searched for the first time.
     case first
     /// Blocks whose pointers found no room are searched again, and how often that was done.
     case again(round: Int)
-    /// Those of them that are reached are read one by one.
+    /// Of the blocks that are still unread, those that are reached are read one by one.
     case oneByOne
-    /// The rest is searched, whatever memory that takes.
+    /// What is left is searched however much memory that takes.
     case rest
     case complete
   }
@@ -210,7 +210,7 @@ package final class PointerScan {
   private func readAgain(
     _ plan: WindowPlan, _ context: ScanContext, _ limits: ReadLimits, readsRoots: Bool
   ) -> Bool {
-    // Read memory is counted once.
+    // Memory that is read twice is counted once.
     let (scanned, unreadable) = (progress.scannedBytes, progress.unreadable)
     defer { (progress.scannedBytes, progress.unreadable) = (scanned, unreadable) }
     let isDone = search(plan, limits) {
@@ -260,7 +260,7 @@ package final class PointerScan {
     // What is kept of the words takes less than these themselves.
     edges.liftBudget()
     resolveLog(context, round: .done)
-    // Should the kernel have no memory even for that, nothing may be called lost.
+    // Where the kernel has no memory even for that, no block may be called lost.
     let isComplete = phase == .complete && !hasUnread
     let flood = FloodFill(context)
     flood.spreadReached()

@@ -85,7 +85,8 @@ final class ScanContext: @unchecked Sendable {
     offset.isPlain ? offset.isStart : isStartByHeuristic(offset.word, of: block)
   }
 
-  /// Whether a pointer counts at least as one to the middle of its block. Not so behind a block of one word.
+  /// Whether a pointer counts at least as one to the middle of its block. A pointer behind a block of one word does
+  /// not.
   @inline(__always)
   func isInside(_ offset: PointerOffset, of block: Int) -> Bool {
     offset.isPlain || offset.word != 1 || index.size(block) != 8
@@ -128,7 +129,7 @@ final class ScanContext: @unchecked Sendable {
   }
 }
 
-/// A pointer to a block, found in a root.
+/// A pointer to a block that was found in a root.
 struct RootPointer {
   let block: UInt32
   let offset: PointerOffset

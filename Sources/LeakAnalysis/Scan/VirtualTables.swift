@@ -5,7 +5,7 @@ import TraceModel
 struct ModuleMap: Sendable {
   /// Ascending.
   private let modules: [Module]
-  /// No module lies outside.
+  /// The range that holds all modules.
   let filter: AddressFilter
 
   var isEmpty: Bool { modules.isEmpty }
@@ -25,7 +25,7 @@ struct ModuleMap: Sendable {
           isExecutable: $0.permissions.contains(.execute))
       }
       .sorted { $0.start < $1.start }
-    // Programs are far from their libraries, and the heap lies between.
+    // The gap between the program and its libraries, in which the heap lies.
     var widest: (from: UInt64, to: UInt64) = (0, 0)
     for (module, next) in zip(modules, modules.dropFirst()) where next.start - module.end > widest.to - widest.from {
       widest = (module.end, next.start)
@@ -61,7 +61,7 @@ struct VirtualTables {
 
   private static let knownLimit = 1 << 14
   private static let pageSize: UInt64 = 4096
-  /// Among this many words behind the first there must be two functions.
+  /// Of this many words behind the first, two must point to functions.
   private static let wordLimit = 20
 
   init(modules: ModuleMap, memory: any ScannableMemory) {

@@ -13,7 +13,7 @@ final class WindowPlan: @unchecked Sendable {
   private let state: Mutex<State>
 
   private struct State {
-    /// Everything below has been handed out.
+    /// All memory below this address has been handed out.
     var position: UInt64 = 0
     /// Everything from `position` to here is to be searched.
     var end: UInt64 = 0
@@ -84,7 +84,7 @@ final class WindowPlan: @unchecked Sendable {
     }
     while state.end - state.position < target {
       let before = (state.block, state.segment)
-      // Up to the end of the page behind: a page between two stretches may not exist.
+      // Takes what begins before the end of the next page, too: between two stretches may be a page that does not exist.
       take(&state, startingBefore: ((state.end &- 1) | (Self.pageSize - 1)) &+ 1 &+ Self.pageSize)
       if before == (state.block, state.segment) { break }
     }

@@ -1,12 +1,12 @@
-/// Memory that was read.
+/// A piece of memory that was read.
 struct MemoryPiece {
   let base: UInt64
   let bytes: UnsafeMutableRawPointer
   let count: Int
-  /// Bytes that were read; some behind the piece.
+  /// The bytes that were read, some behind the end of the piece included.
   let readable: Int
 
-  /// First address behind it.
+  /// The first address behind the piece.
   var end: UInt64 { base &+ UInt64(count) }
 }
 

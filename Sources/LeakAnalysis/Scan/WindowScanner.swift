@@ -92,7 +92,7 @@ struct WindowScanner {
       let target = UnsafeMutableRawBufferPointer(start: buffer.base, count: wanted + Self.lookAhead)
       let readable = memory.read(at: address, into: target)
       if readable > 0 {
-        // What is left of the window before would pass for the bytes behind the last.
+        // The buffer still holds the end of the last window, which would pass for the bytes behind this one.
         memset(buffer.base + readable, 0, target.count - readable)
         search(at: address, count: min(wanted, readable & ~7), readable: readable)
       }
@@ -131,7 +131,7 @@ struct WindowScanner {
     let filter = index.filter
     let rough = RoughFilter(filter)
     let words = buffer.base.assumingMemoryBound(to: UInt64.self)
-    // Without branches: whether a group has a hit is as good as random.
+    // There are no branches, because whether a group has a hit is as good as random and would be mispredicted.
     let groups = hits + Self.roundBytes / 2
     var groupCount = 0
     var word = start / 8
@@ -194,7 +194,7 @@ struct WindowScanner {
       let position = Int(hits[number])
       let address = base &+ UInt64(position)
       while index.starts[cursor.nextBlock] <= address { cursor.nextBlock &+= 1 }
-      // No word of which a part belongs to something else.
+      // A word counts only if all of it belongs to the holder.
       guard address &+ 8 <= index.starts[cursor.nextBlock] else { continue }
       var holder = cursor.nextBlock &- 1
       if holder >= 0 && address >= index.end(holder) {
@@ -218,7 +218,7 @@ struct WindowScanner {
   }
 }
 
-/// Memory that should have been read.
+/// Notes memory that should have been read and could not.
 struct UnreadableMemory {
   private(set) var bytes: UInt64 = 0
   private(set) var ranges: [Range<UInt64>] = []

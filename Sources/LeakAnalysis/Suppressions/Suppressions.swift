@@ -35,7 +35,7 @@ package struct Suppressions: Sendable {
       else { continue }
       matched[rule] += tally
       removed[kind] = tally
-      // Not nil: without any kind a site counts as unchecked.
+      // The entry stays, with nothing in it: a site without any kind would count as unchecked.
       site.verdicts[kind] = Tally()
       site.allocations.removeAll { $0.verdict?.kind == kind }
       if kind == .stillReachable { site.holders = [:] }

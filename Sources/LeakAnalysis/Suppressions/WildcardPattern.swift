@@ -7,7 +7,7 @@ struct WildcardPattern: Hashable, Sendable {
   private static let any = UInt8(ascii: "*")
   private static let one = UInt8(ascii: "?")
 
-  /// In time proportional to the product of the lengths at most, whatever the pattern.
+  /// Takes time proportional to the product of the two lengths at most, whatever the pattern.
   func matches(_ name: String) -> Bool {
     var name = name
     return name.withUTF8 { name in
@@ -46,14 +46,14 @@ struct NameTemplate: Hashable, Sendable {
     var bytes = Array(text.utf8)
     isAtStart = bytes.first == UInt8(ascii: "^")
     if isAtStart { bytes.removeFirst() }
-    // What stands behind a `$` has no meaning.
+    // LeakSanitizer ignores what stands behind a `$`.
     let end = bytes.firstIndex(of: UInt8(ascii: "$"))
     isAtEnd = end != nil
     pieces = bytes[..<(end ?? bytes.count)].split(separator: UInt8(ascii: "*"), omittingEmptySubsequences: false)
       .map(Array.init)
   }
 
-  /// An empty name is matched by nothing.
+  /// No pattern matches an empty name.
   func matches(_ name: String) -> Bool {
     if name.isEmpty { return false }
     var name = name

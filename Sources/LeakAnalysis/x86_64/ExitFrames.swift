@@ -40,8 +40,8 @@ struct ExitFrames {
     padding = Self.alignsOnly(function, memory) ? returnPlace + 8..<returnPlace + 16 : nil
   }
 
-  /// Whether all that a function keeps on the stack is a word that aligns it: it begins with `sub $8, %rsp`, perhaps behind
-  /// `endbr64`.
+  /// Whether the function keeps nothing on the stack but one word that aligns it: then it begins with `sub $8, %rsp`,
+  /// perhaps behind `endbr64`.
   private static func alignsOnly(_ function: Range<UInt64>?, _ memory: some MemoryReader) -> Bool {
     let (subtract, endBranch): (UInt32, UInt32) = (0x08ec_8348, 0xfa1e_0ff3)
     guard var start = function?.lowerBound else { return false }
