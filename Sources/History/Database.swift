@@ -56,7 +56,7 @@ final class Database {
 
   var lastRowID: Int64 { sqlite3_last_insert_rowid(handle) }
 
-  /// Everything in `body`, or nothing.
+  /// Runs `body` as one transaction: all of it takes effect, or nothing.
   func transaction(_ body: () throws(HistoryError) -> Void) throws(HistoryError) {
     try execute("BEGIN IMMEDIATE")
     do {

@@ -9,6 +9,6 @@ package struct HistoryError: UserFacingError, Hashable {
 
   package var description: String { "\(operation): \(message)" }
 
-  /// SQLITE_FULL, or the file system's own word for it.
+  /// Whether the disk is full: SQLite says SQLITE_FULL, or passes on what the file system says.
   package var isDiskFull: Bool { code & 0xff == 13 || code & 0xff == 10 && message.contains("disk") }
 }

@@ -2,7 +2,7 @@
 /// added behind it.
 enum HistorySchema {
   static let migrations = [
-    // 1: snapshots of traces, what each call stack held in them, and sizes of what is observed.
+    // Version 1: snapshots of traces, what each call stack held in them, and the sizes of what is observed.
     """
     CREATE TABLE snapshots (
       id INTEGER PRIMARY KEY,
@@ -34,7 +34,7 @@ enum HistorySchema {
       bytes INTEGER NOT NULL,
       PRIMARY KEY (series, time)) WITHOUT ROWID;
     """,
-    // 2: what was told about.
+    // Version 2: the alerts that were given.
     """
     CREATE TABLE alerts (
       id INTEGER PRIMARY KEY,

@@ -1,10 +1,12 @@
 import ReportFormats
 import TraceModel
 
-/// What a host's memory did, on disk: snapshots of traces with every call stack in them, sizes over time, and alerts.
+/// Keeps on disk what a host's memory did: snapshots of traces with every call stack in them, sizes over time, and
+/// alerts.
 ///
-/// The file is in WAL mode: readers do not wait for the writer, and whatever is killed, a transaction is there as a whole or
-/// not at all (a loss of power may take the last ones with it). The file is kept below a size by leaving the oldest behind.
+/// The file is in WAL mode: readers do not wait for the writer, and after a kill a transaction is there as a whole or
+/// not at all (a loss of power may take the last ones with it). The file is kept below a size: the oldest entries are
+/// removed.
 package final class HistoryStore {
   package struct Limits: Sendable {
     /// Bytes of the file.
@@ -44,7 +46,7 @@ package final class HistoryStore {
     self.limits = limits
     HistoryFile.create(path)
     database = try Database(path: path, readOnly: false)
-    // Before the first table, or it has no effect.
+    // This must come before the first table, or it has no effect.
     try database.execute("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
     try database.execute("PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=4194304; PRAGMA cache_size=-2000")
     try migrate()
@@ -138,13 +140,13 @@ package final class HistoryStore {
       [.real(time), .text(kind), .text(name), .text(text)])
   }
 
-  /// Leaves behind what is older than the retention, and the oldest while the file is larger than it may be.
+  /// Removes what is older than the retention, and the oldest entries while the file is larger than it may be.
   package func trim(now: Double) throws(HistoryError) {
     try forget(before: now - limits.retention)
     var rounds = 0
     while try usedBytes() > limits.size, rounds < 64 {
       rounds += 1
-      // A tenth of the time that is kept.
+      // Removes a tenth of the time that is kept.
       let oldest = try oldestTime() ?? now
       if oldest >= now { break }
       try forget(before: oldest + max(1, (now - oldest) / 10))

@@ -1,4 +1,4 @@
-/// One thing that was tried, and what came of it.
+/// One thing that was tried, and whether it worked.
 package struct CapabilityCheck: Hashable, Sendable {
   package enum Area: String, Hashable, Sendable, CaseIterable {
     case rights
@@ -13,11 +13,11 @@ package struct CapabilityCheck: Hashable, Sendable {
 
   package enum Status: String, Hashable, Sendable {
     case works
-    /// Something else takes its place, at a cost.
+    /// It does not work; something else takes its place at a cost.
     case degraded
     /// A thing that leaktrace does without.
     case absent
-    /// Without it nothing can be traced.
+    /// It does not work, and nothing can be traced without it.
     case fails
   }
 

@@ -74,7 +74,7 @@ package enum HostChecks {
     return checks
   }
 
-  /// Of how many of the host's processes the mappings can be read. A sandbox may keep single ones to itself.
+  /// Counts the processes of the host whose mappings can be read. A sandbox may hide single ones.
   private static func processFiles() -> CapabilityCheck {
     let processIDs = ProcessInfo.allProcessIDs().filter { processID in
       guard processID != getpid(), let info = try? ProcessInfo(processID: processID) else { return false }

@@ -10,17 +10,17 @@ package struct OverheadBudget: Sendable {
   package private(set) var spentByProbes = 0.0
   private var lastTime: Double
   private let firstTime: Double
-  /// Time and all spending until then, for the rate of the last minutes.
+  /// Moments, and what had been spent until then: from these comes the rate of the last minutes.
   private var past: [(time: Double, spent: Double)] = []
 
-  /// What is earned in this many seconds can be saved up.
+  /// What is earned in this many seconds is the most that can be saved up.
   private static let saving = 300.0
   /// How far back the present rate looks.
   package static let span = 300.0
 
   package init(share: Double, time: Double) {
     self.share = share
-    // Something to begin with: the first looks are not free.
+    // The budget begins with this much, because the first looks are not free.
     credit = share * 15
     lastTime = time
     firstTime = time
@@ -55,7 +55,7 @@ package struct OverheadBudget: Sendable {
     credit >= seconds && recentlySpent + seconds <= share * Self.span
   }
 
-  /// Whether so much can ever be saved up: where not, probes stay off, and that is to be said.
+  /// Whether so much can ever be saved up. Where it cannot, probes stay off and the status says so.
   package func canEverAfford(_ seconds: Double) -> Bool { share * Self.saving > seconds }
 
   /// Whether what is left is needed to end a trace in an orderly way.

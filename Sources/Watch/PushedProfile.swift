@@ -8,14 +8,14 @@ package struct PushedProfile: Hashable, Sendable {
   package var contentType: String
   package var body: [UInt8]
 
-  /// What a profile is told apart by beside its time.
+  /// What tells a profile from others of the same time.
   package struct Origin: Hashable, Sendable {
     package var host: String
     /// Name of the command that was traced.
     package var command: String
     /// Why it was traced.
     package var reason: String
-    /// What the operator has given besides.
+    /// Labels that the operator gives every profile.
     package var labels: [PushLabel]
     /// Seconds since 1970.
     package var start: Double
@@ -88,7 +88,7 @@ package struct PushedProfile: Hashable, Sendable {
     body = json.bytes
   }
 
-  /// Those of the operator come last and do not replace ours.
+  /// The operator's labels come last and do not replace ours.
   private static func labels(of origin: Origin) -> [PushLabel] {
     let own = [
       PushLabel(name: "job", value: "leaktrace"), PushLabel(name: "instance", value: origin.host),

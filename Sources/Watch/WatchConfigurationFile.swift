@@ -12,7 +12,7 @@ package enum WatchConfigurationFile {
   /// The keys, what they are for, and how a value is taken.
   private struct Key {
     var name: String
-    /// Set only where a value fits; returns what is wrong otherwise.
+    /// Sets the value where it is valid; returns what is wrong with it otherwise.
     var set: @Sendable (inout WatchConfiguration, String) -> String?
   }
 
@@ -195,7 +195,7 @@ package enum WatchConfigurationFile {
     number == number.rounded() ? String(Int(number)) : "\(number)"
   }
 
-  /// As much of a file that is no configuration as fits a message.
+  /// As much of a line as fits into a message: the file may be anything but a configuration.
   private static func shown(_ text: String) -> String {
     String(text.prefix(60).map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 })
   }

@@ -39,7 +39,7 @@ package struct WatchStatus: Sendable {
   package var oomVictims: UInt64 = 0
   /// The call stacks of the last traces that hold most.
   package var sites: [Site] = []
-  /// The call stacks by which what grows touches most new memory.
+  /// The call stacks with which growing processes touch most new memory.
   package var faultSites: [FaultSite] = []
   package var faultSamples: UInt64 = 0
   package var faultSamplesLost: UInt64 = 0
@@ -66,7 +66,7 @@ package struct WatchStatus: Sendable {
     package var bytes: UInt64
     package var retries: UInt64
     package var waiting: Int
-    /// Profiles that did not arrive, by cause; those that did not happen are there with 0.
+    /// Profiles that did not arrive, by cause. Causes that never happened are listed with 0.
     package var failures: [(cause: String, count: UInt64)]
     package init(
       service: String, profiles: UInt64, bytes: UInt64, retries: UInt64, waiting: Int,

@@ -6,7 +6,7 @@ import Synchronization
 /// Sends profiles to a service over HTTP, on a thread of its own: whoever has one to send never waits. What waits and how
 /// often a profile is tried again are bounded; everything that does not arrive is counted.
 package final class ProfilePusher: Sendable {
-  /// A request without what is the same for all.
+  /// A request, without what all requests have in common.
   package struct Request: Sendable {
     package var path: String
     package var contentType: String
@@ -18,10 +18,10 @@ package final class ProfilePusher: Sendable {
     }
   }
 
-  /// What came of it so far.
+  /// What became of the requests so far.
   package struct Counters: Hashable, Sendable {
     package var sent: UInt64 = 0
-    /// Of the bodies that arrived.
+    /// The bytes of all bodies that arrived.
     package var sentBytes: UInt64 = 0
     /// Requests that failed and were made again.
     package var retries: UInt64 = 0
@@ -48,9 +48,9 @@ package final class ProfilePusher: Sendable {
 
   private struct State {
     var waiting: [Request] = []
-    /// Whether somebody will send what waits.
+    /// Whether a thread is on its way to send what waits.
     var isBusy = false
-    /// Whether one has been taken out to be sent, and its end is not known.
+    /// Whether a request is being sent, and its outcome is not known yet.
     var hasOneInHand = false
     var isStopped = false
     var headers = HTTPHeaders()
@@ -101,7 +101,7 @@ package final class ProfilePusher: Sendable {
     if begins { group.next().execute { self.sendNext() } }
   }
 
-  /// Gives what waits a last chance for so long, then ends.
+  /// Sends what waits for at most so long, then ends.
   package func stop(patience: Duration) {
     let end = ContinuousClock.now + patience
     while ContinuousClock.now < end, state.withLock({ $0.isBusy }) { sleepForAMoment() }
@@ -204,7 +204,7 @@ package final class ProfilePusher: Sendable {
     }
     if isStopped { return }
     guard triesAgain else { return sendNext() }
-    // Hosts that lost the same service do not come back all at once.
+    // Adds some chance, so that hosts that lost the same service do not all come back at once.
     let doubled = limits.firstDelay.nanoseconds << Int64(min(number - 1, 20))
     let wished = min(max(doubled, failure.delay?.nanoseconds ?? 0), limits.longestDelay.nanoseconds)
     let delay = TimeAmount.nanoseconds(wished / 2 + Int64.random(in: 0...max(1, wished / 2)))

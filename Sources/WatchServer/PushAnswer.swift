@@ -12,15 +12,15 @@ package struct PushFailure: Error, Hashable, Sendable {
     case refused
     /// The service is in trouble or has too much to do (5xx, 408, 429).
     case service
-    /// Too many waited.
+    /// Too many profiles waited to be sent.
     case overflow
-    /// The watch ended before.
+    /// The watch ended before the profile was sent.
     case ended
   }
 
   package var cause: Cause
   package var text: String
-  /// How long the service asks to be left alone.
+  /// How long the service asks us to wait before the next request.
   var delay: TimeAmount?
 
   init(_ cause: Cause, _ text: String, delay: TimeAmount? = nil) {
@@ -29,11 +29,11 @@ package struct PushFailure: Error, Hashable, Sendable {
     self.delay = delay
   }
 
-  /// Whether it may go better another time.
+  /// Whether another attempt may succeed.
   var isPassing: Bool { cause != .refused }
 }
 
-/// What a service said to a profile.
+/// The answer of a service to a profile.
 struct PushAnswer: Sendable {
   var status: HTTPResponseStatus
   var retryAfter: TimeAmount?

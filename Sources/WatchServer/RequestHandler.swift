@@ -62,7 +62,7 @@ final class RequestHandler: ChannelInboundHandler {
     case "/metrics":
       let metrics = state.value.withLock { $0.metrics }
       let accepts = head.headers["accept"].joined(separator: ",")
-      // Others than Prometheus' own reader may only know the older format, to which ours is close enough without the end.
+      // Readers other than Prometheus may only know the older format, which ours resembles closely enough.
       let type =
         accepts.contains("application/openmetrics-text") || accepts.isEmpty || accepts.contains("*/*")
         ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8"
@@ -73,7 +73,7 @@ final class RequestHandler: ChannelInboundHandler {
     }
   }
 
-  /// Compares all of the token whatever of it is right, so that the time tells nothing.
+  /// Compares the whole token even when its beginning is wrong, so that the time taken tells nothing about it.
   private func isAuthorized(_ head: HTTPRequestHead) -> Bool {
     guard let token = state.value.withLock({ $0.token }) else { return true }
     let prefix = "Bearer "

@@ -7,10 +7,10 @@ package struct CgroupHierarchy: Hashable, Sendable {
     case v2 = 2
   }
   package var version: Version
-  /// As the host knows it; without a test's prefix.
+  /// The path as the host knows it; in a test without the prefix of its directory.
   package var mountPoint: String
 
-  /// Below this depth and beyond this number nothing is looked at: a group can hold as many groups as it likes.
+  /// Groups deeper than this, and more groups than this, are left out: a group can hold as many groups as it likes.
   private static let deepest = 12
   private static let most = 20_000
 

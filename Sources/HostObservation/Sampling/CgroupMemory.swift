@@ -87,7 +87,7 @@ package struct CgroupMemory: Hashable, Sendable {
     self.parts = parts
     self.swap = swap
     let droppable = parts.file - min(parts.file, parts.shared)
-    // Version 1 does not tell which part of the kernel memory is caches that can be dropped.
+    // Version 1 of the hierarchy does not tell which part of the kernel memory can be dropped.
     unreclaimable = usage - min(usage, droppable &+ kernelUsage)
   }
 

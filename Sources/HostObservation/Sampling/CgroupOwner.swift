@@ -5,7 +5,7 @@ package struct CgroupOwner: Hashable, Sendable {
   /// `nginx.service`; for a container the first 12 digits of its id, as its tools show it.
   package var name: String
 
-  /// The innermost owner that the path names; nil for a group of nobody's that we know.
+  /// The innermost owner that the path names; nil for a group that belongs to no unit or container.
   package init?(path: String) {
     for part in path.split(separator: "/").reversed() {
       if let identifier = Self.containerID(String(part)) {

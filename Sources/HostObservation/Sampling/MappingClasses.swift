@@ -13,7 +13,7 @@ package struct MappingClasses: Hashable, Sendable {
   /// Bytes of one class.
   package struct Sizes: Hashable, Sendable {
     package var resident: UInt64 = 0
-    /// Each page divided by the number of processes that share it.
+    /// The bytes of the class with each page divided by the number of processes that share it (PSS).
     package var proportional: UInt64 = 0
     package var swap: UInt64 = 0
     package var mappings = 0

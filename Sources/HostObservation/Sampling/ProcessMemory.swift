@@ -2,13 +2,13 @@
 package struct ProcessMemory: Hashable, Sendable {
   package var processID: Int32
   package var command: String
-  /// Clock ticks from boot to start: with the pid it names a process for good.
+  /// The process's start, in clock ticks since boot: together with the id it names one process and no later one.
   package var startTimeInTicks: UInt64
-  /// Page faults so far that needed no disk: each new page of a heap is one.
+  /// The page faults so far that needed no disk: each new page of a heap causes one.
   package var minorFaults: UInt64
   package var majorFaults: UInt64
   package var threads: UInt64
-  /// Pages of its own.
+  /// Bytes of private pages.
   package var anonymous: UInt64 = 0
   package var file: UInt64 = 0
   /// Shared memory and tmpfs that it has mapped and touched.
@@ -17,7 +17,7 @@ package struct ProcessMemory: Hashable, Sendable {
   package var pageTables: UInt64 = 0
 
   package var resident: UInt64 { anonymous &+ file &+ shared }
-  /// What only its end gives back: file pages the kernel can drop by itself.
+  /// The bytes that only the end of the process gives back: the kernel can drop pages of files by itself.
   package var charged: UInt64 { anonymous &+ shared &+ swap &+ pageTables }
 
   package init(processID: Int32, command: String, startTimeInTicks: UInt64) {

@@ -10,7 +10,7 @@ package struct MemoryGuard: Hashable, Sendable {
   package var growth: Double
   /// The host's memory.
   package var hostBytes: UInt64
-  /// How long it shall run before it is slowed down.
+  /// How many seconds it is meant to run before it is slowed down.
   package var secondsWanted: Double
 
   package init(unit: String, workingSet: UInt64, growth: Double, hostBytes: UInt64, secondsWanted: Double = 24 * 3600) {
@@ -22,7 +22,7 @@ package struct MemoryGuard: Hashable, Sendable {
   }
 
   private static let page: UInt64 = 1 << 20
-  /// Room beside a working set that does not grow.
+  /// How much more than its working set a unit that does not grow may take.
   private static let headroom = 1.25
 
   /// Above this the unit is slowed down and its memory reclaimed: its working set with room, or what it will have grown to in

@@ -1,11 +1,11 @@
 import KernelStatistics
 
-/// What to do about a series that grows: commands that can be run as they are, and why.
+/// What to do about a series that grows: the commands can be run as they stand, and each has its reason.
 package struct NextStep: Hashable, Sendable {
   /// The command that finds the code.
   package var command: String
   package var reason: String
-  /// What keeps the host safe meanwhile; nil where there is nothing to guard.
+  /// The command that keeps the host safe meanwhile; nil where there is nothing to guard.
   package var mitigation: String?
 
   package init(command: String, reason: String, mitigation: String? = nil) {

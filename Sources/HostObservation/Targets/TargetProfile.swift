@@ -1,7 +1,7 @@
 import Glibc
 import ProcessImage
 
-/// What kind of program a process is: who manages its memory decides how its leaks are found.
+/// What kind of program a process runs: how its leaks are found depends on who manages its memory.
 package struct TargetProfile: Hashable, Sendable {
   package enum Runtime: String, Hashable, Sendable, CaseIterable {
     case java = "Java"
@@ -17,9 +17,9 @@ package struct TargetProfile: Hashable, Sendable {
     case glibc, musl, jemalloc, tcmalloc, mimalloc
   }
 
-  /// nil for native code.
+  /// The language runtime; nil for native code.
   package var runtime: Runtime?
-  /// nil where no allocator's library is mapped: a static program, or one without malloc.
+  /// The allocator; nil where no library with one is mapped: in a static program, or one without malloc.
   package var allocator: Allocator?
   package var executable: String?
 

@@ -1,13 +1,13 @@
 /// Page's cumulative sums (1954) in the form of Taylor's change-point analysis: sums of the deviations from the mean of a
 /// series turn where the mean changes.
 package enum ChangeDetector {
-  /// The place before which and from which on the means of a series differ most, and what part of the series' variance that
-  /// one change explains.
+  /// The change at which the means before and after it differ most, and the part of the series' variance that it
+  /// explains.
   package struct Change: Hashable, Sendable {
     package var place: Int
-    /// Mean behind less mean before.
+    /// The mean after the change minus the mean before it.
     package var size: Double
-    /// 0 to 1.
+    /// The part of the variance that the change explains, from 0 to 1.
     package var explained: Double
   }
 
@@ -23,7 +23,7 @@ package enum ChangeDetector {
       sum += values[place - 1] - mean
       let before = Double(place)
       let behind = Double(values.count - place)
-      // The squares between two groups whose sums of deviations are ±sum.
+      // The sum of squares between two groups whose sums of deviations from the common mean are ±sum.
       let between = sum * sum * (1 / before + 1 / behind)
       if between > best?.between ?? -1 { best = (place, between, -sum / behind - sum / before) }
     }

@@ -13,7 +13,7 @@ package struct MemoryLimit: Hashable, Sendable {
   }
 }
 
-/// One series and the risk that it is.
+/// One series, and what makes it a risk.
 package struct RankedSeries: Sendable {
   package var key: SeriesKey
   package var judgement: TrendJudgement
@@ -54,9 +54,10 @@ package struct RankedSeries: Sendable {
   }
 }
 
-/// Orders what was observed by risk: what grows before what does not, the sooner it meets a limit the higher.
+/// Orders what was observed by risk: series that grow come before those that do not, and the sooner one meets a limit
+/// the higher it stands.
 package struct GrowthRanking: Sendable {
-  /// Looks things up that not every series needs.
+  /// Looks up what only some series need.
   package struct Lookup {
     package var cgroupOfProcess: (Int32) -> String?
     package var memoryLimitOfProcess: (Int32) -> UInt64?
@@ -69,7 +70,7 @@ package struct GrowthRanking: Sendable {
     }
   }
 
-  /// Growing ones first; behind them the others by size.
+  /// The series that grow come first; the others follow by size.
   package private(set) var series: [RankedSeries]
 
   package var growing: [RankedSeries] { series.filter { $0.judgement.word == .growing } }
@@ -101,7 +102,7 @@ package struct GrowthRanking: Sendable {
   }
 
   private static func complete(_ entry: inout RankedSeries, _ observer: HostObserver, _ lookup: Lookup) {
-    // The rest is of interest for what grows, and for it alone worth the files that it takes.
+    // What follows is looked up only for series that grow, because it takes reading more files.
     let isGrowing = entry.judgement.word == .growing
     var limits: [MemoryLimit] = []
     if observer.totalBytes > 0 { limits.append(MemoryLimit(left: observer.availableBytes, name: "MemAvailable")) }
@@ -146,7 +147,7 @@ package struct GrowthRanking: Sendable {
   private static func ordered(_ ranked: [RankedSeries]) -> [RankedSeries] {
     let growing = ranked.filter { $0.judgement.word == .growing && !$0.isReclaimable }.sorted(by: isSooner)
     var result: [RankedSeries] = []
-    // What one thing causes is seen in several series at nearly the same rate: the nearest to the cause goes first.
+    // One cause shows in several series at nearly the same rate: the series nearest to the cause goes first.
     var start = 0
     while start < growing.count {
       let first = growing[start].secondsToLimit ?? .infinity
@@ -175,7 +176,7 @@ package struct GrowthRanking: Sendable {
 }
 
 extension SeriesKey.Kind {
-  /// How near a kind is to a cause, the nearest first.
+  /// How near a kind of series is to the cause of growth; the nearest is 0.
   fileprivate var precision: Int {
     switch self {
     case .process: 0

@@ -12,7 +12,7 @@ package struct HostObserver: Sendable {
     package var latestProcess: ProcessMemory?
     package var firstCgroup: CgroupMemory?
     package var latestCgroup: CgroupMemory?
-    /// What a process's memory was for when it first was of interest, and now.
+    /// What the process's memory was used for when it was first examined, and what it is used for now.
     package var firstClasses: MappingClasses?
     package var latestClasses: MappingClasses?
     /// Bytes that a file system in memory can hold.
@@ -30,7 +30,7 @@ package struct HostObserver: Sendable {
   package private(set) var lastTime = 0.0
   package private(set) var totalBytes: UInt64 = 0
   package private(set) var availableBytes: UInt64 = 0
-  /// Our own process, which is left out.
+  /// The id of our own process, which is left out.
   private let ownProcessID: Int32
 
   /// - Parameters:
@@ -75,7 +75,7 @@ package struct HostObserver: Sendable {
       record(usage.used, of: .tmpfs(usage.mountPoint), at: sample.time) { $0.capacity = usage.size }
     }
     for segment in sample.sharedSegments { record(segment.bytes, of: .sharedSegment(segment.name), at: sample.time) }
-    // What was not seen is gone; functions and caches may only have given back all they had.
+    // What a sample does not contain is gone; but functions and caches may only have given back all that they had.
     let round = rounds
     tracks = tracks.filter { $0.value.lastRound == round || round - $0.value.lastRound < 5 && !$0.key.endsForGood }
   }
@@ -88,7 +88,7 @@ package struct HostObserver: Sendable {
     lastTime = max(lastTime, time)
   }
 
-  /// What limits growth now, beside sizes that were kept earlier.
+  /// Takes over the limits of the present sample, where the sizes come from a history.
   package mutating func noteHost(totalBytes: UInt64, availableBytes: UInt64) {
     self.totalBytes = totalBytes
     self.availableBytes = availableBytes

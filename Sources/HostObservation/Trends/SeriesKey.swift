@@ -1,6 +1,7 @@
-/// What a series of sizes is of.
+/// What a series of sizes belongs to.
 package enum SeriesKey: Hashable, Sendable {
-  /// Memory that only the end of the process gives back. The start time tells it from a later one of the same id.
+  /// The memory of a process that only its end gives back. The start time tells the process from a later one with the
+  /// same id.
   case process(Int32, startTimeInTicks: UInt64)
   case cgroup(String)
   case slabCache(String)
@@ -20,7 +21,7 @@ package enum SeriesKey: Hashable, Sendable {
     case sharedSegment = "shared memory"
   }
 
-  /// The series that a history knows by these words; nil for none that there is.
+  /// The series that a history stores under these words; nil where there is no such series.
   package init?(kind: String, name: String) {
     switch Kind(rawValue: kind) {
     case .process:

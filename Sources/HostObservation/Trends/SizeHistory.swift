@@ -13,7 +13,7 @@ package struct SizeHistory: Sendable {
   private var firstWindow: Int
   /// Least bytes; not a number where a window had no sample.
   private var least: [Float] = []
-  /// The last sample, which the least of a window is not.
+  /// The last sample: windows only keep their least one.
   package private(set) var latestBytes: UInt64 = 0
   package private(set) var lastTime: Double
   package private(set) var greatestBytes: UInt64 = 0

@@ -9,14 +9,14 @@ import GrowthStatistics
 package struct TrendJudgement: Hashable, Sendable {
   package enum Word: String, Hashable, Sendable, CaseIterable {
     case growing
-    /// It rose once, and stays.
+    /// The size rose once and stays up.
     case step
-    /// It rises ever slower, as a start-up or a cache that fills.
+    /// The size rises ever more slowly, as in a start-up or a cache that fills.
     case settling
     case falling
-    /// It moves by less than matters.
+    /// The size moves by less than matters.
     case steady
-    /// It moves, and a trend is not sure.
+    /// The size moves, and no trend is certain.
     case fluctuating
     case tooShort = "too short"
   }
@@ -26,7 +26,7 @@ package struct TrendJudgement: Hashable, Sendable {
   package var slope: Double = 0
   package var lowerSlope: Double = 0
   package var upperSlope: Double = 0
-  /// Where what was judged begins, in the seconds of the series: behind the last step.
+  /// The beginning of the part that was judged, in the seconds of the series: it lies behind the last step.
   package var since: Double = 0
   package var windows: Int
 
