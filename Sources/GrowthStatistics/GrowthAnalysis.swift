@@ -8,7 +8,7 @@ import TraceModel
 /// through the whole run, and of each stretch of the run something stayed. Where the two do not agree the word is
 /// `unclear`.
 package enum GrowthAnalysis {
-  /// Below these nothing is said: start-up looks like growth.
+  /// The fewest windows, and the shortest run, of which anything is said: start-up looks like growth.
   package static let minimumWindows = 12
   package static let minimumRunInNanoseconds: UInt64 = 5_000_000_000
   package static let confidence = 0.95
@@ -51,7 +51,7 @@ package enum GrowthAnalysis {
   /// One half of a run.
   private struct Half {
     var trend: TrendLine
-    /// The same with an interval of 80 %: in half a run with its fewer points a slow leak is seldom surer.
+    /// The same line with an interval of 80 %: half a run has so few points that a slow leak is seldom surer.
     var likely: TrendLine
     var level: Double
     var seconds: Double
@@ -78,12 +78,12 @@ package enum GrowthAnalysis {
 
   /// When the survivors were born.
   private struct Ages {
-    /// In how many equal stretches of the run.
+    /// In how many of the equal stretches of the run survivors were born.
     var stretchesAlive: Int
     /// In how many of the windows in which any were born, as a part of how many there would be if as many survivors were
     /// spread over those windows at random: 1 for a leak, whether steady or in bursts.
     var spread: Double
-    /// Whether none is from the first half.
+    /// Whether no survivor was born in the first half of the run.
     var areAllLate: Bool
 
     init(_ survivors: Survivors, _ births: UInt64, _ clock: GrowthClock) {
@@ -105,7 +105,7 @@ package enum GrowthAnalysis {
   private static func isGrowing(
     _ whole: TrendLine, _ early: Half, _ late: Half, _ survivors: Survivors, _ ages: Ages
   ) -> Bool {
-    // A cache that fills rises ever slower.
+    // A cache that fills rises ever more slowly.
     let slowsDown = late.trend.slope < 0.5 * early.trend.slope && late.likely.upper < early.likely.lower
     // It surely rises through the run, still does in its second half, and something of each time stays.
     return whole.lower > 0 && late.likely.lower > 0 && late.trend.slope >= 0.4 * whole.slope && !slowsDown

@@ -161,7 +161,7 @@ package struct OutstandingHistory: Sendable {
 
 /// How one process's run divides into windows.
 package struct GrowthClock: Sendable {
-  /// Those in which the process was looked at, rising.
+  /// The windows in which the process was looked at, in rising order.
   package var windows: [Int]
   /// Nanoseconds from the beginning of the process's trace to the last tick.
   package var run: UInt64

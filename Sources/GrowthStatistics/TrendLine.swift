@@ -34,7 +34,7 @@ package struct TrendLine: Hashable, Sendable {
       let slope = slope
       let inflation = Self.inflation(zip(x, y).map { $1 - slope * $0 }, scale: y.greatestMagnitude)
       variance *= inflation
-      // How alike neighbours are cannot be told of few points.
+      // A few points do not tell how alike neighbours are.
       if inflation > Self.wandering || x.count < Self.few { drift = Self.drift(x: x, y: y, deviations: deviations) }
       if inflation > Self.wandering, let drift {
         lower = min(drift.lowerBound, slope)
@@ -64,8 +64,8 @@ package struct TrendLine: Hashable, Sendable {
     return max(0, variance / 18)
   }
 
-  /// By what a variance grows because neighbours are alike: (1 + r) / (1 − r) for a first-order autoregressive series,
-  /// r corrected for its bias in short series. At least 1.
+  /// The factor by which a variance grows because neighbours are alike:  (1 + r) / (1 − r) for a first-order
+  /// autoregressive series, r corrected for its bias in short series. At least 1.
   private static func inflation(_ values: [Double], scale: Double) -> Double {
     let count = values.count
     guard count > 5 else { return 1 }
@@ -89,7 +89,7 @@ package struct TrendLine: Hashable, Sendable {
     let count = Double(changes.count)
     let mean = changes.mean
     let variance = changes.sumOfSquares(around: mean) / (count - 1)
-    // A leak that becomes faster is no memory of the series.
+    // A leak that becomes faster must not be taken for a series whose neighbours are alike.
     let widened: Double = variance * inflation(changes.withoutTrend, scale: changes.greatestMagnitude)
     // 1 + 1.35/n brings the normal distribution's quantile near enough to that of Student's t.
     let quantile: Double = deviations * (1 + 1.35 / count)
@@ -118,11 +118,11 @@ private struct PairwiseSlopes {
     }
     let half = values.count / 2
     let middle = values.selected(half)
-    // What lies before the selected place is not greater.
+    // No value before the selected place is greater.
     median = values.count % 2 == 1 ? middle : (middle + values[..<half].max()!) / 2
   }
 
-  /// Those between which the statistic has the given width.
+  /// The slopes between which the statistic has the given width.
   mutating func interval(width: Double) -> (lower: Double, upper: Double) {
     if width == 0 { return (median, median) }
     let count = Double(values.count)

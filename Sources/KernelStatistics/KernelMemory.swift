@@ -116,7 +116,7 @@ package struct KernelMemory: Sendable {
     /// Pages that the kernel gave out and nobody accounts for: those that drivers took for themselves, for one.
     case unaccounted
 
-    /// Whether it is the kernel's own, not held for programs and files.
+    /// Whether the memory is the kernel's own, and not held for programs and files.
     package var isKernel: Bool {
       switch self {
       case .free, .programs, .files, .shared, .hugePages: false
@@ -130,7 +130,7 @@ package struct KernelMemory: Sendable {
   package func shares() -> [Share]? {
     guard let total = meminfo["MemTotal"], meminfo["MemFree"] != nil else { return nil }
     func bytes(_ names: String...) -> UInt64 { names.reduce(0) { $0 &+ (meminfo[$1] ?? 0) } }
-    // Stacks of threads are vmalloc memory where the kernel maps them so.
+    // On some kernels the stacks of threads are vmalloc memory: they are counted once.
     let mappedStacks = vmalloc.filter { Self.stackAllocators.contains($0.function) }.reduce(0) { $0 &+ $1.memoryBytes }
     let cached = bytes("Cached", "Buffers", "SwapCached")
     let shared = bytes("Shmem")

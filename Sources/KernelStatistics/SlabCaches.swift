@@ -69,7 +69,7 @@ package struct SlabCaches: Sendable {
     self.reclaimable = reclaimable
   }
 
-  /// Reads the running kernel's; empty without the rights to.
+  /// The caches of the running kernel; empty where we may not read them.
   package static func current() -> SlabCaches {
     let text = (try? readFile("/proc/slabinfo")).map { String(decoding: $0, as: UTF8.self) } ?? ""
     var links: [(name: String, target: String)] = []

@@ -49,7 +49,7 @@ package struct LiveScreen {
   package mutating func say(_ message: String) { self.message = message }
 
   private mutating func sort() {
-    // Doubtful ones, most of whose blocks were freed unseen, come behind all others.
+    // Doubtful sites, most of whose blocks were freed unseen, come behind all others.
     func rank(_ site: AllocationSite) -> (Int, Double, UInt64, UInt64) {
       let value: Double =
         switch order {

@@ -10,7 +10,7 @@ package struct ReportComparison {
   package var work: (before: Double, after: Double)?
   /// Bytes per unit that a site may grow by without failing.
   package var threshold = 0.0
-  /// Changes below this part of the amount before are none.
+  /// A change by less than this part of the amount before counts as none.
   package var tolerance = 0.1
 
   /// Two standard errors on either side.
@@ -113,7 +113,7 @@ package struct ReportComparison {
     if !hasLeak, after.value <= max(0, before.value * 0.02) { return .fixed }
     let change = after.value - before.value
     if abs(change) <= abs(before.value) * tolerance { return .unchanged }
-    // Only what the intervals allow to be told apart is a change.
+    // Two amounts differ only if their intervals do not overlap.
     if after.low > before.high { return .worse }
     if after.high < before.low { return .improved }
     return .unchanged

@@ -4,13 +4,13 @@ import TraceModel
 package struct ReportFilter {
   /// Sites with a frame that matches.
   package var focus: NamePattern?
-  /// Not sites with a frame that matches.
+  /// Sites with a frame that matches are left out.
   package var ignore: NamePattern?
   /// Frames that match are taken out of stacks.
   package var hide: NamePattern?
   /// Callers of the outermost frame that matches are taken out; sites without such a frame too.
   package var showFrom: NamePattern?
-  /// Only blocks of these kinds; empty: all.
+  /// Keeps only blocks of these kinds; all kinds when it is empty.
   package var kinds: Set<VerdictKind> = []
 
   package init() {}
@@ -32,7 +32,7 @@ package struct ReportFilter {
       }
       sites.append(kept)
     }
-    // Stacks that differ no longer are one.
+    // Sites whose stacks are equal once frames have been taken out become one.
     report.sites = focus == nil && hide == nil && showFrom == nil ? sites : ReportMerge.merged(sites)
     report.sites.sort { $0.outstanding.bytes > $1.outstanding.bytes }
     report.totals.outstanding = report.sites.reduce(into: Tally()) { $0 += $1.outstanding }
@@ -55,7 +55,7 @@ package final class NamePattern {
   private let expression: Regex<AnyRegexOutput>
   private var known: [String: Bool] = [:]
 
-  /// Throws when the expression is none.
+  /// Throws when the text is no regular expression.
   package init(_ text: String) throws { expression = try Regex(text) }
 
   /// Whether the function, the module or the file of a frame matches somewhere.

@@ -36,7 +36,7 @@ package enum ReportMerge {
         result.loss.append(counter)
       }
     }
-    // Courses of different runs have no common time.
+    // The courses of different runs cannot be added, because they have no common time.
     result.timeline = []
     result.kernelMemory = nil
     if report.target.processID != result.target.processID { result.target.processID = nil }
@@ -75,7 +75,7 @@ extension AllocationSite {
       let other = outstandingBytesStandardError ?? 0
       outstandingBytesStandardError = (error * error + other * other).squareRoot()
     }
-    // What is known of the growth of one says nothing of the sum.
+    // Evidence of growth is dropped: what is known of one site says nothing of the sum.
     if growth != site.growth { growth = nil }
   }
 }

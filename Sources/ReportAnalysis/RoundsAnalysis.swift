@@ -72,8 +72,8 @@ package struct RoundsAnalysis {
     return degrees <= table.count ? table[degrees - 1] : 1.960 + 2.5 / Double(degrees)
   }
 
-  /// Not so what fills up in the first rounds, such as a cache, or what only moves up and down: at its end the second half
-  /// must be above everything before it.
+  /// What fills up in the first rounds, such as a cache, and what only moves up and down does not grow: at the end the
+  /// second half must be above everything before it.
   private func keepsGrowing(_ tallies: [Tally]) -> Bool {
     let middle = tallies.count / 2
     let earlier = tallies[..<middle].map(\.bytes).max() ?? 0

@@ -10,13 +10,13 @@ package struct KernelSiteDetails: Hashable, Codable, Sendable {
   package var processes: [Share]
   /// Blocks whose address was handed out again without a free being seen: so many frees at least are invisible here.
   package var reusedCount: UInt64
-  /// What speaks against a leak although blocks are outstanding; nil when nothing does.
+  /// Why the site may be no leak although blocks are outstanding; nil when nothing speaks against one.
   package var doubt: String?
   /// Whether its growth made its callers' stacks worth taking.
   package var isSuspect: Bool
 
   package struct Share: Hashable, Codable, Sendable {
-    /// 0: interrupts, which work for nobody in particular.
+    /// The process id; 0 for interrupts, which work for no process.
     package var processID: Int32
     /// nil when the process ended and its name was not kept.
     package var command: String?

@@ -21,7 +21,7 @@ package struct LeakCheckSummary: Hashable, Codable, Sendable {
     case paused
     /// Searched while it ran, twice at least; a block is lost only when every search says so.
     case running
-    /// Stopped for as long as allowed, the rest as when running.
+    /// The process was stopped for as long as allowed; the rest was searched while it ran.
     case mixed
     /// Stopped at its exit, before its memory went.
     case atExit = "at_exit"

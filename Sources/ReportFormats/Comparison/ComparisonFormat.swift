@@ -16,7 +16,7 @@ package struct ComparisonFormat: Sendable {
 }
 
 extension Comparison {
-  /// What an amount is per: `/s`, or for a unit of work.
+  /// The unit of the amounts: bytes per second, or per unit of work.
   var unit: String {
     switch normalization {
     case .perSecond: measure == .outstanding || measure == .lost ? "B per second of tracing" : "B/s"

@@ -7,7 +7,7 @@ struct CallTree {
     fileprivate let id: Int
     var outstanding = Tally()
     private(set) var children: [Node] = []
-    /// Only where there are many children.
+    /// The children by name, where there are many of them.
     private var positions: [Int: Int] = [:]
 
     fileprivate init(name: String, id: Int) {

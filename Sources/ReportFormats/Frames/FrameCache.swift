@@ -29,7 +29,7 @@ final class FrameCache<Value> {
     return value
   }
 
-  /// By what nearly always tells frames apart.
+  /// Hashes only the fields that nearly always tell frames apart.
   private static func hash(_ frame: Frame) -> Int {
     let word = (frame.address &+ UInt64(truncatingIfNeeded: frame.line ?? 0) << 48) &* 0x9e37_79b9_7f4a_7c15
     return Int(truncatingIfNeeded: word >> 32)

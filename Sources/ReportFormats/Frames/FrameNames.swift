@@ -2,7 +2,7 @@ import TextOutput
 import TraceModel
 
 extension Frame {
-  /// One name for tools that show nothing else: the function, or module and offset, or the address.
+  /// A frame's name for tools that show one text only: the function, else module and offset, else the address.
   var plainName: String {
     if let function { return function }
     let name = module.map { $0.split(separator: "/").last.map(String.init) ?? $0 }

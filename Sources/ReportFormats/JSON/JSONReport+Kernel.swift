@@ -18,7 +18,7 @@ extension JSONReport {
 
   private static func write(_ share: KernelSiteDetails.Share, to writer: inout JSONWriter) {
     writer.object {
-      // An interrupt works for no process.
+      // Memory that an interrupt allocates belongs to no process.
       $0.member("pid", share.processID == 0 ? nil : share.processID)
       $0.member("command", share.command)
       $0.member("outstanding_bytes", share.outstanding.bytes)

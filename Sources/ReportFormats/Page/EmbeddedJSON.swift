@@ -1,4 +1,5 @@
-/// JSON that can stand in a script element or a CDATA section: `<` and `>` are escapes, which they only are in strings.
+/// JSON that can stand in a script element or in a CDATA section: `<` and `>`, which appear in strings only, are
+/// written as escapes.
 func withoutMarkup(_ json: [UInt8]) -> [UInt8] {
   var result: [UInt8] = []
   result.reserveCapacity(json.count + json.count / 8)

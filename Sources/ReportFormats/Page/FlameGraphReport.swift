@@ -70,7 +70,7 @@ package enum FlameGraphReport {
     output.line("</g>")
   }
 
-  /// The same colour for a name in every picture: warm ones, by a hash of the name.
+  /// The colour of a name, which is the same in every picture: a warm one, chosen by a hash of the name.
   static func color(_ name: String) -> String {
     var hash: UInt32 = 2_166_136_261
     for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
@@ -118,7 +118,7 @@ private struct FlameLayout {
   let root: CallTree.Node
   private(set) var boxes: [Box] = []
   private(set) var depth = 0
-  /// What is narrower than this part of the picture is not drawn.
+  /// Boxes narrower than this part of the picture are not drawn.
   private let smallest = 0.0005
 
   init(root: CallTree.Node) { self.root = root }

@@ -42,7 +42,7 @@ package enum HTMLReport {
 
   // MARK: Data
 
-  /// In a script element, so that no `<` may appear: it is written as an escape.
+  /// The data lie in a script element, where no `<` may appear: it is written as an escape.
   private static func data(_ report: Report) -> [UInt8] {
     let frames = FrameTable()
     let stacks = report.sites.map { site in site.shownFrames.map { frames.index(of: $0) } }

@@ -4,7 +4,7 @@ import TraceModel
 
 /// Reads pprof profiles: our own recordings whole, and heap profiles of others as far as they go.
 package enum PprofReader {
-  /// Decompressed, so that a small file cannot fill the memory.
+  /// The most bytes after decompression, so that a small file cannot fill the memory.
   static let sizeLimit = 1 << 30
 
   package static func report(from bytes: [UInt8]) throws(Refusal) -> Report {

@@ -19,7 +19,7 @@ package enum PprofReport {
     return Gzip.compress(builder.build())
   }
 
-  /// Without the fields that only we read, which are most of the bytes.
+  /// Leaves out the fields that only leaktrace reads, which are most of the bytes.
   package static func renderForOthers(_ report: Report) -> [UInt8] {
     var builder = PprofBuilder(report: report)
     builder.hasOwnFields = false
@@ -45,7 +45,7 @@ typealias PprofSiteRecord = AllocationSite
 private struct PprofBuilder {
   private struct LocationKey: Hashable {
     var processID: Int32
-    /// Numbers of the frames: what is inlined there, and the function itself.
+    /// The numbers of the functions at one address: those that are inlined there, and the function itself.
     var frames: [Int]
   }
   private final class FrameNumbers {
@@ -301,7 +301,7 @@ private struct PprofBuilder {
 }
 
 extension AllocationSite {
-  /// Whether no leak check said anything of it.
+  /// Whether no leak check gave the site a verdict.
   var isUnchecked: Bool { verdicts.allSatisfy { $0.key == .unchecked || $0.value.count == 0 } }
 
   /// The kind that matters most among its blocks; nil when it was not checked.

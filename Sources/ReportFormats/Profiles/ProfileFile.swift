@@ -1,7 +1,7 @@
 import SystemSupport
 import TraceModel
 
-/// Reads profiles whatever their form: by what is in them, not by their names.
+/// Reads profiles of any form that we know. The form is told by the content, not by the file's name.
 package enum ProfileFile {
   package static func report(from bytes: [UInt8]) throws(Refusal) -> Report {
     if bytes.isEmpty { throw Refusal("the file is empty") }

@@ -21,7 +21,7 @@ extension TextRenderer {
     hooks(memory.hooks)
   }
 
-  /// Of these a reader may wonder where they are.
+  /// A reader may wonder where these blocks are.
   private static let shownCounters: Set<String> = ["reclaimable_blocks"]
 
   private mutating func processes(_ processes: [KernelSiteDetails.Share]) {
@@ -90,7 +90,7 @@ extension TextRenderer {
 
   // MARK: Of one site
 
-  /// Where a site's blocks are from and who asked for them.
+  /// Says from which cache a site's blocks are, and who asked for them.
   mutating func kernelDetails(of site: AllocationSite) {
     guard let kernel = site.kernel else { return }
     if !kernel.processes.isEmpty {

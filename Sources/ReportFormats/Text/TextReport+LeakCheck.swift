@@ -4,7 +4,7 @@ import TraceModel
 
 /// What leak checks say of processes.
 extension TextRenderer {
-  /// In the words and columns of memcheck, which scripts look for.
+  /// The summary has the words and columns of memcheck's, which scripts look for.
   mutating func leakSummaries() {
     for check in report.leakChecks {
       output.line(report.leakChecks.count > 1 ? "LEAK SUMMARY (process \(check.processID)):" : "LEAK SUMMARY:")
@@ -110,7 +110,7 @@ extension TextRenderer {
 
   // MARK: Suppressions
 
-  /// Ready to be put into a file.
+  /// The entry stands alone, so that it can be copied into a file.
   mutating func suppressionEntries() {
     guard let entry = options.suppressionEntry, !report.sites.isEmpty else { return }
     output.line()

@@ -57,7 +57,7 @@ extension TextRenderer {
     for allocation in site.allocations { write(allocation) }
   }
 
-  /// What memleak does not say, behind its words.
+  /// What memleak does not tell stands behind its words, so that scripts for memleak still match.
   private func remarks(on site: AllocationSite) -> String {
     var remarks: [String] = []
     if let error = site.outstandingBytesStandardError {

@@ -25,7 +25,7 @@ extension TextRenderer {
 
   mutating func growth(of site: AllocationSite) {
     guard let growth = site.growth else { return }
-    // Where nothing can be said, that is of interest only to those who look for leaks.
+    // That nothing can be said interests only those who look for leaks.
     if growth.word == .unclear, report.leakChecks.isEmpty, !options.showProbes { return }
     let slope = ByteRate(bytesPerSecond: growth.slopeInBytesPerSecond)
     let unit = ByteRate.Unit(for: slope)

@@ -37,7 +37,7 @@ package enum GperftoolsReport {
 struct ModuleRanges {
   struct Range {
     var path: String
-    /// Where the module's address 0 is.
+    /// Where the module's virtual address 0 lies.
     var start: UInt64
     var end: UInt64
   }

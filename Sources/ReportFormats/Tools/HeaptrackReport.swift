@@ -31,7 +31,7 @@ package enum HeaptrackReport {
 private struct HeaptrackWriter {
   private struct PointerKey: Hashable {
     var address: UInt64
-    /// One for each frame that is inlined there, and its own.
+    /// An instruction pointer for each function that is inlined at the address, and one for the function itself.
     var frames: [Int]
   }
   private final class FrameNumbers {

@@ -8,7 +8,7 @@ package enum MassifReport {
     name: "massif", summary: "for ms_print and massif-visualizer", suffixes: ["massif", "massif.out"]
   ) { report, _ in render(report) }
 
-  /// Below this part of the whole, nodes are put together, as massif does.
+  /// Nodes that hold less than this part of the whole are put together, as massif does.
   private static let threshold = 0.01
 
   package static func render(_ report: Report) -> [UInt8] {

@@ -48,8 +48,8 @@ package enum ValgrindReport {
     return output.bytes
   }
 
-  /// A site is an error of each kind that it has blocks of; without a check everything is still reachable for all that
-  /// is known.
+  /// A site becomes one error for each kind of which it has blocks. Without a leak check every block may still be
+  /// reachable.
   private static func records(of site: AllocationSite) -> [(VerdictKind, Tally)] {
     if site.isUnchecked {
       return site.outstanding.count > 0 ? [(.unchecked, site.outstanding)] : []
