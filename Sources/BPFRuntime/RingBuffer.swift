@@ -5,7 +5,7 @@ import Glibc
 package final class RingBuffer {
   private let pointer: OpaquePointer
   private let map: BPFMap
-  /// What a consumed record is given to; set for the time of a call only.
+  /// The closure that consumed records are given to; it is set for the time of a call only.
   private var handler: ((UnsafeRawBufferPointer) -> Void)?
 
   package init(map: BPFMap) throws(BPFError) {

@@ -22,7 +22,7 @@ extension BPFProgram {
         return max(0, result)
       }
       output.removeLast(size - count)
-      // Asked again where a lock was taken.
+      // The kernel asks for another try where a lock was taken.
       if failure == EINTR || failure == EAGAIN { continue }
       guard failure == 0 else { throw BPFError(operation: "iterate with \(name)", code: failure) }
       if count == 0 { return output }

@@ -8,7 +8,7 @@ import TraceModel
 package final class FaultStacks {
   private enum Table {
     case rules(CFITable, start: UInt64)
-    /// Neither a file nor readable: frames are followed by frame pointers.
+    /// There is no file to read: frames are followed by frame pointers.
     case none
   }
 
@@ -35,8 +35,8 @@ package final class FaultStacks {
   /// All mappings as they were at the beginning.
   package var snapshot: AddressSpaceSnapshot { AddressSpaceSnapshot(mappings: mappings) }
 
-  /// Whether an address is in a part of a file: what is touched there is the kernel's to drop. Mappings that are newer than
-  /// this are anonymous more often than not.
+  /// Whether an address is in a mapping of a file, whose pages the kernel can drop by itself. A mapping that is newer
+  /// than this list is most likely anonymous.
   package func isInFile(_ address: UInt64) -> Bool {
     Self.index(of: address, in: data).map { data[$0].isFileBacked && !data[$0].path.hasPrefix("/dev/zero") } ?? false
   }
@@ -83,7 +83,7 @@ package final class FaultStacks {
       return nil
     }
     words += table.wordCount
-    // What an address of the file is moved by in the process.
+    // How far an address of the file is moved in the process.
     return .rules(table, start: mapping.start &- (segment.virtualAddress &+ mapping.fileOffset &- segment.fileOffset))
   }
 

@@ -9,9 +9,9 @@ import SystemSupport
 package final class PageFaultSampler {
   /// One sampled fault.
   package struct Fault {
-    /// That was touched for the first time.
+    /// The address that was touched for the first time.
     package var address: UInt64
-    /// Faults that this one stands for.
+    /// The number of faults that this one stands for.
     package var weight: UInt64
     package var instruction: UInt64
     package var stackPointer: UInt64
@@ -28,7 +28,7 @@ package final class PageFaultSampler {
   private var rings: [Ring] = []
   private var descriptors: [Int32] = []
   private let stack = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(stackBytes), alignment: 16)
-  /// Samples that found no room.
+  /// The number of samples for which there was no room.
   package private(set) var lost: UInt64 = 0
   /// Threads that are not followed because there are too many.
   package private(set) var leftOutThreads = 0
@@ -61,7 +61,7 @@ package final class PageFaultSampler {
       var first: Int32?
       for thread in threads.prefix(followed) {
         let descriptor = cperf_open_faults(thread, cpu, self.period, Self.stackBytes)
-        // Threads come and go.
+        // Threads come and go while they are listed.
         if descriptor == -ESRCH { continue }
         guard descriptor >= 0 else {
           throw Refusal("page faults cannot be sampled: \(errorMessage(-descriptor))")

@@ -21,12 +21,12 @@ package final class PageFaultSession {
   package var lost: UInt64 { sampler.lost &+ leftOut }
   private var leftOut: UInt64 = 0
 
-  /// With so many samples more of them tell little.
+  /// The session ends after this many samples: more of them tell little.
   private static let mostSamples = 400
   private static let mostStacks = 300
   private static let pageBytes: UInt64 = 4096
 
-  /// Samples that are wished for; twice as many end it.
+  /// The number of samples that is aimed at; twice as many end the session.
   private static let wishedSamples = 200.0
 
   /// - Parameter faultsPerSecond: what the process had of late, from which follows how many faults a sample stands for.

@@ -41,8 +41,8 @@ package final class ExitWatch: @unchecked Sendable {
   package init(thread: TracerThread) {
     self.thread = thread
     descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-    // Unsafe, because news can come when the last reference is gone and `deinit` waits for the thread: everything is still
-    // there then, and a checked reference would end the program.
+    // The reference is unsafe on purpose: news can come when the last reference is gone and `deinit` waits for the
+    // thread. Everything still exists then, but a checked reference would end the program.
     try? thread.perform { [unowned(unsafe) self] in thread.onNews = { [unowned(unsafe) self] in handleNews() } }
   }
 
@@ -117,13 +117,13 @@ package final class ExitWatch: @unchecked Sendable {
     run { watch in
       pause.resume()
       for stop in pause.takeUnhandledStops() { watch.handle(stop) }
-      // What came while the process was being stopped was news of threads that the pause did not ask for.
+      // News that came while the process was being stopped, of threads that the pause did not ask for.
       watch.handleNews()
     }
   }
 
   private func run<Value>(_ body: (ExitWatch) -> Value) -> Value {
-    // `body` throws nothing.
+    // `body` does not throw.
     try! thread.perform { body(self) }
   }
 
@@ -166,7 +166,8 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// A thread not known: a new one of a process that is watched, a new process, or one that was let go too late to stop.
+  /// A thread that is not known: a new one of a watched process, a new process, or one that was let go too late to
+  /// stop.
   private func handleStray(_ stop: cprocess_stop) {
     if stop.kind == CPROCESS_ENDED {
       // A child of ours that was no longer watched.
@@ -253,7 +254,7 @@ package final class ExitWatch: @unchecked Sendable {
 
   private func letGo(_ processID: Int32) {
     guard let process = processes[processID], process.isHeld else { return }
-    // Not again: its threads come to their end now, and nothing else.
+    // The process is not held a second time: its threads come to their end now, and do nothing else.
     for (thread, held) in process.threads where held != nil { _ = cprocess_resume(thread, 0) }
   }
 

@@ -10,13 +10,13 @@ import ProcessImage
 package final class ProcessPause {
   package let processID: Int32
   package private(set) var threads: [StoppedThread] = []
-  /// From the first thread's stop to the last one's resumption; until now while it lasts.
+  /// The time from the first thread's stop to the last one's resumption, or until now while the pause lasts.
   package var duration: Duration { (end ?? .now) - start }
   /// When the first thread was asked to stop.
   package let start: ContinuousClock.Instant
   private var end: ContinuousClock.Instant?
 
-  /// What is to be done with a thread of ours to let it go.
+  /// How a thread that we hold is to be let go.
   private struct Held {
     /// Traced before the pause, and to be traced on.
     let isKept: Bool
@@ -78,7 +78,7 @@ package final class ProcessPause {
     kept: Set<Int32>, until deadline: ContinuousClock.Instant, whileWaiting: () -> Void
   ) throws(Failure) {
     var known: Set<Int32> = []
-    // Until a look at a process whose threads all stand still finds no new one.
+    // Goes on until a look at the process, whose known threads all stand still, finds no new one.
     while true {
       let found = ProcessInfo.threads(of: processID).filter { known.insert($0).inserted }
       if found.isEmpty { break }
@@ -129,7 +129,7 @@ package final class ProcessPause {
       held[thread] = nil
     } else {
       held[thread]?.stop = stop
-      // At once: should leaktrace be killed, the kernel lets the thread go on from here.
+      // This happens at once: if leaktrace is killed, the kernel lets the thread go on from here.
       if stop.kind != CPROCESS_EXITING { restart.undo(thread, of: processID) }
     }
     return true

@@ -4,8 +4,8 @@ import ProcessImage
 /// One thread of a stopped process.
 package struct StoppedThread: Sendable {
   package var threadID: Int32
-  /// nil when it could not be stopped: then it is inside the kernel and does not run code of the program, but what its
-  /// registers hold is not known.
+  /// nil when the thread could not be stopped: then it is inside the kernel and does not run code of the program, but
+  /// what its registers hold is not known.
   package var registers: Registers?
   /// Where its stack ends; known for most threads that could not be stopped, too.
   package var stackPointer: UInt64?
@@ -17,7 +17,7 @@ package struct StoppedThread: Sendable {
     package var threadBase: UInt64
     /// Registers that may hold a pointer, as far as they are not 0.
     package var values: [UInt64]
-    /// The same of vector registers.
+    /// Vector registers, as far as they are not 0.
     package var vectors: [UInt64]
     /// The number of the system call that the thread is in; negative when it is in none.
     package var systemCall: Int64
@@ -56,7 +56,7 @@ extension StoppedThread {
 }
 
 extension StoppedThread.Registers {
-  /// Those of a thread that the calling thread has stopped; nil when it is gone.
+  /// The registers of a thread that the calling thread has stopped; nil when it is gone.
   init?(ofStopped threadID: Int32) {
     var raw = cprocess_registers()
     guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }

@@ -48,7 +48,7 @@ package final class SystemCallRestart {
     case SYS_rt_sigtimedwait:
       restart(thread, call, limit: duration(at: call.arguments.2, processID), atLimit: -Int64(EAGAIN))
     default:
-      // Only of sockets it is known that a call interrupted so has had no effect.
+      // It is known of sockets only that a call interrupted so has had no effect.
       let descriptor = Int32(truncatingIfNeeded: call.arguments.0)
       guard Self.callsOfSockets.contains(call.number),
         readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true

@@ -7,7 +7,7 @@ import Synchronization
 /// To the kernel a tracer is a thread, and whatever it still traces when it ends is let go: also threads that could not be
 /// let go while it ran because they never came to a stop.
 package final class TracerThread: @unchecked Sendable {
-  /// Something to do for the thread, and somebody who waits until it is done.
+  /// A job for the thread, and whether whoever waits for it can go on.
   private final class Job: @unchecked Sendable {
     private var body: (() -> Void)?
     private var finished = sem_t()
@@ -21,7 +21,7 @@ package final class TracerThread: @unchecked Sendable {
 
     func run() {
       body?()
-      // Whoever waits must find the closure gone.
+      // The closure is released before whoever waits goes on.
       body = nil
       sem_post(&finished)
     }

@@ -12,7 +12,7 @@ final class CompilationUnit {
   /// Whether functions defined inside functions have been looked for, which takes a walk over everything.
   private var includesNestedFunctions = false
 
-  /// What libdw and this object keep in memory for the unit, roughly.
+  /// About how many bytes libdw and this object keep in memory for the unit.
   var sizeInBytes: Int { lineCount * 40 + functionRanges.count * 24 + inlinedCallCount * 32 }
   private var lineCount = 0
 
@@ -32,7 +32,7 @@ final class CompilationUnit {
   }
 
   private static let maximumDepth = 64
-  /// Entries looked at per unit, and inlined calls kept.
+  /// The most entries that are looked at in one unit, and the most inlined calls that are kept.
   private static let maximumEntryCount = 8 << 20
   private static let maximumInlinedCallCount = 1 << 18
 
@@ -102,7 +102,7 @@ final class CompilationUnit {
       let middle = (low + high) / 2
       if functionRanges[middle].low <= address { low = middle + 1 } else { high = middle }
     }
-    // Ranges nest only in odd code: the innermost starts last.
+    // Ranges of functions nest only in unusual code; the innermost one starts last.
     for index in stride(from: low - 1, through: max(0, low - 16), by: -1)
     where address < functionRanges[index].high {
       return functionRanges[index].entry

@@ -22,7 +22,7 @@ final class DebugInformation {
     var entry: UInt64
   }
 
-  /// What several files share, moved out of them by dwz.
+  /// The file with what several debug files share, which dwz has moved there.
   private struct Supplement {
     let file: ElfFile
     let elf: OpaquePointer
@@ -39,7 +39,7 @@ final class DebugInformation {
   /// Bytes of one unit's line program, of each of which libdw may make a row of 80 bytes.
   private static let maximumLineProgramSize: UInt64 = 8 << 20
 
-  /// What libdw itself notes when it has looked for a supplement in vain.
+  /// The value that libdw itself notes when it has looked for a supplement and found none.
   private static var noSupplement: OpaquePointer? { OpaquePointer(bitPattern: -1) }
 
   /// Whether the file itself carries DWARF.
@@ -56,7 +56,7 @@ final class DebugInformation {
     elf = opened.elf
     dwarf = opened.dwarf
     supplement = Self.supplement(of: opened.dwarf, file: file, debugFiles: debugFiles)
-    // Left alone, libdw would open what the file names as its supplement, even a FIFO.
+    // By itself libdw would open whatever the file names as its supplement, even a FIFO.
     dwarf_setalt(dwarf, supplement?.dwarf ?? Self.noSupplement)
     if let supplement { dwarf_setalt(supplement.dwarf, Self.noSupplement) }
     readUnitRanges()
@@ -110,7 +110,7 @@ final class DebugInformation {
   private func isLineProgramModest(of entry: inout Dwarf_Die) -> Bool {
     guard let offset = DebugEntry.number(UInt32(DW_AT_stmt_list), of: &entry),
       let section = file.section(named: ".debug_line") ?? file.section(named: ".zdebug_line"),
-      // As libdw has unpacked it.
+      // The section as libdw has unpacked it.
       let data = elf_getscn(elf, section.index).flatMap({ elf_getdata($0, nil) })?.pointee
     else { return false }
     let bytes = UnsafeRawBufferPointer(start: data.d_buf, count: data.d_buf == nil ? 0 : data.d_size)

@@ -3,7 +3,7 @@ import Glibc
 
 /// Turns linker names into what the programmer wrote: C++ (Itanium), Rust (legacy and v0) and Swift.
 package enum Demangler {
-  /// Longer names stay as they are; the demanglers' use of the stack grows with the length.
+  /// Names longer than this stay as they are: the demanglers' use of the stack grows with the length.
   static let maximumLength = 8192
   /// A name that expands beyond this stays as it is.
   private static let maximumResult = 65536
@@ -16,7 +16,7 @@ package enum Demangler {
   /// The plain form of a NUL-terminated name. A symbol version (`@GLIBC_2.2.5`) is left out.
   package static func demangle(_ name: UnsafePointer<CChar>) -> String {
     let bytes = UnsafeRawBufferPointer(start: name, count: strnlen(name, maximumLength + 1))
-    // `@` is in no mangled name; at the front it may belong to a special one of Swift.
+    // No mangled name contains `@`, except at its front, where it may belong to a special name of Swift.
     let length = bytes.dropFirst().firstIndex(of: UInt8(ascii: "@")) ?? bytes.count
     let plain = String(decoding: bytes[..<length], as: UTF8.self)
     guard length >= 3, length <= maximumLength, let language = language(bytes) else {

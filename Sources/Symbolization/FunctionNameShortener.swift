@@ -16,8 +16,8 @@ package struct FunctionNameShortener: Sendable {
     let text = Array(name.utf8)
     var groups = Self.groups(in: text)
     guard !groups.isEmpty else { return name }
-    // Parameters go first, they repeat what the name says; then template arguments, the deepest before those around them,
-    // the longest of a depth first.
+    // Parameters are left out first, because they repeat what the name says; then template arguments, the deepest
+    // before those around them, and of one depth the longest first.
     groups.sort {
       ($0.kind.order, -$0.depth, -$0.length, $0.start) < (
         $1.kind.order, -$1.depth, -$1.length, $1.start

@@ -23,7 +23,7 @@ enum KernelSymbolSearch {
         if line.isFunction, line.address > found.address {
           return found.address..<min(line.address, found.address &+ maximumSize)
         }
-        // Behind the kernel's own functions begin those of modules, in no order.
+        // The functions of modules come behind the kernel's own, in no order.
         if line.isFunction, line.address < found.address { break }
         next = line.next
       }

@@ -6,7 +6,7 @@ import TraceModel
 package final class KernelSymbols {
   private let path: String
   private var table: Table?
-  /// What was read, and a NUL, until it is forgotten.
+  /// The text that was read, with a NUL behind it, until it is forgotten.
   private var text: [UInt8]?
 
   /// `path` differs in tests.
@@ -53,7 +53,7 @@ package final class KernelSymbols {
   /// Address of a variable of the kernel's own; nil where the kernel lists none.
   package func dataAddress(of name: String) -> UInt64? { KernelSymbolSearch.dataAddress(of: name, in: loadedText) }
 
-  /// The code by which interrupts come in: frames behind it belong to what was interrupted.
+  /// The code through which interrupts enter the kernel: frames behind it belong to what was interrupted.
   package var interruptEntries: [Range<UInt64>] {
     var ranges: [Range<UInt64>] = []
     for area in ["irqentry", "softirqentry"] {
@@ -91,7 +91,7 @@ package final class KernelSymbols {
     private var nameOffsets: [UInt32] = []
     /// NUL-terminated names; a module's name in brackets follows its function's name after a tab.
     private var names: [UInt8] = []
-    /// A function is not taken to be longer: what lies further behind is something without a name.
+    /// No function is taken to be longer than this: an address further behind belongs to something without a name.
     fileprivate static let maximumFunctionSize: UInt64 = 1 << 20
 
     init(_ text: [UInt8]) {

@@ -19,7 +19,7 @@ final class Module {
   /// Path by which the first process mapped it.
   let path: String
   private let version: FileVersion
-  /// Whether the file was written over since it was mapped: what it says now is not about the code that ran.
+  /// Whether the file was written over since it was mapped. What it says now is not about the code that ran.
   private(set) var isOverwritten = false
   private let isForeign: Bool
   private let options: SymbolizerOptions
@@ -30,7 +30,7 @@ final class Module {
   /// Functions by the virtual address they were looked up at, innermost first.
   private var cache: [UInt64: [Function]] = [:]
   private static let maximumCacheCount = 32768
-  /// As many stay between reports, so that what stays in the report need not be read again.
+  /// So many addresses keep their functions between reports, so that what stays in the report need not be read again.
   private static let maximumKeptCount = 8192
   private var trampolines: [UInt64: Bool] = [:]
   /// Places of the file read since its pages were given back, each of which may have brought in 64 KiB around it.
@@ -99,7 +99,7 @@ final class Module {
     if touchCount % Self.maximumTouchCount == 0 { releasePages() }
   }
 
-  /// To be called when another version of the file is met.
+  /// Must be called when another version of the file is met.
   func noteOverwriting() {
     isOverwritten = true
     forgetContents()

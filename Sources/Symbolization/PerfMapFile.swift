@@ -9,7 +9,7 @@ final class PerfMapFile {
   private let startTimeInTicks: UInt64
   private let userID: UInt32
   private let path: String
-  /// Kept from the first sight of the file, for after the process has ended.
+  /// The file, kept open from the first time it is seen, so that it can be read after the process has ended.
   private var descriptor: Int32 = -1
   private var map: PerfMap?
   private var version: FileVersion?
@@ -62,7 +62,7 @@ final class PerfMapFile {
     guard current != version else { return false }
     version = current
     lseek(descriptor, 0, SEEK_SET)
-    // A duplicate, so that the value's end leaves ours open.
+    // Reads a duplicate, so that our own descriptor stays open.
     let file = OpenFile(owning: fcntl(descriptor, F_DUPFD_CLOEXEC, 0))
     guard let text = try? file.readAll(limit: PerfMap.maximumSizeInBytes) else { return false }
     map = PerfMap(text: text)

@@ -6,7 +6,7 @@ import TraceModel
 /// A process may put other code where it has removed some. Epochs tell which code an address was in: an address means one
 /// thing in one epoch.
 final class RecordedProcess {
-  /// What was at a range of addresses for some time.
+  /// What lay at a range of addresses for some time.
   struct Region {
     var area: AddressSpaceSnapshot.Area
     var contents: Contents
@@ -15,7 +15,7 @@ final class RecordedProcess {
     /// Its own among the regions of the process.
     var number: Int
     var mapping: Mapping { area.mapping }
-    /// Whether another try to open its file is of no use.
+    /// Whether opening its file again cannot succeed.
     var isReadable: Bool { if case .unreadable = contents { false } else { true } }
 
     enum Contents {
@@ -29,9 +29,9 @@ final class RecordedProcess {
     }
   }
 
-  /// Those of the last update: ascending by address, not overlapping.
+  /// The regions of the last update, ascending by address; they do not overlap.
   private(set) var regions: [Region] = []
-  /// Those that went before, oldest first.
+  /// The regions of earlier updates, the oldest first.
   private(set) var former: [Region] = []
   private var nextNumber = 0
   private static let generatedCodeNumber = -1

@@ -17,7 +17,7 @@ struct SymbolIndex {
   }
 
   struct Match {
-    /// NUL-terminated, inside the file.
+    /// The name, NUL-terminated, where it lies in the file.
     var name: UnsafePointer<CChar>
     /// Virtual address of the function's first byte.
     var start: UInt64

@@ -8,7 +8,7 @@ struct SymbolIndexBuilder {
     var offset: UInt32
     var size: UInt32
     var name: UInt32
-    /// The smaller the better known, as far as the entry's flags tell.
+    /// A rank: the smaller it is, the better people know the name, as far as the entry's flags tell.
     var rank: UInt32
   }
 
@@ -76,7 +76,7 @@ struct SymbolIndexBuilder {
       switch symbol.st_info & 15 {
       case UInt8(STT_FUNC), UInt8(STT_GNU_IFUNC): rank = 0
       case UInt8(STT_NOTYPE):
-        // Absolute symbols are numbers that happen to look like addresses.
+        // Absolute symbols are left out: they are numbers that happen to look like addresses.
         guard symbol.st_shndx < UInt16(SHN_LORESERVE) else { continue }
         rank = Rank.label
       default: continue

@@ -210,7 +210,7 @@ package final class Symbolizer {
   private func loadBias(of region: RecordedProcess.Region, module: Module) -> UInt64? {
     let mapping = region.mapping
     if mapping.path == VirtualSharedObject.path {
-      // Linked at 0 in the page that is mapped first.
+      // The object is linked at 0, which is the start of the page that is mapped first.
       return mapping.start &- (module.elf.loadSegments.first?.virtualAddress ?? 0)
     }
     return module.elf.virtualAddress(ofMappingAt: mapping.fileOffset).map { mapping.start &- $0 }
