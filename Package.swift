@@ -154,7 +154,8 @@ let package = Package(
       swiftSettings: strict),
 
     // Support: what tests and benchmarks share.
-    .target(name: "ProgramSupport", path: "Support/ProgramSupport", swiftSettings: strict),
+    .target(
+      name: "ProgramSupport", dependencies: ["SystemSupport"], path: "Support/ProgramSupport", swiftSettings: strict),
     .target(
       name: "UnwindHarness",
       dependencies: [
@@ -177,7 +178,8 @@ let package = Package(
       name: "report-bench", dependencies: ["ReportFormats", "TraceModel"],
       path: "Benchmarks/report-bench", swiftSettings: strict),
     .executableTarget(
-      name: "scan-bench", dependencies: ["LeakAnalysis", "ProcessImage", "TraceModel", "ProgramSupport"],
+      name: "scan-bench",
+      dependencies: ["SystemSupport", "LeakAnalysis", "ProcessImage", "TraceModel", "ProgramSupport"],
       path: "Benchmarks/scan-bench", swiftSettings: strict),
 
     // Tests: one target per module, plus the runs that need root.

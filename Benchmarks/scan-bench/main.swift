@@ -1,3 +1,7 @@
+import Glibc
+import LeakAnalysis
+import ProcessImage
+import ProgramSupport
 // Measures the search for pointers. Hidden: `Scripts/bench leak-check` runs it.
 //
 //   scan-bench PROGRAM BLOCKS MEAN_SIZE LEAKS [-t THREADS] [-r ROUNDS] [-b EDGE_BUDGET] [-e] [-p] [-w WINDOW]
@@ -6,10 +10,7 @@
 //       -p: before all other work of the machine; -w: bytes read at once
 //
 // Prints one `name value` a line; times in milliseconds, each the least of all rounds.
-import Glibc
-import LeakAnalysis
-import ProcessImage
-import ProgramSupport
+import SystemSupport
 import TraceModel
 
 struct Arguments {
@@ -101,11 +102,7 @@ struct Times {
 }
 
 /// What all threads of this process have worked so far: tells more than the time when the machine has other work, too.
-func processorTime() -> Duration {
-  var time = timespec()
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-  return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
-}
+func processorTime() -> Duration { .seconds(processSeconds()) }
 
 /// Bytes of a field of /proc/self/status.
 func status(_ field: String) -> Int {

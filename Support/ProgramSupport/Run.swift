@@ -1,5 +1,6 @@
 import Glibc
 import Synchronization
+import SystemSupport
 
 private let spawnLock = Mutex(())
 
@@ -179,12 +180,6 @@ package final class RunningProgram {
       kill(processID, SIGKILL)
       return false
     }
-  }
-
-  private func monotonicSeconds() -> Double {
-    var now = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
   }
 
   /// Ends the program's standard input.
