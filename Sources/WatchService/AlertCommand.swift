@@ -1,5 +1,6 @@
 import Glibc
 import Session
+import SystemSupport
 
 /// Runs the command of `on-alert`, without waiting for it: it gets the alert on its standard input and is killed when it
 /// takes too long. At most a few run at once.
@@ -22,7 +23,7 @@ final class AlertCommand {
 
   private func start(_ command: String, _ alert: [UInt8]) -> String? {
     var ends: [Int32] = [-1, -1]
-    guard pipe(&ends) == 0 else { return String(cString: strerror(errno)) }
+    guard pipe(&ends) == 0 else { return errorMessage(errno) }
     let input = ends[0]
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     defer { close(input) }
@@ -49,7 +50,7 @@ final class AlertCommand {
     let arguments = [strdup("sh"), strdup("-c"), strdup(command), nil]
     defer { for argument in arguments { free(argument) } }
     let error = posix_spawn(&processID, "/bin/sh", &actions, &attributes, arguments, environ)
-    guard error == 0 else { return String(cString: strerror(error)) }
+    guard error == 0 else { return errorMessage(error) }
     running.append((processID, .now + Self.patience))
     return nil
   }

@@ -201,11 +201,11 @@ struct VerifyCommand: ParsableCommand {
     if let output, output != "-" {
       descriptor = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
       guard descriptor >= 0 else {
-        throw TraceError("--output \(output) cannot be written: \(String(cString: strerror(errno)))")
+        throw TraceError("--output \(output) cannot be written: \(errorMessage(errno))")
       }
     }
     guard writeAll(String(decoding: bytes, as: UTF8.self), to: descriptor) else {
-      throw TraceError("the comparison cannot be written: \(String(cString: strerror(errno)))")
+      throw TraceError("the comparison cannot be written: \(errorMessage(errno))")
     }
   }
 }

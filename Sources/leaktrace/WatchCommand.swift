@@ -2,6 +2,7 @@ import AllocationTracing
 import ArgumentParser
 import Glibc
 import Session
+import SystemSupport
 import Watch
 import WatchService
 
@@ -99,7 +100,7 @@ struct WatchCommand: ParsableCommand {
     var configuration = WatchConfiguration()
     if let config {
       guard let text = WatchDaemon.text(of: config) else {
-        throw ValidationError("--config \(config) cannot be read: \(String(cString: strerror(errno)))")
+        throw ValidationError("--config \(config) cannot be read: \(errorMessage(errno))")
       }
       try take(WatchConfigurationFile.apply(text, to: &configuration).map { "\(config), \($0)" })
     }

@@ -1,4 +1,5 @@
 import Glibc
+import SystemSupport
 
 /// An object file held open while it is probed, so that its path stays good when a process or a file name goes.
 final class OpenObject {
@@ -12,7 +13,7 @@ final class OpenObject {
       descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     }
     guard descriptor >= 0 else {
-      throw TraceError("\(object.path) cannot be opened: \(String(cString: strerror(errno)))")
+      throw TraceError("\(object.path) cannot be opened: \(errorMessage(errno))")
     }
     self.descriptor = descriptor
     path = "/proc/self/fd/\(descriptor)"

@@ -2,6 +2,7 @@ import CProcessControl
 import Glibc
 import ProcessControl
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// A program that leaktrace starts itself, so that it is traced from its first allocation.
@@ -34,7 +35,7 @@ package final class TargetCommand {
     self.thread = thread
     self.exitWatch = exitWatch
     guard process > 0 else {
-      throw TraceError("\(name): cannot be run: \(String(cString: strerror(-process)))")
+      throw TraceError("\(name): cannot be run: \(errorMessage(-process))")
     }
     processID = process
     self.arguments = arguments

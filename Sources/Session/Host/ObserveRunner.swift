@@ -179,7 +179,7 @@ package final class ObserveRunner {
     guard let path = plan.output, path != "-" else { return STDOUT_FILENO }
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+      throw TraceError("--output \(path) cannot be written: \(errorMessage(errno))")
     }
     return descriptor
   }

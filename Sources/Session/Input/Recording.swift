@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 /// Files that hold recordings.
@@ -17,7 +18,7 @@ package enum Recording {
   private static func contents(_ path: String) throws(TraceError) -> [UInt8] {
     let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
-      throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))")
+      throw TraceError("\(path) cannot be read: \(errorMessage(errno))")
     }
     defer { if path != "-" { close(descriptor) } }
     var bytes: [UInt8] = []
@@ -25,7 +26,7 @@ package enum Recording {
     while true {
       let count = Glibc.read(descriptor, &buffer, buffer.count)
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw TraceError("\(path) cannot be read: \(String(cString: strerror(errno)))") }
+      guard count >= 0 else { throw TraceError("\(path) cannot be read: \(errorMessage(errno))") }
       if count == 0 { return bytes }
       bytes += buffer[..<count]
       guard bytes.count <= sizeLimit else { throw TraceError("\(path) is too large to be a recording") }

@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 extension ReportFormats {
@@ -53,7 +54,7 @@ package final class ReportDestination {
     guard let path else { return }
     descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+      throw TraceError("--output \(path) cannot be written: \(errorMessage(errno))")
     }
   }
 
@@ -71,7 +72,7 @@ package final class ReportDestination {
       if count < 0, errno == EINTR || errno == EAGAIN { continue }
       guard count > 0 else {
         throw TraceError(
-          "the report cannot be written to \(path ?? "standard output"): \(String(cString: strerror(errno)))")
+          "the report cannot be written to \(path ?? "standard output"): \(errorMessage(errno))")
       }
       written += count
     }

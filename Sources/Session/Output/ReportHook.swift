@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 /// Runs the command of `--on-report` with a report.
@@ -10,7 +11,7 @@ enum ReportHook {
   static func run(_ command: String, _ report: Report) throws {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else {
-      throw TraceError("--on-report: no pipe: \(String(cString: strerror(errno)))")
+      throw TraceError("--on-report: no pipe: \(errorMessage(errno))")
     }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     var actions = posix_spawn_file_actions_t()
@@ -34,7 +35,7 @@ enum ReportHook {
     close(ends[0])
     guard error == 0 else {
       close(ends[1])
-      complain("--on-report: the command cannot be run: \(String(cString: strerror(error)))")
+      complain("--on-report: the command cannot be run: \(errorMessage(error))")
       return
     }
     let previous = signal(SIGPIPE, SIG_IGN)

@@ -1,5 +1,6 @@
 import AllocationTracing
 import Glibc
+import SystemSupport
 
 /// A command that puts a traced process under load, in a process group of its own.
 final class LoadCommand {
@@ -27,7 +28,7 @@ final class LoadCommand {
     defer { for argument in arguments { free(argument) } }
     var started: pid_t = 0
     let error = posix_spawn(&started, "/bin/sh", &actions, &attributes, arguments, environ)
-    guard error == 0 else { throw TraceError("--load: the command cannot be run: \(String(cString: strerror(error)))") }
+    guard error == 0 else { throw TraceError("--load: the command cannot be run: \(errorMessage(error))") }
     processID = started
   }
 
