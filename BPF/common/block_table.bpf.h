@@ -43,7 +43,8 @@ static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key,
 }
 
 // Puts the block into the bucket's first empty place: busy mark, payload, then the key that publishes it.
-static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key, const struct lt_block_payload *payload) {
+static __always_inline bool put_into(struct lt_block_bucket *bucket, __u64 key,
+                                     const struct lt_block_payload *payload) {
 #pragma unroll
   for (__u32 i = 0; i < LT_BUCKET_ENTRIES; i++) {
     if (lt_load(&bucket->keys[i]) == 0 && __sync_val_compare_and_swap(&bucket->keys[i], 0, LT_BLOCK_BUSY) == 0) {

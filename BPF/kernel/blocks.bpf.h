@@ -38,8 +38,8 @@ __noinline int take_block(__u64 key, struct lt_block_payload *out) {
 }
 
 // Puts a new block in the place of one with the same key, which it returns.
-static __always_inline bool replace_in(
-    struct lt_block_bucket *bucket, __u64 key, __u64 size_and_site, __u64 time, struct lt_block_payload *old) {
+static __always_inline bool replace_in(struct lt_block_bucket *bucket, __u64 key, __u64 size_and_site, __u64 time,
+                                       struct lt_block_payload *old) {
   __u32 position = position_of(bucket, key) & (2 * LT_BUCKET_ENTRIES - 1);
   if (position >= LT_BUCKET_ENTRIES)
     return false;
@@ -131,7 +131,8 @@ __noinline int record(__u64 address, __u32 class, __u64 size, __u32 index, __u32
   struct lt_block_payload old = {};
   __u64 time = bpf_ktime_get_ns() >> LT_KERNEL_TIME_UNIT_SHIFT << LT_KERNEL_PROCESS_BITS |
                (process_id & ((1u << LT_KERNEL_PROCESS_BITS) - 1));
-  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | (index & (LT_MAX_SITES - 1)), .time = time};
+  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | (index & (LT_MAX_SITES - 1)),
+                                     .time = time};
   int outcome = put_block(lt_kernel_key(address, class), payload.size_and_site, time, &old);
   if (outcome == PUT_REPLACED) {
     // Its free was not seen: in bulk, or missed. The block that was there is gone all the same.

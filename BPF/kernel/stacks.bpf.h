@@ -39,7 +39,8 @@ static __always_inline bool is_interrupt_entry(__u64 address) {
   for (__u32 i = 0; i < LT_KERNEL_MAX_RANGES; i++) {
     if (i >= configuration.interrupt_range_count)
       break;
-    if (address - configuration.interrupts[i].start < configuration.interrupts[i].end - configuration.interrupts[i].start)
+    if (address - configuration.interrupts[i].start <
+        configuration.interrupts[i].end - configuration.interrupts[i].start)
       return true;
   }
   return false;

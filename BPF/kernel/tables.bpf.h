@@ -123,7 +123,8 @@ static __always_inline __u64 site_key(const struct lt_kernel_identity *identity)
   __u64 shape = (__u64)identity->kmalloc_size << 32 | flags << 3 | identity->class;
   // Different odd factors, so that no two words cancel each other.
   return lt_mix(identity->call_site ^ identity->cache * 0x9e3779b97f4a7c15ull ^
-                identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) | 1;
+                identity->stack_hash * 0xd6e8feb86659fd93ull ^ shape * 0xa0761d6478bd642full) |
+         1;
 }
 
 // Index of the site, entered if it is new (`*is_new` is set then); LT_NO_SITE when the table has no place near its hash.

@@ -61,7 +61,8 @@ static __always_inline bool is_wanted_task(__u32 process_id, bool in_interrupt) 
 // ---- Recording ----------------------------------------------------------------------------------------------------
 
 // Finds or enters the site of `identity`. `address` is the block that is being recorded.
-static __always_inline __u32 enter_site(const struct lt_kernel_identity *identity, __u64 address, struct lt_stack *stack) {
+static __always_inline __u32 enter_site(const struct lt_kernel_identity *identity, __u64 address,
+                                        struct lt_stack *stack) {
   bool is_new = false;
   __u32 index = site_find_or_create(identity, &is_new);
   if (index == LT_NO_SITE || !is_new)
@@ -81,8 +82,8 @@ static __always_inline __u32 enter_site(const struct lt_kernel_identity *identit
 }
 
 // The site of a call stack that has been taken, which is released; LT_NO_SITE when the table has no place.
-static __noinline __u32 enter_site_of_stack(
-    struct lt_kernel_scratch *claimed, struct lt_kernel_identity *identity, __u64 address) {
+static __noinline __u32 enter_site_of_stack(struct lt_kernel_scratch *claimed, struct lt_kernel_identity *identity,
+                                            __u64 address) {
   identity->stack_hash = stack_hash(&claimed->stack);
   __u32 index = enter_site(identity, address, &claimed->stack);
   release_scratch(claimed);
@@ -98,8 +99,8 @@ struct lt_kernel_asker {
 };
 
 // Whether an allocation is to be recorded, as far as can be told without its site; and who asked for it.
-static __noinline bool is_wanted_allocation(
-    const struct lt_kernel_allocation *allocation, struct lt_kernel_identity *identity, struct lt_kernel_asker *asker) {
+static __noinline bool is_wanted_allocation(const struct lt_kernel_allocation *allocation,
+                                            struct lt_kernel_identity *identity, struct lt_kernel_asker *asker) {
   if (configuration.sample_every_nth > 1 && bpf_get_prandom_u32() % configuration.sample_every_nth != 0) {
     count_one(LT_KERNEL_COUNTER_UNSAMPLED_BLOCKS);
     return false;
@@ -197,11 +198,11 @@ static __always_inline void allocated(void *context, const struct lt_kernel_allo
 // One argument of a tracepoint. Behind a barrier, or the compiler would choose between addresses in the context instead
 // of between values, which the verifier refuses. Read it only on a path that the kernel's version takes: a program that
 // reads more arguments than a tracepoint has cannot be attached to it.
-#define ARGUMENT(number)                                   \
-  ({                                                       \
-    __u64 argument = context->args[number];                \
-    barrier_var(argument);                                 \
-    argument;                                              \
+#define ARGUMENT(number)                    \
+  ({                                        \
+    __u64 argument = context->args[number]; \
+    barrier_var(argument);                  \
+    argument;                               \
   })
 
 // ---- Slab ---------------------------------------------------------------------------------------------------------
@@ -209,8 +210,7 @@ static __always_inline void allocated(void *context, const struct lt_kernel_allo
 HOOK(on_kmalloc, "kmalloc slab needed tracepoint kmalloc kmalloc_node");
 SEC("raw_tp/kmalloc")
 int on_kmalloc(struct bpf_raw_tracepoint_args *context) {
-  struct lt_kernel_allocation allocation = {
-      .address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
+  struct lt_kernel_allocation allocation = {.address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
   if (configuration.kmalloc_has_cache) {
     allocation.requested = ARGUMENT(3);
     allocation.taken = ARGUMENT(4);
@@ -230,8 +230,7 @@ int on_kmalloc(struct bpf_raw_tracepoint_args *context) {
 HOOK(on_cache_alloc, "kmem_cache_alloc slab needed tracepoint kmem_cache_alloc kmem_cache_alloc_node");
 SEC("raw_tp/kmem_cache_alloc")
 int on_cache_alloc(struct bpf_raw_tracepoint_args *context) {
-  struct lt_kernel_allocation allocation = {
-      .address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
+  struct lt_kernel_allocation allocation = {.address = ARGUMENT(1), .call_site = ARGUMENT(0), .class = LT_KERNEL_SLAB};
   if (!configuration.cache_alloc_has_cache) {
     allocation.requested = ARGUMENT(2);
     allocation.taken = ARGUMENT(3);

@@ -26,8 +26,13 @@ struct {
 } pending_children SEC(".maps");
 
 static __noinline void emit_process_event(__u32 kind, __u32 process_id, __u32 slot, __u64 address) {
-  struct lt_event event = {.kind = kind, .process_id = process_id, .thread_id = (__u32)bpf_get_current_pid_tgid(),
-                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .site = LT_NO_SITE};
+  struct lt_event event = {.kind = kind,
+                           .process_id = process_id,
+                           .thread_id = (__u32)bpf_get_current_pid_tgid(),
+                           .process_slot = slot,
+                           .time = bpf_ktime_get_ns(),
+                           .address = address,
+                           .site = LT_NO_SITE};
   emit_event(&event);
 }
 
@@ -38,8 +43,12 @@ int on_fork(struct bpf_raw_tracepoint_args *context) {
   if (!configuration.follow_forks || child_id == parent_id /* a thread */ || !process_of(parent_id, &slot))
     return 0;
   __u64 now = bpf_ktime_get_ns();
-  struct lt_event event = {.kind = LT_EVENT_FORK, .process_id = parent_id, .process_slot = slot, .time = now,
-                           .address = child_id, .site = LT_NO_SITE};
+  struct lt_event event = {.kind = LT_EVENT_FORK,
+                           .process_id = parent_id,
+                           .process_slot = slot,
+                           .time = now,
+                           .address = child_id,
+                           .site = LT_NO_SITE};
   struct lt_globals *shared = global_words();
   if (!shared || bpf_map_update_elem(&pending_children, &child_id, &now, BPF_ANY)) {
     count_one(LT_COUNTER_LATE_FORKS);

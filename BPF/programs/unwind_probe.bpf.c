@@ -54,8 +54,8 @@ static __always_inline void probe_stop(struct lt_probe_totals *totals) {
   bpf_send_signal(19 /* SIGSTOP */);
 }
 
-static __always_inline void probe_sample(
-    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 fp, __u32 pc_kind, struct pt_regs *context) {
+static __always_inline void probe_sample(struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 fp, __u32 pc_kind,
+                                         struct pt_regs *context) {
   struct lt_probe_sample *sample = bpf_ringbuf_reserve(&probe_samples, sizeof(*sample), 0);
 
   if (!sample)
@@ -116,8 +116,8 @@ static __always_inline int probe_event(struct pt_regs *context, __u32 pc_kind) {
     probe_add(totals->histogram, elapsed);
     if (LT_UNWIND_STATUS(outcome) == LT_OUTCOME_COMPLETE)
       totals->depths[depth & LT_MAX_STACK_DEPTH]++;
-    bool lacks_tables = LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES ||
-                        LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING;
+    bool lacks_tables =
+        LT_UNWIND_REASON(outcome) == LT_UNWIND_NO_TABLES || LT_UNWIND_REASON(outcome) == LT_UNWIND_UNKNOWN_MAPPING;
     if ((lacks_tables && (configuration.stops & LT_PROBE_STOP_FOR_TABLES)) ||
         (is_sample && (configuration.stops & LT_PROBE_STOP_FOR_SAMPLES)))
       probe_stop(totals);

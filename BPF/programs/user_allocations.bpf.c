@@ -52,9 +52,15 @@ static __always_inline void emit_block_event(__u32 kind, __u32 slot, __u64 addre
   if (!configuration.emit_events)
     return;
   __u64 pid_tgid = bpf_get_current_pid_tgid();
-  struct lt_event event = {.kind = kind, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
-                           .process_slot = slot, .time = bpf_ktime_get_ns(), .address = address, .size = size,
-                           .site = site, .probe = probe};
+  struct lt_event event = {.kind = kind,
+                           .process_id = pid_tgid >> 32,
+                           .thread_id = (__u32)pid_tgid,
+                           .process_slot = slot,
+                           .time = bpf_ktime_get_ns(),
+                           .address = address,
+                           .size = size,
+                           .site = site,
+                           .probe = probe};
   emit_event(&event);
 }
 
@@ -156,7 +162,8 @@ struct lt_left_call {
 };
 
 // Ends the outermost call of the thread. True when a block is to be recorded.
-static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction, struct lt_left_call *call) {
+static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction,
+                                struct lt_left_call *call) {
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   struct task_struct *task = bpf_get_current_task_btf();
@@ -220,9 +227,9 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   }
   // From the caller's point of view in both cases: pc is the address that the call returns to.
   call->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
-                                         .sp = lt_stack_pointer(regs),
-                                         .fp = lt_frame_pointer(regs),
-                                         .kind = LT_UNWIND_PC_RETURN};
+                                       .sp = lt_stack_pointer(regs),
+                                       .fp = lt_frame_pointer(regs),
+                                       .kind = LT_UNWIND_PC_RETURN};
   if (is_at_return_instruction) {
     call->start.pc = state->return_address;
     call->start.sp += LT_RETURN_ADDRESS_BYTES;
@@ -293,9 +300,13 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
 static __noinline void emit_mapping(struct pt_regs *regs, __u64 cookie, __u32 site) {
   __u64 pid_tgid = bpf_get_current_pid_tgid();
   __u32 kind = cookie & 0xff;
-  struct lt_event event = {.kind = LT_EVENT_MAP, .process_id = pid_tgid >> 32, .thread_id = (__u32)pid_tgid,
-                           .process_slot = cookie >> LT_COOKIE_SLOT_SHIFT, .time = bpf_ktime_get_ns(),
-                           .address = lt_result(regs), .size = lt_system_call_argument(regs, 1),
+  struct lt_event event = {.kind = LT_EVENT_MAP,
+                           .process_id = pid_tgid >> 32,
+                           .thread_id = (__u32)pid_tgid,
+                           .process_slot = cookie >> LT_COOKIE_SLOT_SHIFT,
+                           .time = bpf_ktime_get_ns(),
+                           .address = lt_result(regs),
+                           .size = lt_system_call_argument(regs, 1),
                            .site = site,
                            .probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff};
   if (kind == LT_UNMAP) {

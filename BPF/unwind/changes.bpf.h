@@ -41,8 +41,8 @@ static __always_inline void lt_unwind_forget(__u32 slot) {
 }
 
 // A forked child starts with its parent's mappings, until user space publishes its own.
-static __always_inline void lt_unwind_inherit(__u32 parent_slot, __u32 parent_generation,
-                                              __u32 child_slot, __u32 child_generation) {
+static __always_inline void lt_unwind_inherit(__u32 parent_slot, __u32 parent_generation, __u32 child_slot,
+                                              __u32 child_generation) {
   struct lt_unwind_process *parent = bpf_map_lookup_elem(&lt_unwind_processes, &parent_slot);
   struct lt_unwind_process *child = bpf_map_lookup_elem(&lt_unwind_processes, &child_slot);
 
@@ -53,6 +53,5 @@ static __always_inline void lt_unwind_inherit(__u32 parent_slot, __u32 parent_ge
   *(volatile __u32 *)&child->generation = child_generation;
   child->requested = LT_UNWIND_REQUEST_NONE;
   if (view)
-    *(volatile __u64 *)&child->view =
-        (view & 0xffffffffffffULL) | lt_unwind_new_address_space() << 48;
+    *(volatile __u64 *)&child->view = (view & 0xffffffffffffULL) | lt_unwind_new_address_space() << 48;
 }

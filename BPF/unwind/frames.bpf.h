@@ -16,8 +16,8 @@ enum lt_unwind_step {
   LT_UNWIND_STEP_DONE,
 };
 
-static __always_inline int lt_unwind_finish(
-    struct lt_unwind_scratch *scratch, enum lt_unwind_outcome status, enum lt_unwind_counter reason) {
+static __always_inline int lt_unwind_finish(struct lt_unwind_scratch *scratch, enum lt_unwind_outcome status,
+                                            enum lt_unwind_counter reason) {
   scratch->stack.outcome |= status | (__u32)reason << 8;
   if (reason)
     lt_unwind_count(reason);
@@ -27,8 +27,8 @@ static __always_inline int lt_unwind_finish(
 }
 
 // Appends a frame and makes it the current one. A return address of 0 ends the stack.
-static __always_inline int lt_unwind_push(
-    struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 fp, __u64 lookup_distance) {
+static __always_inline int lt_unwind_push(struct lt_unwind_scratch *scratch, __u64 pc, __u64 sp, __u64 fp,
+                                          __u64 lookup_distance) {
   __u32 depth = scratch->stack.depth;
 
   if (!pc)

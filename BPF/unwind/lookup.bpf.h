@@ -37,12 +37,12 @@ struct mm_struct___lt_unwind {
 // One step of a binary search for the first element above a key, among `count` elements from `low` on. `at_or_below`
 // is 1 if the element at low + count / 2 is not above the key. No branch: two ways out of each step would double the
 // verifier's work nine times over.
-#define lt_unwind_halve(low, count, at_or_below)                  \
-  do {                                                            \
-    __u64 half_ = (count) >> 1, mask_ = -(__u64)(at_or_below);    \
-    barrier_var(mask_);                                           \
-    (low) += (half_ + 1) & mask_;                                 \
-    (count) = half_ - ((1 - ((count) & 1)) & mask_);              \
+#define lt_unwind_halve(low, count, at_or_below)               \
+  do {                                                         \
+    __u64 half_ = (count) >> 1, mask_ = -(__u64)(at_or_below); \
+    barrier_var(mask_);                                        \
+    (low) += (half_ + 1) & mask_;                              \
+    (count) = half_ - ((1 - ((count)&1)) & mask_);             \
   } while (0)
 
 // The index of the last mapping that starts at or below `address`, counted from `first`; −1 if there is none.

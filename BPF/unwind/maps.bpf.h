@@ -117,9 +117,7 @@ static __always_inline struct lt_unwind_scratch *lt_unwind_claim(void) {
   return NULL;
 }
 
-static __always_inline void lt_unwind_release(struct lt_unwind_scratch *scratch) {
-  scratch->busy = 0;
-}
+static __always_inline void lt_unwind_release(struct lt_unwind_scratch *scratch) { scratch->busy = 0; }
 
 // Asks user space to look at the process's mappings, once until it has. After an address that it could not make sense
 // of, it wants to hear of new mappings only (address 0).

@@ -22,8 +22,8 @@ static __always_inline __u64 *lt_unwind_page_place(struct lt_unwind_cache *cache
 
 // How large a window from `start` on should be: to the end of the stack, where that is thought to be near. A read costs
 // 80 ns and 10 ns per KiB. 0: the slow way should find out.
-static __always_inline __u64 lt_unwind_window_bytes(
-    struct lt_unwind_scratch *scratch, struct lt_unwind_cache *cache, __u64 start) {
+static __always_inline __u64 lt_unwind_window_bytes(struct lt_unwind_scratch *scratch, struct lt_unwind_cache *cache,
+                                                    __u64 start) {
   __u64 size = scratch->expected_end - start;
 
   // All ones if the end is past the window, or too near or behind us, so that it cannot be right. A branch would be

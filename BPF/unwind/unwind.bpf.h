@@ -203,8 +203,8 @@ __noinline int lt_unwind_run(struct lt_unwind_scratch *scratch) {
 
 // Walks the current task's user stack. `pc_kind` says what `pc` is. Returns the number of frames, at least 1: frames[0]
 // is `pc`. The stack and its outcome are in `scratch`.
-static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 slot, __u32 generation,
-                                     __u64 pc, __u64 sp, __u64 fp, __u32 pc_kind) {
+static __always_inline int lt_unwind(struct lt_unwind_scratch *scratch, __u32 slot, __u32 generation, __u64 pc,
+                                     __u64 sp, __u64 fp, __u32 pc_kind) {
   scratch->stack.frames[0] = pc;
   scratch->stack.depth = 1;
   scratch->stack.outcome = 0;

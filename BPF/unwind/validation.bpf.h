@@ -187,4 +187,3 @@ static __always_inline enum lt_unwind_counter lt_unwind_open(struct lt_unwind_sc
   __sync_fetch_and_add(&process->doubtful, 1);
   return LT_UNWIND_NO_REASON;
 }
-

@@ -86,9 +86,7 @@ struct {
 #include "common/site_table.bpf.h"
 #include "common/stack_table.bpf.h"
 
-static __always_inline struct lt_site *site_at(__u32 index) {
-  return bpf_map_lookup_elem(&sites, &index);
-}
+static __always_inline struct lt_site *site_at(__u32 index) { return bpf_map_lookup_elem(&sites, &index); }
 
 static __always_inline void site_add(__u32 index, __u64 size) {
   struct lt_site *site = site_at(index);

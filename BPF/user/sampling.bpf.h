@@ -26,17 +26,22 @@ static __always_inline __u64 draw_gap(void) {
   __u32 exponent = 0;
   __u32 normalized = random;
   // Shift the leading one to bit 31.
-  if (!(normalized >> 16)) normalized <<= 16, exponent += 16;
-  if (!(normalized >> 24)) normalized <<= 8, exponent += 8;
-  if (!(normalized >> 28)) normalized <<= 4, exponent += 4;
-  if (!(normalized >> 30)) normalized <<= 2, exponent += 2;
-  if (!(normalized >> 31)) normalized <<= 1, exponent += 1;
+  if (!(normalized >> 16))
+    normalized <<= 16, exponent += 16;
+  if (!(normalized >> 24))
+    normalized <<= 8, exponent += 8;
+  if (!(normalized >> 28))
+    normalized <<= 4, exponent += 4;
+  if (!(normalized >> 30))
+    normalized <<= 2, exponent += 2;
+  if (!(normalized >> 31))
+    normalized <<= 1, exponent += 1;
   __u32 step = (normalized >> 23) & 0xff;
   __u64 fraction = normalized & 0x7fffff;
   __u64 low = configuration.log2_table[step];
   __u64 high = configuration.log2_table[step + 1];
-  __u64 log2 = low + ((high - low) * fraction >> 23);       // of the mantissa, in 1/65536
-  __u64 bits = ((__u64)(exponent + 1) << 16) - log2;        // −log2(u)
+  __u64 log2 = low + ((high - low) * fraction >> 23);             // of the mantissa, in 1/65536
+  __u64 bits = ((__u64)(exponent + 1) << 16) - log2;              // −log2(u)
   return configuration.sample_mean * (bits * 45426 >> 16) >> 16;  // ln 2 = 45426/65536
 }
 

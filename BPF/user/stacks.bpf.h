@@ -39,7 +39,8 @@ static __noinline void announce_thread(__u32 slot, __u32 thread) {
 // Enters a walked stack into the tables and returns its site, or LT_NO_SITE with the refusal counted. `pending` names a
 // stack that is not complete yet, by a number of its own; 0 for others. Static, so that the verifier knows `stack` as the
 // map value that it is: before Linux 6.3 no other memory can be put into a map.
-static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe, __u64 pending) {
+static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, __u32 generation, __u32 probe,
+                                      __u64 pending) {
   if (!stack)
     return LT_NO_SITE;
   struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);

@@ -9,8 +9,7 @@
 
 // The registers of an interrupted program, as the kernel saves them.
 struct pt_regs {
-  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
-      flags, sp, ss;
+  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 } __attribute__((preserve_access_index));
 
 // What a call puts onto the stack: its return address.
@@ -36,8 +35,7 @@ static inline __attribute__((always_inline)) __u64 lt_result(const struct pt_reg
 #define LT_SYSTEM_CALL_ARGUMENT_3(regs) ((__u64)(regs)->r10)
 
 // The registers besides the frame pointer that a function keeps for its caller.
-static inline __attribute__((always_inline)) void lt_kept_registers(
-    const struct pt_regs *regs, __u64 *out) {
+static inline __attribute__((always_inline)) void lt_kept_registers(const struct pt_regs *regs, __u64 *out) {
   out[0] = regs->bx;
   out[1] = regs->r12;
   out[2] = regs->r13;

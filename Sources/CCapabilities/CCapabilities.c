@@ -23,8 +23,8 @@ static const struct bpf_insn return_zero[] = {
 static int load(enum bpf_prog_type type, uint32_t attach_type, int btf_id) {
   LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = (enum bpf_attach_type)attach_type,
               .attach_btf_id = btf_id > 0 ? (uint32_t)btf_id : 0);
-  int program = bpf_prog_load(type, "lt_capability", "GPL", return_zero,
-                              sizeof(return_zero) / sizeof(return_zero[0]), &options);
+  int program =
+      bpf_prog_load(type, "lt_capability", "GPL", return_zero, sizeof(return_zero) / sizeof(return_zero[0]), &options);
   return program < 0 ? -errno : program;
 }
 
@@ -48,30 +48,32 @@ int ccapability_load(enum ccapability_program program) {
 static int try_map(enum bpf_map_type type, uint32_t key, uint32_t value, uint32_t entries, uint32_t flags) {
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = flags);
   int map = bpf_map_create(type, "lt_capability", key, value, entries, &options);
-  if (map < 0) return -errno;
+  if (map < 0)
+    return -errno;
   close(map);
   return 0;
 }
 
-int ccapability_ring_buffer(void) {
-  return try_map(BPF_MAP_TYPE_RINGBUF, 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), 0);
-}
+int ccapability_ring_buffer(void) { return try_map(BPF_MAP_TYPE_RINGBUF, 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), 0); }
 
 int ccapability_mappable_array(void) { return try_map(BPF_MAP_TYPE_ARRAY, 4, 4096, 4, BPF_F_MMAPABLE); }
 
 int ccapability_attach_fentry(void) {
   int program = ccapability_load(CCAPABILITY_FENTRY);
-  if (program < 0) return program;
+  if (program < 0)
+    return program;
   int link = bpf_raw_tracepoint_open(NULL, program);
   int result = link < 0 ? -errno : 0;
-  if (link >= 0) close(link);
+  if (link >= 0)
+    close(link);
   close(program);
   return result;
 }
 
 int ccapability_run_task_iterator(void) {
   int program = ccapability_load(CCAPABILITY_TASK_ITERATOR);
-  if (program < 0) return program;
+  if (program < 0)
+    return program;
   int result = 0;
   int link = bpf_link_create(program, 0, BPF_TRACE_ITER, NULL);
   if (link < 0) {
@@ -79,8 +81,10 @@ int ccapability_run_task_iterator(void) {
   } else {
     int iterator = bpf_iter_create(link);
     char byte;
-    if (iterator < 0 || read(iterator, &byte, 1) < 0) result = -errno;
-    if (iterator >= 0) close(iterator);
+    if (iterator < 0 || read(iterator, &byte, 1) < 0)
+      result = -errno;
+    if (iterator >= 0)
+      close(iterator);
     close(link);
   }
   close(program);
@@ -89,9 +93,11 @@ int ccapability_run_task_iterator(void) {
 
 int ccapability_ptrace(void) {
   pid_t child = fork();
-  if (child < 0) return -errno;
+  if (child < 0)
+    return -errno;
   if (child == 0) {
-    for (;;) pause();
+    for (;;)
+      pause();
   }
   int result = 0;
   int status;
@@ -101,7 +107,8 @@ int ccapability_ptrace(void) {
     result = -EIO;
   }
   kill(child, SIGKILL);
-  while (waitpid(child, &status, __WALL) == child && !WIFEXITED(status) && !WIFSIGNALED(status)) {}
+  while (waitpid(child, &status, __WALL) == child && !WIFEXITED(status) && !WIFSIGNALED(status)) {
+  }
   return result;
 }
 
@@ -113,6 +120,7 @@ static double seconds(void) {
 
 double ccapability_nanoseconds_per_call(void (*function)(void), uint32_t calls) {
   double start = seconds();
-  for (uint32_t call = 0; call < calls; call++) function();
+  for (uint32_t call = 0; call < calls; call++)
+    function();
   return (seconds() - start) * 1e9 / calls;
 }

@@ -4,16 +4,16 @@
 // here can reach. The definitions below stand in for their entry points, so that the archive's members stay out.
 #include "CCapstone.h"
 
-#define WITHOUT_ARCHITECTURE(name)                                    \
-  cs_err name##_global_init(void *handle);                            \
-  cs_err name##_option(void *handle, cs_opt_type type, size_t value); \
-  cs_err name##_global_init(void *handle) {                           \
-    (void)handle;                                                     \
-    return CS_ERR_ARCH;                                               \
-  }                                                                   \
+#define WITHOUT_ARCHITECTURE(name)                                     \
+  cs_err name##_global_init(void *handle);                             \
+  cs_err name##_option(void *handle, cs_opt_type type, size_t value);  \
+  cs_err name##_global_init(void *handle) {                            \
+    (void)handle;                                                      \
+    return CS_ERR_ARCH;                                                \
+  }                                                                    \
   cs_err name##_option(void *handle, cs_opt_type type, size_t value) { \
-    (void)handle, (void)type, (void)value;                            \
-    return CS_ERR_ARCH;                                               \
+    (void)handle, (void)type, (void)value;                             \
+    return CS_ERR_ARCH;                                                \
   }
 
 WITHOUT_ARCHITECTURE(AArch64)

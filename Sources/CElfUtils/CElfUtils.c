@@ -40,12 +40,14 @@ static void celf_handle_bus_error(int signal_number, siginfo_t *info, void *cont
     for (int index = 0; index < CELF_MAX_MAPPINGS; index++) {
       uintptr_t end = atomic_load_explicit(&celf_ranges[index].end, memory_order_acquire);
       uintptr_t start = atomic_load_explicit(&celf_ranges[index].start, memory_order_acquire);
-      if (end == 0 || address < start || address >= end) continue;
+      if (end == 0 || address < start || address >= end)
+        continue;
       int saved_errno = errno;
       void *page = (void *)(address & ~(celf_page_size - 1));
       void *mapped = mmap(page, celf_page_size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
       errno = saved_errno;
-      if (mapped == page) return;
+      if (mapped == page)
+        return;
       break;
     }
   }
@@ -56,7 +58,8 @@ static void celf_handle_bus_error(int signal_number, siginfo_t *info, void *cont
   } else {
     // Returning repeats the access, which then ends the process as it would have without us.
     signal(SIGBUS, SIG_DFL);
-    if (info->si_code <= 0) raise(SIGBUS);
+    if (info->si_code <= 0)
+      raise(SIGBUS);
   }
 }
 
@@ -73,7 +76,8 @@ static void celf_install_handler(void) {
 /// The file's pages and one zero page behind them, or 0 if that overflows.
 static size_t celf_reserved_size(size_t size) {
   size_t page_size = celf_page_size;
-  if (size == 0 || size > SIZE_MAX / 2) return 0;
+  if (size == 0 || size > SIZE_MAX / 2)
+    return 0;
   return (size + page_size - 1) / page_size * page_size + page_size;
 }
 
@@ -81,13 +85,16 @@ int celf_map_file(int descriptor, size_t size, const void **out) {
   pthread_once(&celf_handler_once, celf_install_handler);
   *out = NULL;
   size_t reserved = celf_reserved_size(size);
-  if (reserved == 0) return -EINVAL;
+  if (reserved == 0)
+    return -EINVAL;
   void *base = mmap(NULL, reserved, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) return -errno;
+  if (base == MAP_FAILED)
+    return -errno;
 
   pthread_mutex_lock(&celf_ranges_lock);
   int slot = 0;
-  while (slot < CELF_MAX_MAPPINGS && atomic_load_explicit(&celf_ranges[slot].end, memory_order_relaxed) != 0) slot++;
+  while (slot < CELF_MAX_MAPPINGS && atomic_load_explicit(&celf_ranges[slot].end, memory_order_relaxed) != 0)
+    slot++;
   if (slot < CELF_MAX_MAPPINGS) {
     atomic_store_explicit(&celf_ranges[slot].start, (uintptr_t)base, memory_order_release);
     atomic_store_explicit(&celf_ranges[slot].end, (uintptr_t)base + reserved, memory_order_release);
@@ -112,9 +119,11 @@ int celf_map_copy(const void *source, size_t size, const void **out) {
   pthread_once(&celf_handler_once, celf_install_handler);
   *out = NULL;
   size_t reserved = celf_reserved_size(size);
-  if (reserved == 0) return -EINVAL;
+  if (reserved == 0)
+    return -EINVAL;
   void *base = mmap(NULL, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) return -errno;
+  if (base == MAP_FAILED)
+    return -errno;
   memcpy(base, source, size);
   mprotect(base, reserved, PROT_READ);
   *out = base;
@@ -142,14 +151,13 @@ int celf_make_writable(const void *start, size_t size) {
   return mprotect((void *)first, end - first, PROT_READ | PROT_WRITE) == 0 ? 0 : -errno;
 }
 
-void celf_release_pages(const void *base, size_t size) {
-  madvise((void *)base, size, MADV_DONTNEED);
-}
+void celf_release_pages(const void *base, size_t size) { madvise((void *)base, size, MADV_DONTNEED); }
 
 int celf_open_in_root(const char *root, const char *path, int *out) {
   *out = -1;
   int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) return -errno;
+  if (directory < 0)
+    return -errno;
   struct open_how how;
   memset(&how, 0, sizeof how);
   how.flags = O_PATH | O_CLOEXEC;
@@ -157,7 +165,8 @@ int celf_open_in_root(const char *root, const char *path, int *out) {
   int place = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
   int failure = errno;
   close(directory);
-  if (place < 0) return -failure;
+  if (place < 0)
+    return -failure;
   // O_PATH has no side effect, so the kind of file is known before anything is opened for real.
   struct stat status;
   if (fstat(place, &status) != 0) {
@@ -174,7 +183,8 @@ int celf_open_in_root(const char *root, const char *path, int *out) {
   int descriptor = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   int code = errno;
   close(place);
-  if (descriptor < 0) return -code;
+  if (descriptor < 0)
+    return -code;
   *out = descriptor;
   return 0;
 }
@@ -186,6 +196,4 @@ long celf_read_process(int process, uint64_t address, void *destination, size_t 
   return count < 0 ? -errno : count;
 }
 
-void celf_return_freed_memory(void) {
-  malloc_trim(0);
-}
+void celf_return_freed_memory(void) { malloc_trim(0); }

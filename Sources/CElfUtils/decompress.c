@@ -13,9 +13,11 @@ int celf_decompress_xz(const void *source, size_t size, size_t limit, void **out
   *out = NULL;
   *out_size = 0;
   lzma_stream stream = LZMA_STREAM_INIT;
-  if (lzma_stream_decoder(&stream, celf_decoder_memory, 0) != LZMA_OK) return -ENOMEM;
+  if (lzma_stream_decoder(&stream, celf_decoder_memory, 0) != LZMA_OK)
+    return -ENOMEM;
   size_t capacity = size < limit / 4 ? size * 4 + 4096 : limit;
-  if (capacity > limit) capacity = limit;
+  if (capacity > limit)
+    capacity = limit;
   unsigned char *buffer = malloc(capacity ? capacity : 1);
   int result = buffer ? 0 : -ENOMEM;
   stream.next_in = source;
@@ -24,7 +26,8 @@ int celf_decompress_xz(const void *source, size_t size, size_t limit, void **out
   stream.avail_out = capacity;
   while (result == 0) {
     lzma_ret code = lzma_code(&stream, LZMA_FINISH);
-    if (code == LZMA_STREAM_END) break;
+    if (code == LZMA_STREAM_END)
+      break;
     if (code == LZMA_MEM_ERROR || code == LZMA_MEMLIMIT_ERROR) {
       result = -ENOMEM;
     } else if ((code == LZMA_OK || code == LZMA_BUF_ERROR) && stream.avail_out == 0) {
@@ -59,7 +62,8 @@ int celf_decompress_xz(const void *source, size_t size, size_t limit, void **out
 int celf_decompress_zlib(const void *source, size_t size, size_t plain_size, void **out) {
   *out = NULL;
   unsigned char *buffer = malloc(plain_size ? plain_size : 1);
-  if (buffer == NULL) return -ENOMEM;
+  if (buffer == NULL)
+    return -ENOMEM;
   uLongf unpacked = plain_size;
   if (uncompress(buffer, &unpacked, source, size) != Z_OK || unpacked != plain_size) {
     free(buffer);
@@ -69,6 +73,4 @@ int celf_decompress_zlib(const void *source, size_t size, size_t plain_size, voi
   return 0;
 }
 
-uint32_t celf_checksum(const void *source, size_t size) {
-  return (uint32_t)crc32_z(0, source, size);
-}
+uint32_t celf_checksum(const void *source, size_t size) { return (uint32_t)crc32_z(0, source, size); }

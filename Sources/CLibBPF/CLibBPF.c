@@ -202,9 +202,7 @@ int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {
   return error;
 }
 
-int clibbpf_synchronize_rcu(void) {
-  return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0;
-}
+int clibbpf_synchronize_rcu(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0; }
 
 static pthread_mutex_t closing_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t closing_changed = PTHREAD_COND_INITIALIZER;

@@ -42,9 +42,7 @@ int cperf_open_faults(pid_t thread, int cpu, uint64_t period, uint32_t stack_byt
 
 int cperf_enable(int descriptor) { return ioctl(descriptor, PERF_EVENT_IOC_ENABLE, 0) < 0 ? -errno : 0; }
 
-int cperf_redirect(int descriptor, int to) {
-  return ioctl(descriptor, PERF_EVENT_IOC_SET_OUTPUT, to) < 0 ? -errno : 0;
-}
+int cperf_redirect(int descriptor, int to) { return ioctl(descriptor, PERF_EVENT_IOC_SET_OUTPUT, to) < 0 ? -errno : 0; }
 
 static size_t page_bytes(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 

@@ -7,7 +7,10 @@
 #error "there are no programs for this processor: see docs/contributing.md"
 #endif
 
+// clang-format would take the path for a division.
+// clang-format off
 #define PATH(processor, name) objects/processor/name.bpf.o
+// clang-format on
 #define QUOTED(tokens) QUOTED_AS_IS(tokens)
 #define QUOTED_AS_IS(tokens) #tokens
 #define OBJECT(name) QUOTED(PATH(CTRACE_PROCESSOR_TOKEN, name))
@@ -42,16 +45,12 @@ _Alignas(16) static const unsigned char address_space_bytes[] = {
 #embed OBJECT(address_space)
 };
 
-ctrace_object ctrace_address_space(void) {
-  return (ctrace_object){address_space_bytes, sizeof(address_space_bytes)};
-}
+ctrace_object ctrace_address_space(void) { return (ctrace_object){address_space_bytes, sizeof(address_space_bytes)}; }
 
 _Alignas(16) static const unsigned char oom_victims_bytes[] = {
 #embed OBJECT(oom_victims)
 };
 
-ctrace_object ctrace_oom_victims(void) {
-  return (ctrace_object){oom_victims_bytes, sizeof(oom_victims_bytes)};
-}
+ctrace_object ctrace_oom_victims(void) { return (ctrace_object){oom_victims_bytes, sizeof(oom_victims_bytes)}; }
 
 const char *ctrace_processor(void) { return QUOTED(CTRACE_PROCESSOR_TOKEN); }

@@ -45,9 +45,9 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr address, Dwarf_Word *result, void
 static bool set_registers(Dwfl_Thread *thread, void *argument) {
   const struct lt_probe_sample *sample = ((oracle_process *)argument)->sample;
   // In DWARF's order; those that a callee need not save are unknown after a return, and never needed.
-  Dwarf_Word registers[17] = {[3] = sample->kept[0],  [6] = sample->fp,       [7] = sample->sp,
-                              [12] = sample->kept[1], [13] = sample->kept[2], [14] = sample->kept[3],
-                              [15] = sample->kept[4], [16] = sample->pc};
+  Dwarf_Word registers[17] = {
+      [3] = sample->kept[0],  [6] = sample->fp,       [7] = sample->sp,       [12] = sample->kept[1],
+      [13] = sample->kept[2], [14] = sample->kept[3], [15] = sample->kept[4], [16] = sample->pc};
   return dwfl_thread_state_registers(thread, 0, 17, registers);
 }
 

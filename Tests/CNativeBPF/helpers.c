@@ -48,7 +48,8 @@ void native_map_set(const void *name, unsigned long type, size_t key_bytes, size
   }
   free(map->keys);
   free(map->values);
-  *map = (struct map){.name = name, .type = type, .key_bytes = key_bytes, .value_bytes = value_bytes, .entries = entries};
+  *map =
+      (struct map){.name = name, .type = type, .key_bytes = key_bytes, .value_bytes = value_bytes, .entries = entries};
   map->keys = calloc(entries, key_bytes);
   // The kernel's maps are aligned to pages; a bucket must at least not be torn.
   size_t bytes = entries * value_bytes * (is_per_cpu(map) ? MOST_CPUS : 1);

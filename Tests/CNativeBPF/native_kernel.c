@@ -22,8 +22,8 @@ void native_kernel_begin(const struct lt_kernel_configuration *values) {
   NATIVE_MAP(counters, 1);
 }
 
-struct native_site native_kernel_site(
-    uint64_t call_site, uint64_t cache, uint64_t stack, uint32_t kmalloc_size, uint32_t gfp, uint32_t class) {
+struct native_site native_kernel_site(uint64_t call_site, uint64_t cache, uint64_t stack, uint32_t kmalloc_size,
+                                      uint32_t gfp, uint32_t class) {
   struct lt_kernel_identity identity = {.call_site = call_site,
                                         .cache = cache,
                                         .stack_hash = stack,
@@ -35,7 +35,9 @@ struct native_site native_kernel_site(
   return result;
 }
 
-struct lt_kernel_site *native_kernel_site_at(uint32_t index) { return site_at(index); }
+struct lt_kernel_site *native_kernel_site_at(uint32_t index) {
+  return site_at(index);
+}
 
 bool native_kernel_record(uint64_t address, uint32_t class, uint64_t size, uint32_t site, uint32_t process_id) {
   return record(address, class, size, site, process_id);

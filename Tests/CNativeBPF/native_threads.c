@@ -46,8 +46,8 @@ static void *work(void *argument) {
   native_set_cpu(worker->number);
   pthread_barrier_wait(&barrier);
   for (uint32_t block = 0; block < worker->blocks; block++) {
-    bool recorded = native_block_insert(
-        key_of(worker->number, block), size_of_block(worker->number, block), (worker->number * 7 + block) % 1000);
+    bool recorded = native_block_insert(key_of(worker->number, block), size_of_block(worker->number, block),
+                                        (worker->number * 7 + block) % 1000);
     *(recorded ? &worker->inserted : &worker->refused) += 1;
     __atomic_store_n(&is_recorded[worker->number][block], recorded, __ATOMIC_RELAXED);
     __atomic_store_n(&progress[worker->number], block + 1, __ATOMIC_RELAXED);
@@ -64,8 +64,8 @@ static void *work(void *argument) {
   return NULL;
 }
 
-struct native_thread_run native_run_threads(
-    uint32_t threads, uint32_t blocks_per_thread, uint32_t buckets, uint32_t capacity, bool frees) {
+struct native_thread_run native_run_threads(uint32_t threads, uint32_t blocks_per_thread, uint32_t buckets,
+                                            uint32_t capacity, bool frees) {
   struct lt_configuration values = {.block_buckets = buckets, .maximum_blocks = capacity, .site_count = 64};
   struct native_thread_run run = {};
   struct worker workers[MOST_THREADS] = {};

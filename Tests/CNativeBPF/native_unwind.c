@@ -13,7 +13,9 @@
 static struct mm_struct memory;
 static struct task_struct task = {.mm = &memory};
 
-struct task_struct *native_task(void) { return &task; }
+struct task_struct *native_task(void) {
+  return &task;
+}
 
 // One chunk with one page.
 static struct {
@@ -71,8 +73,8 @@ struct native_step native_unwind_step(uint16_t code, uint64_t lookup, uint64_t s
                                       .fp = fp,
                                       .code = code};
   int step = lt_unwind_special(&scratch);
-  return (struct native_step){step != LT_UNWIND_STEP_DONE, scratch.stack.outcome, scratch.lookup, scratch.sp, scratch.fp,
-                              scratch.stack.depth};
+  return (struct native_step){
+      step != LT_UNWIND_STEP_DONE, scratch.stack.outcome, scratch.lookup, scratch.sp, scratch.fp, scratch.stack.depth};
 }
 
 void native_unwind_walk(uint64_t pc, uint64_t sp, uint64_t fp, bool is_return, struct lt_stack *out) {

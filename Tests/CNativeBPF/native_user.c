@@ -61,8 +61,8 @@ struct native_weight native_weight_of(uint64_t size) {
 uint64_t native_stack_hash(const struct lt_stack *stack) { return stack_hash(stack); }
 bool native_stack_store(const struct lt_stack *stack, uint64_t hash) { return stack_store(stack, hash); }
 
-struct native_site native_user_site(
-    uint64_t stack, uint32_t process_slot, uint32_t generation, uint32_t epoch, uint32_t thread) {
+struct native_site native_user_site(uint64_t stack, uint32_t process_slot, uint32_t generation, uint32_t epoch,
+                                    uint32_t thread) {
   struct lt_site_identity identity = {.stack_hash = stack,
                                       .process_slot = process_slot,
                                       .process_generation = generation,
@@ -74,6 +74,8 @@ struct native_site native_user_site(
   return result;
 }
 
-struct lt_site *native_user_site_at(uint32_t index) { return site_at(index); }
+struct lt_site *native_user_site_at(uint32_t index) {
+  return site_at(index);
+}
 void native_site_add(uint32_t index, uint64_t size) { site_add(index, size); }
 void native_site_subtract(uint32_t index, uint64_t size) { site_subtract(index, size); }

@@ -5,6 +5,4 @@ __attribute__((naked, noinline, used)) void ccapability_emulated(void) {
   __asm__ volatile("push %rbp\n\tpop %rbp\n\tret");
 }
 
-__attribute__((naked, noinline, used)) void ccapability_stepped(void) {
-  __asm__ volatile("test %rdi, %rdi\n\tret");
-}
+__attribute__((naked, noinline, used)) void ccapability_stepped(void) { __asm__ volatile("test %rdi, %rdi\n\tret"); }

@@ -50,13 +50,12 @@ size_t celf_demangle_swift(const char *_Nonnull mangled, size_t length, char *_N
 
 /// Unpacks an .xz stream into memory, which the caller releases with `free`. -E2BIG when the result would exceed `limit`
 /// bytes, -EILSEQ when the stream is damaged.
-int celf_decompress_xz(
-    const void *_Nonnull source, size_t size, size_t limit, void *_Nullable *_Nonnull out, size_t *_Nonnull out_size);
+int celf_decompress_xz(const void *_Nonnull source, size_t size, size_t limit, void *_Nullable *_Nonnull out,
+                       size_t *_Nonnull out_size);
 
 /// Unpacks a zlib stream whose plain size is known into memory, which the caller releases with `free`. -EILSEQ when the stream
 /// is damaged or has another size.
-int celf_decompress_zlib(
-    const void *_Nonnull source, size_t size, size_t plain_size, void *_Nullable *_Nonnull out);
+int celf_decompress_zlib(const void *_Nonnull source, size_t size, size_t plain_size, void *_Nullable *_Nonnull out);
 
 /// The CRC-32 that `.gnu_debuglink` stores.
 uint32_t celf_checksum(const void *_Nonnull source, size_t size);

@@ -30,15 +30,15 @@ pid_t cprocess_own_thread(void);
 int cprocess_interrupt(pid_t thread);
 
 enum cprocess_stop_kind {
-  CPROCESS_NO_NEWS = 0,      // nothing has happened, or no such child
-  CPROCESS_STOPPED,          // because it was asked to, or has just been created
-  CPROCESS_JOB_STOPPED,      // by a stop signal (`signal`) to its process
-  CPROCESS_SIGNALLED,        // about to receive `signal`, which whoever resumes it must pass on
+  CPROCESS_NO_NEWS = 0,  // nothing has happened, or no such child
+  CPROCESS_STOPPED,      // because it was asked to, or has just been created
+  CPROCESS_JOB_STOPPED,  // by a stop signal (`signal`) to its process
+  CPROCESS_SIGNALLED,    // about to receive `signal`, which whoever resumes it must pass on
   CPROCESS_AT_SYSCALL,
-  CPROCESS_EXECUTED,         // behind execve
-  CPROCESS_EXITING,          // its memory and registers are still there
-  CPROCESS_CLONED,           // has made a thread, which is seized too
-  CPROCESS_ENDED             // `status` is what wait() gives
+  CPROCESS_EXECUTED,  // behind execve
+  CPROCESS_EXITING,   // its memory and registers are still there
+  CPROCESS_CLONED,    // has made a thread, which is seized too
+  CPROCESS_ENDED      // `status` is what wait() gives
 };
 
 typedef struct {
@@ -64,7 +64,7 @@ typedef struct {
   uint64_t stack_pointer;
   uint64_t instruction_pointer;
   uint64_t thread_base;  // the address of the thread's control block
-  int64_t system_call;  // number of the system call that it is in, or −1
+  int64_t system_call;   // number of the system call that it is in, or −1
 } cprocess_registers;
 
 int cprocess_read_registers(pid_t thread, cprocess_registers *out);

@@ -19,7 +19,7 @@ enum lt_kernel_class {
 };
 
 static inline __attribute__((always_inline)) __u64 lt_kernel_key(__u64 address, __u32 class) {
-  return (address & ((1ull << LT_KERNEL_KEY_ADDRESS_BITS) - 1)) | (__u64)class << LT_KERNEL_KEY_ADDRESS_BITS |
+  return (address & ((1ull << LT_KERNEL_KEY_ADDRESS_BITS) - 1)) | (__u64) class << LT_KERNEL_KEY_ADDRESS_BITS |
          LT_KERNEL_KEY_USED;
 }
 
@@ -48,11 +48,11 @@ struct lt_kernel_site {
   __u64 freed_count;
   __u64 reused_count;  // blocks whose address was handed out again without a free being seen
   __u32 flags;
-  __u32 gfp;           // of the first allocation
-  __u32 object_size;   // bytes that a slab object takes; 0 for what is not slab
+  __u32 gfp;          // of the first allocation
+  __u32 object_size;  // bytes that a slab object takes; 0 for what is not slab
   __u32 class;
   __u32 is_kmalloc;
-  __u32 is_ready;      // the identifying fields above are complete
+  __u32 is_ready;  // the identifying fields above are complete
 };
 
 #define LT_KERNEL_CACHE_NAME 64
@@ -74,26 +74,26 @@ struct lt_kernel_event {
 };
 
 // ---- Counters -----------------------------------------------------------------------------------------------------
-#define LT_KERNEL_COUNTERS(X)                                                                                       \
-  X(BLOCKS_REFUSED, "blocks_refused", 1, "blocks not recorded because the table of outstanding blocks was full")     \
-  X(BYTES_REFUSED, "bytes_refused", 1, "bytes in blocks not recorded because the table was full")                    \
-  X(SITES_REFUSED, "sites_refused", 1, "blocks not recorded because the table of call sites was full")               \
+#define LT_KERNEL_COUNTERS(X)                                                                                         \
+  X(BLOCKS_REFUSED, "blocks_refused", 1, "blocks not recorded because the table of outstanding blocks was full")      \
+  X(BYTES_REFUSED, "bytes_refused", 1, "bytes in blocks not recorded because the table was full")                     \
+  X(SITES_REFUSED, "sites_refused", 1, "blocks not recorded because the table of call sites was full")                \
   X(STACK_SITES_REFUSED, "stack_sites_refused", 1, "blocks without a stack because the table of call sites was full") \
-  X(STACKS_REFUSED, "stacks_refused", 1, "call stacks whose frames could not be stored")                             \
-  X(SCRATCH_BUSY, "scratch_busy", 1, "blocks without a stack because every scratch buffer of the CPU was in use")    \
-  X(CACHES_REFUSED, "caches_refused", 1, "slab caches whose names could not be stored")                              \
-  X(MISSED_FREES, "missed_frees", 1, "blocks whose address was handed out again without a free being seen")          \
-  X(BULK_CUT, "bulk_cut", 1, "blocks of a bulk call beyond those that one program can look at")                      \
-  X(BULK_CALLS_REFUSED, "bulk_calls_refused", 1, "bulk calls not followed because too many were under way")          \
-  X(EVENTS_LOST, "events_lost", 1, "events not printed because the ring buffer was full")                            \
-  X(UNMATCHED_FREES, "unmatched_frees", 0, "frees of blocks that were not recorded")                                 \
-  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")                              \
-  X(RECLAIMABLE_BLOCKS, "reclaimable_blocks", 0, "blocks of caches that the kernel takes back, left out")            \
-  X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the filters")                                         \
-  X(MOVABLE_PAGES, "movable_pages", 0, "allocations of pages for the page cache and for processes, left out")        \
-  X(CUT_AT_INTERRUPT, "cut_at_interrupt", 0, "call stacks cut where an interrupt came in")                           \
-  X(BULK_ALLOCATED, "bulk_allocated", 0, "blocks that were allocated in bulk")                                       \
-  X(BULK_FREED, "bulk_freed", 0, "blocks that were freed in bulk or after an RCU grace period")                      \
+  X(STACKS_REFUSED, "stacks_refused", 1, "call stacks whose frames could not be stored")                              \
+  X(SCRATCH_BUSY, "scratch_busy", 1, "blocks without a stack because every scratch buffer of the CPU was in use")     \
+  X(CACHES_REFUSED, "caches_refused", 1, "slab caches whose names could not be stored")                               \
+  X(MISSED_FREES, "missed_frees", 1, "blocks whose address was handed out again without a free being seen")           \
+  X(BULK_CUT, "bulk_cut", 1, "blocks of a bulk call beyond those that one program can look at")                       \
+  X(BULK_CALLS_REFUSED, "bulk_calls_refused", 1, "bulk calls not followed because too many were under way")           \
+  X(EVENTS_LOST, "events_lost", 1, "events not printed because the ring buffer was full")                             \
+  X(UNMATCHED_FREES, "unmatched_frees", 0, "frees of blocks that were not recorded")                                  \
+  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")                               \
+  X(RECLAIMABLE_BLOCKS, "reclaimable_blocks", 0, "blocks of caches that the kernel takes back, left out")             \
+  X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the filters")                                          \
+  X(MOVABLE_PAGES, "movable_pages", 0, "allocations of pages for the page cache and for processes, left out")         \
+  X(CUT_AT_INTERRUPT, "cut_at_interrupt", 0, "call stacks cut where an interrupt came in")                            \
+  X(BULK_ALLOCATED, "bulk_allocated", 0, "blocks that were allocated in bulk")                                        \
+  X(BULK_FREED, "bulk_freed", 0, "blocks that were freed in bulk or after an RCU grace period")                       \
   X(SPLIT_BLOCKS, "split_blocks", 0, "blocks of pages of which a part was freed")
 
 enum lt_kernel_counter {
@@ -119,13 +119,13 @@ struct lt_kernel_configuration {
   __u32 process_id;           // whose allocations are recorded; 0: all
   __u32 own_process_id;
   __u32 has_comm;
-  __u32 has_cgroup;           // only tasks below the cgroup in the map `cgroups`
+  __u32 has_cgroup;  // only tasks below the cgroup in the map `cgroups`
   char comm[16];
   __u32 block_buckets;
   __u32 site_count;
-  __u32 all_stacks;        // every site takes stacks
-  __u32 no_stacks;         // not even where nothing else says who the caller is
-  __u32 cache_filter;      // record only caches that are named in wanted_caches
+  __u32 all_stacks;    // every site takes stacks
+  __u32 no_stacks;     // not even where nothing else says who the caller is
+  __u32 cache_filter;  // record only caches that are named in wanted_caches
   __u32 possible_cpus;
   __u32 knows_interrupts;  // the programs that count interrupts are attached
   __u32 interrupt_range_count;
@@ -137,7 +137,7 @@ struct lt_kernel_configuration {
   __u32 percpu_has_call_site;   // from 5.19
   __u32 sample_every_nth;       // 0 or 1: every block
   __u32 emits_events;
-  __u32 skips_reclaimable;      // blocks of caches that the kernel takes back when memory is short are not recorded
+  __u32 skips_reclaimable;  // blocks of caches that the kernel takes back when memory is short are not recorded
   struct lt_kernel_range interrupts[LT_KERNEL_MAX_RANGES];  // code that interrupts enter by
   struct lt_kernel_range call_sites[LT_KERNEL_MAX_RANGES];  // only blocks from these callers
 };

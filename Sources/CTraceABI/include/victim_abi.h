@@ -12,4 +12,3 @@ struct lt_victim {
   __u32 reserved;
   char command[LT_COMMAND_BYTES];  // empty where the kernel does not tell
 };
-

@@ -11,12 +11,12 @@
 typedef struct oracle_file oracle_file;
 
 enum oracle_kind {
-  ORACLE_SAME,            // a register: not saved
-  ORACLE_UNDEFINED,       // a register: unknown
-  ORACLE_CFA_OFFSET,      // a register: in memory at CFA + offset
-  ORACLE_RELATIVE,        // a register: in memory at base + offset; the CFA: base + offset
-  ORACLE_DEREFERENCED,    // the CFA: *(base + offset) + addend
-  ORACLE_LINKAGE_TABLE,   // the CFA: rsp + offset + (pc & 15 >= addend) * 8
+  ORACLE_SAME,           // a register: not saved
+  ORACLE_UNDEFINED,      // a register: unknown
+  ORACLE_CFA_OFFSET,     // a register: in memory at CFA + offset
+  ORACLE_RELATIVE,       // a register: in memory at base + offset; the CFA: base + offset
+  ORACLE_DEREFERENCED,   // the CFA: *(base + offset) + addend
+  ORACLE_LINKAGE_TABLE,  // the CFA: rsp + offset + (pc & 15 >= addend) * 8
   ORACLE_OTHER,
 };
 

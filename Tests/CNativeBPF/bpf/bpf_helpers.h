@@ -33,7 +33,7 @@
 // ---- Maps ---------------------------------------------------------------------------------------------------------
 
 // Gives a map its memory: `entries` values of 0, for each CPU where the map is per CPU. Again: empties it.
-#define NATIVE_MAP(map, entries)                                                                            \
+#define NATIVE_MAP(map, entries) \
   native_map_set(&(map), sizeof(*(map).type) / sizeof(int), sizeof(*(map).key), sizeof(*(map).value), entries)
 
 void native_map_set(const void *map, unsigned long type, size_t key_bytes, size_t value_bytes, size_t entries);

@@ -47,8 +47,8 @@ struct native_site {
   uint32_t index;
   bool is_new;
 };
-struct native_site native_user_site(
-    uint64_t stack_hash, uint32_t process_slot, uint32_t generation, uint32_t epoch, uint32_t thread);
+struct native_site native_user_site(uint64_t stack_hash, uint32_t process_slot, uint32_t generation, uint32_t epoch,
+                                    uint32_t thread);
 struct lt_site *_Nullable native_user_site_at(uint32_t index);
 void native_site_add(uint32_t index, uint64_t size);
 void native_site_subtract(uint32_t index, uint64_t size);
@@ -97,8 +97,8 @@ struct native_thread_run {
   uint64_t inserted, refused, taken, left, lost, doubled, wrong_payloads, busy_places;
 };
 // Threads that insert blocks and take out those of their neighbour. `capacity`: the most blocks at once.
-struct native_thread_run native_run_threads(uint32_t threads, uint32_t blocks_per_thread, uint32_t buckets, uint32_t capacity,
-                                            bool frees);
+struct native_thread_run native_run_threads(uint32_t threads, uint32_t blocks_per_thread, uint32_t buckets,
+                                            uint32_t capacity, bool frees);
 // Threads that enter the same sites: how many sites there are in the end, and how often one was called new.
 void native_run_site_threads(uint32_t threads, uint32_t sites, uint64_t *entered, uint64_t *called_new);
 

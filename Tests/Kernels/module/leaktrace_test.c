@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-// Leaks kernel memory on request, in every way that leaktrace is to see, and gives it back on request.
+// Leaks kernel memory on request, in every way that leaktrace is to see, and gives it back on
+// request.
 //
-// A line written to /proc/leaktrace_test is one order: WHAT COUNT SIZE. Each WHAT is a function of its own, so that the
-// report must name it. `balance` allocates and frees in every way and leaves nothing; `release` frees what was leaked.
+// A line written to /proc/leaktrace_test is one order: WHAT COUNT SIZE. Each WHAT is a function of
+// its own, so that the report must name it. `balance` allocates and frees in every way and leaves
+// nothing; `release` frees what was leaked.
 #include <linux/cpumask.h>
 #include <linux/gfp.h>
 #include <linux/interrupt.h>
@@ -36,10 +38,11 @@ static DEFINE_MUTEX(lock);
 static void remember(void *memory, enum kind kind, unsigned int order)
 {
 	if (memory && leak_count < MOST)
-		leaks[leak_count++] = (struct leak){ memory, kind, order };
+		leaks[leak_count++] = (struct leak){memory, kind, order};
 }
 
-// ---- Leaks -----------------------------------------------------------------------------------------------------------
+// ---- Leaks
+// -----------------------------------------------------------------------------------------------------------
 
 static noinline void leak_by_kmalloc(unsigned int count, size_t size)
 {
@@ -126,7 +129,8 @@ static void leak_by_timer(unsigned int count, size_t size)
 	wait_for_completion(&timer_is_done);
 }
 
-// ---- Balance ---------------------------------------------------------------------------------------------------------
+// ---- Balance
+// ---------------------------------------------------------------------------------------------------------
 
 struct with_head {
 	char bytes[200];
@@ -227,7 +231,8 @@ static noinline void balance(unsigned int count)
 	balance_pages(count);
 }
 
-// ---- Orders ----------------------------------------------------------------------------------------------------------
+// ---- Orders
+// ----------------------------------------------------------------------------------------------------------
 
 static void release(void)
 {
@@ -281,7 +286,8 @@ static int obey(const char *what, unsigned int count, size_t size)
 	return 0;
 }
 
-static ssize_t write_order(struct file *file, const char __user *text, size_t length, loff_t *position)
+static ssize_t write_order(struct file *file, const char __user *text, size_t length,
+			   loff_t *position)
 {
 	char line[64], what[32];
 	unsigned int count = 0;
@@ -301,7 +307,7 @@ static ssize_t write_order(struct file *file, const char __user *text, size_t le
 	return error ? error : length;
 }
 
-static const struct proc_ops operations = { .proc_write = write_order };
+static const struct proc_ops operations = {.proc_write = write_order};
 
 // With it the kernel does not merge the cache with others of its size.
 static void construct(void *object)
