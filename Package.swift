@@ -64,8 +64,12 @@ let package = Package(
       dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "Symbolization", "CPerfEvents", "CTraceABI"],
       swiftSettings: strict),
     .target(
+      name: "Accounting", dependencies: ["GrowthStatistics", "TraceModel", "BPFRuntime", "LeakAnalysis", "CTraceABI"],
+      swiftSettings: optimized),
+    .target(
       name: "AllocationTracing",
       dependencies: [
+        "Symbolization", "Accounting",
         "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "GrowthStatistics", "LeakAnalysis",
         "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
       ],
@@ -73,6 +77,7 @@ let package = Package(
     .target(
       name: "KernelTracing",
       dependencies: [
+        "Accounting",
         "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "Symbolization", "GrowthStatistics",
         "KernelStatistics", "CLibBPF", "CTraceABI", "CTraceObjects",
       ],
@@ -114,6 +119,7 @@ let package = Package(
     .target(
       name: "HostCapabilities",
       dependencies: [
+        "Accounting",
         "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
         "HostObservation", "Quantities", "TextOutput", "TraceModel",
       ],
@@ -127,6 +133,7 @@ let package = Package(
     .target(
       name: "Session",
       dependencies: [
+        "Accounting",
         "SystemSupport", "Quantities", "TextOutput", "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization",
         "AllocationTracing", "KernelStatistics", "KernelTracing",
         "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
@@ -136,6 +143,7 @@ let package = Package(
     .target(
       name: "WatchService",
       dependencies: [
+        "Accounting",
         "SystemSupport", "Quantities", "TraceModel", "Symbolization", "AllocationTracing", "KernelTracing",
         "ReportFormats", "CProcessControl",
         "HostObservation", "HostCapabilities", "History", "PageFaults", "Session", "Watch", "WatchServer",
@@ -145,6 +153,7 @@ let package = Package(
     .executableTarget(
       name: "leaktrace",
       dependencies: [
+        "Accounting",
         "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing",
         "KernelTracing", "LeakAnalysis",
         "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities", "Session", "Watch",
@@ -210,7 +219,9 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "AllocationTracingTests",
-      dependencies: ["SystemSupport", "ProcessImage", "TraceModel", "AllocationTracing", "CTraceABI"],
+      dependencies: [
+        "Accounting", "LeakAnalysis", "SystemSupport", "ProcessImage", "TraceModel", "AllocationTracing", "CTraceABI",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "KernelStatisticsTests", dependencies: ["KernelStatistics", "TestTools"], swiftSettings: strict),

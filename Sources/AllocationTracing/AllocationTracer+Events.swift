@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -157,11 +158,12 @@ extension AllocationTracer {
 
   /// Gives back what belongs to stacks with nothing outstanding, when the table of sites fills.
   func reclaimSites() {
+    // A compiler comes to thousands of new stacks in a second.
     reclamation.run(
-      tables: tables, capacity: configuration.maximumSites, now: monotonicNanoseconds(),
-      isKept: { site, index in
-        guard let process = processOfSlot[UInt32(site.process_slot)] else { return false }
-        return process.ledger.totals[UInt32(index)] != nil
+      sites: tables.sites, stacks: tables.stacks, capacity: configuration.maximumSites, now: monotonicNanoseconds(),
+      isKept: { record in
+        guard let process = processOfSlot[UInt32(record.site.process_slot)] else { return false }
+        return process.ledger.totals[UInt32(record.index)] != nil
       },
       retire: { site in
         guard let process = processOfSlot[UInt32(site.process_slot)],

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CProcessControl
 import CTraceABI
@@ -81,7 +82,7 @@ extension AllocationTracer {
 
   /// The named frames of a site's stack.
   package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
-    let record = tables.site(at: Int(site))
+    let record = tables.sites.site(at: Int(site))
     let code = RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: record.epoch)
     return symbolize(stackTrace(hash: record.stack_hash), code)
   }

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -67,7 +68,7 @@ package final class AllocationTracer {
   package var onMappings: ((TracedProcess) -> Void)?
   /// Totals of images that exec replaced.
   var replacedImages: [Report.ProcessTotals] = []
-  var reclamation = SiteReclamation()
+  var reclamation = SiteReclamation<lt_site>(interval: 200_000_000, synchronizes: true)
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
   /// What each site held through the run; heap sites by the kernel's index, mappings behind them.

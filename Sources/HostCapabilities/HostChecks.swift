@@ -1,3 +1,4 @@
+import Accounting
 import AllocationTracing
 import BPFRuntime
 import CCapabilities
@@ -241,7 +242,7 @@ package enum HostChecks {
     do {
       let tracer = try KernelTracer(configuration: configuration)
       defer { tracer.stop() }
-      let hooks = tracer.report(KernelReportRequest()).kernelMemory?.hooks ?? []
+      let hooks = tracer.report(ReportRequest()).kernelMemory?.hooks ?? []
       let missing = hooks.filter { $0.method == nil }
       let polled = hooks.filter { $0.method == KernelHook.Method.polling.rawValue }
       let methods = Set(hooks.compactMap(\.method)).sorted().joined(separator: ", ")

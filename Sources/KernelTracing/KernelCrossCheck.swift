@@ -24,7 +24,7 @@ struct KernelCrossCheck {
   mutating func add(_ drafts: [KernelSiteDraft]) {
     for draft in drafts {
       if let name = draft.cacheName {
-        traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.outstanding
+        traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.sums.outstanding
       }
       let kind: KernelMemory.Kind? =
         switch draft.allocationClass {
@@ -35,7 +35,7 @@ struct KernelCrossCheck {
         case .percpu: .percpu
         default: nil
         }
-      if let kind { tracedShares[kind, default: Tally()] += draft.outstanding }
+      if let kind { tracedShares[kind, default: Tally()] += draft.sums.outstanding }
     }
   }
 
@@ -96,10 +96,10 @@ struct KernelCrossCheck {
     // Of every site a few frees are lost to interrupts. Where a good part of them is, they go a way that is not seen;
     // unless the kernel itself counts as many objects more, what looks outstanding has gone it, too.
     let isUnseen =
-      reused * 2 >= draft.freed.count || (reused * 20 >= draft.freed.count && reused * 4 >= draft.outstanding.count)
+      reused * 2 >= draft.sums.freed.count || (reused * 20 >= draft.sums.freed.count && reused * 4 >= draft.sums.outstanding.count)
     if reused > 0, isUnseen, change.map({ $0 < Int64(clamping: tally.count - tally.count / 4) }) ?? true {
       return
-        "\(reused) of the \(draft.freed.count) freed blocks were seen to be so only when their addresses were used "
+        "\(reused) of the \(draft.sums.freed.count) freed blocks were seen to be so only when their addresses were used "
         + "again (freed in bulk or by RCU): others may be freed, too"
     }
     guard let cache, let change else { return nil }

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -22,7 +23,7 @@ package final class KernelTracer {
   let wantedCaches: Set<String>
   /// What every site held at each tick.
   var history: OutstandingHistory
-  var reclamation = KernelSiteReclamation()
+  private(set) var reclamation = KernelSiteReclamation()
   private var choice = SuspectChoice<KernelSiteDraft.Group>()
   private(set) var suspects: Set<KernelSiteDraft.Group> = []
   /// Of every caller that has ever been chosen, whether ``isNoise(_:)``.
@@ -57,7 +58,7 @@ package final class KernelTracer {
     before = KernelMemory.current()
     try programs.attach()
     startTime = monotonicNanoseconds()
-    history = OutstandingHistory(start: startTime, siteCount: programs.tables.siteCount)
+    history = OutstandingHistory(start: startTime, siteCount: programs.tables.sites.count)
     startInUnixSeconds = unixSeconds()
     // Only now are the names of our own programs known, by which their frames are left out.
     symbols.reload()
@@ -93,7 +94,7 @@ package final class KernelTracer {
   package func tick() {
     let now = monotonicNanoseconds()
     guard now >= nextTick else { return }
-    let records = programs.tables.readSites().filter { !$0.isIgnored }
+    let records = programs.tables.sites.records().filter { !$0.isIgnored }
     if now >= history.nextTick {
       history.beginTick(at: now)
       for record in records {
@@ -164,7 +165,7 @@ package final class KernelTracer {
     events.consume { bytes in
       guard bytes.count >= MemoryLayout<lt_kernel_event>.size, let onEvent else { return }
       let event = bytes.loadUnaligned(as: lt_kernel_event.self)
-      let site = programs.tables.site(at: min(Int(event.site), programs.tables.siteCount - 1))
+      let site = programs.tables.sites.site(at: min(Int(event.site), programs.tables.sites.count - 1))
       let caller = symbols.frames(
         for: StackTrace(addresses: [site.call_site], completeness: .callerOnly), leafIsExact: false
       ).first

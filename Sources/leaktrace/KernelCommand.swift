@@ -1,3 +1,4 @@
+import Accounting
 import ArgumentParser
 import Glibc
 import KernelTracing
@@ -236,8 +237,8 @@ struct KernelCommand: ParsableCommand {
     return configuration
   }
 
-  private func request() throws -> KernelReportRequest {
-    var request = KernelReportRequest()
+  private func request() throws -> ReportRequest {
+    var request = ReportRequest()
     if let minimumAge { request.minimumAge = try TimeValue.parse(minimumAge, plainUnit: .milliseconds(1)) }
     request.listsBlocks = showsBlocks
     request.combinedOnly = combinedOnly

@@ -175,14 +175,15 @@ import TraceModel
   @Test func samplesAreScaled() {
     var site = draft(outstanding: 10, freed: 5)
     site.add(
-      KernelTables.BlockRecord(site: 0, sizeInBytes: 128, address: 1, time: 1, processID: 9), now: 5, listsBlock: true)
-    site.scale(by: 100)
-    #expect(site.outstanding == Tally(bytes: 128_000, count: 1000))
-    #expect(site.freed == Tally(bytes: 64_000, count: 500))
-    #expect(site.allocated == Tally(bytes: 192_000, count: 1500))
+      KernelTables.BlockRecord(site: 0, sizeInBytes: 128, address: 1, time: 1, processID: 9), nth: 100, now: 5,
+      listsBlock: true)
+    site.scaleTotals(by: 100)
+    #expect(site.sums.outstanding == Tally(bytes: 128_000, count: 1000))
+    #expect(site.sums.freed == Tally(bytes: 64_000, count: 500))
+    #expect(site.sums.allocated == Tally(bytes: 192_000, count: 1500))
     #expect(site.processes == [9: Tally(bytes: 12_800, count: 100)])
     // Single blocks are what they are.
-    #expect(site.blocks.map(\.sizeInBytes) == [128])
+    #expect(site.sums.blocks.map(\.sizeInBytes) == [128])
   }
 
   @Test func polledVmallocIsTheDifference() {

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CLibBPF
 import CTraceABI
@@ -33,9 +34,7 @@ final class ProbePrograms {
   }
 
   static func sizes(for configuration: TraceConfiguration) -> Sizes {
-    // Three quarters full at the limit: with three choices of eight places no block is without a place then.
-    let places = max(64, configuration.maximumAllocations + configuration.maximumAllocations / 3)
-    let buckets = (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
+    let buckets = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations)
     let sites = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
     return Sizes(buckets: UInt32(buckets), sites: UInt32(sites))
   }

@@ -1,3 +1,4 @@
+import Accounting
 import CTraceABI
 import GrowthStatistics
 import Quantities
@@ -9,24 +10,24 @@ extension AllocationTracer {
   func recordGrowth() {
     guard startTime != 0 else { return }
     let now = monotonicNanoseconds()
-    if history == nil { history = OutstandingHistory(start: startTime, siteCount: 2 * tables.siteCount) }
+    if history == nil { history = OutstandingHistory(start: startTime, siteCount: 2 * tables.sites.count) }
     guard now >= history!.nextTick else { return }
     history!.beginTick(at: now)
     var whole = Tally()
-    tables.forEachSite { index, site in
-      whole.bytes &+= site.allocated_bytes &- site.freed_bytes
-      whole.count &+= site.allocated_count &- site.freed_count
-      // Another site of the same process and stack would have the same key; hiding it clears the lowest bit.
+    tables.sites.forEach { record in
+      guard record.site.allocated_count > 0 else { return }
+      whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+      // Another site of the same process and stack would have the same key.
       history!.record(
-        site: index, identity: site.key | 1, outstandingBytes: site.allocated_bytes &- site.freed_bytes,
-        allocatedCount: site.allocated_count)
+        site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
+        allocatedCount: record.site.allocated_count)
     }
     for process in processes where process.state == .running {
       for (site, totals) in process.ledger.totals where totals.allocated.count > 0 {
         whole.bytes &+= totals.allocated.bytes - totals.freed.bytes
         whole.count &+= totals.allocated.count - totals.freed.count
         history!.record(
-          site: tables.siteCount + Int(site), identity: tables.site(at: Int(site)).key | 1,
+          site: tables.sites.count + Int(site), identity: tables.sites.site(at: Int(site)).key | 1,
           outstandingBytes: totals.allocated.bytes - totals.freed.bytes, allocatedCount: totals.allocated.count)
       }
     }
@@ -57,9 +58,9 @@ extension AllocationTracer {
 
   /// Whether a site grows; nil when it held memory too shortly to say anything.
   func growth(of draft: SiteDraft) -> GrowthEvidence? {
-    guard let survivors = draft.survivors, let clock = draft.process.growthClock else { return nil }
-    let offset = draft.key.allocationClass == .mapping ? tables.siteCount : 0
-    let sites = draft.sites.map { (index: offset + $0, identity: tables.site(at: $0).key | 1) }
+    guard let survivors = draft.sums.survivors, let clock = draft.process.growthClock else { return nil }
+    let offset = draft.key.allocationClass == .mapping ? tables.sites.count : 0
+    let sites = draft.sites.map { (index: offset + $0, identity: tables.sites.site(at: $0).key | 1) }
     guard var series = history?.series(sites: sites, clock: clock) else { return nil }
     if configuration.isSampling, draft.key.allocationClass == .heap {
       series.allocatedWithoutYoungest /= Double(UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT))

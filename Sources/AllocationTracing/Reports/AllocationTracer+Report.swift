@@ -1,3 +1,4 @@
+import Accounting
 import CTraceABI
 import Glibc
 import LeakAnalysis
@@ -43,12 +44,12 @@ extension AllocationTracer {
     let usesBlocks =
       !request.combinedOnly && (request.minimumAge > .zero || configuration.isSampling)
     var shown = gathering.drafts.filter { isShown($0.process, request) }
-    for index in shown.indices where usesBlocks { shown[index].outstanding = shown[index].matching }
-    shown.removeAll { $0.outstanding.count == 0 && $0.outstanding.bytes == 0 }
+    for index in shown.indices where usesBlocks { shown[index].sums.outstanding = shown[index].sums.matching }
+    shown.removeAll { $0.sums.outstanding.count == 0 && $0.sums.outstanding.bytes == 0 }
     report.leakChecks = leakChecks(checksByProcess, shown)
     sort(&shown, by: request.order)
     previousOutstanding = Dictionary(
-      shown.map { ($0.key, $0.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
+      shown.map { ($0.key, $0.sums.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
     addSites(shown, request: request, now: now, to: &report)
     report.timeline = timeline
     report.retention = retentionSummaries()
@@ -70,7 +71,7 @@ extension AllocationTracer {
     processes.compactMap { process in
       guard var summary = checks[ObjectIdentifier(process)]?.summary else { return nil }
       for draft in drafts where draft.process === process {
-        for (kind, tally) in draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [:] {
+        for (kind, tally) in draft.verdicts?.tallies(outstanding: draft.sums.outstanding) ?? [:] {
           summary.kinds[kind, default: Tally()] += tally
         }
       }
@@ -102,19 +103,19 @@ extension AllocationTracer {
       var secondary: Int64 = 0
       switch order {
       case .bytes:
-        primary = Int64(clamping: draft.outstanding.bytes)
+        primary = Int64(clamping: draft.sums.outstanding.bytes)
         if let verdicts = draft.verdicts {
           // What is lost first, with what is lost by it; then what may be.
           primary = Int64(clamping: verdicts.lostBytes)
           secondary = Int64(clamping: verdicts.bytes(of: .possiblyLost))
         }
-      case .count: primary = Int64(clamping: draft.outstanding.count)
-      case .age: primary = -Int64(clamping: draft.oldest)
+      case .count: primary = Int64(clamping: draft.sums.outstanding.count)
+      case .age: primary = -Int64(clamping: draft.sums.oldest)
       case .growth:
         primary =
-          Int64(clamping: draft.outstanding.bytes) - Int64(clamping: previousOutstanding[draft.key] ?? 0)
+          Int64(clamping: draft.sums.outstanding.bytes) - Int64(clamping: previousOutstanding[draft.key] ?? 0)
       }
-      return (primary, secondary, draft.outstanding.bytes, draft.key.stackHash)
+      return (primary, secondary, draft.sums.outstanding.bytes, draft.key.stackHash)
     }
     drafts.sort { rank($0) > rank($1) }
   }
@@ -129,11 +130,8 @@ extension AllocationTracer {
     for draft in drafts {
       let id = ObjectIdentifier(draft.process)
       let usesBlocks = configuration.isSampling && !request.combinedOnly && request.minimumAge == .zero
-      totals[id, default: Report.Totals()].outstanding +=
-        usesBlocks ? draft.matching : draft.outstanding
-      totals[id, default: Report.Totals()].allocated += draft.allocated
-      totals[id, default: Report.Totals()].freed += draft.freed
-      variances[id, default: 0] += draft.variance
+      totals[id, default: Report.Totals()].add(draft.sums, outstanding: usesBlocks ? draft.sums.matching : nil)
+      variances[id, default: 0] += draft.sums.variance
     }
     var variance = 0.0
     report.processes = replacedImages
@@ -173,11 +171,7 @@ extension AllocationTracer {
       tables: tables, configuration: configuration,
       processOfSlot: { $0 == process.slot ? process : nil }, isSameCode: isSameCode)
     var total = Report.Totals()
-    for draft in gathering.drafts {
-      total.outstanding += draft.outstanding
-      total.allocated += draft.allocated
-      total.freed += draft.freed
-    }
+    for draft in gathering.drafts { total.add(draft.sums) }
     guard total.allocated.count > 0 else { return }
     replacedImages.append(
       Report.ProcessTotals(
@@ -195,19 +189,19 @@ extension AllocationTracer {
       ? "mmap" : Int(draft.probe) < probes.count ? probes[Int(draft.probe)].function.name : "?"
     var site = AllocationSite(
       processID: draft.process.processID, allocationClass: draft.key.allocationClass,
-      allocator: name, outstanding: draft.outstanding, allocated: draft.allocated,
-      freed: draft.freed, stack: stack, frames: frames,
-      verdicts: draft.verdicts?.tallies(outstanding: draft.outstanding) ?? [.unchecked: draft.outstanding],
-      allocations: draft.blocks)
+      allocator: name, outstanding: draft.sums.outstanding, allocated: draft.sums.allocated,
+      freed: draft.sums.freed, stack: stack, frames: frames,
+      verdicts: draft.verdicts?.tallies(outstanding: draft.sums.outstanding) ?? [.unchecked: draft.sums.outstanding],
+      allocations: draft.sums.blocks)
     if let thread = draft.key.threadID {
       site.threadID = thread
       site.threadName = threadName(thread, of: draft.process)
     }
     site.keeps = draft.verdicts?.keeps ?? Tally()
     site.holders = draft.verdicts?.holders ?? [:]
-    if configuration.isSampling { site.outstandingBytesStandardError = draft.variance.squareRoot() }
+    if configuration.isSampling { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = growth(of: draft)
-    if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- draft.oldest)) }
+    site.oldestAge = draft.sums.oldestAge(at: now)
     return site
   }
 
@@ -228,7 +222,7 @@ extension AllocationTracer {
   }
 
   func stackTrace(hash: UInt64) -> StackTrace {
-    let summary = tables.stack(hash: hash)
+    let summary = tables.stacks.stack(hash: hash)
     return StackTrace(
       addresses: summary?.frames ?? [],
       completeness: summary.map { completeness(ofOutcome: $0.outcome) } ?? .broken)
@@ -267,10 +261,6 @@ extension AllocationTracer {
   package func lossCounters() -> [Report.LossCounter] {
     var values = tables.counterValues()
     values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += unheldChildren
-    return (0..<Int32(LT_COUNTER_MAX.rawValue)).filter { ctrace_counter_is_loss($0) }.map {
-      Report.LossCounter(
-        name: String(cString: ctrace_counter_name($0)),
-        description: String(cString: ctrace_counter_meaning($0)), value: values[Int($0)])
-    } + brokenStackCounters()
+    return Report.LossCounter.losses(values) + brokenStackCounters()
   }
 }

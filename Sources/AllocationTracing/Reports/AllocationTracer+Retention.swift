@@ -1,3 +1,4 @@
+import Accounting
 import LeakAnalysis
 import ProcessImage
 import TraceModel
@@ -21,9 +22,9 @@ extension AllocationTracer {
     // Freed memory that was allocated before the trace is not known by its size; with samples, nor is other memory.
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
     var outstanding: [UInt32: Tally] = [:]
-    tables.forEachSite { _, site in
-      outstanding[UInt32(site.process_slot), default: Tally()] += Tally(
-        bytes: site.allocated_bytes &- site.freed_bytes, count: site.allocated_count &- site.freed_count)
+    tables.sites.forEach { record in
+      outstanding[UInt32(record.site.process_slot), default: Tally()] += Tally(
+        bytes: record.outstandingBytes, count: record.outstandingCount)
     }
     return processes.compactMap { process in
       guard process.state == .running, let heaps = try? heaps(of: process),

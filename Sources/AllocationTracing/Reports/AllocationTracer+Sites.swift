@@ -1,3 +1,4 @@
+import Accounting
 import LeakAnalysis
 import SystemSupport
 import TraceModel
@@ -11,7 +12,7 @@ extension AllocationTracer {
     for (draft, stack) in zip(drafts, stacks) {
       // Naming stacks can take long, and processes that wait for us are not to wait for that.
       if monotonicNanoseconds() &- lastEvents > Self.longestPause { handleEvents() }
-      let verdicts = draft.verdicts?.tallies(outstanding: draft.outstanding)
+      let verdicts = draft.verdicts?.tallies(outstanding: draft.sums.outstanding)
       var prepared: AllocationSite?
       if let verdicts, !suppressions.isEmpty, Self.canBeSuppressed(verdicts, request) {
         // Every leak needs its names now, also those beyond the limit: they are in the sums.

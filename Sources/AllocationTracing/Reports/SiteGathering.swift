@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -24,28 +25,11 @@ struct SiteDraft {
   var process: TracedProcess
   var probe: UInt32
   var code: RecordedCode
-  var allocated = Tally()
-  var freed = Tally()
-  /// By the totals kept per site; replaced by `matching` where single blocks decide.
-  var outstanding = Tally()
-  /// By the blocks themselves, those that are old enough; weighted while sampling.
-  var matchingBytes = 0.0
-  var matchingCount = 0.0
-  /// CLOCK_MONOTONIC nanoseconds.
-  var oldest = UInt64.max
-  /// Of the estimate of outstanding bytes.
-  var variance = 0.0
-  var blocks: [OutstandingAllocation] = []
+  var sums = SiteSums()
   /// The kernel's sites that belong to it.
   var sites: [Int] = []
   /// What a leak check says of its blocks; nil when its process was not checked.
   var verdicts: VerdictSums?
-  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
-  var survivors: Survivors?
-
-  var matching: Tally {
-    Tally(bytes: UInt64(matchingBytes.rounded()), count: UInt64(matchingCount.rounded()))
-  }
 }
 
 /// Brings the kernel's sites, the mapping ledgers and the blocks together.
@@ -67,8 +51,8 @@ struct SiteGathering {
   ) {
     self.configuration = configuration
     self.isSameCode = isSameCode
-    draftOfSite = [Int32](repeating: -1, count: tables.siteCount)
-    for record in tables.readSites() {
+    draftOfSite = [Int32](repeating: -1, count: tables.sites.count)
+    for record in tables.sites.records() {
       guard let process = processOfSlot(UInt32(record.site.process_slot)),
         process.generation == record.site.process_generation
       else { continue }
@@ -80,7 +64,7 @@ struct SiteGathering {
   }
 
   private mutating func position(
-    of record: TraceTables.SiteRecord, _ allocationClass: AllocationClass, _ process: TracedProcess
+    of record: SiteRecord<lt_site>, _ allocationClass: AllocationClass, _ process: TracedProcess
   ) -> Int {
     var key = SiteKey(
       slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
@@ -99,15 +83,15 @@ struct SiteGathering {
     return drafts.count - 1
   }
 
-  private mutating func addHeap(_ record: TraceTables.SiteRecord, _ process: TracedProcess) {
+  private mutating func addHeap(_ record: SiteRecord<lt_site>, _ process: TracedProcess) {
     let site = record.site
     let position = position(of: record, .heap, process)
     draftOfSite[record.index] = Int32(position)
     drafts[position].sites.append(record.index)
-    drafts[position].allocated += Tally(
+    drafts[position].sums.allocated += Tally(
       bytes: site.allocated_bytes, count: blocks(site.allocated_count))
-    drafts[position].freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
-    drafts[position].outstanding += Tally(
+    drafts[position].sums.freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
+    drafts[position].sums.outstanding += Tally(
       bytes: site.allocated_bytes - site.freed_bytes,
       count: blocks(site.allocated_count - site.freed_count))
   }
@@ -119,14 +103,14 @@ struct SiteGathering {
   }
 
   private mutating func addMapping(
-    _ record: TraceTables.SiteRecord, _ totals: MappingLedger.SiteTotals, _ process: TracedProcess
+    _ record: SiteRecord<lt_site>, _ totals: MappingLedger.SiteTotals, _ process: TracedProcess
   ) {
     let position = position(of: record, .mapping, process)
     mappingDraftOfSite[UInt32(record.index)] = position
     drafts[position].sites.append(record.index)
-    drafts[position].allocated += totals.allocated
-    drafts[position].freed += totals.freed
-    drafts[position].outstanding += process.ledger.outstanding(of: UInt32(record.index))
+    drafts[position].sums.allocated += totals.allocated
+    drafts[position].sums.freed += totals.freed
+    drafts[position].sums.outstanding += process.ledger.outstanding(of: UInt32(record.index))
   }
 
   /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
@@ -142,7 +126,7 @@ struct SiteGathering {
     var agesOfDraft: [GrowthAges?] = []
     for index in drafts.indices {
       agesOfDraft.append(drafts[index].process.growthClock?.ages)
-      if agesOfDraft[index] != nil { drafts[index].survivors = Survivors() }
+      if agesOfDraft[index] != nil { drafts[index].sums.survivors = Survivors() }
     }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
     try tables.forEachBlock { block in
@@ -151,22 +135,16 @@ struct SiteGathering {
       let weight = weight(ofSize: block.sizeInBytes)
       let size = Double(block.sizeInBytes)
       if let ages = agesOfDraft[position] {
-        drafts[position].survivors?.add(bytes: size * weight, count: weight, time: block.time, ages: ages)
+        drafts[position].sums.survivors?.add(bytes: size * weight, count: weight, time: block.time, ages: ages)
       }
       guard block.time <= youngest else { return }
-      drafts[position].matchingBytes += size * weight
-      drafts[position].matchingCount += weight
-      // Horvitz–Thompson: a block chosen with probability P stands for 1/P and adds (1−P)/P² of its square.
-      drafts[position].variance += size * size * weight * (weight - 1)
-      drafts[position].oldest = min(drafts[position].oldest, block.time)
+      drafts[position].sums.add(sizeInBytes: block.sizeInBytes, weight: weight, time: block.time)
       let verdict = checkOfDraft[position]?.verdict(
         of: LeakBlock(address: block.address, sizeInBytes: block.sizeInBytes, time: block.time))
       if let verdict { drafts[position].verdicts?.add(verdict, bytes: size * weight, count: weight) }
       if request.listsBlocks {
-        drafts[position].blocks.append(
-          OutstandingAllocation(
-            address: block.address, sizeInBytes: block.sizeInBytes,
-            age: .nanoseconds(Int64(now &- block.time)), verdict: verdict))
+        drafts[position].sums.list(
+          address: block.address, sizeInBytes: block.sizeInBytes, time: block.time, now: now, verdict: verdict)
       }
     }
     var seen: Set<ObjectIdentifier> = []
@@ -188,13 +166,11 @@ struct SiteGathering {
       guard let position = mappingDraftOfSite[range.site] else { continue }
       let isFirstPart = calls.insert(range.call).inserted
       if let ages = process.growthClock?.ages {
-        drafts[position].survivors?.add(
+        drafts[position].sums.survivors?.add(
           bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0, time: range.time, ages: ages)
       }
       guard range.time <= youngest else { continue }
-      drafts[position].matchingBytes += Double(range.end - range.start)
-      if isFirstPart { drafts[position].matchingCount += 1 }
-      drafts[position].oldest = min(drafts[position].oldest, range.time)
+      drafts[position].sums.add(sizeInBytes: range.end - range.start, isCounted: isFirstPart, time: range.time)
       let verdict = check?.verdict(
         ofMapping: LeakBlock(address: range.start, sizeInBytes: range.end - range.start, time: range.time))
       if let verdict {
@@ -202,10 +178,8 @@ struct SiteGathering {
           verdict, bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0)
       }
       if request.listsBlocks {
-        drafts[position].blocks.append(
-          OutstandingAllocation(
-            address: range.start, sizeInBytes: range.end - range.start,
-            age: .nanoseconds(Int64(now &- range.time)), verdict: verdict))
+        drafts[position].sums.list(
+          address: range.start, sizeInBytes: range.end - range.start, time: range.time, now: now, verdict: verdict)
       }
     }
   }

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -50,7 +51,7 @@ extension AllocationTracer {
       let stack = unwindTables.complete(sample, earlier: earlier[slot] ?? nil)
       tables.completeSite(
         sample.pointee.site, pending: sample.pointee.pending,
-        stack: TraceTables.StoredStack(frames: stack.frames, outcome: stack.outcome),
+        stack: StackStore.StoredStack(frames: stack.frames, outcome: stack.outcome),
         epoch: stack.isCurrent ? epochs[slot] : nil)
       count(stack, instead: sample.pointee.walked.outcome)
     }

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CLibBPF
 import CTraceABI
@@ -46,9 +47,7 @@ final class KernelPrograms {
     let image = ctrace_kernel_allocations()
     let open = try OpenBPFObject(
       name: "kernel_allocations", bytes: UnsafeRawBufferPointer(start: image.bytes, count: image.size))
-    // Three quarters full at the limit.
-    let places = max(64, configuration.maximumAllocations + configuration.maximumAllocations / 3)
-    surroundings.bucketCount = (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
+    surroundings.bucketCount = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations)
     surroundings.siteCount = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
     surroundings.possibleCPUs = UInt32(BPFMap.possibleCPUs)
     // On a kernel for real-time work soft interrupts can be put aside for other tasks.

@@ -1,3 +1,4 @@
+import Accounting
 import BPFRuntime
 import CTraceABI
 import Glibc
@@ -8,33 +9,17 @@ import Quantities
 import SystemSupport
 import TraceModel
 
-/// What a report of the kernel is to contain.
-package struct KernelReportRequest: Sendable {
-  /// Leave out blocks younger than this.
-  package var minimumAge: Duration = .zero
-  package var listsBlocks = false
-  /// No pass over single blocks: no ages, no processes.
-  package var combinedOnly = false
-  package var order = Order.bytes
-  package var limit: Int?
-  /// Also what is left out otherwise: caches that the kernel can reclaim and pages that others account for.
-  package var showsEverything = false
-
-  package enum Order: Sendable { case bytes, count, age, growth }
-
-  package init() {}
-}
-
 extension KernelTracer {
   /// Everything recorded so far, as one report.
-  package func report(_ request: KernelReportRequest) -> Report {
+  package func report(_ request: ReportRequest) -> Report {
     handleEvents()
     let now = monotonicNanoseconds()
     let clock = history.clock(since: startTime)
-    var drafts = programs.tables.readSites().filter { !$0.isIgnored }.map(KernelSiteDraft.init)
+    let nth = UInt64(configuration.sampleEveryNth ?? 1)
+    var drafts = programs.tables.sites.records().filter { !$0.isIgnored }.map(KernelSiteDraft.init)
     var notes: [String] = []
     if !request.combinedOnly {
-      do { try addBlocks(to: &drafts, request: request, clock: clock, now: now) } catch {
+      do { try addBlocks(to: &drafts, request: request, nth: nth, clock: clock, now: now) } catch {
         notes.append("ages, processes and single blocks are missing: \(error)")
       }
     } else if request.minimumAge > .zero {
@@ -44,8 +29,7 @@ extension KernelTracer {
     var caches = KernelCacheNames(tables: programs.tables, slab: after.slab)
     for index in drafts.indices { caches.fill(&drafts[index]) }
     if !wantedCaches.isEmpty { drafts.removeAll { !isWanted($0, after.slab) } }
-    let nth = UInt64(configuration.sampleEveryNth ?? 1)
-    if nth > 1 { for index in drafts.indices { drafts[index].scale(by: nth) } }
+    if nth > 1 { for index in drafts.indices { drafts[index].scaleTotals(by: nth) } }
 
     var report = Report(
       target: Report.Target(kind: .kernel),
@@ -60,12 +44,12 @@ extension KernelTracer {
     var shown: [ShownSite] = []
     var leftOut: [String: Tally] = [:]
     if !request.combinedOnly, request.minimumAge > .zero {
-      for index in drafts.indices { drafts[index].outstanding = drafts[index].matching }
+      for index in drafts.indices { drafts[index].sums.outstanding = drafts[index].sums.matching }
     }
-    for draft in drafts where draft.outstanding.count > 0 {
+    for draft in drafts where draft.sums.outstanding.count > 0 {
       let frames = frames(of: draft)
       if !request.showsEverything, let reason = noise(draft, frames) {
-        leftOut[reason, default: Tally()] += draft.outstanding
+        leftOut[reason, default: Tally()] += draft.sums.outstanding
       } else {
         shown.append(ShownSite(draft: draft, frames: frames, doubt: check.doubt(about: draft)))
       }
@@ -80,7 +64,7 @@ extension KernelTracer {
     }
     let polled = polledSites(after)
     report.sites.append(contentsOf: polled)
-    let pages = drafts.reduce(into: Tally()) { if $1.allocationClass == .pages { $0 += $1.outstanding } }
+    let pages = drafts.reduce(into: Tally()) { if $1.allocationClass == .pages { $0 += $1.sums.outstanding } }
     report.kernelMemory = KernelMemorySummary(
       shares: check.shares(), caches: check.changes(),
       leftOut: leftOut.map { KernelMemorySummary.LeftOut(reason: $0.key, outstanding: $0.value) }
@@ -98,51 +82,42 @@ extension KernelTracer {
     var growth: GrowthEvidence?
 
     /// Doubtful sites come behind all others. Ties by key, so that two reports of the same state are the same.
-    func rank(_ order: KernelReportRequest.Order) -> (Int, Double, UInt64, UInt64) {
+    func rank(_ order: ReportRequest.Order) -> (Int, Double, UInt64, UInt64) {
       let primary: Double =
         switch order {
-        case .bytes: Double(draft.outstanding.bytes)
-        case .count: Double(draft.outstanding.count)
-        case .age: -Double(draft.oldest)
+        case .bytes: Double(draft.sums.outstanding.bytes)
+        case .count: Double(draft.sums.outstanding.count)
+        case .age: -Double(draft.sums.oldest)
         case .growth: growth?.slopeInBytesPerSecond ?? 0
         }
-      return (doubt == nil ? 1 : 0, primary, draft.outstanding.bytes, draft.site.key)
+      return (doubt == nil ? 1 : 0, primary, draft.sums.outstanding.bytes, draft.site.key)
     }
   }
 
   // MARK: Numbers
 
   private func addTotals(of drafts: [KernelSiteDraft], nth: UInt64, to report: inout Report) {
-    for draft in drafts {
-      report.totals.outstanding += draft.outstanding
-      report.totals.allocated += draft.allocated
-      report.totals.freed += draft.freed
-    }
-    let retired = Tally(
-      bytes: reclamation.retired.bytes &* nth, count: reclamation.retired.count &* nth)
+    for draft in drafts { report.totals.add(draft.sums) }
+    let retired = Tally(bytes: reclamation.retired.bytes &* nth, count: reclamation.retired.count &* nth)
     report.totals.allocated += retired
     report.totals.freed += retired
     if nth > 1 {
       report.sampling = Report.Sampling(meanInBytes: 0, everyNth: nth)
-      report.totals.outstandingBytesStandardError = drafts.reduce(0) { $0 + variance($1, nth) }.squareRoot()
+      report.totals.outstandingBytesStandardError = drafts.reduce(0) { $0 + $1.sums.variance }.squareRoot()
     }
     let counters = programs.tables.counterValues()
     report.totals.unmatchedFrees = counters[Int(LT_KERNEL_COUNTER_UNMATCHED_FREES.rawValue)]
     report.loss = losses(counters)
   }
 
-  /// Of the estimate of outstanding bytes, when each block was chosen with a chance of one in `nth`.
-  private func variance(_ draft: KernelSiteDraft, _ nth: UInt64) -> Double {
-    draft.squares * Double(nth) * Double(nth - 1)
-  }
-
   private func addBlocks(
-    to drafts: inout [KernelSiteDraft], request: KernelReportRequest, clock: GrowthClock?, now: UInt64
+    to drafts: inout [KernelSiteDraft], request: ReportRequest, nth: UInt64, clock: GrowthClock?,
+    now: UInt64
   ) throws(BPFError) {
-    var positions = [Int32](repeating: -1, count: programs.tables.siteCount)
+    var positions = [Int32](repeating: -1, count: programs.tables.sites.count)
     for (position, draft) in drafts.enumerated() {
       positions[draft.index] = Int32(position)
-      drafts[position].survivors = clock == nil ? nil : Survivors()
+      drafts[position].sums.survivors = clock == nil ? nil : Survivors()
     }
     let age = UInt64(max(0, request.minimumAge.inNanoseconds))
     let result: Result<Void, BPFError> = drafts.withUnsafeMutableBufferPointer { drafts in
@@ -151,11 +126,11 @@ extension KernelTracer {
           guard block.site < positions.count, positions[block.site] >= 0 else { return }
           let position = Int(positions[block.site])
           if let clock {
-            drafts[position].survivors?.add(
+            drafts[position].sums.survivors?.add(
               bytes: Double(block.sizeInBytes), time: block.time, ages: clock.ages)
           }
           guard block.time &+ age <= now else { return }
-          drafts[position].add(block, now: now, listsBlock: request.listsBlocks)
+          drafts[position].add(block, nth: nth, now: now, listsBlock: request.listsBlocks)
         }
         return .success(())
       } catch { return .failure(error) }
@@ -191,7 +166,7 @@ extension KernelTracer {
     let parts = draft.site.stack_hash == 0 ? groups[draft.group] ?? [draft] : [draft]
     var survivors = Survivors()
     for part in parts {
-      guard let own = part.survivors else { return nil }
+      guard let own = part.sums.survivors else { return nil }
       survivors.add(own)
     }
     guard var series = history.series(sites: parts.map { ($0.index, $0.site.key | 1) }, clock: clock) else {
@@ -207,7 +182,7 @@ extension KernelTracer {
 
   func frames(of draft: KernelSiteDraft) -> [Frame] {
     let site = draft.site
-    let addresses = site.stack_hash == 0 ? [] : programs.tables.stack(hash: site.stack_hash)
+    let addresses = site.stack_hash == 0 ? [] : programs.tables.stacks.stack(hash: site.stack_hash)?.frames ?? []
     if addresses.isEmpty {
       guard site.call_site != 0 else { return [] }
       return symbols.frames(for: StackTrace(addresses: [site.call_site], completeness: .callerOnly), leafIsExact: false)
@@ -226,12 +201,12 @@ extension KernelTracer {
     let largest = draft.processes.max { ($0.value.bytes, $1.key) < ($1.value.bytes, $0.key) }
     var site = AllocationSite(
       processID: largest?.key ?? 0, allocationClass: draft.allocationClass, allocator: draft.allocator,
-      outstanding: draft.outstanding, allocated: draft.allocated, freed: draft.freed,
+      outstanding: draft.sums.outstanding, allocated: draft.sums.allocated, freed: draft.sums.freed,
       stack: StackTrace(
         addresses: shown.frames.map(\.address), completeness: hasStack ? .complete : .callerOnly),
-      frames: shown.frames, verdicts: [.unchecked: draft.outstanding], allocations: draft.blocks)
-    if draft.oldest != .max { site.oldestAge = .nanoseconds(Int64(now &- min(now, draft.oldest))) }
-    if nth > 1 { site.outstandingBytesStandardError = variance(draft, nth).squareRoot() }
+      frames: shown.frames, verdicts: [.unchecked: draft.sums.outstanding], allocations: draft.sums.blocks)
+    site.oldestAge = draft.sums.oldestAge(at: now)
+    if nth > 1 { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = shown.growth ?? growth(of: draft, groups, clock)
     // What was freed unseen grows by itself.
     if shown.doubt != nil { site.growth?.word = .unclear }
@@ -282,27 +257,17 @@ extension KernelTracer {
   }
 
   private func losses(_ counters: [UInt64]) -> [Report.LossCounter] {
-    var losses = (0..<Int32(LT_KERNEL_COUNTER_MAX.rawValue)).filter { ctrace_kernel_counter_is_loss($0) }.map {
-      Report.LossCounter(
-        name: String(cString: ctrace_kernel_counter_name($0)),
-        description: String(cString: ctrace_kernel_counter_meaning($0)), value: counters[Int($0)])
-    }
-    losses.append(
+    Report.LossCounter.kernelCounters(counters, areLosses: true) + [
       Report.LossCounter(
         name: "recursion_misses",
         description: "events not seen because they came while the same event was being recorded on that CPU",
-        value: programs.recursionMisses))
-    return losses
+        value: programs.recursionMisses)
+    ]
   }
 
   /// What was left out and what happened beside, none of it a loss.
   private func counters() -> [Report.LossCounter] {
-    let counters = programs.tables.counterValues()
-    return (0..<Int32(LT_KERNEL_COUNTER_MAX.rawValue)).filter { !ctrace_kernel_counter_is_loss($0) }.map {
-      Report.LossCounter(
-        name: String(cString: ctrace_kernel_counter_name($0)),
-        description: String(cString: ctrace_kernel_counter_meaning($0)), value: counters[Int($0)])
-    }
+    Report.LossCounter.kernelCounters(programs.tables.counterValues(), areLosses: false)
   }
 
   private func completenessNotes() -> [String] {

@@ -1,5 +1,5 @@
+import Accounting
 import CTraceABI
-import GrowthStatistics
 import KernelStatistics
 import TraceModel
 
@@ -11,52 +11,32 @@ struct KernelSiteDraft {
   var cacheName: String?
   /// Whether the kernel gives its objects back when memory is short.
   var isReclaimable = false
-  var outstanding: Tally
-  var allocated: Tally
-  var freed: Tally
-  /// By the blocks that are old enough.
-  var matching = Tally()
+  var sums = SiteSums()
   var processes: [Int32: Tally] = [:]
-  /// CLOCK_MONOTONIC nanoseconds.
-  var oldest = UInt64.max
-  var blocks: [OutstandingAllocation] = []
-  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
-  var survivors: Survivors?
-  /// Sum of the squares of the blocks' sizes, from which the error of a sample follows.
-  var squares = 0.0
-  /// Ranges that the kernel no longer lists although no free of them was seen.
-  var vanished: UInt64 = 0
 
   init(_ record: KernelTables.SiteRecord) {
     index = record.index
     site = record.site
-    allocated = Tally(bytes: site.allocated_bytes, count: site.allocated_count)
-    freed = Tally(bytes: site.freed_bytes, count: site.freed_count)
-    outstanding = Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+    sums.allocated = Tally(bytes: site.allocated_bytes, count: site.allocated_count)
+    sums.freed = Tally(bytes: site.freed_bytes, count: site.freed_count)
+    sums.outstanding = Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
   }
 
-  mutating func add(_ block: KernelTables.BlockRecord, now: UInt64, listsBlock: Bool) {
-    let tally = Tally(bytes: block.sizeInBytes, count: 1)
-    matching += tally
-    processes[block.processID, default: Tally()] += tally
-    oldest = min(oldest, block.time)
-    squares += Double(block.sizeInBytes) * Double(block.sizeInBytes)
+  /// Adds a block, which stands for `nth` of them.
+  mutating func add(_ block: KernelTables.BlockRecord, nth: UInt64, now: UInt64, listsBlock: Bool) {
+    sums.add(sizeInBytes: block.sizeInBytes, weight: Double(nth), time: block.time)
+    processes[block.processID, default: Tally()] += Tally(bytes: block.sizeInBytes &* nth, count: nth)
     if listsBlock {
-      blocks.append(
-        OutstandingAllocation(
-          address: block.address, sizeInBytes: block.sizeInBytes,
-          age: .nanoseconds(Int64(now &- min(now, block.time)))))
+      sums.list(address: block.address, sizeInBytes: block.sizeInBytes, time: block.time, now: now)
     }
   }
 
-  /// Makes estimates of what is known of one allocation in `nth`.
-  mutating func scale(by nth: UInt64) {
+  /// Makes estimates of totals that know one allocation in `nth`.
+  mutating func scaleTotals(by nth: UInt64) {
     func scaled(_ tally: Tally) -> Tally { Tally(bytes: tally.bytes &* nth, count: tally.count &* nth) }
-    outstanding = scaled(outstanding)
-    allocated = scaled(allocated)
-    freed = scaled(freed)
-    matching = scaled(matching)
-    processes = processes.mapValues(scaled)
+    sums.outstanding = scaled(sums.outstanding)
+    sums.allocated = scaled(sums.allocated)
+    sums.freed = scaled(sums.freed)
   }
 
   var allocationClass: AllocationClass {

@@ -1,10 +1,11 @@
+import Accounting
 import KernelTracing
 import TraceModel
 
 /// What one `leaktrace kernel` is to do.
 package struct KernelPlan {
   package var trace: KernelTraceConfiguration
-  package var request: KernelReportRequest
+  package var request: ReportRequest
   package var schedule: ReportSchedule
   package var destinations: [ReportDestination]
   /// How many sites a report shows; nil: as many as suit its form.
@@ -16,7 +17,7 @@ package struct KernelPlan {
   package var isVerbose = false
 
   package init(
-    trace: KernelTraceConfiguration, request: KernelReportRequest, schedule: ReportSchedule,
+    trace: KernelTraceConfiguration, request: ReportRequest, schedule: ReportSchedule,
     destinations: [ReportDestination]
   ) {
     self.trace = trace

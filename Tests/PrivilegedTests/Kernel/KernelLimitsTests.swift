@@ -82,7 +82,7 @@ extension Privileged {
       configuration.maximumAllocations = 64
       let programs = try KernelTracing.KernelPrograms(configuration, KernelTracing.KernelPrograms.Surroundings())
       let tables = programs.tables
-      let sites = tables.writableSites
+      let sites = tables.sites.entries
       // Of 100 sites every tenth holds something; one wants stacks.
       for index in 0..<100 {
         sites[index].key = UInt64(index * 2 + 1)
@@ -97,20 +97,20 @@ extension Privileged {
       let second: UInt64 = 1_000_000_000
       reclamation.run(tables: tables, capacity: 128, now: 10 * second)
       // Hidden first: their places stay taken for as long as a program could have found them before.
-      #expect(tables.usedSites == 100)
+      #expect(tables.sites.usedCount == 100)
       #expect(sites.count { $0.key & 1 == 1 } == 11)
       // One allocates once more, from a program that had found it before.
       sites[7].allocated_count += 1
       sites[7].allocated_bytes += 64
       reclamation.run(tables: tables, capacity: 128, now: 11 * second)
-      #expect(tables.usedSites == 12)
+      #expect(tables.sites.usedCount == 12)
       #expect(sites[7].key == 15 && sites[7].allocated_count == 11)
       #expect(sites[5].key == 11)
       #expect(reclamation.retired.count == 88 * 10)
       #expect(reclamation.retired.bytes == 88 * 640)
       // Now there is room: nothing more is taken.
       reclamation.run(tables: tables, capacity: 128, now: 12 * second)
-      #expect(tables.usedSites == 12)
+      #expect(tables.sites.usedCount == 12)
       withExtendedLifetime(programs) {}
     }
 

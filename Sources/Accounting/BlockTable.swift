@@ -1,0 +1,77 @@
+import BPFRuntime
+import CTraceABI
+
+/// The table of outstanding blocks, read through shared memory one window after the other.
+package struct BlockTable {
+  private let map: BPFMap
+  private let bucketCount: Int
+
+  package init(map: BPFMap, bucketCount: Int) {
+    self.map = map
+    self.bucketCount = bucketCount
+  }
+
+  /// How many buckets a table takes that holds so many blocks: three quarters full then, where with three choices of
+  /// eight places no block is without a place.
+  package static func bucketCount(forBlocks count: Int) -> Int {
+    let places = max(64, count + count / 3)
+    return (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
+  }
+
+  /// Calls `body` for every outstanding block with its key and payload. Blocks come and go meanwhile; each is read whole or
+  /// not at all.
+  ///
+  /// One of so many parts of them: each part can be gone through by a thread of its own.
+  package func forEach(
+    part: Int = 0, of parts: Int = 1, _ body: (_ key: UInt64, _ payload: lt_block_payload) -> Void
+  ) throws(BPFError) {
+    try forEachBucket(part: part, of: parts) { keys, payloads in
+      for entry in 0..<Int(LT_BUCKET_ENTRIES) {
+        let key = keys[entry]
+        guard key > LT_BLOCK_BUSY else { continue }
+        let payload = payloads[entry]
+        guard keys[entry] == key else { continue }
+        body(key, payload)
+      }
+    }
+  }
+
+  /// Takes out the blocks for whose keys `isGone` is true; programs can no longer change them. Returns how many.
+  package func remove(where isGone: (_ key: UInt64) -> Bool) throws(BPFError) -> UInt64 {
+    var removed: UInt64 = 0
+    try forEachBucket(part: 0, of: 1) { keys, _ in
+      for entry in 0..<Int(LT_BUCKET_ENTRIES) {
+        let key = keys[entry]
+        guard key > LT_BLOCK_BUSY, isGone(key) else { continue }
+        if ctrace_compare_exchange(keys + entry, key, 0) { removed += 1 }
+      }
+    }
+    return removed
+  }
+
+  private func forEachBucket(
+    part: Int, of parts: Int,
+    _ body: (_ keys: UnsafeMutablePointer<UInt64>, _ payloads: UnsafePointer<lt_block_payload>) -> Void
+  ) throws(BPFError) {
+    let size = MemoryLayout<lt_block_bucket>.size
+    // A multiple of both the page and the bucket: 3 MiB.
+    let window = 3 << 20
+    let windows = (map.byteCount + window - 1) / window
+    try map.forEachWindow(ofSize: window, in: windows * part / parts..<windows * (part + 1) / parts) {
+      offset, window in
+      let count = min(bucketCount - offset / size, window.count / size)
+      for index in 0..<max(0, count) {
+        let bucket = window.baseAddress! + index * size
+        body(
+          bucket.assumingMemoryBound(to: UInt64.self),
+          UnsafePointer((bucket + 8 * Int(LT_BUCKET_ENTRIES)).assumingMemoryBound(to: lt_block_payload.self)))
+      }
+    }
+  }
+}
+
+extension lt_block_payload {
+  package var sizeInBytes: UInt64 { size_and_site >> UInt64(LT_SITE_BITS) }
+  /// Index in the table of sites.
+  package var site: Int { Int(size_and_site & (UInt64(LT_MAX_SITES) - 1)) }
+}
