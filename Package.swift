@@ -56,6 +56,8 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
+    .target(name: "Allocators", swiftSettings: strict),
+    .target(name: "Runtimes", dependencies: ["ProcessImage"], swiftSettings: strict),
     .target(
       name: "Symbolization", dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
@@ -69,6 +71,7 @@ let package = Package(
     .target(
       name: "AllocationTracing",
       dependencies: [
+        "Allocators", "Runtimes",
         "Symbolization", "Accounting",
         "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "GrowthStatistics", "LeakAnalysis",
         "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
@@ -84,7 +87,10 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "LeakAnalysis",
-      dependencies: ["SystemSupport", "Quantities", "TraceModel", "ProcessImage", "ProcessControl", "CElfUtils"],
+      dependencies: [
+        "Allocators", "Runtimes", "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "ProcessControl",
+        "CElfUtils",
+      ],
       swiftSettings: optimized),
     .target(name: "GrowthStatistics", dependencies: ["TraceModel"], swiftSettings: optimized),
     .target(
@@ -92,6 +98,7 @@ let package = Package(
     .target(
       name: "HostObservation",
       dependencies: [
+        "Allocators", "Runtimes",
         "SystemSupport", "Quantities", "TextOutput", "ProcessImage", "GrowthStatistics", "KernelStatistics",
         "ReportFormats",
       ],
@@ -119,6 +126,7 @@ let package = Package(
     .target(
       name: "HostCapabilities",
       dependencies: [
+        "Runtimes",
         "Accounting",
         "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
         "HostObservation", "Quantities", "TextOutput", "TraceModel",
@@ -217,9 +225,14 @@ let package = Package(
       name: "SymbolizationTests",
       dependencies: ["ProcessImage", "TraceModel", "Symbolization", "CElfUtils", "TestTools"],
       swiftSettings: strict),
+    .testTarget(name: "AllocatorsTests", dependencies: ["Allocators"], swiftSettings: strict),
+    .testTarget(name: "RuntimesTests", dependencies: ["Runtimes"], swiftSettings: strict),
+    .testTarget(
+      name: "AccountingTests", dependencies: ["Accounting", "CTraceABI", "TraceModel"], swiftSettings: strict),
     .testTarget(
       name: "AllocationTracingTests",
       dependencies: [
+        "Allocators",
         "Accounting", "LeakAnalysis", "SystemSupport", "ProcessImage", "TraceModel", "AllocationTracing", "CTraceABI",
       ],
       swiftSettings: strict),
@@ -234,10 +247,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests",
-      dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
+      dependencies: ["Allocators", "LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
       swiftSettings: strict),
     .testTarget(
-      name: "HostObservationTests", dependencies: ["HostObservation", "KernelStatistics", "TestTools"],
+      name: "HostObservationTests",
+      dependencies: ["Allocators", "Runtimes", "HostObservation", "KernelStatistics", "TestTools"],
       swiftSettings: strict),
     .executableTarget(
       name: "history-writer", dependencies: ["History"], path: "Tests/HistoryWriter", swiftSettings: strict),

@@ -3,6 +3,8 @@ import CTraceABI
 /// What the sites of programs and of the kernel have in common, as the BPF programs keep them.
 ///
 /// Its key must be its first word, which tables change in place.
+// Names are those of the C structures, whose fields fulfil the requirements.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 package protocol AccountedSite {
   init()
   /// Mixed from everything that identifies the site; odd while programs find it, 0 when the place is free.

@@ -22,7 +22,7 @@ package struct BlockTable {
   /// not at all.
   ///
   /// One of so many parts of them: each part can be gone through by a thread of its own.
-  package func forEach(
+  package func forEachBlock(
     part: Int = 0, of parts: Int = 1, _ body: (_ key: UInt64, _ payload: lt_block_payload) -> Void
   ) throws(BPFError) {
     try forEachBucket(part: part, of: parts) { keys, payloads in

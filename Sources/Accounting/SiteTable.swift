@@ -52,7 +52,7 @@ package final class SiteTable<Site: AccountedSite> {
   }
 
   /// Calls `body` for every site in use.
-  package func forEach(_ body: (SiteRecord<Site>) -> Void) {
+  package func forEachSite(_ body: (SiteRecord<Site>) -> Void) {
     forEachUsed { index in
       let site = site(at: index)
       // Its place may have been given back meanwhile.
@@ -63,7 +63,7 @@ package final class SiteTable<Site: AccountedSite> {
   /// Every site in use.
   package func records() -> [SiteRecord<Site>] {
     var records: [SiteRecord<Site>] = []
-    forEach { records.append($0) }
+    forEachSite { records.append($0) }
     return records
   }
 

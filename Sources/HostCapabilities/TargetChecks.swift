@@ -24,7 +24,7 @@ package enum TargetChecks {
     if let runtime = profile.runtime {
       checks.append(
         CapabilityCheck(
-          .target, "runtime", .works, "\(runtime.rawValue): objects of its own heap are seen as that heap's memory"))
+          .target, "runtime", .works, "\(runtime.name): \(runtime.visibility)"))
     }
     do {
       let mappings = try ProcessMaps.read(processID: processID)

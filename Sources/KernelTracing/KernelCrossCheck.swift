@@ -95,8 +95,8 @@ struct KernelCrossCheck {
     let change = cache.map { max(0, activeChange(of: $0)) }
     // Of every site a few frees are lost to interrupts. Where a good part of them is, they go a way that is not seen;
     // unless the kernel itself counts as many objects more, what looks outstanding has gone it, too.
-    let isUnseen =
-      reused * 2 >= draft.sums.freed.count || (reused * 20 >= draft.sums.freed.count && reused * 4 >= draft.sums.outstanding.count)
+    let freed = draft.sums.freed.count
+    let isUnseen = reused * 2 >= freed || (reused * 20 >= freed && reused * 4 >= draft.sums.outstanding.count)
     if reused > 0, isUnseen, change.map({ $0 < Int64(clamping: tally.count - tally.count / 4) }) ?? true {
       return
         "\(reused) of the \(draft.sums.freed.count) freed blocks were seen to be so only when their addresses were used "

@@ -1,4 +1,6 @@
+import Allocators
 import ProcessImage
+import Runtimes
 
 /// A function that is looked for in every object.
 struct SearchedFunction: Sendable {
@@ -44,11 +46,8 @@ struct AllocatorObject {
     self.description = description
   }
 
-  var isGo: Bool {
-    file.sections.contains {
-      $0.name == ".go.buildinfo" || $0.name == ".gopclntab" || $0.name == ".note.go.buildid"
-    }
-  }
+  /// What holds for the code of the runtime that is linked into it; nil when its functions are like those of C.
+  var ownCode: Runtime.OwnCode? { Runtime.linked(into: file)?.ownCode }
 
   /// Whether this is a C++ runtime library, whose operators call the C functions.
   var isCxxRuntime: Bool {

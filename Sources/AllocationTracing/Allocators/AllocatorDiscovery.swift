@@ -1,3 +1,4 @@
+import Allocators
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -53,10 +54,8 @@ package struct AllocatorDiscovery {
       if functions.isEmpty { continue }
       plan.objects.append(object.description)
       for function in functions {
-        if object.isGo, function.isCustom, !function.function.isFree {
-          plan.notes.append(
-            "\(function.function.name) is Go code and not probed: a return probe breaks the copying of Go stacks"
-          )
+        if function.isCustom, !function.function.isFree, let ownCode = object.ownCode {
+          plan.notes.append("\(function.function.name) \(ownCode.whyNotProbed)")
           continue
         }
         plan.probes.append(probe(function, in: object, wrappers))
@@ -176,10 +175,7 @@ package struct AllocatorDiscovery {
     if !plan.probes.contains(where: { !$0.function.isFree }) {
       plan.notes.append("no function that allocates memory was found: only frees are seen")
     }
-    if let program, program.isGo {
-      plan.notes.append(
-        "a Go program: only memory from C code is traced, not Go's own heap")
-    }
+    if let ownCode = program?.ownCode { plan.notes.append(ownCode.whatIsTraced) }
   }
 
   private func reasonForNothing(_ program: AllocatorObject?) -> String {
@@ -193,10 +189,7 @@ package struct AllocatorDiscovery {
     guard let program else {
       return "\(subject): its executable could not be read; run as root in its PID namespace"
     }
-    if program.isGo {
-      return "\(subject): a Go program, whose heap belongs to the Go runtime; use its heap profile "
-        + "(net/http/pprof), as return probes break Go"
-    }
+    if let ownCode = program.ownCode { return "\(subject): \(ownCode.whyNothing)" }
     if program.file.interpreter == nil, program.file.symbolTable(.full) == nil {
       return
         "\(subject): it is statically linked and stripped; name its functions with --alloc and --free, "

@@ -1,3 +1,4 @@
+import Allocators
 import ProcessImage
 import SystemSupport
 

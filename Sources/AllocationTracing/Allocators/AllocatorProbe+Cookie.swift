@@ -1,3 +1,4 @@
+import Allocators
 import CTraceABI
 import ProcessImage
 

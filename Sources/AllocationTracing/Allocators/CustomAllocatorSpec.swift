@@ -1,3 +1,4 @@
+import Allocators
 import SystemSupport
 
 /// A function of the target's own that hands out or takes back memory, as `--alloc` and `--free` describe it.

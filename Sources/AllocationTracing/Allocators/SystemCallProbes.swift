@@ -1,3 +1,4 @@
+import Allocators
 import ProcessImage
 
 /// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the

@@ -14,7 +14,7 @@ extension AllocationTracer {
     guard now >= history!.nextTick else { return }
     history!.beginTick(at: now)
     var whole = Tally()
-    tables.sites.forEach { record in
+    tables.sites.forEachSite { record in
       guard record.site.allocated_count > 0 else { return }
       whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
       // Another site of the same process and stack would have the same key.

@@ -1,4 +1,5 @@
 import Accounting
+import Allocators
 import LeakAnalysis
 import ProcessImage
 import TraceModel
@@ -22,7 +23,7 @@ extension AllocationTracer {
     // Freed memory that was allocated before the trace is not known by its size; with samples, nor is other memory.
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
     var outstanding: [UInt32: Tally] = [:]
-    tables.sites.forEach { record in
+    tables.sites.forEachSite { record in
       outstanding[UInt32(record.site.process_slot), default: Tally()] += Tally(
         bytes: record.outstandingBytes, count: record.outstandingCount)
     }
@@ -53,9 +54,8 @@ extension AllocationTracer {
       outstandingGrowth: numbers.outstandingGrowth, finding: RetentionFinding.sentence(numbers))
   }
 
-  /// The allocator that the program uses: another than the C library's goes before it.
-  private func allocator(of process: TracedProcess) -> RetentionFinding.Allocator {
-    let found = Set(process.probes.map { RetentionFinding.Allocator(objectPath: probes[Int($0)].object.path) })
-    return [.jemalloc, .tcmalloc, .mimalloc, .glibc].first { found.contains($0) } ?? .other
+  /// The allocator that the program uses.
+  private func allocator(of process: TracedProcess) -> Allocator {
+    Allocator.inUse(mappedPaths: process.probes.map { probes[Int($0)].object.path }) ?? .other
   }
 }

@@ -85,7 +85,7 @@ package final class TraceTables {
 
   /// Calls `body` for every outstanding block; see ``BlockTable``.
   func forEachBlock(part: Int = 0, of parts: Int = 1, _ body: (BlockRecord) -> Void) throws(BPFError) {
-    try blocks.forEach(part: part, of: parts) { key, payload in
+    try blocks.forEachBlock(part: part, of: parts) { key, payload in
       let key = BlockKey(word: key)
       body(
         BlockRecord(

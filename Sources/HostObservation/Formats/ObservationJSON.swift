@@ -69,8 +69,8 @@ package enum ObservationJSON {
       memory(series, &json)
       json.key("points")
       json.array(series.points.bytes) { json, bytes in json.number(bytes) }
-      json.member("runtime", entry.profile?.runtime?.rawValue)
-      json.member("allocator", entry.profile?.allocator?.rawValue)
+      json.member("runtime", entry.profile?.runtime?.name)
+      json.member("allocator", entry.profile?.allocator?.name)
       json.member("next_command", entry.next?.command)
       json.member("next_reason", entry.next?.reason)
       json.member("mitigation", entry.next?.mitigation)

@@ -1,4 +1,5 @@
 import KernelStatistics
+import Runtimes
 
 /// What to do about a series that grows: the commands can be run as they stand, and each has its reason.
 package struct NextStep: Hashable, Sendable {
@@ -86,38 +87,9 @@ package struct NextStep: Hashable, Sendable {
         reason: "stacks grow: threads that are not joined, or recursion")
     default: break
     }
-    switch profile.runtime {
-    case .java:
-      return NextStep(
-        command: "\(trace) --sort growth --duration 60s",
-        reason: "Java: this sees native memory (JNI, direct buffers, the JVM); "
-          + "for the Java heap compare `jcmd \(processID) GC.class_histogram` over time")
-    case .go:
-      return NextStep(
-        command: "\(trace) --sort growth --duration 60s",
-        reason: "Go: its heap is mapped, not malloc'ed, so this sees arenas and cgo; "
-          + "objects are in the program's own /debug/pprof/heap")
-    case .node:
-      return NextStep(
-        command: "\(trace) --sort growth --duration 60s",
-        reason: "Node: this sees buffers, add-ons and the pages of V8; for JavaScript objects take a heap snapshot")
-    case .phpFPM:
-      return NextStep(
-        command: "\(trace) --sort growth --duration 60s",
-        reason: "PHP-FPM: memory of a request goes at its end, so what stays is an extension's; "
-          + "pm.max_requests bounds it meanwhile")
-    case .php, .python, .ruby:
-      return NextStep(
-        command: "\(trace) --leak-check --sort growth 10 6",
-        reason:
-          "\(profile.runtime!.rawValue): native memory with verdicts; what only the interpreter's heap refers to is named so"
-      )
-    case nil:
-      let allocator =
-        profile.allocator.map { "\($0.rawValue) found" }
-        ?? "no allocator's library is mapped; a static one is looked for"
-      return NextStep(command: "\(trace) --leak-check 10 6", reason: "native code, \(allocator)")
-    }
+    let suggestion = (profile.runtime ?? .native).suggestion(
+      for: Runtime.Subject(processID: processID, allocator: profile.allocator?.name))
+    return NextStep(command: "\(trace) \(suggestion.options)", reason: suggestion.reason)
   }
 }
 

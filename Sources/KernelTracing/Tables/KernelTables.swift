@@ -71,7 +71,7 @@ final class KernelTables {
     let processMask = (UInt64(1) << UInt64(LT_KERNEL_PROCESS_BITS)) - 1
     let addressMask = (UInt64(1) << UInt64(LT_KERNEL_KEY_ADDRESS_BITS)) - 1
     let percpu = UInt64(LT_KERNEL_PERCPU.rawValue)
-    try blocks.forEach { key, payload in
+    try blocks.forEachBlock { key, payload in
       // Per-CPU pointers are offsets; what is above the bits of all others is set in the kernel.
       let isOffset = key >> UInt64(LT_KERNEL_KEY_ADDRESS_BITS) & 7 == percpu
       body(

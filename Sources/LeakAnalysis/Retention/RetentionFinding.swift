@@ -1,38 +1,9 @@
+import Allocators
 import Quantities
 
 /// Says what follows when a heap grew and what is outstanding did not.
 package enum RetentionFinding {
-  /// The allocator whose ways to give memory back are named.
-  package enum Allocator: Hashable, Sendable {
-    case glibc, jemalloc, tcmalloc, mimalloc, other
-
-    /// By the path of the object that holds it.
-    package init(objectPath: String) {
-      let name = objectPath.split(separator: "/").last.map(String.init) ?? objectPath
-      self =
-        if name.contains("jemalloc") {
-          .jemalloc
-        } else if name.contains("tcmalloc") {
-          .tcmalloc
-        } else if name.contains("mimalloc") {
-          .mimalloc
-        } else if name.hasPrefix("libc.so") || name.hasPrefix("libc-2") {
-          .glibc
-        } else {
-          .other
-        }
-    }
-
-    fileprivate var advice: String? {
-      switch self {
-      case .glibc: "malloc_trim(0) gives whole free pages back; see also MALLOC_ARENA_MAX and MALLOC_TRIM_THRESHOLD_"
-      case .jemalloc: "shorter dirty_decay_ms and muzzy_decay_ms in MALLOC_CONF give free pages back sooner"
-      case .tcmalloc: "MallocExtension::ReleaseFreeMemory or a higher TCMALLOC_RELEASE_RATE gives free pages back"
-      case .mimalloc: "mi_collect(true) or a shorter MIMALLOC_PURGE_DELAY gives free pages back"
-      case .other: nil
-      }
-    }
-  }
+  package typealias Allocator = Allocators.Allocator
 
   /// The memory of a heap now, and how it changed.
   package struct Numbers: Hashable, Sendable {
@@ -42,6 +13,7 @@ package enum RetentionFinding {
     package var outstandingCount: UInt64
     /// Resident bytes on pages that hold outstanding blocks; nil where blocks from before the trace may lie on them, too.
     package var pinnedBytes: UInt64?
+    /// Whose ways to give memory back are named.
     package var allocator: Allocator
 
     package init(

@@ -64,13 +64,3 @@ struct GlibcHeap {
     return nil
   }
 }
-
-extension MemoryReader {
-  /// As many of `count` words as can be read from an address on.
-  func words(at address: UInt64, count: Int) -> [UInt64] {
-    guard count > 0 else { return [] }
-    return [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
-      initialized = read(at: address, into: UnsafeMutableRawBufferPointer(buffer)) / 8
-    }
-  }
-}

@@ -27,6 +27,14 @@ extension MemoryReader {
     }
   }
 
+  /// As many of `count` words as can be read from an address on.
+  package func words(at address: UInt64, count: Int) -> [UInt64] {
+    guard count > 0 else { return [] }
+    return [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
+      initialized = read(at: address, into: UnsafeMutableRawBufferPointer(buffer)) / 8
+    }
+  }
+
   /// A NUL-terminated string of at most `limit` bytes, with invalid UTF-8 repaired; nil if no NUL was found.
   package func string(at address: UInt64, limit: Int = 4096) -> String? {
     var text: [UInt8] = []

@@ -68,7 +68,7 @@ package struct AllocatorFunction: Hashable, Sendable {
 
   /// Whether a call of `inner` on every path makes a probe on this function superfluous: what `inner` hands out or
   /// takes is the same block.
-  func isServed(by inner: AllocatorFunction) -> Bool {
+  package func isServed(by inner: AllocatorFunction) -> Bool {
     switch kind {
     case .free: return inner.isFree
     case .map, .remap, .unmap, .programBreak: return false
