@@ -18,6 +18,9 @@ package struct MappingLedger {
   package struct SiteTotals: Equatable, Sendable {
     package var allocated = Tally()
     package var freed = Tally()
+    package var outstanding: Tally {
+      Tally(bytes: allocated.bytes - freed.bytes, count: allocated.count - freed.count)
+    }
   }
 
   /// Sorted by start, not overlapping.
@@ -135,10 +138,7 @@ package struct MappingLedger {
 
   /// Outstanding bytes and calls of a site.
   package func outstanding(of site: UInt32) -> Tally {
-    let total = totals[site] ?? SiteTotals()
-    return Tally(
-      bytes: total.allocated.bytes - total.freed.bytes,
-      count: total.allocated.count - total.freed.count)
+    (totals[site] ?? SiteTotals()).outstanding
   }
 
   // MARK: Ranges

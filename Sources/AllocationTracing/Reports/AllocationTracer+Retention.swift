@@ -1,5 +1,6 @@
 import Accounting
 import Allocators
+import CTraceABI
 import LeakAnalysis
 import ProcessImage
 import TraceModel
@@ -8,28 +9,28 @@ extension AllocationTracer {
   /// Notes how much memory a process's heaps take before any of its blocks is traced.
   func noteInitialHeap(of process: TracedProcess) {
     guard configuration.looksAtRetention else { return }
-    process.initialHeapBytes = (try? heaps(of: process))?.residentBytes
+    process.image.initialHeapBytes = (try? heaps(of: process))?.residentBytes
   }
 
   private func heaps(of process: TracedProcess) throws -> AllocatorHeaps {
     try AllocatorHeaps(
       processID: process.processID, mappings: reader.mappings(of: process.processID),
-      allocatorMemory: process.ledger.allocatorMemory,
-      ownMappings: process.ledger.ranges.map { $0.start..<$0.end })
+      allocatorMemory: process.image.ledger.allocatorMemory,
+      ownMappings: process.image.ledger.ranges.map { $0.start..<$0.end })
   }
 
   /// What the allocators of each running process hold beside what is outstanding.
-  func retentionSummaries() -> [RetentionSummary] {
+  func retentionSummaries(sites: [SiteRecord<lt_site>]) -> [RetentionSummary] {
     // Freed memory that was allocated before the trace is not known by its size; with samples, nor is other memory.
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
     var outstanding: [UInt32: Tally] = [:]
-    tables.sites.forEachSite { record in
+    for record in sites {
       outstanding[UInt32(record.site.process_slot), default: Tally()] += Tally(
         bytes: record.outstandingBytes, count: record.outstandingCount)
     }
     return processes.compactMap { process in
       guard process.state == .running, let heaps = try? heaps(of: process),
-        let initial = process.initialHeapBytes
+        let initial = process.image.initialHeapBytes
       else { return nil }
       return retention(of: process, heaps, initial: initial, outstanding: outstanding[process.slot] ?? Tally())
     }
@@ -56,6 +57,6 @@ extension AllocationTracer {
 
   /// The allocator that the program uses.
   private func allocator(of process: TracedProcess) -> Allocator {
-    Allocator.inUse(mappedPaths: process.probes.map { probes[Int($0)].object.path }) ?? .other
+    Allocator.inUse(mappedPaths: attacher.probes(of: process).map(\.object.path)) ?? .other
   }
 }

@@ -1,5 +1,4 @@
 import Accounting
-import BPFRuntime
 import CTraceABI
 import Glibc
 import GrowthStatistics
@@ -22,49 +21,51 @@ struct SiteKey: Hashable {
 /// A site while its numbers are gathered.
 struct SiteDraft {
   var key: SiteKey
-  var process: TracedProcess
+  /// Position of its process in the snapshot.
+  var process: Int
   var probe: UInt32
   var code: RecordedCode
   var sums = SiteSums()
   /// The kernel's sites that belong to it.
-  var sites: [Int] = []
+  var sites: [(index: Int, identity: UInt64)] = []
   /// What a leak check says of its blocks; nil when its process was not checked.
   var verdicts: VerdictSums?
+
+  /// By kind what is outstanding; nil when its process was not checked.
+  var tallies: [VerdictKind: Tally]? { verdicts?.tallies(outstanding: sums.outstanding) }
 }
 
-/// Brings the kernel's sites, the mapping ledgers and the blocks together.
+/// Brings the kernel's sites, the mapping ledgers and the blocks of a snapshot together.
 struct SiteGathering {
   private(set) var drafts: [SiteDraft] = []
+  private let snapshot: TraceSnapshot
   /// Positions in `drafts` by the key with epoch 0: one for each meaning of the stack's addresses.
   private var positions: [SiteKey: [Int]] = [:]
   /// Position in `drafts` by index of the kernel's site; −1 when it is of no traced image.
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
-  private let configuration: TraceConfiguration
   private let isSameCode: (SiteDraft, UInt32) -> Bool
 
   /// - Parameter isSameCode: whether a site's stack means the same in another epoch of its process's mappings.
-  init(
-    tables: TraceTables, configuration: TraceConfiguration,
-    processOfSlot: (UInt32) -> TracedProcess?,
-    isSameCode: @escaping (SiteDraft, UInt32) -> Bool
-  ) {
-    self.configuration = configuration
+  init(_ snapshot: TraceSnapshot, isSameCode: @escaping (SiteDraft, UInt32) -> Bool) {
+    self.snapshot = snapshot
     self.isSameCode = isSameCode
-    draftOfSite = [Int32](repeating: -1, count: tables.sites.count)
-    for record in tables.sites.records() {
-      guard let process = processOfSlot(UInt32(record.site.process_slot)),
-        process.generation == record.site.process_generation
+    draftOfSite = [Int32](repeating: -1, count: snapshot.siteCapacity)
+    let processOfSlot = Dictionary(
+      snapshot.processes.enumerated().map { ($1.slot, $0) }, uniquingKeysWith: { _, last in last })
+    for record in snapshot.sites {
+      guard let process = processOfSlot[UInt32(record.site.process_slot)],
+        snapshot.processes[process].generation == record.site.process_generation
       else { continue }
       if record.site.allocated_count > 0 { addHeap(record, process) }
-      if let totals = process.ledger.totals[UInt32(record.index)] {
+      if let totals = snapshot.processes[process].ledger.totals[UInt32(record.index)] {
         addMapping(record, totals, process)
       }
     }
   }
 
   private mutating func position(
-    of record: SiteRecord<lt_site>, _ allocationClass: AllocationClass, _ process: TracedProcess
+    of record: SiteRecord<lt_site>, _ allocationClass: AllocationClass, _ process: Int
   ) -> Int {
     var key = SiteKey(
       slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
@@ -76,118 +77,126 @@ struct SiteGathering {
     }
     positions[key, default: []].append(drafts.count)
     key.epoch = record.site.epoch
-    let code = RecordedCode(
-      processID: process.processID, imageNumber: process.imageNumber, epoch: key.epoch)
-    drafts.append(
-      SiteDraft(key: key, process: process, probe: UInt32(record.site.probe), code: code))
+    let owner = snapshot.processes[process]
+    let code = RecordedCode(processID: owner.processID, imageNumber: owner.imageNumber, epoch: key.epoch)
+    drafts.append(SiteDraft(key: key, process: process, probe: UInt32(record.site.probe), code: code))
     return drafts.count - 1
   }
 
-  private mutating func addHeap(_ record: SiteRecord<lt_site>, _ process: TracedProcess) {
-    let site = record.site
+  private mutating func addHeap(_ record: SiteRecord<lt_site>, _ process: Int) {
     let position = position(of: record, .heap, process)
     draftOfSite[record.index] = Int32(position)
-    drafts[position].sites.append(record.index)
-    drafts[position].sums.allocated += Tally(
-      bytes: site.allocated_bytes, count: blocks(site.allocated_count))
-    drafts[position].sums.freed += Tally(bytes: site.freed_bytes, count: blocks(site.freed_count))
-    drafts[position].sums.outstanding += Tally(
-      bytes: site.allocated_bytes - site.freed_bytes,
-      count: blocks(site.allocated_count - site.freed_count))
-  }
-
-  /// Whole blocks from the unit in which counts are kept while sampling.
-  private func blocks(_ units: UInt64) -> UInt64 {
-    guard configuration.isSampling else { return units }
-    return (units + 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)
+    drafts[position].sites.append((record.index, record.identity))
+    drafts[position].sums.addHeap(record, snapshot.configuration)
   }
 
   private mutating func addMapping(
-    _ record: SiteRecord<lt_site>, _ totals: MappingLedger.SiteTotals, _ process: TracedProcess
+    _ record: SiteRecord<lt_site>, _ totals: MappingLedger.SiteTotals, _ process: Int
   ) {
     let position = position(of: record, .mapping, process)
     mappingDraftOfSite[UInt32(record.index)] = position
-    drafts[position].sites.append(record.index)
-    drafts[position].sums.allocated += totals.allocated
-    drafts[position].sums.freed += totals.freed
-    drafts[position].sums.outstanding += process.ledger.outstanding(of: UInt32(record.index))
+    // Their history is kept behind that of heap sites.
+    drafts[position].sites.append((snapshot.siteCapacity + record.index, record.identity))
+    drafts[position].sums.add(totals)
   }
 
+  // MARK: Blocks
+
   /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
-  mutating func addBlocks(
-    tables: TraceTables, request: ReportRequest, checks: [ObjectIdentifier: LeakCheckResult], now: UInt64
-  ) throws(BPFError) {
-    var checkOfDraft: [LeakCheckResult?] = []
+  ///
+  /// - Parameter checks: of each process of the snapshot, nil where there is none.
+  mutating func addBlocks(request: ReportRequest, checks: [(any BlockVerdicts)?]) {
+    let now = snapshot.time
+    let clocks = snapshot.processes.map(\.growthClock?.ages)
     for index in drafts.indices {
-      let check = checks[ObjectIdentifier(drafts[index].process)]
-      checkOfDraft.append(check?.generation == drafts[index].process.generation ? check : nil)
-      if checkOfDraft[index] != nil { drafts[index].verdicts = VerdictSums() }
+      if checks[drafts[index].process] != nil { drafts[index].verdicts = VerdictSums() }
+      if clocks[drafts[index].process] != nil { drafts[index].sums.survivors = Survivors() }
     }
-    var agesOfDraft: [GrowthAges?] = []
-    for index in drafts.indices {
-      agesOfDraft.append(drafts[index].process.growthClock?.ages)
-      if agesOfDraft[index] != nil { drafts[index].sums.survivors = Survivors() }
-    }
+    // Of each site rather than of each process: they are asked for every block.
+    let checkOfDraft = drafts.map { checks[$0.process] }
+    let agesOfDraft = drafts.map { clocks[$0.process] }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
-    try tables.forEachBlock { block in
-      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { return }
+    for block in snapshot.blocks ?? [] {
+      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { continue }
       let position = Int(draftOfSite[block.site])
-      let weight = weight(ofSize: block.sizeInBytes)
-      let size = Double(block.sizeInBytes)
+      let size = block.sizeInBytes
+      let weight = weight(ofSize: size)
       if let ages = agesOfDraft[position] {
-        drafts[position].sums.survivors?.add(bytes: size * weight, count: weight, time: block.time, ages: ages)
+        drafts[position].sums.survivors?.add(
+          bytes: Double(size) * weight, count: weight, time: block.time, ages: ages)
       }
-      guard block.time <= youngest else { return }
-      drafts[position].sums.add(sizeInBytes: block.sizeInBytes, weight: weight, time: block.time)
+      guard block.time <= youngest else { continue }
+      drafts[position].sums.add(sizeInBytes: size, weight: weight, time: block.time)
       let verdict = checkOfDraft[position]?.verdict(
-        of: LeakBlock(address: block.address, sizeInBytes: block.sizeInBytes, time: block.time))
-      if let verdict { drafts[position].verdicts?.add(verdict, bytes: size * weight, count: weight) }
+        of: LeakBlock(address: block.address, sizeInBytes: size, time: block.time))
+      if let verdict { drafts[position].verdicts?.add(verdict, bytes: Double(size) * weight, count: weight) }
       if request.listsBlocks {
         drafts[position].sums.list(
-          address: block.address, sizeInBytes: block.sizeInBytes, time: block.time, now: now, verdict: verdict)
+          address: block.address, sizeInBytes: size, time: block.time, now: now, verdict: verdict)
       }
     }
-    var seen: Set<ObjectIdentifier> = []
-    for draft in drafts where draft.key.allocationClass == .mapping {
-      if seen.insert(ObjectIdentifier(draft.process)).inserted {
-        let check = checks[ObjectIdentifier(draft.process)]
-        addRanges(
-          of: draft.process, request: request,
-          check: check?.generation == draft.process.generation ? check : nil, youngest: youngest, now: now)
-      }
+    for process in Set(mappingDraftOfSite.values.map { drafts[$0].process }) {
+      addRanges(of: process, request: request, check: checks[process], youngest: youngest)
     }
   }
 
   private mutating func addRanges(
-    of process: TracedProcess, request: ReportRequest, check: LeakCheckResult?, youngest: UInt64, now: UInt64
+    of process: Int, request: ReportRequest, check: (any BlockVerdicts)?, youngest: UInt64
   ) {
+    let owner = snapshot.processes[process]
     var calls: Set<UInt64> = []
-    for range in process.ledger.ranges {
-      guard let position = mappingDraftOfSite[range.site] else { continue }
+    for range in owner.ledger.ranges {
+      guard let position = mappingDraftOfSite[range.site], drafts[position].process == process else { continue }
+      let size = range.end - range.start
       let isFirstPart = calls.insert(range.call).inserted
-      if let ages = process.growthClock?.ages {
+      if let ages = owner.growthClock?.ages {
         drafts[position].sums.survivors?.add(
-          bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0, time: range.time, ages: ages)
+          bytes: Double(size), count: isFirstPart ? 1 : 0, time: range.time, ages: ages)
       }
       guard range.time <= youngest else { continue }
-      drafts[position].sums.add(sizeInBytes: range.end - range.start, isCounted: isFirstPart, time: range.time)
+      drafts[position].sums.add(sizeInBytes: size, isCounted: isFirstPart, time: range.time)
       let verdict = check?.verdict(
-        ofMapping: LeakBlock(address: range.start, sizeInBytes: range.end - range.start, time: range.time))
+        ofMapping: LeakBlock(address: range.start, sizeInBytes: size, time: range.time))
       if let verdict {
-        drafts[position].verdicts?.add(
-          verdict, bytes: Double(range.end - range.start), count: isFirstPart ? 1 : 0)
+        drafts[position].verdicts?.add(verdict, bytes: Double(size), count: isFirstPart ? 1 : 0)
       }
       if request.listsBlocks {
         drafts[position].sums.list(
-          address: range.start, sizeInBytes: range.end - range.start, time: range.time, now: now, verdict: verdict)
+          address: range.start, sizeInBytes: size, time: range.time, now: snapshot.time, verdict: verdict)
       }
     }
   }
 
   /// How many blocks a recorded one stands for: 1/P.
   private func weight(ofSize size: UInt64) -> Double {
-    if let nth = configuration.sampleEveryNth, nth > 1 { return Double(nth) }
-    guard let mean = configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
+    if let nth = snapshot.configuration.sampleEveryNth, nth > 1 { return Double(nth) }
+    guard let mean = snapshot.configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
     return 1 / -expm1(-Double(size) / Double(mean))
+  }
+}
+
+extension SiteSums {
+  /// Adds the totals of one of the kernel's sites.
+  mutating func addHeap(_ record: SiteRecord<lt_site>, _ configuration: TraceConfiguration) {
+    let site = record.site
+    allocated += Tally(bytes: site.allocated_bytes, count: configuration.blocks(ofUnits: site.allocated_count))
+    freed += Tally(bytes: site.freed_bytes, count: configuration.blocks(ofUnits: site.freed_count))
+    outstanding += Tally(
+      bytes: record.outstandingBytes, count: configuration.blocks(ofUnits: record.outstandingCount))
+  }
+
+  /// Adds what a site's calls have mapped and unmapped.
+  mutating func add(_ totals: MappingLedger.SiteTotals) {
+    allocated += totals.allocated
+    freed += totals.freed
+    outstanding += totals.outstanding
+  }
+}
+
+extension TraceConfiguration {
+  /// Whole blocks from the unit in which the programs keep counts while sampling.
+  func blocks(ofUnits units: UInt64) -> UInt64 {
+    guard isSampling else { return units }
+    return (units + 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)
   }
 }

@@ -161,27 +161,28 @@ struct lt_thread_state {
 };
 
 // ---- Counters -----------------------------------------------------------------------------------------------------
-// One line per counter: enum name, stable name in reports, 1 when it is a loss, meaning.
-#define LT_COUNTERS(X)                                                                                                \
-  X(BLOCKS_REFUSED, "blocks_refused", 1, "blocks not recorded because the table of outstanding blocks was full")     \
-  X(BYTES_REFUSED, "bytes_refused", 1, "bytes in blocks not recorded because the table was full")                    \
-  X(SITES_REFUSED, "sites_refused", 1, "blocks not recorded because the table of call stacks was full")              \
-  X(STACKS_REFUSED, "stacks_refused", 1, "call stacks whose frames could not be stored")                             \
-  X(MISSED_FREES, "missed_frees", 1, "blocks whose address was handed out again without a free being seen")          \
-  X(THREAD_STATE_REFUSED, "thread_state_refused", 1, "calls not followed because a thread's state had no memory")    \
-  X(SCRATCH_BUSY, "scratch_busy", 1, "blocks not recorded because every scratch buffer of the CPU was in use")       \
-  X(ABANDONED_CALLS, "abandoned_calls", 1, "calls into an allocator that never returned (longjmp, exception)")       \
-  X(UNSAFE_CALLS, "unsafe_calls", 1, "calls for more memory than there is, not followed because they may throw")     \
-  X(UNREADABLE_RESULT, "unreadable_results", 1, "blocks whose address could not be read back from the caller")       \
-  X(EVENTS_LOST, "events_lost", 1, "events for user space dropped because the ring buffer was full")                 \
-  X(LATE_FORKS, "late_forks", 1, "forked processes that ran before their probes were attached")                      \
-  X(LATE_LOADS, "late_loads", 1, "times that libraries ran before they were looked at for allocators")                         \
-  X(NESTED_CALLS, "nested_calls", 0, "allocator calls made inside another one and therefore not counted")            \
-  X(FILTERED_BLOCKS, "filtered_blocks", 0, "blocks left out by the size filters")                                    \
-  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, "blocks that the sampling did not choose")
+// One line per counter: enum name, stable name in reports, 1 when it is a loss, 1 when blocks can be in use that are not
+// among the outstanding ones because of it, meaning.
+#define LT_COUNTERS(X)                                                                                               \
+  X(BLOCKS_REFUSED, "blocks_refused", 1, 1, "blocks not recorded because the table of outstanding blocks was full")  \
+  X(BYTES_REFUSED, "bytes_refused", 1, 0, "bytes in blocks not recorded because the table was full")                 \
+  X(SITES_REFUSED, "sites_refused", 1, 1, "blocks not recorded because the table of call stacks was full")           \
+  X(STACKS_REFUSED, "stacks_refused", 1, 0, "call stacks whose frames could not be stored")                          \
+  X(MISSED_FREES, "missed_frees", 1, 0, "blocks whose address was handed out again without a free being seen")       \
+  X(THREAD_STATE_REFUSED, "thread_state_refused", 1, 1, "calls not followed because a thread's state had no memory") \
+  X(SCRATCH_BUSY, "scratch_busy", 1, 1, "blocks not recorded because every scratch buffer of the CPU was in use")    \
+  X(ABANDONED_CALLS, "abandoned_calls", 1, 1, "calls into an allocator that never returned (longjmp, exception)")    \
+  X(UNSAFE_CALLS, "unsafe_calls", 1, 1, "calls for more memory than there is, not followed because they may throw")  \
+  X(UNREADABLE_RESULT, "unreadable_results", 1, 1, "blocks whose address could not be read back from the caller")    \
+  X(EVENTS_LOST, "events_lost", 1, 1, "events for user space dropped because the ring buffer was full")              \
+  X(LATE_FORKS, "late_forks", 1, 0, "forked processes that ran before their probes were attached")                   \
+  X(LATE_LOADS, "late_loads", 1, 1, "times that libraries ran before they were looked at for allocators")            \
+  X(NESTED_CALLS, "nested_calls", 0, 0, "allocator calls made inside another one and therefore not counted")         \
+  X(FILTERED_BLOCKS, "filtered_blocks", 0, 0, "blocks left out by the size filters")                                 \
+  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, 0, "blocks that the sampling did not choose")
 
 enum lt_counter {
-#define X(name, text, loss, meaning) LT_COUNTER_##name,
+#define X(name, text, loss, hides, meaning) LT_COUNTER_##name,
   LT_COUNTERS(X)
 #undef X
       LT_COUNTER_MAX

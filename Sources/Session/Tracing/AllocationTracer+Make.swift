@@ -9,27 +9,12 @@ extension AllocationTracer {
   package static func make(
     configuration: TraceConfiguration, discovery: AllocatorDiscovery.Options, symbolizer: Symbolizer
   ) throws -> AllocationTracer {
-    let tracer: AllocationTracer
     do {
-      tracer = try AllocationTracer(configuration: configuration, discovery: discovery)
+      return try AllocationTracer(
+        configuration: configuration, discovery: discovery, naming: SymbolizedNaming(symbolizer))
     } catch {
       throw TraceError(explain(error))
     }
-    tracer.onMappings = { process in
-      symbolizer.record(
-        processID: process.processID, threadID: process.threadID, generation: process.imageNumber,
-        snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
-    }
-    tracer.symbolize = { stack, code in
-      symbolizer.frames(
-        for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch,
-        leafIsExact: false)
-    }
-    tracer.codeIdentities = { stack, code in
-      symbolizer.codeIdentities(
-        of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
-    }
-    return tracer
   }
 
   private static func explain(_ error: BPFError) -> String {

@@ -32,7 +32,7 @@ extension AllocationTracer {
   /// Why there can be heap blocks in use that are not among the outstanding ones; empty when there are none.
   package func heapGaps(of process: TracedProcess) -> [String] {
     var gaps: [String] = []
-    if process.isForked {
+    if process.image.isForked {
       gaps.append("forked while traced: heap memory from before counts as roots")
     } else if !process.hasOnlyTracedBlocks {
       gaps.append("attached mid-life: unknown heap counts as roots")
@@ -45,14 +45,9 @@ extension AllocationTracer {
       gaps.append("only one allocator is traced: unknown heap counts as roots")
     }
     let counters = tables.counterValues()
-    let lossy = [
-      LT_COUNTER_BLOCKS_REFUSED, LT_COUNTER_SITES_REFUSED, LT_COUNTER_THREAD_STATE_REFUSED, LT_COUNTER_SCRATCH_BUSY,
-      LT_COUNTER_ABANDONED_CALLS, LT_COUNTER_UNSAFE_CALLS, LT_COUNTER_UNREADABLE_RESULT, LT_COUNTER_EVENTS_LOST,
-      LT_COUNTER_LATE_LOADS,
-    ]
     // The last that a thread does with glibc's heap is to free its cache of free blocks, of which no allocation was seen.
     let frees = tables.process(slot: process.slot)
-    if lossy.contains(where: { counters[Int($0.rawValue)] != 0 })
+    if counters.indices.contains(where: { counters[$0] != 0 && ctrace_counter_hides_blocks(Int32($0)) })
       || frees.unmatched_frees != frees.unmatched_frees_at_thread_end
     {
       gaps.append("some blocks may not have been recorded: unknown heap counts as roots")
@@ -70,21 +65,21 @@ extension AllocationTracer {
   }
 
   package func outstandingMappings(of process: TracedProcess) -> [OutstandingMapping] {
-    process.ledger.ranges.map { range in
+    process.image.ledger.ranges.map { range in
       OutstandingMapping(
         range: range.start..<range.end, time: range.time, site: range.site,
-        isPart: process.ledger.partCount(ofCall: range.call) > 1)
+        isPart: process.image.ledger.partCount(ofCall: range.call) > 1)
     }
   }
 
   /// What the process's allocators have mapped for themselves.
-  package func allocatorMemory(of process: TracedProcess) -> [Range<UInt64>] { process.ledger.allocatorMemory }
+  package func allocatorMemory(of process: TracedProcess) -> [Range<UInt64>] { process.image.ledger.allocatorMemory }
 
   /// The named frames of a site's stack.
   package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
     let record = tables.sites.site(at: Int(site))
     let code = RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: record.epoch)
-    return symbolize(stackTrace(hash: record.stack_hash), code)
+    return naming.frames(of: stackTrace(hash: record.stack_hash), in: code)
   }
 
   /// A realloc that a thread has begun: its old block is not in the table any more.
@@ -125,7 +120,7 @@ extension AllocationTracer {
     let symbolName = HashedSymbolName(name)
     return process.mappings.compactMap { mapping in
       guard mapping.isFileBacked, mapping.permissions.contains(.execute),
-        let file = files.file(behind: mapping, of: process.processID)
+        let file = attacher.files.file(behind: mapping, of: process.processID)
       else { return nil }
       var symbol = ElfSymbolHashTable(file)?.definition(of: symbolName)
       if symbol == nil, mapping.path == process.executable {
@@ -149,12 +144,13 @@ extension AllocationTracer {
 
   /// Whether a site maps the stacks of new threads.
   package func makesThreadStacks(site: UInt32, of process: TracedProcess) -> Bool {
-    if let known = process.threadStackSites[site] { return known }
-    let code = process.threadCode ?? code(ofLibraryFunction: "pthread_create", in: process)
-    process.threadCode = code
-    let stack = stackTrace(hash: tables.stackHash(ofSite: site)).addresses
-    let answer = stack.contains { address in code.contains { $0.contains(address) } }
-    process.threadStackSites[site] = answer
-    return answer
+    withCodeAreas(of: process) { areas in
+      if let known = areas.threadStackSites[site] { return known }
+      let code = areas.threadCode ?? code(ofLibraryFunction: "pthread_create", in: process)
+      areas.threadCode = code
+      let answer = CodeAreas.passes(code, stackTrace(hash: tables.stackHash(ofSite: site)).addresses)
+      areas.threadStackSites[site] = answer
+      return answer
+    }
   }
 }

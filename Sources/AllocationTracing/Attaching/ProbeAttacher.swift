@@ -5,19 +5,85 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-extension AllocationTracer {
-  func index(of probe: AllocatorProbe) -> UInt32 {
-    let key = ProbeKey(file: probe.object.identity, fileOffset: probe.fileOffset)
-    if let known = probeIndex[key] { return known }
-    let index = UInt32(probes.count)
-    probes.append(probe)
-    probeKinds.append(.perf)
-    probeIndex[key] = index
-    return index
+/// Finds what is to be probed in processes and attaches to it: what frees before what allocates.
+final class ProbeAttacher {
+  private let configuration: TraceConfiguration
+  private let programs: ProbePrograms
+  private let reader: ProcessReader
+  let files = ElfFileCache()
+  private let notes: TraceNotes
+  /// Every probed place by its index, which the programs know it by.
+  private(set) var probes: [AllocatorProbe] = []
+  private var kinds: [Report.Probe.Kind] = []
+  private var indexOfPlace: [ProbeKey: UInt32] = [:]
+  private var objects: [FileIdentity: OpenObject] = [:]
+  /// Where processes wait for us in C libraries and loaders, by object; one link each for all processes.
+  private var holdLinks: [FileIdentity: [Link]] = [:]
+
+  private struct ProbeKey: Hashable {
+    var file: FileIdentity
+    var fileOffset: UInt64
   }
 
   /// Which program a place gets.
-  enum Role { case free, mapping, allocation, returnInstruction }
+  private enum Role { case free, mapping, allocation, returnInstruction }
+
+  init(configuration: TraceConfiguration, programs: ProbePrograms, reader: ProcessReader, notes: TraceNotes) {
+    self.configuration = configuration
+    self.programs = programs
+    self.reader = reader
+    self.notes = notes
+  }
+
+  /// The name of the function behind a probe.
+  func functionName(ofProbe probe: UInt32) -> String {
+    Int(probe) < probes.count ? probes[Int(probe)].function.name : "?"
+  }
+
+  func probes(of process: TracedProcess) -> [AllocatorProbe] { process.probes.map { probes[Int($0)] } }
+
+  /// Takes off what is attached for all processes together.
+  func stop() { holdLinks = [:] }
+
+  // MARK: Finding
+
+  /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
+  func attachToNewObjects(of process: TracedProcess) throws {
+    let mappings = process.mappings
+    let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
+    let fresh = executable.filter { process.image.examinedObjects.insert($0.file).inserted }
+    if fresh.isEmpty { return }
+    var found: [AllocatorProbe] = []
+    for mapping in fresh {
+      guard let file = files.file(behind: mapping, of: process.threadID) else { continue }
+      let object = reader.describe(mapping, file, of: process.threadID)
+      let calls = SystemCallProbes(
+        file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
+      try hold(at: calls, in: object, of: process)
+      if configuration.tracesMappings { found += calls.mappings }
+    }
+    // Planned anew as a whole: which functions are wrappers depends on every object of the process.
+    let plan = reader.plan(process.threadID, mappings: mappings, files: files)
+    for note in plan.notes { notes.addOnce(note) }
+    // Where nothing allocates, mappings alone are not worth a trace.
+    if !plan.probes.isEmpty || !process.probes.isEmpty { found += plan.probes }
+    // After an exec the same objects are met again, and their probes are still on.
+    let attached = Set(process.probes)
+    try attach(found.map(index(of:)).filter { !attached.contains($0) }, to: process)
+    process.failure = plan.failure
+  }
+
+  private func index(of probe: AllocatorProbe) -> UInt32 {
+    let key = ProbeKey(file: probe.object.identity, fileOffset: probe.fileOffset)
+    if let known = indexOfPlace[key] { return known }
+    let index = UInt32(probes.count)
+    probes.append(probe)
+    kinds.append(.perf)
+    indexOfPlace[key] = index
+    return index
+  }
+
+  // MARK: Attaching
 
   /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed,
   /// and what sees a return before what expects it.
@@ -35,7 +101,7 @@ extension AllocationTracer {
         if role == .returnInstruction { cookie |= Self.atReturn }
         let offsets = fileOffsets(of: probe, role: role)
         if offsets.isEmpty { continue }
-        probeKinds[Int(index)] = kind(role)
+        kinds[Int(index)] = kind(role)
         objects[identity] = try objects[identity] ?? OpenObject(probe.object)
         placesByObject[identity, default: []] += offsets.map {
           Link.Place(fileOffset: $0, cookie: cookie)
@@ -57,42 +123,7 @@ extension AllocationTracer {
     // Taken off in the opposite order.
     process.links = links.reversed() + process.links
     process.probes += indices
-    noteCode(of: process)
     if indices.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
-  }
-
-  func isLoader(_ mapping: Mapping) -> Bool {
-    (mapping.path.split(separator: "/").last ?? "").hasPrefix("ld-linux")
-  }
-
-  /// Notes where the code of the process's loader and allocators lies: what they map is not the program's own.
-  func noteCode(of process: TracedProcess) {
-    process.allocatorCode = []
-    process.allocatorLibraries = []
-    process.loaderCode = []
-    process.ownershipOfSite = [:]
-    process.threadCode = nil
-    process.threadStackSites = [:]
-    let probed = process.probes.map { probes[Int($0)] }.filter { !$0.function.isSystemCall }
-    for mapping in process.mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
-      let identity = mapping.file
-      let name = mapping.path.split(separator: "/").last ?? ""
-      if isLoader(mapping) { process.loaderCode.append(mapping.start..<mapping.end) }
-      let here = probed.filter { $0.object.identity == identity }
-      if !name.hasPrefix("libc.") && !name.hasPrefix("libc-"), mapping.path != process.executable,
-        name.hasPrefix("lib"), here.contains(where: { $0.function.name == "malloc" })
-      {
-        process.allocatorLibraries.append(mapping.start..<mapping.end)
-      }
-      for probe in here
-      where probe.fileOffset >= mapping.fileOffset
-        && probe.fileOffset - mapping.fileOffset < mapping.end - mapping.start
-      {
-        let start = mapping.start + (probe.fileOffset - mapping.fileOffset)
-        // A return address can be the first byte after a call at the function's end.
-        process.allocatorCode.append(start..<(start + max(probe.size, 1) + 1))
-      }
-    }
   }
 
   /// Makes processes wait for us where the object's code forks or changes the list of loaded objects.
@@ -101,7 +132,7 @@ extension AllocationTracer {
   /// those that are not traced pass at the cost of one trap per fork or load. A program that reads its own code, as
   /// valgrind does with what it runs, meets a breakpoint there; so only the traced process is probed when children
   /// are not followed.
-  func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
+  private func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
     let identity = object.identity
     guard holdLinks[identity] == nil else { return }
     var places: [(program: String, offset: UInt64)] = []
@@ -139,7 +170,7 @@ extension AllocationTracer {
   }
 
   /// Where in the probe's file the places of one role are.
-  func fileOffsets(of probe: AllocatorProbe, role: Role) -> [UInt64] {
+  private func fileOffsets(of probe: AllocatorProbe, role: Role) -> [UInt64] {
     switch role {
     case .free: return probe.function.isFree ? [probe.fileOffset + siteOffset(probe)] : []
     case .mapping:
@@ -153,18 +184,18 @@ extension AllocationTracer {
     }
   }
 
-  func siteOffset(_ probe: AllocatorProbe) -> UInt64 {
+  private func siteOffset(_ probe: AllocatorProbe) -> UInt64 {
     configuration.probesFunctionEntries ? 0 : probe.site.offset
   }
 
-  func kind(_ role: Role) -> Report.Probe.Kind {
+  private func kind(_ role: Role) -> Report.Probe.Kind {
     switch programs.method {
     case .session: role == .free ? .multi : .multiSession
     case .perf: .perf
     }
   }
 
-  func link(
+  private func link(
     _ places: [Link.Place], role: Role, path: String, processID: Int32
   ) throws(BPFError) -> [Link] {
     let program =
@@ -203,19 +234,25 @@ extension AllocationTracer {
     }
   }
 
-  static let atReturn = UInt64(LT_COOKIE_AT_RETURN) << UInt64(LT_COOKIE_FLAGS_SHIFT)
-  static let returnsBySite =
+  private static let atReturn = UInt64(LT_COOKIE_AT_RETURN) << UInt64(LT_COOKIE_FLAGS_SHIFT)
+  private static let returnsBySite =
     UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
 
   // MARK: Probes for the report
 
-  package func reportProbes() -> [Report.Probe] {
+  /// - Parameter hits: how often a probe was hit, by its index.
+  func reportProbes(hits: (UInt32) -> UInt64) -> [Report.Probe] {
     probes.enumerated().map { index, probe in
       Report.Probe(
         function: probe.function.name, object: probe.object.path, offset: siteOffset(probe),
         instruction: probe.site.instruction,
         isEmulated: probe.site.isEmulated && !configuration.probesFunctionEntries,
-        kind: probeKinds[index], hits: tables.hits(ofProbe: UInt32(index)))
+        kind: kinds[index], hits: hits(UInt32(index)))
     }
+  }
+
+  /// Functions of this report's probes that are in use and whose exceptions cannot pass their return probe.
+  func functionsThatMayNotThrow(_ reported: [Report.Probe]) -> [String] {
+    zip(probes, reported).filter { $0.returns == .returnProbeDespiteExceptions && $1.hits > 0 }.map(\.0.function.name)
   }
 }

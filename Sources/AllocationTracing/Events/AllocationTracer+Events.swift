@@ -1,0 +1,195 @@
+import Accounting
+import BPFRuntime
+import CTraceABI
+import ProcessImage
+import SystemSupport
+import TraceModel
+
+extension AllocationTracer {
+  /// Handles every event that waits.
+  package func handleEvents() {
+    var work = EventWork()
+    // What changes of mappings come from is asked of their stacks.
+    completion.completeSamples()
+    pump.drain { handle($0, &work) }
+    for process in work.toUpdate.values where process.state == .running {
+      do { try update(process) } catch let error as TraceError {
+        traceNotes.add(error.description)
+      } catch {
+        // It ended meanwhile: its exit event follows.
+      }
+    }
+    for (slot, change) in work.answers { tables.answerLoader(change: change, slot: slot) }
+    pump.relax()
+    completion.answerRequests()
+    reclaimSites()
+    growth?.record(
+      tables.sites, processes: processes, isSampling: configuration.isSampling, now: monotonicNanoseconds())
+    pump.noteRun()
+  }
+
+  /// Handles the events that have waited for too long, if there can be any.
+  func handleOverdueEvents() {
+    if pump.isOverdue { handleEvents() }
+  }
+
+  /// What is left to be done when all events have been taken.
+  private struct EventWork {
+    var toUpdate: [ObjectIdentifier: TracedProcess] = [:]
+    /// By slot, up to which change of its loader a process is to be answered.
+    var answers: [UInt32: UInt64] = [:]
+
+    mutating func update(_ process: TracedProcess) { toUpdate[ObjectIdentifier(process)] = process }
+  }
+
+  private func handle(_ event: TraceEvent, _ work: inout EventWork) {
+    switch event {
+    case .block(let block): onEvent?(allocationEvent(block))
+    case .forked(let child, let parentSlot):
+      pump.hurry()
+      follow(child: child, parentSlot: parentSlot)
+    case .executed(let processID, let generation):
+      guard let process = processTable.running(processID) else { return }
+      completion.completeSamples(lastOf: process)
+      replaceImage(of: process, generation: generation)
+      work.update(process)
+    case .exited(let processID):
+      guard let process = processTable.running(processID) else { return }
+      completion.completeSamples(lastOf: process)
+      end(process)
+    case .threadNamed(let processID, let threadID, let name):
+      processTable.running(processID)?.image.threadNames[threadID] = name
+    case .loaded(let processID, let change):
+      guard let process = processTable.running(processID) else { return }
+      name(process)  // just after an exec there were no arguments to read yet
+      pump.hurry()
+      work.update(process)
+      work.answers[process.slot] = max(work.answers[process.slot] ?? 0, change)
+    case .addressSpace(let event):
+      guard let process = processTable.process(slot: event.slot), process.processID == event.processID else { return }
+      if let site = event.site, tables.isPending(site) { completion.completeSamples() }
+      // Without a site: inside of an allocator.
+      let owner = event.site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
+      process.image.apply(event.change, site: event.site, owner: owner, time: event.time)
+    }
+  }
+
+  private func allocationEvent(_ block: TraceEvent.Block) -> AllocationEvent {
+    AllocationEvent(
+      isFree: block.isFree, processID: block.processID, threadID: block.threadID, time: block.time,
+      address: block.address, sizeInBytes: block.sizeInBytes, function: attacher.functionName(ofProbe: block.probe))
+  }
+
+  // MARK: Processes
+
+  private func follow(child: Int32, parentSlot: UInt32) {
+    // Whatever comes of it, the child must not wait longer.
+    defer {
+      pendingChildren.remove(UInt32(child))
+      tables.finishWaitingChild()
+    }
+    guard let parent = processTable.process(slot: parentSlot), !isTracing(child) else { return }
+    // On kernels whose programs cannot hold it, the child runs already.
+    if programs.method == .perf { unheldChildren += 1 }
+    do {
+      let process = try enter(processID: child, parent: parent) { generation, number in
+        .forked(from: parent.image, generation: generation, number: number, beginTime: monotonicNanoseconds())
+      }
+      process.hasAllocator = parent.hasAllocator
+      try spaces.read(process)
+      do { try attacher.attach(parent.probes, to: process) } catch {
+        abandon(process)
+        throw error
+      }
+      noteInitialHeap(of: process)
+      onNewImage?(process)
+    } catch {
+      traceNotes.add("process \(child), child of \(parent.processID), was not followed: \(error)")
+    }
+  }
+
+  private func replaceImage(of process: TracedProcess, generation: UInt32) {
+    // Its loader waits for us before any of its code runs, where programs can wait.
+    let waitsForUs = programs.method == .session && hasLoader(process)
+    processTable.replaceImage(
+      of: process,
+      with: .executed(
+        generation: generation, number: processTable.nextImageNumber(), beginTime: monotonicNanoseconds(),
+        waitsForUs: waitsForUs),
+      totals: totals(of: process))
+    process.codeAreas = nil
+    name(process)
+    onNewImage?(process)
+  }
+
+  /// What the present image of a process has allocated and freed, and holds.
+  private func totals(of process: TracedProcess) -> Report.Totals {
+    var sums = SiteSums()
+    tables.sites.forEachSite { record in
+      guard UInt32(record.site.process_slot) == process.slot, record.site.process_generation == process.generation
+      else { return }
+      if record.site.allocated_count > 0 { sums.addHeap(record, configuration) }
+      if let totals = process.image.ledger.totals[UInt32(record.index)] { sums.add(totals) }
+    }
+    var totals = Report.Totals()
+    totals.add(sums)
+    return totals
+  }
+
+  private func hasLoader(_ process: TracedProcess) -> Bool {
+    let mappings = (try? reader.mappings(of: process.processID)) ?? []
+    return mappings.contains(where: \.isLoader)
+  }
+
+  private func name(_ process: TracedProcess) {
+    let info = reader.describe(process.processID)
+    process.command = info.command
+    process.executable = info.executable
+  }
+
+  private func end(_ process: TracedProcess) {
+    spaces.release(process)
+    processTable.end(process, at: monotonicNanoseconds())
+  }
+
+  // MARK: Sites
+
+  /// On whose behalf a site maps: the program's own, or that of the dynamic loader or a probed allocator. The programs
+  /// leave most of the latter out already, but not where a call was not followed because of sampling.
+  private func owner(ofSite site: UInt32, of process: TracedProcess) -> MappingOwner {
+    withCodeAreas(of: process) { areas in
+      if let known = areas.ownerOfSite[site] { return known }
+      let owner = areas.owner(ofStack: stackTrace(hash: tables.stackHash(ofSite: site)).addresses)
+      areas.ownerOfSite[site] = owner
+      return owner
+    }
+  }
+
+  func withCodeAreas<Result>(of process: TracedProcess, _ body: (inout CodeAreas) -> Result) -> Result {
+    var areas =
+      process.codeAreas
+      ?? CodeAreas(
+        mappings: process.mappings, probes: attacher.probes(of: process), executable: process.executable)
+    // Held once while it is changed.
+    process.codeAreas = nil
+    defer { process.codeAreas = areas }
+    return body(&areas)
+  }
+
+  /// Gives back what belongs to stacks with nothing outstanding, when the table of sites fills. A compiler comes to
+  /// thousands of new stacks in a second.
+  private func reclaimSites() {
+    reclamation.run(
+      sites: tables.sites, stacks: tables.stacks, capacity: configuration.maximumSites, now: monotonicNanoseconds(),
+      isKept: { record in
+        guard let process = processTable.process(slot: UInt32(record.site.process_slot)) else { return false }
+        return process.image.ledger.totals[UInt32(record.index)] != nil
+      },
+      retire: { site in
+        guard let process = processTable.process(slot: UInt32(site.process_slot)),
+          process.generation == site.process_generation
+        else { return }
+        process.image.retired += Tally(bytes: site.allocated_bytes, count: site.allocated_count)
+      })
+  }
+}

@@ -1,0 +1,90 @@
+import CTraceABI
+
+/// What the programs tell of traced processes, decoded from the ring buffer.
+enum TraceEvent: Equatable {
+  /// A block was allocated or freed; only while events are printed.
+  case block(Block)
+  case forked(child: Int32, parentSlot: UInt32)
+  case executed(processID: Int32, generation: UInt32)
+  /// The last thread of the process is gone.
+  case exited(processID: Int32)
+  /// A thread has its first site.
+  case threadNamed(processID: Int32, threadID: Int32, name: String)
+  /// The dynamic loader has mapped or unmapped objects, and the process waits for an answer to this change.
+  case loaded(processID: Int32, change: UInt64)
+  case addressSpace(AddressSpaceEvent)
+
+  struct Block: Equatable {
+    var isFree: Bool
+    var processID: Int32
+    var threadID: Int32
+    /// CLOCK_MONOTONIC nanoseconds.
+    var time: UInt64
+    var address: UInt64
+    var sizeInBytes: UInt64
+    var probe: UInt32
+  }
+
+  struct AddressSpaceEvent: Equatable {
+    var processID: Int32
+    var slot: UInt32
+    /// Index of the site that it was changed from; nil inside of an allocator.
+    var site: UInt32?
+    /// CLOCK_MONOTONIC nanoseconds.
+    var time: UInt64
+    var change: AddressSpaceChange
+  }
+
+  /// nil for a kind that nobody knows.
+  init?(_ event: lt_event) {
+    let processID = Int32(bitPattern: event.process_id)
+    let threadID = Int32(bitPattern: event.thread_id)
+    let change: AddressSpaceChange
+    switch lt_event_kind(rawValue: event.kind) {
+    case LT_EVENT_ALLOCATED, LT_EVENT_FREED:
+      self = .block(
+        Block(
+          isFree: event.kind == LT_EVENT_FREED.rawValue, processID: processID, threadID: threadID, time: event.time,
+          address: event.address, sizeInBytes: event.size, probe: event.probe))
+      return
+    case LT_EVENT_FORK:
+      self = .forked(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
+      return
+    case LT_EVENT_EXEC:
+      self = .executed(processID: processID, generation: UInt32(truncatingIfNeeded: event.address))
+      return
+    case LT_EVENT_EXIT:
+      self = .exited(processID: processID)
+      return
+    case LT_EVENT_THREAD:
+      let name = withUnsafeBytes(of: (event.address, event.size)) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      self = .threadNamed(processID: processID, threadID: threadID, name: name)
+      return
+    case LT_EVENT_LOADED:
+      self = .loaded(processID: processID, change: event.address)
+      return
+    case LT_EVENT_MAP: change = .map(start: event.address, size: event.size)
+    case LT_EVENT_UNMAP: change = .unmap(start: event.address, size: event.size)
+    case LT_EVENT_REMAP:
+      change = .remap(
+        oldStart: event.other_address, oldSize: event.other_size, newStart: event.address, newSize: event.size)
+    case LT_EVENT_BREAK: change = .programBreak(event.address)
+    default: return nil
+    }
+    self = .addressSpace(
+      AddressSpaceEvent(
+        processID: processID, slot: event.process_slot, site: event.site == .max ? nil : event.site, time: event.time,
+        change: change))
+  }
+}
+
+/// One call that changed a process's address space. Addresses and sizes are the call's own.
+enum AddressSpaceChange: Equatable {
+  case map(start: UInt64, size: UInt64)
+  case unmap(start: UInt64, size: UInt64)
+  case remap(oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64)
+  /// The new end of the program's data.
+  case programBreak(UInt64)
+}

@@ -1,0 +1,103 @@
+import CTraceABI
+import ProcessImage
+import SystemSupport
+import TraceModel
+
+/// The processes of a trace: in order of appearance, by id while they run, and by the slot that the programs know them by.
+final class ProcessTable {
+  private let tables: TraceTables
+  /// Ended ones included.
+  private(set) var all: [TracedProcess] = []
+  private var bySlot: [UInt32: TracedProcess] = [:]
+  private var runningByID: [Int32: TracedProcess] = [:]
+  private var nextSlot: UInt32 = 0
+  private var lastImageNumber: UInt32 = 0
+  /// Totals of images that exec replaced.
+  private(set) var replacedImages: [Report.ProcessTotals] = []
+
+  init(tables: TraceTables) { self.tables = tables }
+
+  func running(_ processID: Int32) -> TracedProcess? { runningByID[processID] }
+  /// The process that a slot stands for, or stood for last.
+  func process(slot: UInt32) -> TracedProcess? { bySlot[slot] }
+
+  /// Makes a process one of the trace.
+  ///
+  /// - Parameter makeImage: what it runs, given its generation and the number of the image.
+  func enter(
+    processID: Int32, parent: TracedProcess?, description: ProcessReader.Description,
+    makeImage: (_ generation: UInt32, _ number: UInt32) -> TracedImage
+  ) throws -> TracedProcess {
+    guard let slot = takeSlot() else {
+      throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
+    }
+    // A reused slot's new owner must not be taken for the old one.
+    let generation = tables.process(slot: slot).generation &+ 1
+    let process = TracedProcess(
+      processID: processID, slot: slot, parentProcessID: parent?.processID, isTarget: parent == nil,
+      image: makeImage(generation, nextImageNumber()), command: description.command,
+      executable: description.executable, controlGroup: try? ControlGroupPath.read(processID: processID))
+    try tables.enter(processID: processID, slot: slot, generation: generation)
+    bySlot[slot] = process
+    runningByID[processID] = process
+    all.append(process)
+    return process
+  }
+
+  func nextImageNumber() -> UInt32 {
+    lastImageNumber += 1
+    return lastImageNumber
+  }
+
+  /// The process has replaced its program: what the old one held is gone, but for its totals.
+  func replaceImage(of process: TracedProcess, with image: TracedImage, totals: Report.Totals) {
+    if totals.allocated.count > 0 {
+      replacedImages.append(
+        Report.ProcessTotals(
+          processID: process.processID, parentProcessID: process.parentProcessID, command: process.command,
+          state: .replaced, totals: totals, controlGroup: process.controlGroup))
+    }
+    tables.removeSites(slot: process.slot, olderThan: image.generation)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: image.generation)
+    process.image = image
+  }
+
+  func end(_ process: TracedProcess, at time: UInt64) {
+    process.state = .exited
+    process.endTime = time
+    process.links = []
+    runningByID[process.processID] = nil
+    tables.leave(processID: process.processID)
+  }
+
+  /// It was never attached to.
+  func abandon(_ process: TracedProcess) {
+    process.links = []
+    tables.leave(processID: process.processID)
+    runningByID[process.processID] = nil
+    bySlot[process.slot] = nil
+    all.removeAll { $0 === process }
+  }
+
+  /// The next slot that no running process has; one of an ended process only when all are taken.
+  private func takeSlot() -> UInt32? {
+    for _ in 0..<UInt32(LT_MAX_PROCESS_SLOTS) {
+      let slot = nextSlot
+      nextSlot = (nextSlot + 1) % UInt32(LT_MAX_PROCESS_SLOTS)
+      guard let owner = bySlot[slot] else { return slot }
+      if owner.state == .exited {
+        forget(owner)
+        return slot
+      }
+    }
+    return nil
+  }
+
+  /// Gives back everything that the kernel tables hold of an ended process.
+  private func forget(_ process: TracedProcess) {
+    tables.removeSites(slot: process.slot, olderThan: UInt32.max)
+    try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)
+    bySlot[process.slot] = nil
+    all.removeAll { $0 === process }
+  }
+}

@@ -1,0 +1,134 @@
+import Accounting
+import CTraceABI
+import LeakAnalysis
+import ProcessImage
+import SystemSupport
+import TraceModel
+
+extension AllocationTracer {
+  /// Everything recorded so far, for as many reports as are wanted of this moment.
+  ///
+  /// - Parameters:
+  ///   - checks: results of leak checks; the latest of each process counts.
+  ///   - looksAtBlocks: whether reports need single blocks: their ages, verdicts, and themselves.
+  package func snapshot(checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true) -> TraceSnapshot {
+    handleEvents()
+    var snapshot = TraceSnapshot(
+      configuration: configuration, time: monotonicNanoseconds(), startTime: startTime)
+    snapshot.startInUnixSeconds = startInUnixSeconds
+    snapshot.sites = tables.sites.records()
+    snapshot.siteCapacity = tables.sites.count
+    snapshot.processes = processTable.all.map { process(of: $0, sites: snapshot.sites) }
+    snapshot.replacedImages = processTable.replacedImages
+    snapshot.stacks = stacksOfHolders(in: snapshot)
+    snapshot.notes = traceNotes.sentences
+    if looksAtBlocks {
+      do { snapshot.blocks = try blocks() } catch {
+        snapshot.notes.append("ages and single blocks are missing: \(error)")
+      }
+    }
+    snapshot.checks = checks
+    snapshot.history = growth?.history
+    snapshot.timeline = growth?.timeline ?? []
+    snapshot.retention = retentionSummaries(sites: snapshot.sites)
+    snapshot.probes = reportProbes()
+    snapshot.functionsThatMayNotThrow = attacher.functionsThatMayNotThrow(snapshot.probes)
+    snapshot.losses = losses()
+    snapshot.walks = completion.summary(framePointerReason: programs.framePointerReason)
+    snapshot.previousOutstanding = previousOutstanding
+    return snapshot
+  }
+
+  private func blocks() throws -> [TraceSnapshot.Block] {
+    var blocks: [TraceSnapshot.Block] = []
+    blocks.reserveCapacity(tables.liveBlocks)
+    try tables.forEachBlock { block in
+      blocks.append(
+        TraceSnapshot.Block(
+          address: block.address, sizeInBytes: block.sizeInBytes, site: block.site, time: block.time))
+    }
+    return blocks
+  }
+
+  private func process(of process: TracedProcess, sites: [SiteRecord<lt_site>]) -> TraceSnapshot.Process {
+    var value = TraceSnapshot.Process(
+      processID: process.processID, slot: process.slot, generation: process.generation,
+      imageNumber: process.imageNumber)
+    value.parentProcessID = process.parentProcessID
+    value.isTarget = process.isTarget
+    value.command = process.command
+    value.controlGroup = process.controlGroup
+    value.state = process.state
+    value.isTracedFromStart = process.isTracedFromStart
+    value.ledger = process.image.ledger
+    value.retired = process.image.retired
+    value.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
+    value.growthClock = growth?.history.clock(since: process.image.beginTime, until: process.endTime)
+    if configuration.separatesThreads { value.threadNames = threadNames(of: process, sites) }
+    return value
+  }
+
+  /// Their present names, or those that they had when they first allocated.
+  private func threadNames(of process: TracedProcess, _ sites: [SiteRecord<lt_site>]) -> [Int32: String] {
+    var names = process.image.threadNames
+    let threads = sites.compactMap { record -> Int32? in
+      UInt32(record.site.process_slot) == process.slot && record.site.process_generation == process.generation
+        ? record.site.threadID : nil
+    }
+    for thread in Set(threads) {
+      guard let text = try? readFile("/proc/\(process.processID)/task/\(thread)/comm") else { continue }
+      names[thread] = String(decoding: text.prefix { $0 != 0x0a }, as: UTF8.self)
+    }
+    return names
+  }
+
+  /// The stacks of sites that hold something, or that may mean different things in different epochs. All at once: events
+  /// that are handled meanwhile can take sites and stacks out of the tables.
+  private func stacksOfHolders(in snapshot: TraceSnapshot) -> [UInt64: StackTrace] {
+    var epochs: [UInt64: UInt32] = [:]
+    var wanted: Set<UInt64> = []
+    let ledgers = Dictionary(
+      snapshot.processes.map { ($0.slot, $0.ledger) }, uniquingKeysWith: { _, last in last })
+    for record in snapshot.sites {
+      let hash = record.site.stack_hash
+      let holdsMapping = ledgers[UInt32(record.site.process_slot)]?.totals[UInt32(record.index)] != nil
+      if record.outstandingCount > 0 || record.outstandingBytes > 0 || holdsMapping { wanted.insert(hash) }
+      if let epoch = epochs.updateValue(record.site.epoch, forKey: hash), epoch != record.site.epoch {
+        wanted.insert(hash)
+      }
+    }
+    return wanted.reduce(into: [:]) { $0[$1] = stackTrace(hash: $1) }
+  }
+
+  func stackTrace(hash: UInt64) -> StackTrace {
+    let stack = tables.stacks.stack(hash: hash)
+    return StackTrace(
+      addresses: stack?.frames ?? [],
+      completeness: stack.map { StackTrace.Completeness(outcome: $0.outcome) } ?? .broken)
+  }
+
+  package func reportProbes() -> [Report.Probe] { attacher.reportProbes(hits: tables.hits(ofProbe:)) }
+
+  /// Every cause of loss with its count, 0 included.
+  package func lossCounters() -> [Report.LossCounter] {
+    losses() + completion.summary(framePointerReason: programs.framePointerReason).brokenStacks
+  }
+
+  private func losses() -> [Report.LossCounter] {
+    var values = tables.counterValues()
+    values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += unheldChildren
+    return Report.LossCounter.losses(values)
+  }
+}
+
+extension StackTrace.Completeness {
+  /// - Parameter outcome: `enum lt_unwind_outcome` with its flags.
+  init(outcome: UInt32) {
+    switch outcome & 0xff {
+    case UInt32(LT_OUTCOME_COMPLETE.rawValue): self = .complete
+    case UInt32(LT_OUTCOME_TRUNCATED.rawValue): self = .truncated
+    case UInt32(LT_OUTCOME_FRAME_POINTERS.rawValue): self = .framePointersOnly
+    default: self = .broken
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import Accounting
+import CTraceABI
+import GrowthStatistics
+import LeakAnalysis
+import Quantities
+import TraceModel
+
+/// What every site and the whole trace held over time. Heap sites are known by the kernel's index, mappings behind them.
+struct GrowthRecorder {
+  private(set) var history: OutstandingHistory
+  /// What was outstanding, at moments at least `momentDistance` nanoseconds apart.
+  private(set) var timeline: [Report.Moment] = []
+  private var momentDistance: UInt64 = 0
+  private let start: UInt64
+  private let siteCapacity: Int
+
+  private static let maximumMoments = 240
+
+  /// - Parameters:
+  ///   - start: of the trace, CLOCK_MONOTONIC nanoseconds.
+  ///   - siteCapacity: places of the table of sites.
+  init(start: UInt64, siteCapacity: Int) {
+    self.start = start
+    self.siteCapacity = siteCapacity
+    history = OutstandingHistory(start: start, siteCount: 2 * siteCapacity)
+  }
+
+  /// Notes what every site holds, when the next tick is due.
+  mutating func record(
+    _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64
+  ) {
+    guard now >= history.nextTick else { return }
+    history.beginTick(at: now)
+    var whole = Tally()
+    sites.forEachSite { record in
+      guard record.site.allocated_count > 0 else { return }
+      whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+      // Another site of the same process and stack would have the same key.
+      history.record(
+        site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
+        allocatedCount: record.site.allocated_count)
+    }
+    for process in processes where process.state == .running {
+      for (site, totals) in process.image.ledger.totals where totals.allocated.count > 0 {
+        let outstanding = process.image.ledger.outstanding(of: site)
+        whole += outstanding
+        history.record(
+          site: siteCapacity + Int(site),
+          identity: SiteRecord(index: Int(site), site: sites.site(at: Int(site))).identity,
+          outstandingBytes: outstanding.bytes, allocatedCount: totals.allocated.count)
+      }
+    }
+    history.endTick()
+    if isSampling { whole.count >>= UInt64(LT_COUNT_UNIT_SHIFT) }
+    addMoment(whole, at: now)
+  }
+
+  /// Half of the moments go when there are too many: those that are left are as far apart again as before.
+  private mutating func addMoment(_ outstanding: Tally, at time: UInt64) {
+    let elapsed = time - start
+    if let last = timeline.last, elapsed - UInt64(max(0, last.elapsed.inNanoseconds)) < momentDistance { return }
+    timeline.append(Report.Moment(elapsed: .nanoseconds(Int64(elapsed)), outstanding: outstanding))
+    if timeline.count > Self.maximumMoments {
+      timeline = timeline.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+      momentDistance = max(momentDistance * 2, 200_000_000)
+    }
+  }
+}

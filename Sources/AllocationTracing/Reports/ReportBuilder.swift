@@ -1,0 +1,165 @@
+import Accounting
+import CTraceABI
+import LeakAnalysis
+import TraceModel
+
+/// Makes a report of a snapshot: a pure function of it, of what is asked for, and of the names that stacks get.
+struct ReportBuilder {
+  let snapshot: TraceSnapshot
+  let request: ReportRequest
+  let naming: any StackNaming
+  /// Whether single blocks are looked at: their ages, and themselves.
+  private let looksAtBlocks: Bool
+  /// Of each process, the latest check.
+  private let checks: [(any BlockVerdicts)?]
+  private var gathering: SiteGathering
+  /// What each shown site holds, for the next report's sorting by growth.
+  private(set) var outstandingBySite: [SiteKey: UInt64] = [:]
+
+  var configuration: TraceConfiguration { snapshot.configuration }
+
+  init(_ snapshot: TraceSnapshot, request: ReportRequest, naming: any StackNaming) {
+    self.snapshot = snapshot
+    self.request = request
+    self.naming = naming
+    looksAtBlocks = !request.combinedOnly && snapshot.blocks != nil
+    checks = snapshot.processes.map { process in
+      snapshot.checks.last { $0.processID == process.processID && $0.generation == process.generation }
+    }
+    gathering = SiteGathering(snapshot) { draft, epoch in
+      if draft.key.epoch == epoch { return true }
+      let stack = snapshot.stack(hash: draft.key.stackHash)
+      var other = draft.code
+      other.epoch = epoch
+      return naming.codeIdentities(of: stack, in: draft.code) == naming.codeIdentities(of: stack, in: other)
+    }
+  }
+
+  /// Everything that the snapshot has recorded, as one report.
+  mutating func build() -> Report {
+    if looksAtBlocks { gathering.addBlocks(request: request, checks: checks) }
+    let start = snapshot.startTime == 0 ? snapshot.time : snapshot.startTime
+    var report = Report(
+      target: Report.Target(kind: .process),
+      window: Report.Window(
+        startInUnixSeconds: snapshot.startInUnixSeconds, duration: .nanoseconds(Int64(snapshot.time &- start))))
+    addTotals(of: gathering.drafts, to: &report)
+    let shown = shownDrafts()
+    report.leakChecks = leakChecks(shown)
+    outstandingBySite = Dictionary(
+      shown.map { ($0.key, $0.sums.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
+    addSites(shown, to: &report)
+    report.timeline = snapshot.timeline
+    report.retention = snapshot.retention
+    report.probes = snapshot.probes
+    report.loss = snapshot.losses + snapshot.walks.brokenStacks
+    report.notes =
+      snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks)
+    if configuration.isSampling {
+      report.sampling = Report.Sampling(
+        meanInBytes: configuration.sampleMeanInBytes ?? 0,
+        everyNth: configuration.sampleEveryNth.map(UInt64.init))
+    }
+    return report
+  }
+
+  /// The sites that hold something, in the order that is asked for.
+  private func shownDrafts() -> [SiteDraft] {
+    let usesBlocks = looksAtBlocks && (request.minimumAge > .zero || configuration.isSampling)
+    var shown = gathering.drafts.filter { isShown(snapshot.processes[$0.process]) }
+    for index in shown.indices where usesBlocks { shown[index].sums.outstanding = shown[index].sums.matching }
+    shown.removeAll { $0.sums.outstanding.count == 0 && $0.sums.outstanding.bytes == 0 }
+    // Ties by key, so that two reports of the same state are the same.
+    let ranks = shown.map(rank)
+    return shown.indices.sorted { ranks[$0] > ranks[$1] }.map { shown[$0] }
+  }
+
+  /// A process that ended gave its memory back: it counts only when it was the target, or nothing else is left.
+  private func isShown(_ process: TraceSnapshot.Process) -> Bool {
+    process.state == .running || process.isTarget || request.includesEnded
+  }
+
+  private func rank(_ draft: SiteDraft) -> (Int64, Int64, UInt64, UInt64) {
+    let outstanding = draft.sums.outstanding
+    var primary: Int64
+    var secondary: Int64 = 0
+    switch request.order {
+    case .bytes:
+      primary = Int64(clamping: outstanding.bytes)
+      if let verdicts = draft.verdicts {
+        // What is lost first, with what is lost by it; then what may be.
+        primary = Int64(clamping: verdicts.lostBytes)
+        secondary = Int64(clamping: verdicts.bytes(of: .possiblyLost))
+      }
+    case .count: primary = Int64(clamping: outstanding.count)
+    case .age: primary = -Int64(clamping: draft.sums.oldest)
+    case .growth:
+      primary = Int64(clamping: outstanding.bytes) - Int64(clamping: snapshot.previousOutstanding[draft.key] ?? 0)
+    }
+    return (primary, secondary, outstanding.bytes, draft.key.stackHash)
+  }
+
+  /// What the checks found, by kind: of the blocks that are outstanding now.
+  private func leakChecks(_ drafts: [SiteDraft]) -> [LeakCheckSummary] {
+    snapshot.processes.indices.compactMap { process in
+      guard var summary = checks[process]?.summary else { return nil }
+      for draft in drafts where draft.process == process {
+        for (kind, tally) in draft.tallies ?? [:] { summary.kinds[kind, default: Tally()] += tally }
+      }
+      return summary
+    }
+  }
+
+  /// A warning for functions in use whose exceptions cannot pass their return probe.
+  private func exceptionNotes() -> [String] {
+    if snapshot.functionsThatMayNotThrow.isEmpty { return [] }
+    return [
+      "should \(snapshot.functionsThatMayNotThrow.joined(separator: ", ")) throw (memory exhausted) while traced, "
+        + "the target ends: exceptions cannot pass a return probe"
+    ]
+  }
+
+  // MARK: Totals
+
+  private func addTotals(of drafts: [SiteDraft], to report: inout Report) {
+    var totals = [Report.Totals](repeating: Report.Totals(), count: snapshot.processes.count)
+    var variances = [Double](repeating: 0, count: snapshot.processes.count)
+    let usesBlocks = configuration.isSampling && looksAtBlocks && request.minimumAge == .zero
+    for draft in drafts {
+      totals[draft.process].add(draft.sums, outstanding: usesBlocks ? draft.sums.matching : nil)
+      variances[draft.process] += draft.sums.variance
+    }
+    var variance = 0.0
+    report.processes = snapshot.replacedImages
+    for (index, process) in snapshot.processes.enumerated() {
+      var total = totals[index]
+      let retired = Tally(
+        bytes: process.retired.bytes,
+        count: configuration.isSampling
+          ? process.retired.count >> UInt64(LT_COUNT_UNIT_SHIFT) : process.retired.count)
+      total.allocated += retired
+      total.freed += retired
+      total.unmatchedFrees = process.unmatchedFrees
+      if configuration.isSampling { total.outstandingBytesStandardError = variances[index].squareRoot() }
+      report.processes.append(
+        Report.ProcessTotals(
+          processID: process.processID, parentProcessID: process.parentProcessID,
+          command: process.command, state: process.state, totals: total,
+          controlGroup: process.controlGroup))
+      guard isShown(process) else { continue }
+      report.totals.outstanding += total.outstanding
+      report.totals.allocated += total.allocated
+      report.totals.freed += total.freed
+      report.totals.unmatchedFrees += total.unmatchedFrees
+      variance += variances[index]
+    }
+    if configuration.isSampling {
+      report.totals.outstandingBytesStandardError = variance.squareRoot()
+    }
+  }
+}
+
+extension TraceSnapshot {
+  /// A stack without frames when it could not be stored.
+  func stack(hash: UInt64) -> StackTrace { stacks[hash] ?? StackTrace(addresses: [], completeness: .broken) }
+}

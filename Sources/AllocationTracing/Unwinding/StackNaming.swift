@@ -1,0 +1,46 @@
+import ProcessImage
+import Symbolization
+import TraceModel
+
+/// Names the stacks of a trace. It is told of code while the code is there, because processes end.
+package protocol StackNaming: AnyObject {
+  /// Notes what is executable in a process from now on.
+  func record(_ process: TracedProcess)
+  /// The frames of a stack, leaf first.
+  func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame]
+  /// Tells for each frame of a stack what code it was in; the same stack can mean different things in different epochs.
+  func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?]
+}
+
+/// Stacks named by symbols and debug information.
+package final class SymbolizedNaming: StackNaming {
+  private let symbolizer: Symbolizer
+
+  package init(_ symbolizer: Symbolizer) { self.symbolizer = symbolizer }
+
+  package func record(_ process: TracedProcess) {
+    symbolizer.record(
+      processID: process.processID, threadID: process.threadID, generation: process.imageNumber,
+      snapshot: process.mappingState.snapshot, epoch: process.mappingState.epoch)
+  }
+
+  package func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame] {
+    symbolizer.frames(
+      for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch, leafIsExact: false)
+  }
+
+  package func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] {
+    symbolizer.codeIdentities(
+      of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
+  }
+}
+
+/// Stacks as bare addresses, for a trace of which nobody reads the names.
+package final class UnnamedStacks: StackNaming {
+  package init() {}
+  package func record(_ process: TracedProcess) {}
+  package func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame] {
+    stack.addresses.map { Frame(address: $0) }
+  }
+  package func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] { [Int(code.epoch)] }
+}
