@@ -59,7 +59,7 @@ let package = Package(
     .target(name: "Allocators", swiftSettings: strict),
     .target(name: "Runtimes", dependencies: ["ProcessImage"], swiftSettings: strict),
     .target(
-      name: "Symbolization", dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "CElfUtils"],
+      name: "Symbolization", dependencies: ["CTraceABI", "SystemSupport", "TraceModel", "ProcessImage", "CElfUtils"],
       swiftSettings: strict),
     .target(
       name: "PageFaults",
@@ -126,7 +126,6 @@ let package = Package(
     .target(
       name: "HostCapabilities",
       dependencies: [
-        "Runtimes",
         "Accounting",
         "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
         "HostObservation", "Quantities", "TextOutput", "TraceModel",
@@ -223,7 +222,7 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SymbolizationTests",
-      dependencies: ["ProcessImage", "TraceModel", "Symbolization", "CElfUtils", "TestTools"],
+      dependencies: ["CTraceABI", "ProcessImage", "TraceModel", "Symbolization", "CElfUtils", "TestTools"],
       swiftSettings: strict),
     .testTarget(name: "AllocatorsTests", dependencies: ["Allocators"], swiftSettings: strict),
     .testTarget(name: "RuntimesTests", dependencies: ["Runtimes"], swiftSettings: strict),
@@ -247,11 +246,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "LeakAnalysisTests",
-      dependencies: ["Allocators", "LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
+      dependencies: ["LeakAnalysis", "ProcessControl", "ProcessImage", "TraceModel", "TestTools"],
       swiftSettings: strict),
     .testTarget(
       name: "HostObservationTests",
-      dependencies: ["Allocators", "Runtimes", "HostObservation", "KernelStatistics", "TestTools"],
+      dependencies: ["HostObservation", "KernelStatistics", "TestTools"],
       swiftSettings: strict),
     .executableTarget(
       name: "history-writer", dependencies: ["History"], path: "Tests/HistoryWriter", swiftSettings: strict),

@@ -9,24 +9,13 @@ final class RecordedProcess {
   /// What lay at a range of addresses for some time.
   struct Region {
     var area: AddressSpaceSnapshot.Area
-    var contents: Contents
+    /// What names its addresses.
+    var source: any FrameSource
     /// The first and the last epoch in which it was seen.
     var epochs: ClosedRange<UInt32>
     /// Its own among the regions of the process.
     var number: Int
     var mapping: Mapping { area.mapping }
-    /// Whether opening its file again cannot succeed.
-    var isReadable: Bool { if case .unreadable = contents { false } else { true } }
-
-    enum Contents {
-      case module(Module)
-      /// Memory that the process filled with code itself.
-      case generatedCode
-      /// A file that could not be read.
-      case unreadable
-      /// A kernel area without a symbol table (`[vsyscall]`, `[uprobes]`).
-      case kernelArea
-    }
   }
 
   /// The regions of the last update, ascending by address; they do not overlap.
@@ -48,7 +37,7 @@ final class RecordedProcess {
 
   /// Takes over what is executable now. What was there before keeps its names for stacks of its time.
   func update(
-    _ snapshot: AddressSpaceSnapshot, epoch: UInt32, contents: (Mapping) -> Region.Contents
+    _ snapshot: AddressSpaceSnapshot, epoch: UInt32, source: (Mapping) -> any FrameSource
   ) {
     var updated: [Region] = []
     var old = regions[...]
@@ -56,15 +45,14 @@ final class RecordedProcess {
       while let first = old.first, first.mapping.start < area.mapping.start {
         retire(old.removeFirst())
       }
-      if var region = old.first, region.area.hasSameCode(as: area), region.isReadable {
+      if var region = old.first, region.area.hasSameCode(as: area), !region.source.isUnreadable {
         old.removeFirst()
         region.area = area
         region.epochs = region.epochs.lowerBound...max(region.epochs.upperBound, epoch)
         updated.append(region)
       } else {
-        let contents = contents(area.mapping)
-        updated.append(
-          Region(area: area, contents: contents, epochs: epoch...epoch, number: number(of: contents)))
+        let source = source(area.mapping)
+        updated.append(Region(area: area, source: source, epochs: epoch...epoch, number: number(of: source)))
       }
     }
     for region in old { retire(region) }
@@ -72,15 +60,15 @@ final class RecordedProcess {
     if former.count > Self.maximumFormerCount {
       former.removeFirst(former.count - Self.maximumFormerCount)
     }
-    if regions.contains(where: { if case .generatedCode = $0.contents { true } else { false } }) {
+    if regions.contains(where: \.source.isGeneratedCode) {
       // Opened early, because the file is out of reach once the process has ended.
       usesPerfMap = true
       _ = perfMap
     }
   }
 
-  private func number(of contents: Region.Contents) -> Int {
-    if case .generatedCode = contents { return Self.generatedCodeNumber }
+  private func number(of source: any FrameSource) -> Int {
+    if source.isGeneratedCode { return Self.generatedCodeNumber }
     nextNumber += 1
     return nextNumber
   }

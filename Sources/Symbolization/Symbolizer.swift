@@ -1,4 +1,5 @@
 import CElfUtils
+import CTraceABI
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -17,9 +18,16 @@ package final class Symbolizer {
   private let modules: ModuleCache
   private var processes: [ProcessKey: RecordedProcess] = [:]
   private lazy var virtualSharedObject = VirtualSharedObject.module(options: options)
+  /// What names frames of runtimes, by their kind on the wire.
+  private let runtimeSources: [UInt32: any FrameSource]
 
-  package init(options: SymbolizerOptions = SymbolizerOptions()) {
+  package convenience init(options: SymbolizerOptions = SymbolizerOptions()) {
+    self.init(options: options, runtimeSources: [:])
+  }
+
+  init(options: SymbolizerOptions, runtimeSources: [UInt32: any FrameSource]) {
     self.options = options
+    self.runtimeSources = runtimeSources
     modules = ModuleCache(options: options)
   }
 
@@ -37,19 +45,19 @@ package final class Symbolizer {
     let key = ProcessKey(processID: processID, generation: generation)
     let process = processes[key] ?? RecordedProcess(processID: processID)
     processes[key] = process
-    var opened: [FileIdentity: RecordedProcess.Region.Contents] = [:]
+    var opened: [FileIdentity: any FrameSource] = [:]
     process.update(snapshot, epoch: epoch) { mapping in
-      guard mapping.isFileBacked else { return contents(ofArea: mapping) }
+      guard mapping.isFileBacked else { return source(ofArea: mapping) }
       let file = mapping.file
       if let known = opened[file] { return known }
-      let contents: RecordedProcess.Region.Contents =
+      let source: any FrameSource =
         switch modules.module(for: mapping, processID: threadID ?? processID) {
-        case .module(let module): .module(module)
-        case .notELF: .generatedCode
-        case .unreadable: .unreadable
+        case .module(let module): NativeFrames(module: module)
+        case .notELF: GeneratedFrames()
+        case .unreadable: UnreadableFrames()
         }
-      opened[file] = contents
-      return contents
+      opened[file] = source
+      return source
     }
   }
 
@@ -88,7 +96,14 @@ package final class Symbolizer {
         frames.append(Frame(address: address, unresolved: .processGone))
         continue
       }
-      isExact = append(address, isExact: isExact, of: process, epoch: epoch, to: &frames)
+      switch FrameKind(ofWord: address) {
+      case .native: isExact = append(address, isExact: isExact, of: process, epoch: epoch, to: &frames)
+      case .runtime(let kind):
+        isExact = append(frameOfRuntime: kind, word: address, of: process, to: &frames)
+      case .kernel, .unknown:
+        frames.append(Frame(address: address, unresolved: .unmapped))
+        isExact = false
+      }
     }
     return frames
   }
@@ -109,10 +124,10 @@ package final class Symbolizer {
   ) -> (name: String, offset: UInt64)? {
     guard let process = processes[ProcessKey(processID: processID, generation: generation)] else { return nil }
     for region in process.regions where region.mapping.path == path {
-      guard case .module(let module) = region.contents, let base = loadBias(of: region, module: module) else {
+      guard let native = region.source as? NativeFrames, let base = native.loadBias(in: region.mapping) else {
         continue
       }
-      return module.variable(at: address &- base)
+      return native.module.variable(at: address &- base)
     }
     return nil
   }
@@ -123,96 +138,38 @@ package final class Symbolizer {
     _ address: UInt64, isExact: Bool, of process: RecordedProcess, epoch: UInt32,
     to frames: inout [Frame]
   ) -> Bool {
-    var lookup = isExact || address == 0 ? address : address - 1
+    let lookup = isExact || address == 0 ? address : address - 1
     // A function that never returns may end with its call: then only the byte before is inside its mapping.
     guard
       let region = process.region(at: lookup, epoch: epoch) ?? process.region(at: address, epoch: epoch)
     else {
       var frame = Frame(address: address, unresolved: .unmapped)
-      nameGeneratedFunction(at: lookup, of: process, in: &frame)
+      GeneratedFrames.name(&frame, at: lookup, of: process, options)
       frames.append(frame)
       return false
     }
-    var frame = Frame(address: address, module: region.mapping.path)
-    switch region.contents {
-    case .module(let module):
-      let fileOffset = address &- region.mapping.start &+ region.mapping.fileOffset
-      guard let base = loadBias(of: region, module: module) else {
-        frame.moduleOffset = fileOffset
-        frame.unresolved = .noSymbol
-        frames.append(frame)
-        return false
-      }
-      let virtualAddress = address &- base
-      let isTrampoline = module.isSignalTrampoline(at: virtualAddress)
-      lookup = isTrampoline ? virtualAddress : lookup &- base
-      frame.moduleOffset = virtualAddress
-      frame.buildID = module.elf.buildID
-      let functions = module.functions(at: lookup)
-      frame.unresolved = module.isOverwritten ? .unreadableModule : .noSymbol
-      append(functions, at: virtualAddress, like: frame, to: &frames)
-      return isTrampoline
-    case .generatedCode:
-      if region.mapping.path.isEmpty { frame.module = nil }
-      frame.unresolved = .generatedCode
-      nameGeneratedFunction(at: lookup, of: process, in: &frame)
-    case .unreadable:
-      frame.moduleOffset = address &- region.mapping.start &+ region.mapping.fileOffset
-      frame.unresolved = .unreadableModule
-    case .kernelArea:
-      frame.moduleOffset = address &- region.mapping.start
-      frame.unresolved = .noSymbol
-    }
-    frames.append(frame)
-    return false
+    let request = FrameRequest(
+      address: address, lookup: lookup, mapping: region.mapping, process: process, options: options)
+    return region.source.append(request, to: &frames)
   }
 
-  private func nameGeneratedFunction(
-    at lookup: UInt64, of process: RecordedProcess, in frame: inout Frame
-  ) {
-    guard let match = process.generatedFunction(at: lookup) else { return }
-    frame.function = options.demangle ? Demangler.demangle(match.name) : match.name
-    frame.functionOffset = frame.address &- match.start
-    frame.unresolved = nil
-  }
-
-  /// Appends a frame for each function; one like the template, with its reason for having no name, if there is none.
   private func append(
-    _ functions: [Module.Function], at virtualAddress: UInt64, like template: Frame,
-    to frames: inout [Frame]
-  ) {
-    guard !functions.isEmpty else {
-      frames.append(template)
-      return
+    frameOfRuntime kind: UInt32, word: UInt64, of process: RecordedProcess, to frames: inout [Frame]
+  ) -> Bool {
+    guard let source = runtimeSources[kind] else {
+      frames.append(Frame(address: word, unresolved: .unmapped))
+      return false
     }
-    for (position, function) in functions.enumerated() {
-      var frame = template
-      frame.function = function.name
-      frame.linkageName = function.linkageName
-      frame.functionOffset = function.start.map { virtualAddress &- $0 }
-      frame.file = function.file
-      frame.line = function.line
-      frame.isInlined = position < functions.count - 1
-      if function.name != nil { frame.unresolved = nil }
-      frames.append(frame)
-    }
+    let payload = lt_frame_payload(word)
+    return source.append(
+      FrameRequest(address: payload, lookup: payload, mapping: nil, process: process, options: options), to: &frames)
   }
 
-  private func contents(ofArea mapping: Mapping) -> RecordedProcess.Region.Contents {
+  private func source(ofArea mapping: Mapping) -> any FrameSource {
     switch mapping.path {
-    case VirtualSharedObject.path: virtualSharedObject.map { .module($0) } ?? .unreadable
-    case "[vsyscall]", "[uprobes]", "[vectors]": .kernelArea
-    default: .generatedCode
+    case VirtualSharedObject.path: virtualSharedObject.map { NativeFrames(module: $0) } ?? UnreadableFrames()
+    case "[vsyscall]", "[uprobes]", "[vectors]": KernelAreaFrames()
+    default: GeneratedFrames()
     }
-  }
-
-  /// The address in the process of the module's virtual address 0 (modulo 2⁶⁴).
-  private func loadBias(of region: RecordedProcess.Region, module: Module) -> UInt64? {
-    let mapping = region.mapping
-    if mapping.path == VirtualSharedObject.path {
-      // The object is linked at 0, which is the start of the page that is mapped first.
-      return mapping.start &- (module.elf.loadSegments.first?.virtualAddress ?? 0)
-    }
-    return module.elf.virtualAddress(ofMappingAt: mapping.fileOffset).map { mapping.start &- $0 }
   }
 }

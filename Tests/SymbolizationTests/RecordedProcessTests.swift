@@ -21,7 +21,7 @@ import TraceModel
       addresses.map { process.region(at: $0, epoch: epoch)?.mapping.path }
     }
     func update(_ mappings: [Mapping], _ epoch: UInt32) {
-      process.update(AddressSpaceSnapshot(mappings: mappings), epoch: epoch) { _ in .kernelArea }
+      process.update(AddressSpaceSnapshot(mappings: mappings), epoch: epoch) { _ in KernelAreaFrames() }
     }
     update([mapping(0x1000, 0x3000, "a"), mapping(0x5000, 0x6000, "b")], 3)
     #expect(
@@ -47,7 +47,7 @@ import TraceModel
     let process = RecordedProcess(processID: getpid())
     for epoch in 0..<10_000 as Range<UInt32> {
       let area = AddressSpaceSnapshot.Area(mapping: mapping(0x1000, 0x2000, "a"), identity: UInt64(epoch))
-      process.update(AddressSpaceSnapshot(areas: [area]), epoch: epoch) { _ in .kernelArea }
+      process.update(AddressSpaceSnapshot(areas: [area]), epoch: epoch) { _ in KernelAreaFrames() }
     }
     #expect(process.former.count == 4096)
     #expect(process.region(at: 0x1000, epoch: 9000)?.area.identity == 9000)

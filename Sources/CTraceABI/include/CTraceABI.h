@@ -2,6 +2,7 @@
 #pragma once
 
 #include "allocation_abi.h"
+#include "frame_abi.h"
 #include "kernel_abi.h"
 #include "layouts_abi.h"
 #include "unwind_abi.h"
@@ -37,7 +38,7 @@ static inline void ctrace_add_signed(__s64 *word, __s64 amount) { __atomic_fetch
 // Name and meaning of a counter, and whether it tells of a loss.
 static inline const char *ctrace_counter_name(int counter) {
   static const char *const names[] = {
-#define X(name, text, loss, meaning) text,
+#define X(name, text, loss, hides, meaning) text,
       LT_COUNTERS(X)
 #undef X
   };
@@ -46,7 +47,7 @@ static inline const char *ctrace_counter_name(int counter) {
 
 static inline const char *ctrace_counter_meaning(int counter) {
   static const char *const meanings[] = {
-#define X(name, text, loss, meaning) meaning,
+#define X(name, text, loss, hides, meaning) meaning,
       LT_COUNTERS(X)
 #undef X
   };
@@ -55,11 +56,21 @@ static inline const char *ctrace_counter_meaning(int counter) {
 
 static inline bool ctrace_counter_is_loss(int counter) {
   static const bool losses[] = {
-#define X(name, text, loss, meaning) loss,
+#define X(name, text, loss, hides, meaning) loss,
       LT_COUNTERS(X)
 #undef X
   };
   return losses[counter];
+}
+
+// Whether blocks can be in use that are not among the outstanding ones because of what it counts.
+static inline bool ctrace_counter_hides_blocks(int counter) {
+  static const bool hidings[] = {
+#define X(name, text, loss, hides, meaning) hides,
+      LT_COUNTERS(X)
+#undef X
+  };
+  return hidings[counter];
 }
 
 // The same of the kernel programs' counters.

@@ -19,6 +19,7 @@
 #include <linux/types.h>
 
 #include "allocation_abi.h"
+#include "frame_abi.h"
 
 // The deepest stack that is recorded, leaf included.
 #define LT_MAX_STACK_DEPTH 127
@@ -29,6 +30,8 @@
 
 // User addresses that the walker accepts lie below 2^LT_UNWIND_ADDRESS_BITS.
 #define LT_UNWIND_ADDRESS_BITS 47
+// What the walker finds and accepts is a native frame as it stands.
+_Static_assert(LT_UNWIND_ADDRESS_BITS == LT_FRAME_KIND_SHIFT && LT_FRAME_NATIVE == 0, "addresses are native frames");
 
 #define LT_UNWIND_CODE_PLAIN 0x8000
 #define LT_UNWIND_CODE_FRAME_POINTER 0x4000
