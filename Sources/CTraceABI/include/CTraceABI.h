@@ -103,20 +103,18 @@ static inline bool ctrace_kernel_counter_is_loss(int counter) {
 
 // Name and meaning of a stack walker's counter (enum lt_unwind_counter), which is also a reason for a broken stack.
 static inline const char *ctrace_unwind_counter_name(int counter) {
-  static const char *const names[] = {
-      "none",
+  static const char *const names[] = {"none",
 #define X(name, label, meaning) #label,
-      LT_UNWIND_REASONS(X) LT_UNWIND_EVENTS(X)
+                                      LT_UNWIND_REASONS(X) LT_UNWIND_EVENTS(X)
 #undef X
   };
   return names[counter];
 }
 
 static inline const char *ctrace_unwind_counter_meaning(int counter) {
-  static const char *const meanings[] = {
-      "",
+  static const char *const meanings[] = {"",
 #define X(name, label, meaning) meaning,
-      LT_UNWIND_REASONS(X) LT_UNWIND_EVENTS(X)
+                                         LT_UNWIND_REASONS(X) LT_UNWIND_EVENTS(X)
 #undef X
   };
   return meanings[counter];

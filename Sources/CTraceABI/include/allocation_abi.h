@@ -38,7 +38,7 @@ enum lt_function_kind {
   LT_MAP = 7,
   LT_REMAP = 8,
   LT_BREAK = 9,
-  LT_UNMAP = 10,               // at the function's entry
+  LT_UNMAP = 10,  // at the function's entry
 };
 
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
@@ -94,15 +94,15 @@ struct lt_site {
   __u64 freed_count;
   __u32 process_generation;
   __u16 process_slot;
-  __u16 probe;       // index of the probed place that handed out the first block
-  __u32 epoch;       // lt_unwind_process.epoch at the first block: what the stack's addresses mean
-  __u32 state;       // enum lt_site_state; above LT_SITE_THREAD_SHIFT the thread, 0 unless sites are by thread
+  __u16 probe;  // index of the probed place that handed out the first block
+  __u32 epoch;  // lt_unwind_process.epoch at the first block: what the stack's addresses mean
+  __u32 state;  // enum lt_site_state; above LT_SITE_THREAD_SHIFT the thread, 0 unless sites are by thread
 };
 
 #define LT_SITE_THREAD_SHIFT 8  // thread ids take 22 bits
 
 enum lt_site_state {
-  LT_SITE_EMPTY = 0,    // or its identifying fields are not complete yet
+  LT_SITE_EMPTY = 0,  // or its identifying fields are not complete yet
   LT_SITE_READY = 1,
   LT_SITE_PENDING = 2,  // of one event only, whose stack user space is going to complete (struct lt_unwind_sample)
 };
@@ -139,9 +139,9 @@ struct lt_process {
   __u64 unmatched_frees;
   __u64 unmatched_frees_at_thread_end;  // among these, what threads did last
   __u64 failed_allocations;
-  __u64 loader_changes;      // how often the process waited for user space to look at what its loader mapped
-  __u64 loader_answers;      // how many of these user space has answered
-  __u64 is_held;             // user space controls the process's start itself: do not wait for it
+  __u64 loader_changes;  // how often the process waited for user space to look at what its loader mapped
+  __u64 loader_answers;  // how many of these user space has answered
+  __u64 is_held;         // user space controls the process's start itself: do not wait for it
 };
 
 // ---- Threads -----------------------------------------------------------------------------------------------------
@@ -149,14 +149,14 @@ struct lt_process {
 struct lt_thread_state {
   __u64 stack_pointer;  // at entry of the outermost allocator call: address of its return address; 0 when in none
   __u64 size;
-  __u64 pointer;        // realloc: the old block; posix_memalign: where the new pointer goes
+  __u64 pointer;         // realloc: the old block; posix_memalign: where the new pointer goes
   __u64 return_address;  // the word at stack_pointer while the call lasts; 0: the kernel's trampoline
   struct lt_block_payload old_block;
   __u32 kind;
   __u32 probe;
-  __u8 records_block;      // chosen by filters and sampling
+  __u8 records_block;  // chosen by filters and sampling
   __u8 has_old_block;
-  __u8 counted_unmatched;  // realloc of a block that was not recorded
+  __u8 counted_unmatched;        // realloc of a block that was not recorded
   __u32 recent_unmatched_frees;  // since the thread's last allocation
 };
 
@@ -197,20 +197,20 @@ enum lt_counter {
 #define LT_COUNT_UNIT_SHIFT 10
 
 struct lt_configuration {
-  __u64 minimum_size;         // blocks smaller than this are not recorded
-  __u64 maximum_size;         // blocks larger than this are not recorded
-  __u64 sample_mean;          // mean bytes between samples; 0: every block
-  __u32 sample_every_nth;     // 0 or 1: every block
-  __u32 block_buckets;        // number of buckets in the blocks map
-  __u32 site_count;           // number of entries in the sites map
-  __u32 maximum_blocks;       // blocks recorded at once
-  __u32 emit_events;          // write every allocation and free to the ring buffer
+  __u64 minimum_size;      // blocks smaller than this are not recorded
+  __u64 maximum_size;      // blocks larger than this are not recorded
+  __u64 sample_mean;       // mean bytes between samples; 0: every block
+  __u32 sample_every_nth;  // 0 or 1: every block
+  __u32 block_buckets;     // number of buckets in the blocks map
+  __u32 site_count;        // number of entries in the sites map
+  __u32 maximum_blocks;    // blocks recorded at once
+  __u32 emit_events;       // write every allocation and free to the ring buffer
   __u32 follow_forks;
-  __u32 walk_with_tables;     // unwind by tables; otherwise by frame pointers
-  __u32 sites_by_thread;      // threads of a process have sites of their own
+  __u32 walk_with_tables;      // unwind by tables; otherwise by frame pointers
+  __u32 sites_by_thread;       // threads of a process have sites of their own
   __u64 largest_safe_request;  // a request for more is likely to fail: functions that may throw are not followed then
-  __u32 log2_table[LT_LOG_STEPS + 1];        // log2(1 + i/256) · 65536
-  __u32 weight_table[LT_WEIGHT_STEPS + 1];   // x / (1 − e^−x) · 65536 at x = i/64
+  __u32 log2_table[LT_LOG_STEPS + 1];       // log2(1 + i/256) · 65536
+  __u32 weight_table[LT_WEIGHT_STEPS + 1];  // x / (1 − e^−x) · 65536 at x = i/64
 };
 
 // Shared words that both halves change atomically.
@@ -224,15 +224,15 @@ struct lt_globals {
 enum lt_event_kind {
   LT_EVENT_ALLOCATED = 1,
   LT_EVENT_FREED,
-  LT_EVENT_FORK,      // process_id: parent, address: child
+  LT_EVENT_FORK,  // process_id: parent, address: child
   LT_EVENT_EXEC,
-  LT_EVENT_EXIT,      // the last thread of the process is gone
-  LT_EVENT_LOADED,    // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
-  LT_EVENT_MAP,       // address, size
+  LT_EVENT_EXIT,    // the last thread of the process is gone
+  LT_EVENT_LOADED,  // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
+  LT_EVENT_MAP,     // address, size
   LT_EVENT_UNMAP,
-  LT_EVENT_REMAP,     // address: new, other_address: old, size: new, other_size: old
-  LT_EVENT_BREAK,     // address: the new program break
-  LT_EVENT_THREAD,    // thread_id has a new site; its name is in address and size (16 bytes)
+  LT_EVENT_REMAP,   // address: new, other_address: old, size: new, other_size: old
+  LT_EVENT_BREAK,   // address: the new program break
+  LT_EVENT_THREAD,  // thread_id has a new site; its name is in address and size (16 bytes)
 };
 
 struct lt_event {
@@ -245,6 +245,6 @@ struct lt_event {
   __u64 size;
   __u64 other_address;
   __u64 other_size;
-  __u32 site;         // index into sites, or LT_NO_SITE
+  __u32 site;  // index into sites, or LT_NO_SITE
   __u32 probe;
 };

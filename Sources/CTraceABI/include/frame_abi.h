@@ -11,7 +11,7 @@
 #define LT_FRAME_PAYLOAD_MASK ((1ull << LT_FRAME_KIND_SHIFT) - 1)
 
 enum lt_frame_kind {
-  LT_FRAME_NATIVE = 0,        // payload: an address of user space
+  LT_FRAME_NATIVE = 0,         // payload: an address of user space
   LT_FRAME_FIRST_RUNTIME = 1,  // from here on each kind is one runtime's, who alone knows what the payload is
   LT_FRAME_LAST_RUNTIME = 0xff,
   LT_FRAME_KERNEL = 0x1ffff,  // the whole word is an address of the kernel
@@ -30,4 +30,5 @@ static inline __attribute__((always_inline)) __u64 lt_frame_payload(__u64 frame)
 }
 
 _Static_assert(0x00007fffffffffffull >> LT_FRAME_KIND_SHIFT == LT_FRAME_NATIVE, "the highest user address is native");
-_Static_assert(0xffff800000000000ull >> LT_FRAME_KIND_SHIFT == LT_FRAME_KERNEL, "the lowest kernel address is the kernel's");
+_Static_assert(0xffff800000000000ull >> LT_FRAME_KIND_SHIFT == LT_FRAME_KERNEL,
+               "the lowest kernel address is the kernel's");

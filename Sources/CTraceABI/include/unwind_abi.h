@@ -196,7 +196,7 @@ enum lt_unwind_outcome {
   // The kernel's walk by frame pointers: callers without one are missing.
   LT_OUTCOME_FRAME_POINTERS = 3,
 };
-#define LT_UNWIND_STATUS(outcome) ((outcome) & 0xff)
+#define LT_UNWIND_STATUS(outcome) ((outcome)&0xff)
 #define LT_UNWIND_REASON(outcome) (((outcome) >> 8) & 0xff)
 // A frame-pointer step crossed code without call-frame information: frames after it may be wrong.
 #define LT_UNWIND_FLAG_FRAME_POINTERS 0x10000
@@ -207,29 +207,29 @@ enum lt_unwind_outcome {
 
 // Why a walk broke, one X per reason: enumerator, name in reports, meaning.
 // A reason is the identifier of its counter, too.
-#define LT_UNWIND_REASONS(X)                                                                      \
-  X(NO_TABLES, no_tables, "nothing is known of the process yet")                                  \
-  X(UNKNOWN_MAPPING, unknown_mapping, "the pc is in no known executable mapping")                  \
-  X(REFUSED_TABLE, refused_table, "the file's table did not fit into memory")                      \
-  X(NO_ROW, no_row, "no call-frame information and no frame pointer")                             \
-  X(UNREADABLE_STACK, unreadable_stack, "the stack could not be read")                            \
-  X(UNSUPPORTED_RULE, unsupported_rule, "the call-frame information cannot be expressed")         \
-  X(INVALID_FRAME, invalid_frame, "the frame's address does not grow or is not aligned")          \
-  X(INVALID_ADDRESS, invalid_address, "the return address is no user address")                    \
-  X(UPROBE_TRAMPOLINE, uprobe_trampoline, "a uretprobe replaced the return address")              \
-  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")                            \
+#define LT_UNWIND_REASONS(X)                                                              \
+  X(NO_TABLES, no_tables, "nothing is known of the process yet")                          \
+  X(UNKNOWN_MAPPING, unknown_mapping, "the pc is in no known executable mapping")         \
+  X(REFUSED_TABLE, refused_table, "the file's table did not fit into memory")             \
+  X(NO_ROW, no_row, "no call-frame information and no frame pointer")                     \
+  X(UNREADABLE_STACK, unreadable_stack, "the stack could not be read")                    \
+  X(UNSUPPORTED_RULE, unsupported_rule, "the call-frame information cannot be expressed") \
+  X(INVALID_FRAME, invalid_frame, "the frame's address does not grow or is not aligned")  \
+  X(INVALID_ADDRESS, invalid_address, "the return address is no user address")            \
+  X(UPROBE_TRAMPOLINE, uprobe_trampoline, "a uretprobe replaced the return address")      \
+  X(TOO_MANY_STEPS, too_many_steps, "the walker's own limit of steps")                    \
   X(MAPPINGS_BUSY, mappings_busy, "the mappings were being changed")
 
 // Things that happen during walks, counted beside the reasons.
-#define LT_UNWIND_EVENTS(X)                                                          \
+#define LT_UNWIND_EVENTS(X)                                                                \
   X(DOUBTFUL_STACK, doubtful, "stacks that may be wrong: walked while code was exchanged") \
   X(TRUNCATED_STACK, truncated, "stacks deeper than the limit")                            \
-  X(CACHE_MISS, cache_miss, "rules looked up in a table")                            \
-  X(FRAME_POINTER_STEP, frame_pointer_step, "steps without call-frame information")  \
-  X(RESTORED_RETURN, restored_return, "return addresses hidden by a uretprobe")      \
-  X(SCRATCH_BUSY, scratch_busy, "walks refused because all scratch areas were busy") \
-  X(REQUEST_LOST, request_lost, "requests that did not fit in the ring buffer")      \
-  X(INVALIDATION, invalidation, "times that mappings were found unmapped or replaced") \
+  X(CACHE_MISS, cache_miss, "rules looked up in a table")                                  \
+  X(FRAME_POINTER_STEP, frame_pointer_step, "steps without call-frame information")        \
+  X(RESTORED_RETURN, restored_return, "return addresses hidden by a uretprobe")            \
+  X(SCRATCH_BUSY, scratch_busy, "walks refused because all scratch areas were busy")       \
+  X(REQUEST_LOST, request_lost, "requests that did not fit in the ring buffer")            \
+  X(INVALIDATION, invalidation, "times that mappings were found unmapped or replaced")     \
   X(VALIDATION, validation, "times that mappings were compared with the process's")
 
 enum lt_unwind_counter {
