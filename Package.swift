@@ -137,12 +137,13 @@ let package = Package(
     .target(
       name: "ReportFormats", dependencies: ["SystemSupport", "TraceModel", "Quantities", "TextOutput", "CCompression"],
       swiftSettings: strict),
+    .target(name: "Scheduling", dependencies: ["SystemSupport", "CProcessControl"], swiftSettings: strict),
     .target(
       name: "Session",
       dependencies: [
         "Accounting",
-        "SystemSupport", "Quantities", "TextOutput", "TraceModel", "BPFRuntime", "ProcessImage", "Symbolization",
-        "AllocationTracing", "KernelStatistics", "KernelTracing",
+        "SystemSupport", "Quantities", "TextOutput", "Scheduling", "TraceModel", "BPFRuntime", "ProcessImage",
+        "Symbolization", "AllocationTracing", "KernelStatistics", "KernelTracing",
         "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
         "HostObservation", "History",
       ],
@@ -151,8 +152,8 @@ let package = Package(
       name: "WatchService",
       dependencies: [
         "Accounting",
-        "SystemSupport", "Quantities", "TraceModel", "Symbolization", "AllocationTracing", "KernelTracing",
-        "ReportFormats", "CProcessControl",
+        "SystemSupport", "Quantities", "Scheduling", "TraceModel", "Symbolization", "AllocationTracing",
+        "KernelTracing", "ReportFormats", "CProcessControl",
         "HostObservation", "HostCapabilities", "History", "PageFaults", "Session", "Watch", "WatchServer",
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -162,8 +163,8 @@ let package = Package(
       dependencies: [
         "Accounting",
         "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing",
-        "KernelTracing", "LeakAnalysis",
-        "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities", "Session", "Watch",
+        "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities",
+        "Scheduling", "Session", "Watch",
         "WatchService",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -200,7 +201,9 @@ let package = Package(
 
     // Tests: one target per module, plus the runs that need root.
     .target(
-      name: "TestTools", dependencies: ["ProgramSupport"], path: "Tests/TestTools", swiftSettings: strict),
+      name: "TestTools", dependencies: ["ProgramSupport", "Scheduling"], path: "Tests/TestTools",
+      swiftSettings: strict),
+    .testTarget(name: "SchedulingTests", dependencies: ["Scheduling", "TestTools"], swiftSettings: strict),
     // The helpers of the programs, compiled for the host. `sanitized` is a program that a test compiles.
     .target(
       name: "CNativeBPF", dependencies: ["CTraceABI"], path: "Tests/CNativeBPF", exclude: ["sanitized"],

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
@@ -148,4 +149,24 @@ int cprocess_start_guardian(void) {
   int error = guardian < 0 ? -errno : 0;
   sigprocmask(SIG_SETMASK, &before, NULL);
   return error;
+}
+
+int cprocess_make_memory_file(const void *bytes, size_t count) {
+  int file = memfd_create("leaktrace", MFD_CLOEXEC);
+  if (file < 0)
+    return -errno;
+  size_t written = 0;
+  while (written < count) {
+    ssize_t now = write(file, (const char *)bytes + written, count - written);
+    if (now < 0 && errno == EINTR)
+      continue;
+    if (now <= 0) {
+      int error = now == 0 ? EIO : errno;
+      close(file);
+      return -error;
+    }
+    written += (size_t)now;
+  }
+  lseek(file, 0, SEEK_SET);
+  return file;
 }

@@ -20,7 +20,7 @@ extension WatchDaemon {
   /// Begins with the first process that grows and was not looked at lately, if the budget has enough for it.
   func sampleFaultsIfDue() {
     guard faults == nil, configuration.arms, budget.canAfford(Self.usualCost) else { return }
-    let now = monotonicSeconds()
+    let now = clock.monotonicSeconds
     lastFaulted = lastFaulted.filter { now - $0.value < 86400 }
     for series in ranking.growing {
       guard case .process(let processID, _) = series.key,
@@ -62,7 +62,7 @@ extension WatchDaemon {
 
   private func endFaults(_ faults: PageFaultSession) {
     let sites = faults.finish()
-    let seconds = max(0.1, (ContinuousClock.now - faults.started) / .seconds(1))
+    let seconds = max(0.1, (clock.now - faults.started) / .seconds(1))
     _ = takeFaultSeconds()
     faultSecondsCharged = 0
     self.faults = nil

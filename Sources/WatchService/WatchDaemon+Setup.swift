@@ -66,7 +66,7 @@ extension WatchDaemon {
   // MARK: Reading the configuration again
 
   func reloadConfiguration() {
-    ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(monotonicSeconds() * 1e6))")
+    ServiceManager.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(clock.monotonicSeconds * 1e6))")
     let old = configuration
     do {
       let new = try reload()

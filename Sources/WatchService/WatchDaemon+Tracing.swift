@@ -91,7 +91,7 @@ extension WatchDaemon {
   /// Arms the first candidate whose turn it is, if the budget has enough for it.
   func armIfDue() {
     guard armed == nil, waitingProfiles.isEmpty else { return }
-    let now = monotonicSeconds()
+    let now = clock.monotonicSeconds
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
     commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
     let waited = waiting
@@ -157,14 +157,14 @@ extension WatchDaemon {
 
   private func arm(_ processID: Int32, _ command: String, _ reason: String, seconds: Double) throws {
     var cost = targetCosts[command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
-    let before = processSeconds()
-    lastTraced[processID] = monotonicSeconds()
+    let before = clock.processSeconds
+    lastTraced[processID] = clock.monotonicSeconds
     nextSession += 1
     armed = try ArmedTrace(
       processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
       sampleBytes: cost.sampleBytes)
     armedGroup = sampler.cgroup(of: processID)
-    cost.attachSeconds = processSeconds() - before
+    cost.attachSeconds = clock.processSeconds - before
     targetCosts[command] = cost
     status.traces += 1
     log.info("tracing process \(processID) (\(command)) for \(seconds) s: \(reason)")
@@ -193,7 +193,7 @@ extension WatchDaemon {
     guard let armed else { return }
     let isSpent =
       budget.isExhausted(reserve: targetCosts[armed.command]?.finishSeconds ?? 0) && armed.reason != "profile"
-    if armed.hasEnded || isSpent || ContinuousClock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
+    if armed.hasEnded || isSpent || clock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
   }
 
   /// - Parameter reason: why it is kept, if not for why it began.
@@ -201,13 +201,13 @@ extension WatchDaemon {
     guard let armed else { return }
     let reason = reason ?? armed.reason
     let seconds = armed.seconds
-    let before = processSeconds()
+    let before = clock.processSeconds
     let report = armed.finish()
     self.armed = nil
     hasMemoryToReturn = true
     targetCosts[armed.command]?.learn(
       hits: armed.hits, cpuSeconds: armed.probeSeconds, seconds: seconds, endedEarly: early)
-    defer { targetCosts[armed.command]?.finishSeconds = processSeconds() - before }
+    defer { targetCosts[armed.command]?.finishSeconds = clock.processSeconds - before }
     // Commands come and go: what was learnt of the first ones may be forgotten.
     if targetCosts.count > 1000 { targetCosts = [:] }
     status.probeHits &+= armed.hits

@@ -47,7 +47,7 @@ extension WatchDaemon {
       cgroupsInTrouble.insert(group)
     }
     if armed?.processID == processID, profileRequest == nil { endTrace(early: false, reason: "oom") }
-    if let command { commandsOfVictims[command] = monotonicSeconds() }
+    if let command { commandsOfVictims[command] = clock.monotonicSeconds }
     status.oomVictims += 1
     give(alert)
   }

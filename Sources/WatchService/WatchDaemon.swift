@@ -9,6 +9,7 @@ import Logging
 import PageFaults
 import Quantities
 import ReportFormats
+import Scheduling
 import Session
 import Symbolization
 import SystemSupport
@@ -23,7 +24,9 @@ package final class WatchDaemon {
   let reload: () throws -> WatchConfiguration
   let version: String
   let log: Logger
-  private let signals: Int32
+  let clock: any HostClock
+  private let loop: EventLoop
+  private let nextLook = EventLoop.Timer()
   /// Written to by the server's thread when a profile is asked for.
   let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
   var server: WatchServer?
@@ -35,7 +38,7 @@ package final class WatchDaemon {
   var budget: OverheadBudget
   let costs: ProbeCosts
   var alerts: AlertPolicy
-  private let alertCommand = AlertCommand()
+  private let alertQueue: AlertQueue
   private var lastOwnSeconds = 0.0
   private var lastTrim = 0.0
   var lastKept = -1e9
@@ -54,7 +57,7 @@ package final class WatchDaemon {
   var targetCosts: [String: TargetCost] = [:]
   var lastTraced: [Int32: Double] = [:]
   var sitesByTarget: [String: [WatchStatus.Site]] = [:]
-  var nextSession = Int64(unixSeconds() * 1000)
+  var nextSession: Int64
   var cgroupsInTrouble: Set<String> = []
   // Where what grows touches new pages.
   var faults: PageFaultSession?
@@ -78,16 +81,18 @@ package final class WatchDaemon {
     self.version = version
     self.reload = reload
     log = Logger(label: "leaktrace", factory: { _ in WatchLog() })
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
-    // Before the server's thread begins, which must not get them.
-    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+    clock = SystemClock()
+    // Before the server's thread begins, which must not get the signals.
+    loop = EventLoop(signals: [SIGINT, SIGTERM, SIGHUP], clock: clock)
     signal(SIGPIPE, SIG_IGN)
     _ = cprocess_start_guardian()
+    alertQueue = AlertQueue(clock: clock)
+    nextSession = Int64(clock.unixSeconds * 1000)
     observer = HostObserver(
       interval: configuration.interval, lookback: configuration.lookback, ownProcessID: getpid())
     ranking = GrowthRanking(observer)
     status = WatchStatus(version: version)
-    status.startInUnixSeconds = unixSeconds()
+    status.startInUnixSeconds = clock.unixSeconds
     alerts = AlertPolicy(
       every: configuration.alertEvery, growthThreshold: configuration.growthThreshold,
       forecastThreshold: configuration.forecastThreshold)
@@ -98,8 +103,8 @@ package final class WatchDaemon {
     status.emulatedNanoseconds = costs.emulated
     status.steppedNanoseconds = costs.stepped
     // Starting, calibration included, is done once and is no part of what a watch goes on to cost.
-    budget = OverheadBudget(share: configuration.budget, time: monotonicSeconds())
-    lastOwnSeconds = processSeconds()
+    budget = OverheadBudget(share: configuration.budget, time: clock.monotonicSeconds)
+    lastOwnSeconds = clock.processSeconds
     try openHistory()
     try startServer()
     try startPushing()
@@ -114,59 +119,62 @@ package final class WatchDaemon {
       "watching: budget \(percentText(configuration.budget, decimals: 2)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
     )
     ServiceManager.notify("READY=1\nSTATUS=watching")
-    var nextLook = ContinuousClock.now
-    var nextCharge = ContinuousClock.now
-    while true {
-      let due = [armed == nil ? nextLook : min(nextCharge, armed!.end), faults?.end ?? nextLook].reduce(nextLook, min)
-      switch wait(until: due) {
-      case 0: break
-      case SIGHUP: reloadConfiguration()
-      case let signal:
-        stop()
-        return signal == SIGINT ? Failure.interrupted : 0
-      }
+    prepareLoop()
+    return try loop.run()
+  }
+
+  /// What a turn does, in its order.
+  private func prepareLoop() {
+    loop.onSignal { [unowned self] signal in
+      if signal == SIGHUP { return reloadConfiguration() }
+      stop()
+      loop.end(signal == SIGINT ? Failure.interrupted : 0)
+    }
+    loop.onReadable(wakeDescriptor) { [wakeDescriptor] in
+      var count: UInt64 = 0
+      read(wakeDescriptor, &count, 8)
+    }
+    loop.onTurn(watching: { [unowned self] in victims.map { [$0.pollDescriptor] } ?? [] }) { [unowned self] in
       takeProfileRequests()
-      alertCommand.reap()
+      reapAlerts()
       // Before the end of a traced victim is seen: its trace is then saved for what it is.
-      if takeVictims() { nextLook = .now }
+      if takeVictims() { nextLook.due = clock.now }
+    }
+    var nextCharge = clock.now
+    loop.onTurn(
+      watching: { [unowned self] in armed?.pollDescriptors ?? [] },
+      until: { [unowned self] in armed.map { min(nextCharge, $0.end) } }
+    ) { [unowned self] in
       armed?.handleEvents()
-      let now = ContinuousClock.now
-      if now >= nextCharge {
+      if clock.now >= nextCharge {
         charge()
-        nextCharge = now + .milliseconds(200)
+        nextCharge = clock.now + .milliseconds(200)
       }
       endTraceIfDue()
+    }
+    loop.onTurn(
+      watching: { [unowned self] in faults?.pollDescriptors ?? [] }, until: { [unowned self] in faults?.end }
+    ) { [unowned self] in
       handleFaults()
       // A large program's tables and names were a hundred megabytes.
       if hasMemoryToReturn {
         hasMemoryToReturn = false
         Symbolizer.returnFreedMemory()
       }
-      if now >= nextLook {
-        look()
-        charge()
-        armIfDue()
-        sampleFaultsIfDue()
-        nextLook += .seconds(lookInterval())
-        if nextLook < .now { nextLook = .now + .seconds(lookInterval()) }
-      }
+    }
+    nextLook.due = clock.now
+    loop.onTimer(nextLook) { [unowned self] due in
+      look()
+      charge()
+      armIfDue()
+      sampleFaultsIfDue()
+      let interval = Duration.seconds(lookInterval())
+      return due + interval < clock.now ? clock.now + interval : due + interval
+    }
+    loop.onTurn { [unowned self] in
       if armed == nil, !waitingProfiles.isEmpty { armForProfile() }
       publish()
     }
-  }
-
-  /// Returns the signal that came; 0 when the time has come, or a trace or the server has something.
-  private func wait(until moment: ContinuousClock.Instant) -> Int32 {
-    let left = max(.zero, moment - .now)
-    let others =
-      (armed?.pollDescriptors ?? []) + (faults?.pollDescriptors ?? []) + (victims.map { [$0.pollDescriptor] } ?? [])
-    var descriptors = ([signals, wakeDescriptor] + others).map {
-      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-    }
-    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (left.inNanoseconds + 999_999) / 1_000_000))
-    var count: UInt64 = 0
-    read(wakeDescriptor, &count, 8)
-    return cprocess_next_signal(signals)
   }
 
   private func stop() {
@@ -176,7 +184,7 @@ package final class WatchDaemon {
     if armed != nil { endTrace(early: false) }
     server?.stop()
     stopPushing()
-    alertCommand.stop()
+    alertQueue.stop()
     log.info(
       "ended: \(percentText(budget.wholeShare, decimals: 2)) of one CPU used, budget \(percentText(configuration.budget, decimals: 2)), \(status.traces) traces"
     )
@@ -185,7 +193,7 @@ package final class WatchDaemon {
   // MARK: The cheap part
 
   private func look() {
-    let before = processSeconds()
+    let before = clock.processSeconds
     let sample = sampler.sample()
     observer.record(sample)
     for key in observer.processesToExamine(grownBy: 1 << 20, atMost: 2) {
@@ -200,7 +208,7 @@ package final class WatchDaemon {
     note(sample)
     keep(sample)
     giveAlerts(sample)
-    status.lastSampleSeconds = processSeconds() - before
+    status.lastSampleSeconds = clock.processSeconds - before
     ServiceManager.notify(
       "WATCHDOG=1\nSTATUS=\(ranking.growing.count) series grow; \(percentText(budget.recentShare, decimals: 2)) of one CPU"
     )
@@ -208,7 +216,7 @@ package final class WatchDaemon {
 
   private func note(_ sample: HostSample) {
     status.samples += 1
-    status.lastSampleInUnixSeconds = unixSeconds()
+    status.lastSampleInUnixSeconds = clock.unixSeconds
     status.totalBytes = sample.totalBytes
     status.availableBytes = sample.availableBytes
     status.seriesCounts = [:]
@@ -229,8 +237,8 @@ package final class WatchDaemon {
   private func keep(_ sample: HostSample) {
     // No closer than trends look at sizes: a history of a month is not to be filled in a day.
     let every = max(configuration.interval, configuration.lookback / Double(SizeHistory.maximumWindows))
-    guard let history, monotonicSeconds() - lastKept >= every - configuration.interval / 2 else { return }
-    lastKept = monotonicSeconds()
+    guard let history, clock.monotonicSeconds - lastKept >= every - configuration.interval / 2 else { return }
+    lastKept = clock.monotonicSeconds
     var sizes: [(kind: String, name: String, bytes: UInt64)] = []
     // What metrics name is what is kept.
     for entry in status.series where entry.bytes > 0 {
@@ -238,10 +246,10 @@ package final class WatchDaemon {
       sizes.append((entry.key.kind.rawValue, name, entry.bytes))
     }
     writing {
-      try history.saveSizes(sizes, at: unixSeconds())
-      if monotonicSeconds() - lastTrim > Self.secondsPerTrim {
-        try history.trim(now: unixSeconds())
-        lastTrim = monotonicSeconds()
+      try history.saveSizes(sizes, at: clock.unixSeconds)
+      if clock.monotonicSeconds - lastTrim > Self.secondsPerTrim {
+        try history.trim(now: clock.unixSeconds)
+        lastTrim = clock.monotonicSeconds
       }
       status.historyBytes = try history.usedBytes()
     }
@@ -270,13 +278,15 @@ package final class WatchDaemon {
       give(alert)
     }
     groupsOfVictims = []
-    alertCommand.reap()
+    reapAlerts()
   }
+
+  private func reapAlerts() { for failure in alertQueue.reap() { log.error("on-alert: \(failure)") } }
 
   /// Tells of an alert everywhere, unless it is held back.
   func give(_ alert: Alert) {
-    guard alerts.allows(alert, at: monotonicSeconds()) else { return }
-    let now = unixSeconds()
+    guard alerts.allows(alert, at: clock.monotonicSeconds) else { return }
+    let now = clock.unixSeconds
     status.alerts += 1
     log.warning(
       "\(alert.reason.rawValue): \(alert.kind) \(alert.name)\(alert.command.map { " (\($0))" } ?? "") of \(ByteSize.text(alert.bytes)) grows by \(ByteRate(bytesPerSecond: alert.bytesPerHour / 3600).text(per: .hour))"
@@ -287,8 +297,8 @@ package final class WatchDaemon {
         try history.saveAlert(kind: alert.kind, name: alert.name, text: String(decoding: json, as: UTF8.self), at: now)
       }
     }
-    if let command = configuration.onAlert, let failure = alertCommand.run(command, json) {
-      log.error("on-alert: \(failure)")
+    if let command = configuration.onAlert {
+      for failure in alertQueue.run(command, json) { log.error("on-alert: \(failure)") }
     }
   }
 
@@ -313,9 +323,9 @@ package final class WatchDaemon {
   }
 
   private func charge() {
-    let own = processSeconds()
+    let own = clock.processSeconds
     let probes = (armed?.takeProbeSeconds(costs) ?? 0) + takeFaultSeconds()
-    budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: monotonicSeconds())
+    budget.spend(byUs: max(0, own - lastOwnSeconds), byProbes: probes, at: clock.monotonicSeconds)
     lastOwnSeconds = own
   }
 

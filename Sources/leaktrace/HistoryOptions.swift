@@ -1,4 +1,5 @@
 import ArgumentParser
+import Scheduling
 import Session
 import SystemSupport
 import TraceModel
@@ -25,7 +26,7 @@ struct HistoryOptions: ParsableArguments {
   }
 
   func range() throws -> ClosedRange<Double> {
-    let now = unixSeconds()
+    let now = SystemClock().unixSeconds
     let start = try PointInTime.parse(since ?? "1h", now: now)
     let end = try until.map { try PointInTime.parse($0, now: now) } ?? now + 1
     guard start <= end else { throw ValidationError("--since must not be later than --until") }

@@ -48,7 +48,7 @@ struct ObserveCommand: ParsableCommand {
       throw ValidationError("the --interval must be 100ms at least and a tenth of the time at most")
     }
     if since != nil, historyPath == nil { throw ValidationError("--since goes with --history") }
-    if let since { _ = try PointInTime.parse(since, now: unixSeconds()) }
+    if let since { _ = try PointInTime.parse(since) }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 series") }
   }
 
@@ -61,7 +61,7 @@ struct ObserveCommand: ParsableCommand {
     var plan = ObservePlan(
       duration: try TimeValue.parse(duration, plainUnit: .seconds(1)), interval: try step(), format: format)
     if let historyPath {
-      plan.history = (historyPath, try PointInTime.parse(since ?? "1h", now: unixSeconds()))
+      plan.history = (historyPath, try PointInTime.parse(since ?? "1h"))
     }
     plan.output = output
     plan.top = top

@@ -125,7 +125,7 @@ struct VerifyCommand: ParsableCommand {
       guard recordings.isEmpty, let before, let after else {
         throw ValidationError("--history needs --before TIME and --after TIME, and no recordings")
       }
-      guard try PointInTime.parse(before, now: unixSeconds()) <= PointInTime.parse(after, now: unixSeconds()) else {
+      guard try PointInTime.parse(before) <= PointInTime.parse(after) else {
         throw ValidationError("--before must not be later than --after")
       }
     }
@@ -179,8 +179,8 @@ struct VerifyCommand: ParsableCommand {
       return (try Recording.read(recordings[0]), try Recording.read(recordings[1]))
     }
     return try HistoryReading(path: historyPath).pair(
-      before: try PointInTime.parse(before, now: unixSeconds()),
-      after: try PointInTime.parse(after, now: unixSeconds()),
+      before: try PointInTime.parse(before),
+      after: try PointInTime.parse(after),
       target: target)
   }
 

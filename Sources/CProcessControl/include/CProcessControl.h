@@ -1,6 +1,7 @@
 // Starting a program stopped at its first instruction, and descriptors for signals and processes.
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -33,5 +34,9 @@ int cprocess_next_signal(int descriptor);
 // uprobes off while it closes the descriptors of a process that is being killed (a pending SIGKILL interrupts it), and
 // would leave breakpoints behind; the guardian closes them in peace. Call before there are threads. 0 or −errno.
 int cprocess_start_guardian(void);
+
+// A file in memory that holds `bytes`, open at its beginning, and not in programs that are started without being given it.
+// Its descriptor or −errno.
+int cprocess_make_memory_file(const void *bytes, size_t count);
 
 #pragma clang assume_nonnull end

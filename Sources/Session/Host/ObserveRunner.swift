@@ -1,16 +1,16 @@
 import AllocationTracing
-import CProcessControl
 import Glibc
 import History
 import HostObservation
 import Quantities
+import Scheduling
 import SystemSupport
 import TraceModel
 
 /// Carries out one `leaktrace observe`.
 package final class ObserveRunner {
   private let plan: ObservePlan
-  private let signals: Int32
+  private let clock = SystemClock()
   private let sampler = HostSampler()
   private var observer: HostObserver
   private var sampleSeconds = 0.0
@@ -23,31 +23,29 @@ package final class ObserveRunner {
     self.plan = plan
     observer = HostObserver(
       interval: plan.interval / .seconds(1), lookback: plan.duration / .seconds(1), ownProcessID: getpid())
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
-    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
   }
 
   /// The exit code.
   package func run() throws -> Int32 {
     let descriptor = try openOutput()
-    let startInUnixSeconds = unixSeconds()
+    let startInUnixSeconds = clock.unixSeconds
     if let history = plan.history { return try judge(history.path, since: history.since, descriptor) }
-    let start = ContinuousClock.now
+    let start = clock.now
     var progress = ProgressLine()
-    var next = start
-    var ending: Int32 = 0
-    while true {
+    let loop = EventLoop(isLive: false)
+    loop.onUser(nil) { loop.end($0) }
+    loop.onTimer(due: start) { [unowned self] due in
       takeSample()
-      let elapsed = ContinuousClock.now - start
       progress.show(
-        "observing, \(Int(elapsed / .seconds(1))) of \(Int(plan.duration / .seconds(1))) s; Ctrl-C to end now ")
-      next += plan.interval
-      if next > start + plan.duration { break }
-      ending = wait(until: next)
-      if ending != 0 { break }
+        "observing, \(Int((clock.now - start) / .seconds(1))) of \(Int(plan.duration / .seconds(1))) s; Ctrl-C to end now "
+      )
+      let next = due + plan.interval
+      if next > start + plan.duration { loop.end() }
+      return next
     }
+    let ending = try loop.run()
     progress.clear()
-    let report = makeReport(startInUnixSeconds, ContinuousClock.now - start)
+    let report = makeReport(startInUnixSeconds, clock.now - start)
     let code = try write(report, to: descriptor)
     return ending != 0 ? Failure.ended(by: ending) : code
   }
@@ -92,29 +90,17 @@ package final class ObserveRunner {
   // MARK: Sampling
 
   private func takeSample() {
-    let before = processSeconds()
+    let before = clock.processSeconds
     observer.record(sampler.sample())
     for key in observer.processesToExamine(grownBy: Self.growthOfInterest, atMost: Self.examinedPerSample) {
       examine(key)
     }
-    sampleSeconds += processSeconds() - before
+    sampleSeconds += clock.processSeconds - before
   }
 
   private func examine(_ key: SeriesKey) {
     guard case .process(let processID, _) = key, let classes = sampler.mappingClasses(of: processID) else { return }
     observer.note(classes, of: key)
-  }
-
-  /// Returns the signal that ended the wait; 0 when the time has come.
-  private func wait(until moment: ContinuousClock.Instant) -> Int32 {
-    while true {
-      let left = moment - .now
-      if left <= .zero { return 0 }
-      var descriptors = [pollfd(fd: signals, events: Int16(POLLIN), revents: 0)]
-      poll(&descriptors, 1, Int32(clamping: (left.inNanoseconds + 999_999) / 1_000_000))
-      let signal = cprocess_next_signal(signals)
-      if signal != 0 { return signal }
-    }
   }
 
   // MARK: The report

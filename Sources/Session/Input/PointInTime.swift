@@ -1,10 +1,11 @@
 import AllocationTracing
 import Glibc
+import Scheduling
 
 /// A moment on the command line: so long ago, or a date and time in UTC.
 package enum PointInTime {
   /// Seconds since 1970.
-  package static func parse(_ text: String, now: Double) throws(TraceError) -> Double {
+  package static func parse(_ text: String, now: Double = SystemClock().unixSeconds) throws(TraceError) -> Double {
     if let ago = try? TimeValue.parse(text, plainUnit: .seconds(1)) { return now - ago / .seconds(1) }
     let bytes = Array(text.utf8)
     let pattern = Array("0000-00-00T00:00:00".utf8)

@@ -6,19 +6,19 @@ import KernelStatistics
 import KernelTracing
 import Quantities
 import ReportFormats
+import Scheduling
 import SystemSupport
 import TraceModel
 
 /// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
 package final class KernelRunner {
   private let plan: KernelPlan
-  private let signals: Int32
+  private let loop: EventLoop
   private var live: LiveTerminal?
 
   package init(_ plan: KernelPlan) {
     self.plan = plan
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (plan.isLive ? [SIGWINCH] : [])
-    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+    loop = EventLoop(isLive: plan.isLive)
   }
 
   /// The exit code.
@@ -48,50 +48,21 @@ package final class KernelRunner {
 
   private func follow(_ tracer: KernelTracer) throws -> Int32 {
     live?.open()
-    let start = ContinuousClock.now
-    let end = plan.schedule.duration.map { start + $0 }
-    var nextReport = plan.schedule.interval.map { start + $0 }
-    var reports = 0
-    while true {
-      var wait = Duration.milliseconds(500)
-      for moment in [nextReport, end] {
-        if let moment { wait = min(wait, max(.zero, moment - .now)) }
-      }
-      let untilTick = Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())
-      wait = min(wait, max(.zero, .nanoseconds(untilTick)))
-      let watched = [signals] + [tracer.pollDescriptor, live == nil ? nil : STDIN_FILENO].compactMap { $0 }
-      var descriptors = watched.map {
-        pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-      }
-      poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
-      tracer.handleEvents()
-      if live?.handleKeys() == true {
-        try write(tracer, isLast: true)
-        return 0
-      }
-      let signal = cprocess_next_signal(signals)
-      if signal == SIGWINCH {
-        live?.draw()
-      } else if signal != 0 {
-        try write(tracer, isLast: true)
-        return Failure.ended(by: signal)
-      }
-      tracer.tick()
-      let now = ContinuousClock.now
-      if let end, now >= end {
-        try write(tracer, isLast: true)
-        return 0
-      }
-      if let interval = plan.schedule.interval, let due = nextReport, now >= due {
-        reports += 1
-        let isLast = reports == plan.schedule.count
-        try write(tracer, isLast: isLast)
-        if isLast { return 0 }
-        var next = due + interval
-        while next <= ContinuousClock.now { next += interval }
-        nextReport = next
-      }
+    loop.longestWait = .milliseconds(500)
+    let untilTick = { Duration.nanoseconds(Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())) }
+    loop.onTurn(
+      watching: { [tracer.pollDescriptor].compactMap { $0 } },
+      until: { [clock = loop.clock] in clock.now + max(.zero, untilTick()) }
+    ) { tracer.handleEvents() }
+    let finish = { [unowned self] (signal: Int32) in
+      try write(tracer, isLast: true)
+      loop.end(signal == 0 ? 0 : Failure.ended(by: signal))
     }
+    loop.onUser(live, finish: finish)
+    loop.onTurn { tracer.tick() }
+    plan.schedule.start(
+      on: loop, report: { [unowned self] in try write(tracer, isLast: false) }, finish: { try finish(0) })
+    return try loop.run()
   }
 
   private func write(_ tracer: KernelTracer, isLast: Bool) throws {
@@ -148,7 +119,7 @@ package final class KernelRunner {
     }
     var report = Report(
       target: Report.Target(kind: .kernel),
-      window: Report.Window(startInUnixSeconds: unixSeconds(), duration: .zero))
+      window: Report.Window(startInUnixSeconds: SystemClock().unixSeconds, duration: .zero))
     report.kernelMemory = summary
     for destination in destinations {
       try destination.open()

@@ -5,6 +5,7 @@ import Glibc
 import ProcessImage
 import Quantities
 import ReportAnalysis
+import Scheduling
 import Symbolization
 import TraceModel
 
@@ -29,7 +30,7 @@ package final class LiveVerifier {
 
   private let plan: Plan
   private let symbolizer = Symbolizer(options: SymbolizerOptions())
-  private let signals: Int32
+  private let loop = EventLoop(isLive: false)
   private let tracer: AllocationTracer
   private var progress = ProgressLine()
   /// Signal that asked for an early end; 0 for none.
@@ -37,14 +38,13 @@ package final class LiveVerifier {
 
   package init(_ plan: Plan) throws {
     self.plan = plan
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP]
-    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
     _ = cprocess_start_guardian()
     var configuration = TraceConfiguration()
     configuration.looksAtRetention = true
     var discovery = AllocatorDiscovery.Options()
     discovery.emulation = .runningKernel
     tracer = try AllocationTracer.make(configuration: configuration, discovery: discovery, symbolizer: symbolizer)
+    prepareLoop()
   }
 
   /// The comparison of the rounds. Fewer than asked for when a signal came.
@@ -79,29 +79,34 @@ package final class LiveVerifier {
   }
 
   private func run(round: Int, of count: Int, _ name: String) throws {
+    guard signal == 0 else { return }
     // The load may print lines of its own.
     progress.clear()
     progress.show("\(name) \(round + 1) of \(count); Ctrl-C to end now ")
-    let load = try LoadCommand(plan.load)
-    while !load.hasEnded() {
-      try pollEvents(for: .milliseconds(20))
-      guard signal == 0 else { return }
+    let load: ShellCommand
+    do { load = try ShellCommand(plan.load, hasOwnGroup: true) } catch { throw TraceError("--load: \(error)") }
+    while load.ending == nil {
+      if try loop.run(until: loop.clock.now + Self.longestWait) != nil { return }
     }
-    if let failure = load.failure {
-      throw TraceError("the load command ended with \(failure) in \(name) \(round + 1) of \(count)")
+    if let ending = load.ending, !ending.isSuccess {
+      throw TraceError("the load command ended with \(ending) in \(name) \(round + 1) of \(count)")
     }
-    let end = ContinuousClock.now + plan.settling
-    repeat { try pollEvents(for: .milliseconds(20)) } while ContinuousClock.now < end && signal == 0
+    _ = try loop.run(until: loop.clock.now + plan.settling)
   }
 
-  private func pollEvents(for wait: Duration) throws {
-    var descriptors = (tracer.pollDescriptors + [signals]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: wait.inNanoseconds / 1_000_000))
-    tracer.handleEvents()
-    let next = cprocess_next_signal(signals)
-    if next != 0 { signal = next }
-    guard tracer.hasRunningTargets else {
-      throw TraceError("the traced process has ended: there is nothing to compare")
+  private static let longestWait = Duration.milliseconds(20)
+
+  private func prepareLoop() {
+    loop.longestWait = Self.longestWait
+    loop.onTurn(watching: { [tracer] in tracer.pollDescriptors }) { [tracer] in
+      tracer.handleEvents()
+      guard tracer.hasRunningTargets else {
+        throw TraceError("the traced process has ended: there is nothing to compare")
+      }
+    }
+    loop.onUser(nil) { [unowned self] in
+      signal = $0
+      loop.end()
     }
   }
 

@@ -60,17 +60,3 @@ package struct LeakCheckPlan {
 
   package init(settings: LeakCheckSettings) { self.settings = settings }
 }
-
-/// When a trace is reported.
-package struct ReportSchedule: Hashable, Sendable {
-  /// nil: one report, at the end.
-  package var interval: Duration?
-  package var count: Int?
-  package var duration: Duration?
-
-  package init(interval: Duration?, count: Int?, duration: Duration?) {
-    self.interval = interval
-    self.count = count
-    self.duration = duration
-  }
-}

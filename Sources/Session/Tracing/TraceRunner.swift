@@ -7,6 +7,7 @@ import ProcessControl
 import ProcessImage
 import Quantities
 import ReportFormats
+import Scheduling
 import Symbolization
 import TraceModel
 
@@ -14,7 +15,7 @@ import TraceModel
 package final class TraceRunner {
   private let plan: TracePlan
   private let symbolizer: Symbolizer
-  private let signals: Int32
+  private let loop: EventLoop
   private var live: LiveTerminal?
   private var progress: ProgressLine
   /// nil when a command is run.
@@ -28,8 +29,7 @@ package final class TraceRunner {
     options.linesAndInlines = true
     symbolizer = Symbolizer(options: options)
     progress = ProgressLine(isAllowed: !plan.isLive)
-    let handled: [Int32] = [SIGINT, SIGTERM, SIGHUP] + (plan.isLive ? [SIGWINCH] : [])
-    signals = cprocess_signal_descriptor(handled, Int32(handled.count))
+    loop = EventLoop(isLive: plan.isLive)
   }
 
   /// The exit code.
@@ -98,63 +98,28 @@ package final class TraceRunner {
 
   private func follow(_ tracer: AllocationTracer, _ own: TargetCommand?) throws -> Int32 {
     live?.open()
-    let start = ContinuousClock.now
-    var nextReport = plan.schedule.interval.map { start + $0 }
-    let end = plan.schedule.duration.map { start + $0 }
-    var reports = 0
-    while true {
-      let now = ContinuousClock.now
-      var wait = Duration.milliseconds(100)
-      for moment in [nextReport, end] {
-        if let moment { wait = min(wait, max(.zero, moment - now)) }
-      }
-      pollEvents(tracer, wait: wait)
+    let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
+    loop.longestWait = .milliseconds(100)
+    loop.onTurn(watching: { tracer.pollDescriptors + exits }) { [unowned self] in
       tracer.handleEvents()
       attacher?.attachNew()
       leakChecks?.checkHeld()
       own?.reap()
-
-      if live?.handleKeys() == true {
-        try write(tracer, own, isLast: true)
-        return exitCode
-      }
-      let signal = cprocess_next_signal(signals)
-      if signal == SIGWINCH {
-        live?.draw()
-      } else if signal != 0 {
-        try write(tracer, own, isLast: true)
-        return Failure.ended(by: signal)
-      }
-      if !tracer.hasRunningTargets || own?.exitStatus != nil {
-        own?.reap(waits: true)
-        tracer.handleEvents()
-        try write(tracer, own, isLast: true)
-        return exitCode
-      }
-      let later = ContinuousClock.now
-      if let end, later >= end {
-        try write(tracer, own, isLast: true)
-        return exitCode
-      }
-      if let interval = plan.schedule.interval, let due = nextReport, later >= due {
-        reports += 1
-        let isLast = reports == plan.schedule.count
-        try write(tracer, own, isLast: isLast)
-        if isLast { return exitCode }
-        // The schedule does not slip by the time a report takes; a report missed altogether is left out.
-        var next = due + interval
-        while next <= ContinuousClock.now { next += interval }
-        nextReport = next
-      }
     }
-  }
-
-  private func pollEvents(_ tracer: AllocationTracer, wait: Duration) {
-    let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
-    var descriptors = (tracer.pollDescriptors + exits + [signals] + (live == nil ? [] : [STDIN_FILENO])).map {
-      pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+    let finish = { [unowned self] (signal: Int32) in
+      try write(tracer, own, isLast: true)
+      loop.end(signal == 0 ? exitCode : Failure.ended(by: signal))
     }
-    poll(&descriptors, nfds_t(descriptors.count), Int32(clamping: (wait.inNanoseconds + 999_999) / 1_000_000))
+    loop.onUser(live, finish: finish)
+    loop.onTurn {
+      guard !tracer.hasRunningTargets || own?.exitStatus != nil else { return }
+      own?.reap(waits: true)
+      tracer.handleEvents()
+      try finish(0)
+    }
+    plan.schedule.start(
+      on: loop, report: { [unowned self] in try write(tracer, own, isLast: false) }, finish: { try finish(0) })
+    return try loop.run()
   }
 
   // MARK: Reports
@@ -173,7 +138,7 @@ package final class TraceRunner {
     if let hook = plan.onReport {
       let report = makeReport(tracer, own, limit: plan.top)
       bySize[plan.top] = report
-      try ReportHook.run(hook, report)
+      ReportHook.run(hook, report)
     }
     for destination in plan.destinations where isLast || live == nil || destination.path != nil {
       // Text shows the largest; machine formats carry every site unless told otherwise.

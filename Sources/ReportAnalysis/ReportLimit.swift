@@ -1,0 +1,18 @@
+import TraceModel
+
+extension Report {
+  /// The same report with the first `limit` of its sites only; nil: with all of them. Sums and counts are of all sites.
+  ///
+  /// - Parameter isExempt: sites that do not count and stay in any case.
+  package func limited(to limit: Int?, exempt isExempt: (AllocationSite) -> Bool = { _ in false }) -> Report {
+    guard let limit else { return self }
+    var report = self
+    var count = 0
+    report.sites.removeAll { site in
+      if isExempt(site) { return false }
+      count += 1
+      return count > limit
+    }
+    return report
+  }
+}
