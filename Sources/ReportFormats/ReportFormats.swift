@@ -1,22 +1,25 @@
 import TraceModel
 
 /// A way to write a report: a pure function from the report to bytes.
-package struct ReportFormat: Sendable {
+package struct ReportFormat: DocumentFormat {
   /// As given to `--format`.
   package let name: String
   /// One line for the help text.
   package let summary: String
   /// Ends of file names that mean this format, without the dot; the longest that fits decides.
   package let suffixes: [String]
+  /// How many sites are shown unless told otherwise; nil: all, which is what programs want.
+  package let usualSites: Int?
   package let render: @Sendable (Report, ReportOptions) -> [UInt8]
 
   package init(
-    name: String, summary: String, suffixes: [String] = [],
+    name: String, summary: String, suffixes: [String] = [], usualSites: Int? = nil,
     render: @escaping @Sendable (Report, ReportOptions) -> [UInt8]
   ) {
     self.name = name
     self.summary = summary
     self.suffixes = suffixes.isEmpty ? [name] : suffixes
+    self.usualSites = usualSites
     self.render = render
   }
 }
@@ -35,11 +38,8 @@ package enum ReportFormats {
     ValgrindReport.format, CSVReport.format, HTMLReport.format,
   ]
 
-  package static func named(_ name: String) -> ReportFormat? { all.first { $0.name == name } }
+  package static func named(_ name: String) -> ReportFormat? { all.named(name) }
 
   /// The format that a file's name asks for, or nil.
-  package static func forFile(_ path: String) -> ReportFormat? {
-    let candidates = all.flatMap { format in format.suffixes.map { (format, $0) } }
-    return candidates.filter { path.hasSuffix("." + $0.1) }.max { $0.1.utf8.count < $1.1.utf8.count }?.0
-  }
+  package static func forFile(_ path: String) -> ReportFormat? { all.forFile(path) }
 }

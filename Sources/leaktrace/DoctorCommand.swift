@@ -23,10 +23,11 @@ struct DoctorCommand: ParsableCommand {
   @Flag(name: .customLong("no-probe"), help: "With -p: attach nothing to the process, and predict nothing.")
   var attachesNothing = false
 
-  @Option(help: "text or json.")
-  var format = DoctorFormat.text
+  @Option(help: "\(DiagnosisFormat.all.alternatives).")
+  var format: String?
 
   mutating func validate() throws {
+    _ = try DiagnosisFormat.all.chosen(format)
     if let processID, processID <= 0 { throw ValidationError("-p \(processID): a process id is a positive number") }
     if processID == getpid() { throw ValidationError("leaktrace cannot look at itself") }
   }
@@ -41,12 +42,7 @@ struct DoctorCommand: ParsableCommand {
         }
       }
     }
-    switch format {
-    case .text: writeAll(DiagnosisReport.text(diagnosis), to: STDOUT_FILENO)
-    case .json: writeAll(DiagnosisReport.json(diagnosis), to: STDOUT_FILENO)
-    }
+    writeAll(try DiagnosisFormat.all.chosen(format).render(diagnosis), to: STDOUT_FILENO)
     if !diagnosis.isReady { throw ExitCode(1) }
   }
 }
-
-enum DoctorFormat: String, ExpressibleByArgument, CaseIterable { case text, json }

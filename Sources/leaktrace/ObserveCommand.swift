@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HostObservation
+import ReportFormats
 import Session
 import SystemSupport
 
@@ -27,8 +28,8 @@ struct ObserveCommand: ParsableCommand {
   @Option(help: "With --history: from this moment on: 6h (ago), or 2026-11-23T08:00:00Z. Default 1h.")
   var since: String?
 
-  @Option(help: "text, json or csv.")
-  var format = ObservationFormat.text
+  @Option(help: "\(ObservationFormat.all.alternatives).")
+  var format: String?
 
   @Option(help: "Write to this file instead of standard output.")
   var output: String?
@@ -49,6 +50,7 @@ struct ObserveCommand: ParsableCommand {
     }
     if since != nil, historyPath == nil { throw ValidationError("--since goes with --history") }
     if let since { _ = try PointInTime.parse(since) }
+    _ = try ObservationFormat.all.chosen(format)
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 series") }
   }
 
@@ -59,7 +61,8 @@ struct ObserveCommand: ParsableCommand {
 
   mutating func run() throws {
     var plan = ObservePlan(
-      duration: try TimeValue.parse(duration, plainUnit: .seconds(1)), interval: try step(), format: format)
+      duration: try TimeValue.parse(duration, plainUnit: .seconds(1)), interval: try step(),
+      format: try ObservationFormat.all.chosen(format))
     if let historyPath {
       plan.history = (historyPath, try PointInTime.parse(since ?? "1h"))
     }
@@ -70,5 +73,3 @@ struct ObserveCommand: ParsableCommand {
     if code != 0 { throw ExitCode(code) }
   }
 }
-
-extension ObservationFormat: ExpressibleByArgument {}

@@ -86,7 +86,7 @@ struct RenderingOptions: ParsableArguments {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
+  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
   var formats: [String] = []
 
   @Option(name: .customLong("output"), help: "Write to this file instead of standard output.")

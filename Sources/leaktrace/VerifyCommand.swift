@@ -78,7 +78,7 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
-  @Option(help: "text, json, junit or html.")
+  @Option(help: "\(ComparisonFormat.all.alternatives).")
   var format: String?
 
   @Option(help: "Write to this file instead of standard output.")
@@ -186,26 +186,13 @@ struct VerifyCommand: ParsableCommand {
 
   private func chosenFormat() throws -> ComparisonFormat {
     let formats = ComparisonFormat.all
-    if let format {
-      guard let found = formats.first(where: { $0.name == format }) else {
-        throw ValidationError("--format \(format): there is \(formats.map(\.name).joined(separator: ", "))")
-      }
-      return found
-    }
-    guard let output else { return formats[0] }
-    return formats.first { $0.suffixes.contains { output.hasSuffix("." + $0) } } ?? formats[0]
+    if format == nil, let output, let fitting = formats.forFile(output) { return fitting }
+    return try formats.chosen(format)
   }
 
   private func write(_ bytes: [UInt8]) throws {
-    var descriptor = STDOUT_FILENO
-    if let output, output != "-" {
-      descriptor = open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-      guard descriptor >= 0 else {
-        throw TraceError("--output \(output) cannot be written: \(errorMessage(errno))")
-      }
-    }
-    guard writeAll(String(decoding: bytes, as: UTF8.self), to: descriptor) else {
-      throw TraceError("the comparison cannot be written: \(errorMessage(errno))")
+    guard writeAll(bytes, to: try openOutput(output)) else {
+      throw TraceError("the comparison cannot be written: \(String(cString: strerror(errno)))")
     }
   }
 }

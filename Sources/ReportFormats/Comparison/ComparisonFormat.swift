@@ -2,7 +2,7 @@ import Quantities
 import TraceModel
 
 /// A way to write a comparison of two recordings.
-package struct ComparisonFormat: Sendable {
+package struct ComparisonFormat: DocumentFormat {
   package let name: String
   package let suffixes: [String]
   package let render: @Sendable (Comparison, TextOptions) -> [UInt8]

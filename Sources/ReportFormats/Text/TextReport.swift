@@ -39,7 +39,7 @@ package struct TextOptions: Sendable {
 /// The report for people, with the stacks in the form of bcc's memleak.
 package enum TextReport {
   package static let format = ReportFormat(
-    name: "text", summary: "for people; stacks as bcc's memleak prints them", suffixes: ["txt", "text"]
+    name: "text", summary: "for people; stacks as bcc's memleak prints them", suffixes: ["txt", "text"], usualSites: 10
   ) { report, options in render(report, options.text) }
 
   package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {

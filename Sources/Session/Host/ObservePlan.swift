@@ -1,3 +1,5 @@
+import HostObservation
+
 /// What one `leaktrace observe` is to do.
 package struct ObservePlan {
   package var duration: Duration
@@ -17,5 +19,3 @@ package struct ObservePlan {
     self.format = format
   }
 }
-
-package enum ObservationFormat: String, CaseIterable { case text, json, csv }

@@ -27,7 +27,7 @@ package final class ObserveRunner {
 
   /// The exit code.
   package func run() throws -> Int32 {
-    let descriptor = try openOutput()
+    let descriptor = try openOutput(plan.output)
     let startInUnixSeconds = clock.unixSeconds
     if let history = plan.history { return try judge(history.path, since: history.since, descriptor) }
     let start = clock.now
@@ -51,7 +51,8 @@ package final class ObserveRunner {
   }
 
   private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
-    guard writeAll(render(report), to: descriptor) else {
+    let drawsGrowth = plan.output == nil && isatty(STDOUT_FILENO) == 1
+    guard writeAll(plan.format.render(report, drawsGrowth), to: descriptor) else {
       throw TraceError("the report cannot be written to \(plan.output ?? "standard output")")
     }
     let leaks = report.growing.contains { !$0.series.isReclaimable }
@@ -113,7 +114,7 @@ package final class ObserveRunner {
     var ranking = GrowthRanking(observer, lookup: lookup)
     for entry in ranking.growing.prefix(20) { examine(entry.key) }
     ranking = GrowthRanking(observer, lookup: lookup)
-    let limit = plan.top ?? (plan.format == .text ? 15 : 100)
+    let limit = plan.top ?? plan.format.usualSeries
     var counts: [SeriesKey.Kind: Int] = [:]
     for key in observer.tracks.keys { counts[key.kind, default: 0] += 1 }
     let growing = ranking.growing
@@ -151,22 +152,5 @@ package final class ObserveRunner {
     }
     if sampler.hierarchy == nil { notes.append("no control groups with memory accounting are mounted") }
     return notes
-  }
-
-  private func render(_ report: ObservationReport) -> String {
-    switch plan.format {
-    case .text: ObservationText.render(report, sparklines: plan.output == nil && isatty(STDOUT_FILENO) == 1)
-    case .json: String(decoding: ObservationJSON.render(report), as: UTF8.self)
-    case .csv: ObservationJSON.csv(report)
-    }
-  }
-
-  private func openOutput() throws -> Int32 {
-    guard let path = plan.output, path != "-" else { return STDOUT_FILENO }
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw TraceError("--output \(path) cannot be written: \(errorMessage(errno))")
-    }
-    return descriptor
   }
 }

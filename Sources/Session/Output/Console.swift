@@ -8,9 +8,12 @@ package func complain(_ message: String) {
 
 /// Writes all of `text`; returns whether the reader is still there.
 @discardableResult
-package func writeAll(_ text: String, to descriptor: Int32) -> Bool {
-  var text = text
-  return text.withUTF8 { bytes in
+package func writeAll(_ text: String, to descriptor: Int32) -> Bool { writeAll(Array(text.utf8), to: descriptor) }
+
+/// Writes all bytes; returns whether the reader is still there, and else `errno` says what is in the way.
+@discardableResult
+package func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+  bytes.withUnsafeBytes { bytes in
     var written = 0
     while written < bytes.count {
       let count = write(descriptor, bytes.baseAddress! + written, bytes.count - written)

@@ -1,20 +1,7 @@
 import AllocationTracing
 import Glibc
 import ReportFormats
-import SystemSupport
 import TraceModel
-
-extension ReportFormats {
-  /// The names of all formats, for messages.
-  package static var names: String { all.map(\.name).joined(separator: ", ") }
-
-  /// The format asked for by name, or else by the file's suffix, or else text.
-  static func format(named name: String?, path: String?) -> ReportFormat? {
-    if let name { return named(name) }
-    guard let path, path != "-" else { return named("text") }
-    return forFile(path)
-  }
-}
 
 /// Where one copy of every report goes.
 package final class ReportDestination {
@@ -37,10 +24,14 @@ package final class ReportDestination {
     for index in 0..<max(1, formats.count, outputs.count) {
       let path = index < outputs.count ? outputs[index] : nil
       let name = index < formats.count ? formats[index] : nil
-      guard let format = ReportFormats.format(named: name, path: path) else {
-        throw TraceError(
-          name.map { "--format \($0): there is \(ReportFormats.names)" }
-            ?? "--output \(path ?? ""): which format? There is \(ReportFormats.names)")
+      let format: ReportFormat
+      if name == nil, let path, path != "-" {
+        guard let found = ReportFormats.all.forFile(path) else {
+          throw TraceError("--output \(path): which format? There is \(ReportFormats.all.names)")
+        }
+        format = found
+      } else {
+        do { format = try ReportFormats.all.chosen(name) } catch { throw TraceError("\(error)") }
       }
       result.append(ReportDestination(format: format, path: path))
     }
@@ -51,11 +42,7 @@ package final class ReportDestination {
 
   /// Creates the file, so that a path that cannot be written is found before anything is traced.
   package func open() throws(TraceError) {
-    guard let path else { return }
-    descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else {
-      throw TraceError("--output \(path) cannot be written: \(errorMessage(errno))")
-    }
+    descriptor = try openOutput(path)
   }
 
   /// Writes one report. A full disk or a reader that is gone is an error.
@@ -64,17 +51,19 @@ package final class ReportDestination {
   }
 
   package func write(_ bytes: [UInt8]) throws(TraceError) {
-    var written = 0
-    while written < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        Glibc.write(descriptor, $0.baseAddress! + written, bytes.count - written)
-      }
-      if count < 0, errno == EINTR || errno == EAGAIN { continue }
-      guard count > 0 else {
-        throw TraceError(
-          "the report cannot be written to \(path ?? "standard output"): \(errorMessage(errno))")
-      }
-      written += count
+    guard writeAll(bytes, to: descriptor) else {
+      throw TraceError(
+        "the report cannot be written to \(path ?? "standard output"): \(String(cString: strerror(errno)))")
     }
   }
+}
+
+/// The file of an `--output`, readable for its owner only; nil and `-` are standard output.
+package func openOutput(_ path: String?) throws(TraceError) -> Int32 {
+  guard let path, path != "-" else { return STDOUT_FILENO }
+  let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+  guard descriptor >= 0 else {
+    throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+  }
+  return descriptor
 }
