@@ -1,5 +1,13 @@
 import TraceModel
 
+/// How many sites of one report are shown in different places.
+package enum ReportLimit {
+  /// What is enough for every place; nil: all sites.
+  package static func largest(of limits: [Int?]) -> Int? {
+    limits.contains(nil) ? nil : limits.compactMap(\.self).max()
+  }
+}
+
 extension Report {
   /// The same report with the first `limit` of its sites only; nil: with all of them. Sums and counts are of all sites.
   ///

@@ -4,6 +4,11 @@ import TraceModel
 /// The last way to see a kernel's memory where no probe can be attached: what /proc says now, less what it said at the
 /// beginning. No call stacks, no processes, no frees, and nothing of what came and went in between.
 extension KernelTracer {
+  /// The classes of sites that are seen by /proc alone.
+  package var polledClasses: Set<AllocationClass> {
+    Set(configuration.sources.filter { !isTraced($0) }.compactMap { AllocationClass(rawValue: $0.rawValue) })
+  }
+
   func polledSites(_ after: KernelMemory) -> [AllocationSite] {
     configuration.sources.filter { !isTraced($0) }.sorted { $0.rawValue < $1.rawValue }.flatMap { source in
       switch source {

@@ -5,6 +5,7 @@ import Glibc
 import KernelStatistics
 import KernelTracing
 import Quantities
+import ReportAnalysis
 import ReportFormats
 import Scheduling
 import SystemSupport
@@ -66,20 +67,27 @@ package final class KernelRunner {
   }
 
   private func write(_ tracer: KernelTracer, isLast: Bool) throws {
+    let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
+    // One snapshot for all of them: what they show of it is the same.
+    var limits = destinations.map { plan.top ?? $0.format.usualSites }
+    if live != nil { limits.append(LiveTerminal.mostSites) }
+    var request = plan.request
+    request.limit = ReportLimit.largest(of: limits)
+    let report = tracer.report(request)
+    func limited(to limit: Int?) -> Report {
+      // What only /proc tells of stands behind the order of the others.
+      report.limited(to: limit) { tracer.polledClasses.contains($0.allocationClass) }
+    }
     if let live {
-      var request = plan.request
-      request.limit = 1000
-      live.show(tracer.report(request))
+      live.show(limited(to: LiveTerminal.mostSites))
       // The last report stays behind on the terminal.
       if isLast { live.close() }
     }
-    for destination in plan.destinations where isLast || live == nil || destination.path != nil {
-      var request = plan.request
-      request.limit = plan.top ?? (destination.isText ? 10 : nil)
+    for destination in destinations {
       var options = ReportOptions()
       options.text.showAllocations = plan.showsBlocks
       options.text.showProbes = plan.isVerbose
-      try destination.write(tracer.report(request), options: options)
+      try destination.write(limited(to: plan.top ?? destination.format.usualSites), options: options)
     }
   }
 

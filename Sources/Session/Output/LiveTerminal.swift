@@ -7,6 +7,8 @@ import TraceModel
 
 /// The live view on a terminal. Whatever ends leaktrace, the terminal is given back: by ``close()``, or by the guardian.
 final class LiveTerminal {
+  /// Nobody scrolls farther.
+  static let mostSites = 1000
   private var screen: LiveScreen
   private let descriptor = STDOUT_FILENO
   private var isOpen = false

@@ -6,6 +6,7 @@ import LeakAnalysis
 import ProcessControl
 import ProcessImage
 import Quantities
+import ReportAnalysis
 import ReportFormats
 import Scheduling
 import Symbolization
@@ -128,23 +129,19 @@ package final class TraceRunner {
     if leakChecks != nil { progress.show("looking for leaks") }
     defer { progress.clear() }
     leakChecks?.checkRunning()
-    var bySize: [Int?: Report] = [:]
+    let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
+    // One snapshot for all of them: what they show of it is the same.
+    var limits = destinations.map { plan.top ?? $0.format.usualSites }
+    if live != nil { limits.append(LiveTerminal.mostSites) }
+    if plan.onReport != nil { limits.append(plan.top) }
+    let report = makeReport(tracer, own, limit: ReportLimit.largest(of: limits))
     if let live {
-      let report = makeReport(tracer, own, limit: 1000)
-      live.show(report)
+      live.show(report.limited(to: LiveTerminal.mostSites))
       // The last report stays behind on the terminal.
       if isLast { live.close() }
     }
-    if let hook = plan.onReport {
-      let report = makeReport(tracer, own, limit: plan.top)
-      bySize[plan.top] = report
-      ReportHook.run(hook, report)
-    }
-    for destination in plan.destinations where isLast || live == nil || destination.path != nil {
-      // Text shows the largest; machine formats carry every site unless told otherwise.
-      let limit = plan.top ?? (destination.isText ? 10 : nil)
-      let report = bySize[limit] ?? makeReport(tracer, own, limit: limit)
-      bySize[limit] = report
+    if let hook = plan.onReport { ReportHook.run(hook, report.limited(to: plan.top)) }
+    for destination in destinations {
       var options = ReportOptions()
       options.text.showAllocations = plan.showsBlocks
       options.text.showProbes = plan.isVerbose
@@ -152,7 +149,7 @@ package final class TraceRunner {
       options.text.suppressionEntry = plan.leakCheck?.suppressionEntry
       options.text.fullNames = plan.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
-      try destination.write(report, options: options)
+      try destination.write(report.limited(to: plan.top ?? destination.format.usualSites), options: options)
     }
   }
 
