@@ -203,6 +203,8 @@ let package = Package(
     .target(
       name: "TestTools", dependencies: ["ProgramSupport", "Scheduling"], path: "Tests/TestTools",
       swiftSettings: strict),
+    .testTarget(
+      name: "SessionTests", dependencies: ["Session", "AllocationTracing", "TestTools"], swiftSettings: strict),
     .testTarget(name: "SchedulingTests", dependencies: ["Scheduling", "TestTools"], swiftSettings: strict),
     // The helpers of the programs, compiled for the host. `sanitized` is a program that a test compiles.
     .target(

@@ -1,4 +1,5 @@
 import Glibc
+import SystemSupport
 
 /// The times of the host, and waiting for them: what a test replaces by times of its own.
 package protocol HostClock: AnyObject {
@@ -20,15 +21,9 @@ package final class SystemClock: HostClock {
   package init() {}
 
   package var now: Instant { .now }
-  package var unixSeconds: Double { Self.seconds(of: CLOCK_REALTIME) }
-  package var monotonicSeconds: Double { Self.seconds(of: CLOCK_MONOTONIC) }
-  package var processSeconds: Double { Self.seconds(of: CLOCK_PROCESS_CPUTIME_ID) }
-
-  private static func seconds(of clock: clockid_t) -> Double {
-    var now = timespec()
-    clock_gettime(clock, &now)
-    return Double(now.tv_sec) + Double(now.tv_nsec) / 1e9
-  }
+  package var unixSeconds: Double { SystemSupport.unixSeconds() }
+  package var monotonicSeconds: Double { SystemSupport.monotonicSeconds() }
+  package var processSeconds: Double { SystemSupport.processSeconds() }
 
   package func wait(for descriptors: inout [pollfd], until moment: Instant?) {
     guard let moment else {

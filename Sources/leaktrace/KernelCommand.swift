@@ -47,7 +47,8 @@ struct KernelCommand: ParsableCommand {
   @Option(name: .customLong("comm"), help: "Only what tasks with this command name ask for.")
   var commandName: String?
 
-  @Option(help: "Only what tasks of this cgroup (v2) ask for: its path, absolute or below the root of the hierarchy.")
+  @Option(
+    help: "Only what tasks of this control group (v2) ask for: its path, the name of a unit, or the id of a container.")
   var cgroup: String?
 
   @Option(help: "Call stacks: all, suspects or none.")
@@ -87,7 +88,7 @@ struct KernelCommand: ParsableCommand {
   @Option(help: "Order of the sites: bytes (size), count, age or growth.")
   var sort = SortOrder.bytes
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
+  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
   var formats: [String] = []
 
   @Option(name: .customLong("output"), help: "Write the report to this file instead of standard output.")
@@ -96,7 +97,9 @@ struct KernelCommand: ParsableCommand {
   @Option(help: "Blocks that can be outstanding at once; further ones are refused and counted.")
   var maxAllocations: Int?
 
-  @Option(help: "Distinct callers and stacks; blocks from further ones are refused and counted.")
+  @Option(
+    name: [.customLong("max-sites"), .customLong("max-stacks")],
+    help: "Distinct callers and stacks; blocks from further ones are refused and counted.")
   var maxSites: Int?
 
   @Flag(name: .customLong("all"), help: "Show also what is left out otherwise, such as reclaimable caches.")
@@ -226,7 +229,9 @@ struct KernelCommand: ParsableCommand {
     configuration.callSites = callSites
     configuration.processID = processID ?? 0
     configuration.commandName = commandName
-    configuration.cgroupDirectory = try cgroup.map { try CgroupPath.directory(named: $0) }
+    configuration.cgroupDirectory = try cgroup.map {
+      try CgroupPath.directory(named: $0, roots: CgroupPath.roots())
+    }
     configuration.recordsReclaimable = showsEverything
     configuration.sampleEveryNth = sampleEveryNth
     configuration.emitsEvents = printsEvents

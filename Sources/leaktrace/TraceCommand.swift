@@ -103,7 +103,7 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "Order of the stacks: bytes (size), count, age or growth since the last report.")
   var sort = SortOrder.bytes
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.names); several pairs with --output allowed.")
+  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
   var formats: [String] = []
 
   @Option(name: .customLong("output"), help: "Write the report to this file instead of standard output.")
@@ -121,7 +121,9 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "Blocks that can be outstanding at once; further ones are refused and counted.")
   var maxAllocations: Int?
 
-  @Option(help: "Distinct call stacks; blocks from further ones are refused and counted.")
+  @Option(
+    name: [.customLong("max-stacks"), .customLong("max-sites")],
+    help: "Distinct call stacks; blocks from further ones are refused and counted.")
   var maxStacks: Int?
 
   @OptionGroup(title: "Leak check")

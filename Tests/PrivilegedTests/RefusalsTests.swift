@@ -29,7 +29,7 @@ extension Privileged {
       (["-p", "1", "-z", "1T"], "1T"),
       (["-p", "1", "-o", "old"], "old"),
       (["-p", "1", "--max-allocations", "0"], "--max-allocations"),
-      (["-p", "1", "--max-stacks", "0"], "--max-stacks"),
+      (["-p", "1", "--max-stacks", "0"], "--max-stacks"), (["-p", "1", "--max-sites", "0"], "--max-stacks"),
       (["-p", "1", "--alloc", "pool_get"], "pool_get"),
       (["-p", "1", "--alloc", "pool_get:size=7"], "size"),
       (["-p", "1", "--free", "pool_put:block=1"], "block"),

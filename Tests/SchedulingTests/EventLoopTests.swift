@@ -34,7 +34,7 @@ struct EventLoopTests {
       moments.append((due - start) / .seconds(1))
       return nil
     }
-    loop.onTurn(until: { start + .seconds(2) < clock.now ? nil : start + .seconds(2) }) {}
+    loop.onTurn(until: { clock.now < start + .seconds(2) ? start + .seconds(2) : nil }) {}
     _ = try loop.run()
     #expect(moments == [1, 3])
   }

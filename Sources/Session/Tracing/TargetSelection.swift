@@ -26,16 +26,35 @@ package struct TargetSelection {
     return groups.isEmpty ? nil : groups.joined(separator: ", ")
   }
 
+  /// A process that can be selected.
+  package struct Process: Hashable, Sendable {
+    package var processID: Int32
+    package var command: String
+    /// Its paths in all hierarchies of control groups.
+    package var controlGroups: [String]
+
+    package init(processID: Int32, command: String, controlGroups: [String]) {
+      self.processID = processID
+      self.command = command
+      self.controlGroups = controlGroups
+    }
+
+    func isMember(of group: String) -> Bool {
+      controlGroups.contains { ControlGroupPath.matches(path: $0, name: group) }
+    }
+  }
+
   /// The processes that match now, each once, the single ones first.
   ///
   /// Throws when leaktrace itself is named, or when nothing matches one of the names.
-  package func find() throws(TraceError) -> [Int32] {
+  package func find() throws(TraceError) -> [Int32] { try find(among: candidates) }
+
+  package func find(among others: [Process]) throws(TraceError) -> [Int32] {
     if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
-    let others = runningProcesses()
     for name in commandNames where !others.contains(where: { $0.command == name }) {
       throw TraceError("no process has the command name \(name)")
     }
-    for group in controlGroups where !others.contains(where: { isMember($0.processID, of: group) }) {
+    for group in controlGroups where !others.contains(where: { $0.isMember(of: group) }) {
       throw TraceError("--cgroup \(group): no process is in a control group of that path or name")
     }
     var seen: Set<Int32> = []
@@ -43,27 +62,24 @@ package struct TargetSelection {
   }
 
   /// The processes that match by something else than their number.
-  package func findMatching() -> [Int32] { matching(runningProcesses()) }
+  package func findMatching() -> [Int32] { matching(candidates) }
 
-  private func matching(_ processes: [ProcessInfo]) -> [Int32] {
+  private var candidates: [Process] { Self.runningProcesses(readingGroups: !controlGroups.isEmpty) }
+
+  private func matching(_ processes: [Process]) -> [Int32] {
     processes.filter { process in
-      takesAll || commandNames.contains(process.command)
-        || controlGroups.contains { isMember(process.processID, of: $0) }
+      takesAll || commandNames.contains(process.command) || controlGroups.contains { process.isMember(of: $0) }
     }.map(\.processID)
   }
 
   /// All but kernel threads, what has ended, and leaktrace with its helpers.
-  private func runningProcesses() -> [ProcessInfo] {
+  package static func runningProcesses(readingGroups: Bool) -> [Process] {
     ProcessInfo.allProcessIDs().compactMap { processID in
       guard processID != getpid(), let info = try? ProcessInfo(processID: processID), !info.isKernelThread,
         !info.hasEnded, info.parentProcessID != getpid()
       else { return nil }
-      return info
+      let groups = readingGroups ? try? ControlGroupPath.readAll(processID: processID) : nil
+      return Process(processID: processID, command: info.command, controlGroups: groups ?? [])
     }
-  }
-
-  private func isMember(_ processID: Int32, of group: String) -> Bool {
-    guard let paths = try? ControlGroupPath.readAll(processID: processID) else { return false }
-    return paths.contains { ControlGroupPath.matches(path: $0, name: group) }
   }
 }

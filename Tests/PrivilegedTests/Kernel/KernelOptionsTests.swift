@@ -54,6 +54,27 @@ extension Privileged {
       }
     }
 
+    /// Anywhere in the hierarchy, as in `trace`.
+    @Test func cgroupByTheNameOfAUnit() throws {
+      let root = try #require(Self.cgroupRoot, "no cgroup v2 hierarchy on this host")
+      let outer = "\(root)/leaktrace-outer-\(getpid())"
+      let unit = "leaktrace-\(getpid()).service"
+      for path in [outer, "\(outer)/\(unit)"] { try #require(mkdir(path, 0o755) == 0) }
+      let program = try TracedProgram([KernelObjectsTests.program(), "pipes", "50"])
+      defer {
+        kill(program.processID, SIGKILL)
+        for path in ["\(outer)/\(unit)", outer] {
+          for _ in 0..<100 where rmdir(path) != 0 { usleep(20_000) }
+        }
+      }
+      try "\(program.processID)".write(toFile: "\(outer)/\(unit)/cgroup.procs", atomically: false, encoding: .utf8)
+      let trace = try KernelTrace(["--cgroup", unit, "--stacks", "all"])
+      try program.step()
+      let report = try trace.report()
+      #expect(report.outstanding(in: Self.pipes, cache: "filp").count == 100)
+      #expect(report.sites.allSatisfy { $0.kernel.processes.allSatisfy { $0.pid == program.processID } })
+    }
+
     private static let cgroupRoot: String? = {
       let text = String(decoding: contents(of: "/proc/self/mountinfo"), as: UTF8.self)
       let line = text.split(separator: "\n").first { $0.contains(" - cgroup2 ") }

@@ -32,7 +32,7 @@ extension Privileged {
       (["-T", "0"], "-T 0"),
       (["--sort", "name"], "name"),
       (["--max-allocations", "0"], "--max-allocations"),
-      (["--max-sites", "0"], "--max-sites"),
+      (["--max-sites", "0"], "--max-sites"), (["--max-stacks", "0"], "--max-sites"),
       (["--format", "xml"], "xml"),
       (["--output", "/no/such/directory/r.json"], "/no/such/directory/r.json"),
       (["--no-such-option"], "no-such-option"),
