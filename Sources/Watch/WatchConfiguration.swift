@@ -1,4 +1,5 @@
-/// What a watch does: from the command line, over it from a file.
+/// What a watch does. Each setting has the value that it has here by default; what the configuration file says takes the
+/// place of that, and what the command line says takes the place of both. How values are written says ``WatchOption``.
 package struct WatchConfiguration: Hashable, Sendable {
   /// The part of one CPU that leaktrace and its probes may take: 0.01 is 1 %.
   package var budget = 0.01

@@ -75,14 +75,15 @@ extension WatchDaemon {
       let token = try token()
       _ = try Self.token(in: new.push.tokenFile, key: "push-token-file")
       try openHistory()
-      if new.listen != old.listen {
+      let reloads = WatchOption.reloads(from: old, to: new)
+      if reloads.contains(.server) {
         server?.stop()
         server = nil
         try startServer()
       }
       server?.setToken(token)
       try startPushing()
-      if new.interval != old.interval || new.lookback != old.lookback {
+      if reloads.contains(.trends) {
         observer = HostObserver(interval: new.interval, lookback: new.lookback, ownProcessID: getpid())
       }
       budget.share = new.budget
