@@ -128,7 +128,7 @@ let package = Package(
       dependencies: [
         "Accounting",
         "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
-        "HostObservation", "Quantities", "TextOutput", "TraceModel",
+        "HostObservation", "Quantities", "ReportFormats", "Scheduling", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
@@ -205,6 +205,14 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SessionTests", dependencies: ["Session", "AllocationTracing", "TestTools"], swiftSettings: strict),
+    .testTarget(
+      name: "WatchServiceTests",
+      dependencies: [
+        "WatchService", "Watch", "Session", "Scheduling", "HostObservation", "HostCapabilities", "KernelTracing",
+        "PageFaults", "AllocationTracing", "TraceModel", "TestTools",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
     .testTarget(name: "SchedulingTests", dependencies: ["Scheduling", "TestTools"], swiftSettings: strict),
     // The helpers of the programs, compiled for the host. `sanitized` is a program that a test compiles.
     .target(

@@ -1,6 +1,7 @@
 import Accounting
 import AllocationTracing
 import Glibc
+import Scheduling
 import SystemSupport
 import TraceModel
 
@@ -55,11 +56,10 @@ package struct OverheadForecast: Hashable, Sendable {
     let start = ContinuousClock.now
     let before = hits()
     let cpuBefore = cpuSeconds(ofProcess: processID) ?? 0
-    while ContinuousClock.now - start < .seconds(1) {
-      var descriptors = tracer.pollDescriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-      poll(&descriptors, nfds_t(descriptors.count), 50)
-      tracer.handleEvents()
-    }
+    let loop = EventLoop()
+    loop.longestWait = .milliseconds(50)
+    loop.onTurn(watching: { tracer.pollDescriptors }, take: { tracer.handleEvents() })
+    _ = try loop.run(until: start + .seconds(1))
     let after = hits()
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let all = Double(after.all - before.all)

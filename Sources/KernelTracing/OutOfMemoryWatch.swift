@@ -11,6 +11,12 @@ package final class OutOfMemoryWatch {
     package var command: String?
     /// CLOCK_MONOTONIC, nanoseconds.
     package var time: UInt64
+
+    package init(processID: Int32, command: String?, time: UInt64) {
+      self.processID = processID
+      self.command = command
+      self.time = time
+    }
   }
 
   private let buffer: RingBuffer

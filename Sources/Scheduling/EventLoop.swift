@@ -42,25 +42,31 @@ package final class EventLoop {
   ///   - moment: begins a turn, too; asked anew before each wait.
   package func onTurn(
     watching descriptors: @escaping () -> [Int32] = { [] }, until moment: @escaping () -> Instant? = { nil },
-    _ take: @escaping () throws -> Void
+    take: @escaping () throws -> Void
   ) {
     steps.append(Step(descriptors: descriptors, moment: moment, take: take))
   }
 
   /// A step of turns in which a descriptor has something to be read, or its other end is gone.
   package func onReadable(_ descriptor: Int32, _ take: @escaping () throws -> Void) {
-    onTurn(watching: { [descriptor] }) { [unowned self] in
-      if ready.contains(descriptor) { try take() }
-    }
+    steps.append(
+      Step(
+        descriptors: { [descriptor] },
+        take: { [unowned self] in
+          if ready.contains(descriptor) { try take() }
+        }))
   }
 
   /// A step of turns in which one of the loop's signals has come, with its number; of several each has its turn.
   package func onSignal(_ take: @escaping (Int32) throws -> Void) {
     guard signals >= 0 else { return }
-    onTurn(watching: { [signals] in [signals] }) { [signals] in
-      let signal = cprocess_next_signal(signals)
-      if signal > 0 { try take(signal) }
-    }
+    steps.append(
+      Step(
+        descriptors: { [signals] in [signals] },
+        take: { [signals] in
+          let signal = cprocess_next_signal(signals)
+          if signal > 0 { try take(signal) }
+        }))
   }
 
   /// A moment at which a step is taken.
@@ -74,10 +80,13 @@ package final class EventLoop {
   /// A step of the turn in which a moment has come. It is given the moment and returns when it is to be taken the next time;
   /// nil: not before somebody sets the timer.
   package func onTimer(_ timer: Timer, _ take: @escaping (Instant) throws -> Instant?) {
-    onTurn(until: { timer.due }) { [clock] in
-      guard let due = timer.due, due <= clock.now else { return }
-      timer.due = try take(due)
-    }
+    steps.append(
+      Step(
+        moment: { timer.due },
+        take: { [clock] in
+          guard let due = timer.due, due <= clock.now else { return }
+          timer.due = try take(due)
+        }))
   }
 
   /// A step that is taken for the first time at a moment that is known already.

@@ -1,9 +1,5 @@
-import Accounting
-import AllocationTracing
-import Glibc
 import HostCapabilities
-import Session
-import Symbolization
+import Scheduling
 import TraceModel
 
 /// A sampled trace of one process that a watch has armed, and what it costs.
@@ -12,12 +8,11 @@ final class ArmedTrace {
   /// The kernel's short name, which metrics and the history know it by.
   let command: String
   let session: Int64
-  let started: ContinuousClock.Instant
-  let end: ContinuousClock.Instant
+  let started: HostClock.Instant
+  let end: HostClock.Instant
   /// `growth`, `target`, `profile`.
   let reason: String
-  private let tracer: AllocationTracer
-  private let symbolizer: Symbolizer
+  private let trace: any SampledTrace
   private(set) var hits: UInt64 = 0
   private(set) var probeSeconds = 0.0
 
@@ -25,48 +20,29 @@ final class ArmedTrace {
   private static let workInNanoseconds = 150.0
 
   init(
-    processID: Int32, command: String, session: Int64, reason: String, length: Duration, sampleBytes: UInt64
-  ) throws {
+    _ trace: any SampledTrace, processID: Int32, command: String, session: Int64, reason: String,
+    started: HostClock.Instant, length: Duration
+  ) {
+    self.trace = trace
     self.processID = processID
     self.command = command
     self.session = session
     self.reason = reason
-    var configuration = TraceConfiguration()
-    configuration.sampleMeanInBytes = sampleBytes
-    // Sampled blocks are few.
-    configuration.maximumAllocations = 65_536
-    configuration.maximumSites = 2_000
-    configuration.followsForks = false
-    var discovery = AllocatorDiscovery.Options()
-    discovery.emulation = .runningKernel
-    var options = SymbolizerOptions()
-    options.linesAndInlines = true
-    let symbolizer = Symbolizer(options: options)
-    let tracer = try AllocationTracer.make(
-      configuration: configuration, discovery: discovery, symbolizer: symbolizer)
-    do { try tracer.attach(processID: processID) } catch {
-      tracer.stop()
-      throw error
-    }
-    self.tracer = tracer
-    self.symbolizer = symbolizer
-    started = .now
+    self.started = started
     end = started + length
   }
 
-  var pollDescriptors: [Int32] { tracer.pollDescriptors }
+  var pollDescriptors: [Int32] { trace.pollDescriptors }
 
-  var hasEnded: Bool { !tracer.hasRunningTargets }
+  var hasEnded: Bool { trace.hasEnded }
 
-  var seconds: Double { (ContinuousClock.now - started) / .seconds(1) }
-
-  func handleEvents() { tracer.handleEvents() }
+  func handleEvents() { trace.handleEvents() }
 
   /// CPU seconds that the probes cost since the last call.
   func takeProbeSeconds(_ costs: ProbeCosts) -> Double {
     var all: UInt64 = 0
     var nanoseconds = 0.0
-    for probe in tracer.reportProbes() {
+    for probe in trace.probes {
       all &+= probe.hits
       nanoseconds += Double(probe.hits) * ((probe.isEmulated ? costs.emulated : costs.stepped) + Self.workInNanoseconds)
     }
@@ -77,14 +53,9 @@ final class ArmedTrace {
 
   /// Takes the probes off and returns what was recorded.
   func finish() -> Report {
-    tracer.handleEvents()
-    var request = ReportRequest()
-    request.includesEnded = true
-    request.limit = 500
-    var report = tracer.report(request)
+    var report = trace.finish()
     report.target = Report.Target(
-      kind: .process, processID: processID, command: command, executable: tracer.processes.first?.executable)
-    tracer.stop()
+      kind: .process, processID: processID, command: command, executable: trace.executable)
     return report
   }
 }

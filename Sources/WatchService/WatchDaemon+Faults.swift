@@ -29,8 +29,8 @@ extension WatchDaemon {
       lastFaulted[processID] = now
       let command = series.command ?? "pid \(processID)"
       do {
-        faults = try PageFaultSession(
-          processID: processID, command: command, length: Self.length, faultsPerSecond: faultsPerSecond(series.key))
+        faults = try tracer.sampleFaults(
+          of: processID, command: command, length: Self.length, faultsPerSecond: faultsPerSecond(series.key))
         return
       } catch {
         log.notice("page faults of process \(processID) (\(command)) cannot be sampled: \(error)")
@@ -56,11 +56,10 @@ extension WatchDaemon {
   func handleFaults() {
     guard let faults else { return }
     faults.handleEvents()
-    let isGone = kill(faults.processID, 0) != 0 && errno == ESRCH
-    if faults.isOver || isGone || budget.isExhausted(reserve: 0) { endFaults(faults) }
+    if faults.isOver || host.isGone(faults.processID) || budget.isExhausted(reserve: 0) { endFaults(faults) }
   }
 
-  private func endFaults(_ faults: PageFaultSession) {
+  private func endFaults(_ faults: any FaultSampling) {
     let sites = faults.finish()
     let seconds = max(0.1, (clock.now - faults.started) / .seconds(1))
     _ = takeFaultSeconds()

@@ -78,8 +78,8 @@ extension WatchDaemon {
         switch target {
         case .process(let wanted): processID == wanted
         case .command(let name): process.command == name
-        case .cgroup(let path): sampler.cgroup(of: processID).map { $0 == path || $0.hasPrefix(path + "/") } ?? false
-        case .unit(let name): sampler.cgroup(of: processID).flatMap(CgroupOwner.init(path:))?.name == name
+        case .cgroup(let path): host.cgroup(of: processID).map { $0 == path || $0.hasPrefix(path + "/") } ?? false
+        case .unit(let name): host.cgroup(of: processID).flatMap(CgroupOwner.init(path:))?.name == name
         }
       if matches { found.append((processID, process.command, process.charged)) }
     }
@@ -160,10 +160,11 @@ extension WatchDaemon {
     let before = clock.processSeconds
     lastTraced[processID] = clock.monotonicSeconds
     nextSession += 1
-    armed = try ArmedTrace(
-      processID: processID, command: command, session: nextSession, reason: reason, length: .seconds(seconds),
-      sampleBytes: cost.sampleBytes)
-    armedGroup = sampler.cgroup(of: processID)
+    let trace = try tracer.trace(processID: processID, sampleBytes: cost.sampleBytes)
+    armed = ArmedTrace(
+      trace, processID: processID, command: command, session: nextSession, reason: reason, started: clock.now,
+      length: .seconds(seconds))
+    armedGroup = host.cgroup(of: processID)
     cost.attachSeconds = clock.processSeconds - before
     targetCosts[command] = cost
     status.traces += 1
@@ -200,7 +201,7 @@ extension WatchDaemon {
   func endTrace(early: Bool, reason: String? = nil) {
     guard let armed else { return }
     let reason = reason ?? armed.reason
-    let seconds = armed.seconds
+    let seconds = (clock.now - armed.started) / .seconds(1)
     let before = clock.processSeconds
     let report = armed.finish()
     self.armed = nil

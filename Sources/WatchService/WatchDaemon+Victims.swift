@@ -7,7 +7,7 @@ import Watch
 /// The OOM killer's victims, told of and kept at the moment they are marked.
 extension WatchDaemon {
   func watchVictims() {
-    do { victims = try OutOfMemoryWatch() } catch {
+    do { victims = try tracer.watchVictims() } catch {
       // The counters of control groups tell of them at the next look.
       log.notice("victims of the OOM killer are only seen at the next look: \(error)")
     }
@@ -26,12 +26,12 @@ extension WatchDaemon {
   private func save(_ victim: OutOfMemoryWatch.Victim) {
     let processID = victim.processID
     // It is still there for a moment, and may have grown a lot since the last look.
-    let now = sampler.process(processID)
+    let now = host.process(processID)
     let known = observer.tracks.values.first { $0.latestProcess?.processID == processID }?.latestProcess
     let command = victim.command ?? now?.command ?? known?.command
     // Where it is gone already, the counter of its group tells of it at the look that follows.
     // In version 1, what has ended is in the root group.
-    let current = sampler.cgroup(of: processID)
+    let current = host.cgroup(of: processID)
     let earlier = armed?.processID == processID ? armedGroup : nil
     let group = current?.isEmpty == false ? current : earlier ?? current
     let bytes = max(now?.charged ?? 0, known?.charged ?? 0)

@@ -4,14 +4,11 @@ import Glibc
 import History
 import HostCapabilities
 import HostObservation
-import KernelTracing
 import Logging
-import PageFaults
 import Quantities
 import ReportFormats
 import Scheduling
 import Session
-import Symbolization
 import SystemSupport
 import TraceModel
 import Watch
@@ -23,20 +20,20 @@ package final class WatchDaemon {
   /// Reads the configuration again; throws what to tell the user.
   let reload: () throws -> WatchConfiguration
   let version: String
-  let log: Logger
-  let clock: any HostClock
   private let loop: EventLoop
+  let host: any WatchedHost
+  let tracer: any WatchTracer
+  let costs: ProbeCosts
+  let log: Logger
   private let nextLook = EventLoop.Timer()
   /// Written to by the server's thread when a profile is asked for.
   let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
   var server: WatchServer?
   var history: HistoryStore?
-  let sampler = HostSampler()
   var observer: HostObserver
   var ranking: GrowthRanking
   var status: WatchStatus
   var budget: OverheadBudget
-  let costs: ProbeCosts
   var alerts: AlertPolicy
   private let alertQueue: AlertQueue
   private var lastOwnSeconds = 0.0
@@ -60,13 +57,13 @@ package final class WatchDaemon {
   var nextSession: Int64
   var cgroupsInTrouble: Set<String> = []
   // Where what grows touches new pages.
-  var faults: PageFaultSession?
+  var faults: (any FaultSampling)?
   var lastFaulted: [Int32: Double] = [:]
   var faultSecondsCharged = 0.0
   var faultSitesByTarget: [String: [WatchStatus.FaultSite]] = [:]
   var growingAt: [Int32: [String]] = [:]
   // The OOM killer's victims, where the kernel tells of them.
-  var victims: OutOfMemoryWatch?
+  var victims: (any VictimSource)?
   /// Groups whose victims were told of since the last look, and commands to be traced when they run again.
   var groupsOfVictims: Set<String> = []
   var commandsOfVictims: [String: Double] = [:]
@@ -75,17 +72,18 @@ package final class WatchDaemon {
   private static let secondsPerTrim = 600.0
 
   package init(
-    configuration: WatchConfiguration, version: String, reload: @escaping () throws -> WatchConfiguration
+    configuration: WatchConfiguration, version: String, environment: WatchEnvironment,
+    reload: @escaping () throws -> WatchConfiguration
   ) throws {
     self.configuration = configuration
     self.version = version
     self.reload = reload
-    log = Logger(label: "leaktrace", factory: { _ in WatchLog() })
-    clock = SystemClock()
-    // Before the server's thread begins, which must not get the signals.
-    loop = EventLoop(signals: [SIGINT, SIGTERM, SIGHUP], clock: clock)
-    signal(SIGPIPE, SIG_IGN)
-    _ = cprocess_start_guardian()
+    loop = environment.loop
+    host = environment.host
+    tracer = environment.tracer
+    costs = environment.costs
+    log = environment.log
+    let clock = loop.clock
     alertQueue = AlertQueue(clock: clock)
     nextSession = Int64(clock.unixSeconds * 1000)
     observer = HostObserver(
@@ -96,10 +94,6 @@ package final class WatchDaemon {
     alerts = AlertPolicy(
       every: configuration.alertEvery, growthThreshold: configuration.growthThreshold,
       forecastThreshold: configuration.forecastThreshold)
-    guard let measured = ProbeCosts.measure() else {
-      throw TraceError("no probe can be attached here: see `leaktrace doctor`")
-    }
-    costs = measured
     status.emulatedNanoseconds = costs.emulated
     status.steppedNanoseconds = costs.stepped
     // Starting, calibration included, is done once and is no part of what a watch goes on to cost.
@@ -110,6 +104,8 @@ package final class WatchDaemon {
     try startPushing()
     watchVictims()
   }
+
+  var clock: any HostClock { loop.clock }
 
   // MARK: The loop
 
@@ -134,34 +130,36 @@ package final class WatchDaemon {
       var count: UInt64 = 0
       read(wakeDescriptor, &count, 8)
     }
-    loop.onTurn(watching: { [unowned self] in victims.map { [$0.pollDescriptor] } ?? [] }) { [unowned self] in
-      takeProfileRequests()
-      reapAlerts()
-      // Before the end of a traced victim is seen: its trace is then saved for what it is.
-      if takeVictims() { nextLook.due = clock.now }
-    }
+    loop.onTurn(
+      watching: { [unowned self] in victims.map { [$0.pollDescriptor] } ?? [] },
+      take: { [unowned self] in
+        takeProfileRequests()
+        reapAlerts()
+        // Before the end of a traced victim is seen: its trace is then saved for what it is.
+        if takeVictims() { nextLook.due = clock.now }
+      })
     var nextCharge = clock.now
     loop.onTurn(
       watching: { [unowned self] in armed?.pollDescriptors ?? [] },
-      until: { [unowned self] in armed.map { min(nextCharge, $0.end) } }
-    ) { [unowned self] in
-      armed?.handleEvents()
-      if clock.now >= nextCharge {
-        charge()
-        nextCharge = clock.now + .milliseconds(200)
-      }
-      endTraceIfDue()
-    }
+      until: { [unowned self] in armed.map { min(nextCharge, $0.end) } },
+      take: { [unowned self] in
+        armed?.handleEvents()
+        if clock.now >= nextCharge {
+          charge()
+          nextCharge = clock.now + .milliseconds(200)
+        }
+        endTraceIfDue()
+      })
     loop.onTurn(
-      watching: { [unowned self] in faults?.pollDescriptors ?? [] }, until: { [unowned self] in faults?.end }
-    ) { [unowned self] in
-      handleFaults()
-      // A large program's tables and names were a hundred megabytes.
-      if hasMemoryToReturn {
-        hasMemoryToReturn = false
-        Symbolizer.returnFreedMemory()
-      }
-    }
+      watching: { [unowned self] in faults?.pollDescriptors ?? [] }, until: { [unowned self] in faults?.end },
+      take: { [unowned self] in
+        handleFaults()
+        // A large program's tables and names were a hundred megabytes.
+        if hasMemoryToReturn {
+          hasMemoryToReturn = false
+          tracer.returnMemory()
+        }
+      })
     nextLook.due = clock.now
     loop.onTimer(nextLook) { [unowned self] due in
       look()
@@ -194,17 +192,17 @@ package final class WatchDaemon {
 
   private func look() {
     let before = clock.processSeconds
-    let sample = sampler.sample()
+    let sample = host.sample()
     observer.record(sample)
     for key in observer.processesToExamine(grownBy: 1 << 20, atMost: 2) {
-      guard case .process(let processID, _) = key, let classes = sampler.mappingClasses(of: processID) else { continue }
+      guard case .process(let processID, _) = key, let classes = host.mappingClasses(of: processID) else { continue }
       observer.note(classes, of: key)
     }
-    let sampler = sampler
+    let host = host
     ranking = GrowthRanking(
       observer,
       lookup: .init(
-        cgroupOfProcess: { sampler.cgroup(of: $0) }, memoryLimitOfProcess: { sampler.memoryLimit(of: $0) }))
+        cgroupOfProcess: { host.cgroup(of: $0) }, memoryLimitOfProcess: { host.memoryLimit(of: $0) }))
     note(sample)
     keep(sample)
     giveAlerts(sample)

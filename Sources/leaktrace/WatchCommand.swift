@@ -37,7 +37,7 @@ struct WatchCommand: ParsableCommand {
       return
     }
     let daemon = try WatchDaemon(
-      configuration: configuration, version: LeakTrace.configuration.version,
+      configuration: configuration, version: LeakTrace.configuration.version, environment: .running(),
       reload: { [self] in
         do { return try watchConfiguration() } catch { throw TraceError(Self.message(for: error)) }
       })

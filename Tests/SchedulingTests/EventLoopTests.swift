@@ -34,7 +34,7 @@ struct EventLoopTests {
       moments.append((due - start) / .seconds(1))
       return nil
     }
-    loop.onTurn(until: { clock.now < start + .seconds(2) ? start + .seconds(2) : nil }) {}
+    loop.onTurn(until: { clock.now < start + .seconds(2) ? start + .seconds(2) : nil }, take: {})
     _ = try loop.run()
     #expect(moments == [1, 3])
   }
@@ -132,10 +132,12 @@ struct EventLoopTests {
     let loop = EventLoop(clock: clock)
     loop.longestWait = .seconds(1)
     var turns = 0
-    loop.onTurn(watching: { turns == 0 ? [] : [ends[0]] }) {
-      turns += 1
-      if turns == 2 { loop.end() }
-    }
+    loop.onTurn(
+      watching: { turns == 0 ? [] : [ends[0]] },
+      take: {
+        turns += 1
+        if turns == 2 { loop.end() }
+      })
     _ = try loop.run()
     #expect(clock.waits == [1, nil])
   }

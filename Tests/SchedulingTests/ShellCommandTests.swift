@@ -47,10 +47,10 @@ struct ShellCommandTests {
     sigaddset(&blocked, SIGTERM)
     pthread_sigmask(SIG_BLOCK, &blocked, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    let command = try ShellCommand("grep -q '^SigBlk:.*0000000000000000' /proc/$$/status", hasOwnGroup: false)
+    let command = try ShellCommand("grep -q '^SigBlk:.*0000000000000000' /proc/self/status", hasOwnGroup: false)
     #expect(command.waitForEnd().isSuccess)
     // Bit 12 of what is ignored, the fourth digit from the right, would be SIGPIPE.
-    let pipes = try ShellCommand("grep -q '^SigIgn:.*[02468ace]...$' /proc/$$/status", hasOwnGroup: false)
+    let pipes = try ShellCommand("grep -q '^SigIgn:.*[02468ace]...$' /proc/self/status", hasOwnGroup: false)
     #expect(pipes.waitForEnd().isSuccess)
   }
 

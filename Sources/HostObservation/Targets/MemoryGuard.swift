@@ -44,7 +44,9 @@ package struct MemoryGuard: Hashable, Sendable {
 
   private static func rounded(_ bytes: UInt64) -> UInt64 { (bytes + page - 1) / page * page }
 
-  package var path: String { "/etc/systemd/system/\(unit).d/50-leaktrace-memory.conf" }
+  /// Where systemd looks for what is added to the unit.
+  package var directory: String { "/etc/systemd/system/\(unit).d" }
+  package var path: String { "\(directory)/50-leaktrace-memory.conf" }
 
   package var text: String {
     let forecast =

@@ -53,8 +53,8 @@ package final class KernelRunner {
     let untilTick = { Duration.nanoseconds(Int64(clamping: tracer.nextTick) - Int64(clamping: monotonicNanoseconds())) }
     loop.onTurn(
       watching: { [tracer.pollDescriptor].compactMap { $0 } },
-      until: { [clock = loop.clock] in clock.now + max(.zero, untilTick()) }
-    ) { tracer.handleEvents() }
+      until: { [clock = loop.clock] in clock.now + max(.zero, untilTick()) },
+      take: { tracer.handleEvents() })
     let finish = { [unowned self] (signal: Int32) in
       try write(tracer, isLast: true)
       loop.end(signal == 0 ? 0 : Failure.ended(by: signal))

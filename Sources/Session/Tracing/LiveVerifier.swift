@@ -98,12 +98,14 @@ package final class LiveVerifier {
 
   private func prepareLoop() {
     loop.longestWait = Self.longestWait
-    loop.onTurn(watching: { [tracer] in tracer.pollDescriptors }) { [tracer] in
-      tracer.handleEvents()
-      guard tracer.hasRunningTargets else {
-        throw TraceError("the traced process has ended: there is nothing to compare")
-      }
-    }
+    loop.onTurn(
+      watching: { [tracer] in tracer.pollDescriptors },
+      take: { [tracer] in
+        tracer.handleEvents()
+        guard tracer.hasRunningTargets else {
+          throw TraceError("the traced process has ended: there is nothing to compare")
+        }
+      })
     loop.onUser(nil) { [unowned self] in
       signal = $0
       loop.end()

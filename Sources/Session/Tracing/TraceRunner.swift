@@ -101,12 +101,14 @@ package final class TraceRunner {
     live?.open()
     let exits = leakChecks?.watch.map { [$0.descriptor] } ?? []
     loop.longestWait = .milliseconds(100)
-    loop.onTurn(watching: { tracer.pollDescriptors + exits }) { [unowned self] in
-      tracer.handleEvents()
-      attacher?.attachNew()
-      leakChecks?.checkHeld()
-      own?.reap()
-    }
+    loop.onTurn(
+      watching: { tracer.pollDescriptors + exits },
+      take: { [unowned self] in
+        tracer.handleEvents()
+        attacher?.attachNew()
+        leakChecks?.checkHeld()
+        own?.reap()
+      })
     let finish = { [unowned self] (signal: Int32) in
       try write(tracer, own, isLast: true)
       loop.end(signal == 0 ? exitCode : Failure.ended(by: signal))

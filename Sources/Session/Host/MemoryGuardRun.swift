@@ -1,0 +1,66 @@
+import AllocationTracing
+import Glibc
+import HostObservation
+import Scheduling
+
+/// Carries out one `leaktrace guard`: measures a unit, and bounds its memory.
+package struct MemoryGuardRun {
+  package var unit: String
+  /// How long it is measured.
+  package var duration: Duration
+  /// How long it shall run before it is slowed down.
+  package var runway: Duration
+
+  package init(unit: String, duration: Duration, runway: Duration) {
+    self.unit = unit
+    self.duration = duration
+    self.runway = runway
+  }
+
+  /// What systemd is to be told of the unit. Throws where it does not run or ends meanwhile.
+  package func measure() throws -> MemoryGuard {
+    let sampler = HostSampler()
+    let step = max(.milliseconds(250), duration / 60)
+    var observer = HostObserver(
+      interval: step / .seconds(1), lookback: duration / .seconds(1), ownProcessID: getpid())
+    var path: String?
+    let loop = EventLoop()
+    let end = loop.clock.now + duration
+    loop.onTimer(due: loop.clock.now) { [unowned loop] _ in
+      let sample = sampler.sample()
+      observer.record(sample)
+      let groups = sample.cgroups.map(\.path).filter { CgroupOwner(path: $0)?.name == unit }
+      path = path ?? groups.min { $0.utf8.count < $1.utf8.count }
+      guard path != nil else {
+        throw TraceError(
+          "\(unit) has no control group with memory accounting: is it running? See systemctl status \(unit)")
+      }
+      if loop.clock.now >= end { loop.end() }
+      return loop.clock.now + step
+    }
+    _ = try loop.run()
+    guard let path, let entry = GrowthRanking(observer).series.first(where: { $0.key == .cgroup(path) }) else {
+      throw TraceError("\(unit) ended while it was measured")
+    }
+    return MemoryGuard(
+      unit: unit, workingSet: entry.bytes, growth: entry.judgement.word == .growing ? entry.judgement.slope : 0,
+      hostBytes: observer.totalBytes, secondsWanted: runway / .seconds(1))
+  }
+
+  /// Writes the drop-in. systemd takes it up when it is told to.
+  package static func install(_ dropIn: MemoryGuard) throws(TraceError) {
+    let directory = dropIn.directory
+    if mkdir(directory, 0o755) != 0, errno != EEXIST {
+      throw TraceError(
+        "\(directory) cannot be made: \(String(cString: strerror(errno))); run it with sudo, or add --dry-run")
+    }
+    // Renamed into place: systemd never reads half of it.
+    let draft = dropIn.path + ".new"
+    let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard descriptor >= 0 else { throw TraceError("\(draft) cannot be written: \(String(cString: strerror(errno)))") }
+    defer { close(descriptor) }
+    guard writeAll(dropIn.text, to: descriptor), fsync(descriptor) == 0, rename(draft, dropIn.path) == 0 else {
+      throw TraceError("\(dropIn.path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+  }
+}

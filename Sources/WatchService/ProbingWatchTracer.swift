@@ -1,0 +1,62 @@
+import AllocationTracing
+import KernelTracing
+import PageFaults
+import Session
+import Symbolization
+import TraceModel
+
+/// Looks into processes of this host with probes and page faults.
+final class ProbingWatchTracer: WatchTracer {
+  func trace(processID: Int32, sampleBytes: UInt64) throws -> any SampledTrace {
+    var configuration = TraceConfiguration()
+    configuration.sampleMeanInBytes = sampleBytes
+    // Sampled blocks are few.
+    configuration.maximumAllocations = 65_536
+    configuration.maximumSites = 2_000
+    configuration.followsForks = false
+    var discovery = AllocatorDiscovery.Options()
+    discovery.emulation = .runningKernel
+    var options = SymbolizerOptions()
+    options.linesAndInlines = true
+    let tracer = try AllocationTracer.make(
+      configuration: configuration, discovery: discovery, symbolizer: Symbolizer(options: options))
+    do { try tracer.attach(processID: processID) } catch {
+      tracer.stop()
+      throw error
+    }
+    return ProbingTrace(tracer)
+  }
+
+  func sampleFaults(
+    of processID: Int32, command: String, length: Duration, faultsPerSecond: Double
+  ) throws -> any FaultSampling {
+    try PageFaultSession(processID: processID, command: command, length: length, faultsPerSecond: faultsPerSecond)
+  }
+
+  func watchVictims() throws -> any VictimSource { try OutOfMemoryWatch() }
+
+  func returnMemory() { Symbolizer.returnFreedMemory() }
+}
+
+/// One trace by probes. Its tracer keeps the symbolizer.
+private final class ProbingTrace: SampledTrace {
+  private let tracer: AllocationTracer
+
+  init(_ tracer: AllocationTracer) { self.tracer = tracer }
+
+  var pollDescriptors: [Int32] { tracer.pollDescriptors }
+  var hasEnded: Bool { !tracer.hasRunningTargets }
+  func handleEvents() { tracer.handleEvents() }
+  var probes: [Report.Probe] { tracer.reportProbes() }
+  var executable: String? { tracer.processes.first?.executable }
+
+  func finish() -> Report {
+    tracer.handleEvents()
+    var request = ReportRequest()
+    request.includesEnded = true
+    request.limit = 500
+    let report = tracer.report(request)
+    tracer.stop()
+    return report
+  }
+}
