@@ -159,11 +159,18 @@ package final class RunningProgram {
 
   /// One line of the program's output, without its newline; what there is at the end of output. A program that takes
   /// longer than the timeout is killed.
-  package func readLine(timeout seconds: Double? = nil) -> String {
+  package func readLine(timeout seconds: Double? = nil) -> String { readLine(output, timeout: seconds) }
+
+  /// The same of its standard error, if that is captured.
+  package func readErrorLine(timeout seconds: Double? = nil) -> String {
+    errors < 0 ? "" : readLine(errors, timeout: seconds)
+  }
+
+  private func readLine(_ descriptor: Int32, timeout seconds: Double?) -> String {
     let end = seconds.map { monotonicSeconds() + $0 }
     var bytes: [UInt8] = []
     var byte: UInt8 = 0
-    while isReadable(output, before: end), read(output, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
+    while isReadable(descriptor, before: end), read(descriptor, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
       bytes.append(byte)
     }
     return String(decoding: bytes, as: UTF8.self)

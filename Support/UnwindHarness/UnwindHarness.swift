@@ -146,7 +146,7 @@ package final class UnwindHarness {
       } else if result != 0 {
         return result == processID ? status : -1
       }
-      usleep(200)
+      poll(nil, 0, 1)
     }
   }
 

@@ -20,10 +20,10 @@ import Testing
     for round in 0..<50 {
       let writer = try RunningProgram([Self.writer, path])
       // Killed at a random moment of its writing.
-      _ = writer.readLine(timeout: 20)
-      usleep(UInt32.random(in: 0..<20_000, using: &random))
+      _ = writer.readLine(timeout: patience)
+      pause(milliseconds: Int.random(in: 0..<20, using: &random))
       kill(writer.processID, SIGKILL)
-      let last = writer.readOutput(timeout: 10).split(separator: "\n").compactMap { UInt64($0) }.last
+      let last = writer.readOutput(timeout: patience).split(separator: "\n").compactMap { UInt64($0) }.last
       _ = writer.wait()
       committed = max(committed + 1, last ?? 0)
       let reader = try HistoryStore(reading: path)

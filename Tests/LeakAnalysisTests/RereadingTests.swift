@@ -118,7 +118,7 @@ import TraceModel
   private struct SlowMemory: ScannableMemory {
     let memory: FakeMemory
     func read(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
-      usleep(1000)
+      poll(nil, 0, 1)
       return memory.read(at: address, into: buffer)
     }
   }

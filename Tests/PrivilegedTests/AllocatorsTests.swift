@@ -231,9 +231,8 @@ extension Privileged {
       #expect(report.outstanding(in: "after") == Blocks(901, 1))
       #expect(report.outstanding(class: "mapping") == Blocks(0, 0), "the plugin's arena is its allocator's")
       #expect(report.totals.unmatchedFrees == 0)
-      withKnownIssue("a loader is held for a bounded time only", isIntermittent: true) {
-        #expect(report.losses == [:])
-      }
+      // A loader is held for a bounded time only; on a busy host that can be too short, which is counted.
+      #expect(report.losses.filter { $0.key != "late_loads" } == [:])
     }
 
     private func requireInstalled(_ allocator: Preloaded) throws {

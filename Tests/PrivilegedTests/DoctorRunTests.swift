@@ -59,7 +59,7 @@ extension Privileged {
         _ = program.wait()
       }
       program.send("\n")
-      usleep(200_000)
+      #expect(eventually { processState(program.processID) == "R" })
       let (status, diagnosis) = try doctor(["-p", String(program.processID)])
       #expect(status == 0)
       let forecast = try #require(diagnosis.forecast)

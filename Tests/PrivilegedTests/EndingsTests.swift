@@ -12,8 +12,10 @@ extension Privileged {
 
     @Test(arguments: signals) func signalGivesTheLastReport(signal: Int32, status: Int32) throws {
       let program = try TracedProgram([options(), "order"])
-      let attachment = try Attachment(to: program, interval: "30s", waitsForReport: false)
-      let held = waitUntilAttached(attachment.running.processID)
+      let attachment = try Attachment(to: program, ["-v"], interval: "300s", waitsForReport: false)
+      #expect(attachment.running.readErrorLine(timeout: patience).hasPrefix("leaktrace: attached to "))
+      let held = KernelPrograms.held(by: attachment.running.processID)
+      #expect(held.programs.count >= 5 && held.links.count >= 5)
       try program.step()
       kill(attachment.running.processID, signal)
       let outcome = LeakTrace.finish(attachment.running)
@@ -43,10 +45,10 @@ extension Privileged {
     }
 
     /// At any moment of the attach.
-    @Test(arguments: [10, 50, 100, 150, 200, 300]) func killedWhileAttaching(milliseconds: UInt32) throws {
+    @Test(arguments: [10, 50, 100, 150, 200, 300]) func killedWhileAttaching(milliseconds: Int) throws {
       let program = try TracedProgram([options(), "order"])
       let running = try RunningProgram([LeakTrace.program, "trace", "-p", String(program.processID)])
-      usleep(milliseconds * 1000)
+      pause(milliseconds: milliseconds)
       kill(running.processID, SIGKILL)
       running.wait()
       #expect(try KernelPrograms.orphans() == [])
@@ -56,25 +58,24 @@ extension Privileged {
     }
 
     /// A command that is not yet running on its own goes with leaktrace; one that is goes on. It is never left stopped.
-    @Test(arguments: [50, 150, 250, 400, 700]) func killedWhileACommandStarts(milliseconds: UInt32) throws {
+    @Test(arguments: [50, 150, 250, 400, 700]) func killedWhileACommandStarts(milliseconds: Int) throws {
       let directory = try TemporaryDirectory()
       let program = directory.file("options")
       try run(["cp", options(), program])
       let running = try RunningProgram([LeakTrace.program, "trace", "--", program, "forever"])
       // It may have begun to run when it could not be seen yet.
       defer { for command in (try? processes(running: program)) ?? [] { kill(command, SIGKILL) } }
-      usleep(milliseconds * 1000)
+      pause(milliseconds: milliseconds)
       let command = try processes(running: program).first
       kill(running.processID, SIGKILL)
       running.wait()
       if let command {
         // The kernel takes the probes off, for which it holds the process up for a moment.
-        var state = processState(command)
-        for _ in 0..<20 where state != "S" && state != nil {
-          usleep(100_000)
-          state = processState(command)
+        let goesOn = eventually {
+          let state = processState(command)
+          return state == nil || state == "S" || state == "Z"
         }
-        #expect(state == nil || state == "S" || state == "Z", "\(String(describing: state))")
+        #expect(goesOn, "\(String(describing: processState(command)))")
         #expect(tracer(of: command) == 0)
       }
       #expect(try KernelPrograms.orphans() == [])
@@ -84,7 +85,7 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--format", "json", "0.1", "--", options(), "forever"],
         capturesErrors: true)
-      let first = try TraceReport(json: running.readLine(timeout: LeakTrace.patience))
+      let first = try TraceReport(json: running.readLine(timeout: patience))
       let child = try #require(first.target.pid)
       defer { kill(child, SIGKILL) }
       kill(running.processID, SIGINT)
@@ -106,10 +107,10 @@ extension Privileged {
       let shell = try RunningProgram([
         "sh", "-c", "\(LeakTrace.program) trace -p \(program.processID) 0.1 | head -n 1",
       ])
-      let output = shell.readOutput(timeout: 20)
+      let output = shell.readOutput(timeout: patience)
       shell.wait()
       #expect(output.hasPrefix("leaktrace: process \(program.processID)"))
-      #expect(secondsNow() - start < 15)
+      #expect(secondsNow() - start < patience)
       try program.step()
       #expect(program.isRunning)
     }
@@ -131,19 +132,6 @@ extension Privileged {
     }
 
     private func options() throws -> String { try Programs.compile("options.c", ["-fno-builtin"]) }
-
-    /// Waits until leaktrace has made all of its links, and returns what it holds then.
-    private func waitUntilAttached(_ processID: Int32) -> KernelPrograms.Identifiers {
-      let end = secondsNow() + 20
-      var held = KernelPrograms.Identifiers()
-      while secondsNow() < end {
-        usleep(1_200_000)
-        let now = KernelPrograms.held(by: processID)
-        if !now.links.isEmpty, now == held { break }
-        held = now
-      }
-      return held
-    }
 
     /// Everything that has executed a file.
     private func processes(running path: String) throws -> [Int32] {

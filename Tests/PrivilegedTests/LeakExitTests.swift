@@ -34,7 +34,7 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--format", "json"] + LeakTrace.leakCheck + ["--", program(), way],
         capturesErrors: true)
-      #expect(running.readLine(timeout: LeakTrace.patience) == "ready")
+      #expect(running.readLine(timeout: patience) == "ready")
       let children = String(
         decoding: contents(of: "/proc/\(running.processID)/task/\(running.processID)/children"), as: UTF8.self)
       let threads = String(decoding: contents(of: "/proc/\(running.processID)/status"), as: UTF8.self)

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import TestTools
 import Testing
@@ -21,14 +22,14 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--format", "json"] + LeakTrace.leakCheck + ["0.05", "--", blocked(), "alone"],
         environment: ["STEPS": "1"], capturesErrors: true)
-      #expect(running.readLine(timeout: LeakTrace.patience).hasSuffix("ready"))
-      let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
+      #expect(running.readLine(timeout: patience).hasSuffix("ready"))
+      let child = try #require(Int32(running.readLine(timeout: patience)))
       // Ignored by default; but to a traced thread even such a signal is delivered. One at a time, and between checks: of
       // two that are pending at once another thread may take the second, and what it woke returns EINTR.
       for number in 0..<6 {
-        let line = running.readLine(timeout: LeakTrace.patience)
+        let line = running.readLine(timeout: patience)
         try #require(LeakReport.all(in: line).count == 1, "\(line.prefix(200))")
-        usleep(10_000)
+        pause(milliseconds: 10)
         kill(child, number % 2 == 0 ? SIGWINCH : SIGURG)
       }
       running.send("go\n")
@@ -56,7 +57,7 @@ extension Privileged {
       let running = try pausing(program)
       #expect(threadStates(program.processID).allSatisfy { $0 == "t" })
       // Between a thread's stop and our looking at the call that it was in, its call cannot be mended.
-      usleep(500_000)
+      #expect(settles { isPausing(running.processID) })
       kill(running.processID, SIGKILL)
       running.wait()
       try expectUndisturbed(program)
@@ -77,8 +78,8 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
         environment: ["STEPS": "1", "LD_PRELOAD": lateResume()])
-      #expect(running.readLine(timeout: LeakTrace.patience).hasSuffix("ready"))
-      let child = try #require(Int32(running.readLine(timeout: LeakTrace.patience)))
+      #expect(running.readLine(timeout: patience).hasSuffix("ready"))
+      let child = try #require(Int32(running.readLine(timeout: patience)))
       defer { kill(child, SIGKILL) }
       #expect(settles { threadStates(child).allSatisfy { $0 == "t" } })
       kill(running.processID, SIGKILL)
@@ -127,7 +128,7 @@ extension Privileged {
     @Test func tracedByAnother() throws {
       let program = try TracedProgram([blocked(), "handled"])
       let tracer = try RunningProgram([Programs.compile("tracer.c"), String(program.processID)])
-      #expect(tracer.readLine(timeout: 5) == "tracing")
+      #expect(tracer.readLine(timeout: patience) == "tracing")
       let attachment = try LeakAttachment(to: program, interval: "200ms")
       let report = try attachment.nextReport()
       #expect(
@@ -153,7 +154,7 @@ extension Privileged {
       #expect(
         report.leakChecks.flatMap(\.notes).contains { $0.contains("some threads did not stop") }, "\(report.leakChecks)"
       )
-      #expect(secondsNow() - start < 20)
+      #expect(secondsNow() - start < patience)
       program.send("go")
       try program.wait()
       #expect(tracer(of: program.processID) == 0)
@@ -185,14 +186,17 @@ extension Privileged {
       #expect(program.end() == 0)
     }
 
-    /// Whether a condition comes true within 20 seconds.
+    /// Whether a condition comes true.
     private func settles(_ condition: () -> Bool) -> Bool {
-      let end = secondsNow() + 20
-      while secondsNow() < end {
-        if condition() { return true }
-        usleep(5000)
+      eventually { condition() }
+    }
+
+    /// Whether a thread of leaktrace lets time pass with the process stopped, which it does when it has looked at all of it.
+    private func isPausing(_ processID: Int32) -> Bool {
+      let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(processID)/task")) ?? []
+      return threads.contains {
+        String(decoding: contents(of: "/proc/\(processID)/task/\($0)/wchan"), as: UTF8.self) == "hrtimer_nanosleep"
       }
-      return false
     }
 
     /// The state letters of a process's threads.

@@ -28,7 +28,7 @@ extension Privileged {
 
     @Test func attachedTo() throws {
       let server = try RunningProgram([program(), "600"])
-      usleep(500_000)
+      try waitForThreads(of: server.processID)
       let attachment = try LeakAttachment(to: [server.processID], interval: "20ms")
       for _ in 0..<Self.checks {
         let report = try attachment.nextReport()
@@ -42,7 +42,7 @@ extension Privileged {
     /// Without a pause: what is said to be lost has been so in every one of several searches.
     @Test func neverStopped() throws {
       let server = try RunningProgram([program(), "600"])
-      usleep(500_000)
+      try waitForThreads(of: server.processID)
       let attachment = try LeakAttachment(to: [server.processID], ["--no-pause"], interval: "100ms")
       for _ in 0..<5 {
         let report = try attachment.nextReport()
@@ -58,6 +58,11 @@ extension Privileged {
     }
 
     private func program() throws -> String { try Programs.compile("handover.cpp") }
+
+    /// Until its threads hand requests around: the first one waits for the four others by then.
+    private func waitForThreads(of processID: Int32) throws {
+      try #require(eventually { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(processID)/task"))?.count ?? 0 >= 5 })
+    }
 
     private func killCommand() throws {
       let path = try program()

@@ -28,15 +28,10 @@ extension Privileged {
       var showsCursor: Bool { (try? tmux(["display-message", "-p", "#{cursor_flag}"])) == "1\n" }
       var isAlternate: Bool { (try? tmux(["display-message", "-p", "#{alternate_on}"])) == "1\n" }
 
-      /// Whether the screen comes to be so within 20 s.
+      /// Whether the screen comes to be so within a minute.
       @discardableResult
       func wait(_ condition: (String) -> Bool) -> Bool {
-        let end = secondsNow() + 20
-        while secondsNow() < end {
-          if condition(screen) { return true }
-          usleep(50_000)
-        }
-        return false
+        eventually { condition(screen) }
       }
 
       /// Starts the live view on a process.
@@ -104,8 +99,7 @@ extension Privileged {
       #expect(terminal.wait { _ in !terminal.isAlternate && terminal.showsCursor })
       try terminal.type("stty -g >later", "Enter")
       #expect(terminal.wait { _ in access(terminal.directory.file("later"), F_OK) == 0 })
-      usleep(100_000)
-      #expect(try run(["cat", terminal.directory.file("later")]) == terminal.settings.before)
+      #expect(terminal.wait { _ in (try? run(["cat", terminal.directory.file("later")])) == terminal.settings.before })
       #expect(processState(program.processID) != nil)
     }
 

@@ -80,8 +80,8 @@ extension Privileged {
         _ = leak.wait()
         _ = level.wait()
       }
-      _ = leak.readLine(timeout: 10)
-      _ = level.readLine(timeout: 10)
+      _ = leak.readLine(timeout: patience)
+      _ = level.readLine(timeout: patience)
       let observation = try observe(["--for", "12s"])
 
       let process = try #require(observation.growing("process").first)

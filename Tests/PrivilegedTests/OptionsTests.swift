@@ -62,17 +62,20 @@ extension Privileged {
     }
 
     @Test func olderThan() throws {
-      let program = try TracedProgram([program(), "order"])
-      let attachment = try Attachment(to: program, ["-o", "600"], interval: "200ms")
-      try program.step()
-      let young = try attachment.nextReport()
-      #expect(young.sites.isEmpty)
-      usleep(1_000_000)
-      try program.step()
-      let report = try attachment.interrupt()
+      let report = try undisturbed(within: 2) {
+        let program = try TracedProgram([program(), "order"])
+        let attachment = try Attachment(to: program, ["-o", "2000"], interval: "200ms")
+        #expect(try attachment.nextReport().sites.isEmpty)
+        try program.step()
+        #expect(try attachment.report(within: patience) { !$0.sites.isEmpty }.sites.first?.outstandingCount == 50)
+        let start = ContinuousClock.now
+        try program.step()
+        let report = try attachment.interrupt()
+        return (report, ContinuousClock.now - start)
+      }
       // 50 small blocks are old enough, the others are not.
       #expect(report.sites.map(\.outstanding) == [Blocks(800, 50)])
-      #expect(report.sites.allSatisfy { ($0.oldestAgeSeconds ?? 0) >= 0.6 })
+      #expect(report.sites.allSatisfy { ($0.oldestAgeSeconds ?? 0) >= 2 })
       #expect(report.totals.outstanding == Blocks(100_000 + 300 + 800, 52))
     }
 
@@ -81,7 +84,7 @@ extension Privileged {
       let attachment = try Attachment(to: program, ["-a"])
       let before = secondsNow()
       try program.step()
-      usleep(500_000)
+      pause(milliseconds: 500)
       let report = try attachment.interrupt()
       let age = secondsNow() - before
       let site = try #require(report.sites(in: "many_small").first)

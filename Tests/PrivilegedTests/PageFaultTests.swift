@@ -14,10 +14,11 @@ extension Privileged {
         kill(running.processID, SIGKILL)
         _ = running.wait()
       }
-      #expect(running.readLine(timeout: 10) == "ready")
+      #expect(running.readLine(timeout: patience) == "ready")
       let calibration = try faults(of: running.processID)
-      usleep(500_000)
-      let rate = Double(try faults(of: running.processID) - calibration) * 2
+      let start = ContinuousClock.now
+      pause(milliseconds: 500)
+      let rate = Double(try faults(of: running.processID) - calibration) / ((ContinuousClock.now - start) / .seconds(1))
       let session = try PageFaultSession(
         processID: running.processID, command: "touches", length: .seconds(5), faultsPerSecond: rate)
       let before = try faults(of: running.processID)

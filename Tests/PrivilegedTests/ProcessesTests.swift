@@ -46,19 +46,27 @@ extension Privileged {
 
     @Test func manyChildrenInTurn() throws {
       let report = try trace("storm")
-      withKnownIssue("on a busy host the time that children may be held runs out", isIntermittent: true) {
-        let children = report.processes.filter { $0.parentPid != nil }
-        #expect(children.map(\.outstanding) == (1...8).map { Blocks(3 * $0, 3) })
-        #expect(report.losses == [:])
-      }
+      let children = report.processes.filter { $0.parentPid != nil }
+      expectExactOrTold(report, children.map(\.outstanding), (1...8).map { Blocks(3 * $0, 3) })
     }
 
     @Test func manyChildrenAtOnce() throws {
       let report = try trace("crowd")
       let children = report.processes.filter { $0.parentPid != nil }
-      #expect(
-        children.map(\.outstandingBytes).sorted() == (0..<6).map { 200 + 2 * UInt64($0) })
-      #expect(report.losses == [:])
+      let found = children.map(\.outstanding).sorted { $0.bytes < $1.bytes }
+      expectExactOrTold(report, found, (0..<6).map { Blocks(200 + 2 * $0, 2) })
+    }
+
+    /// Children are held for three seconds each at most, and for a tenth of the time together: on a busy host one may run
+    /// before its probes are on. Every such child is counted, none counts for more than it did, and nothing else is lost.
+    private func expectExactOrTold(_ report: TraceReport, _ found: [Blocks], _ expected: [Blocks]) {
+      let late = report.losses["late_forks", default: 0]
+      #expect(report.losses.filter { $0.key != "late_forks" } == [:])
+      let untold = report.notes.count { $0.contains("was not followed") }
+      #expect(found.count + untold == expected.count)
+      let exact = found.count { expected.contains($0) }
+      #expect(UInt64(expected.count - exact) <= late, "\(found)")
+      #expect(late > 0 || found == expected)
     }
 
     /// A child that is missed must be told of: by a counter and in a note.

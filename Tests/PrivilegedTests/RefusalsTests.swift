@@ -82,7 +82,7 @@ extension Privileged {
 
     @Test func zombie() throws {
       let ended = try RunningProgram(["true"])
-      while processState(ended.processID) != "Z" { usleep(1000) }
+      #expect(eventually { processState(ended.processID) == "Z" })
       try expectRefusal(["-p", String(ended.processID)], "zombie")
       ended.wait()
     }
@@ -107,7 +107,7 @@ extension Privileged {
       chmod(path, 0o755)
       let program = try RunningProgram([path])
       try #require(processState(program.processID) != nil, "this kernel runs no 32-bit programs")
-      while processState(program.processID) != "S" { usleep(1000) }
+      #expect(eventually { processState(program.processID) == "S" })
       try expectRefusal(["-p", String(program.processID)], "32-bit")
       #expect(processState(program.processID) == "S")
     }

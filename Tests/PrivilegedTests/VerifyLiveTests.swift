@@ -16,7 +16,7 @@ extension Privileged {
         let fifo = directory.file("requests")
         mkfifo(fifo, 0o600)
         process = try RunningProgram([Programs.compile("served.c"), fifo])
-        for _ in 0..<500 where access(fifo + ".answers", F_OK) != 0 { usleep(10_000) }
+        #expect(eventually { access(fifo + ".answers", F_OK) == 0 })
       }
 
       func load(_ requests: [String]) -> String {
@@ -115,7 +115,7 @@ extension Privileged {
           LeakTrace.program, "verify", "--live", "-p", String(service.process.processID), "--load",
           service.load(requests), "--rounds", "3", "--format", "json",
         ])
-        documents.append(running.readOutput(timeout: LeakTrace.patience))
+        documents.append(running.readOutput(timeout: patience))
         running.wait()
       }
       #expect(documents.allSatisfy { $0.hasPrefix("{") })
@@ -155,7 +155,8 @@ extension Privileged {
         [
           LeakTrace.program, "verify", "--live", "-p", String(service.process.processID), "--load", "sleep 100",
         ], capturesErrors: true)
-      usleep(1_500_000)
+      // Its load runs.
+      #expect(eventually { (try? run(["pgrep", "-P", String(running.processID)])) != nil })
       kill(running.processID, SIGINT)
       let outcome = LeakTrace.finish(running)
       #expect(outcome.status != 0)

@@ -21,24 +21,32 @@ extension Privileged {
       }
 
       private static func waitForPort(_ log: String) throws -> Int {
-        for _ in 0..<300 {
+        var line: Substring?
+        _ = eventually {
           let text = String(decoding: contents(of: log), as: UTF8.self)
-          if let line = text.split(separator: "\n").first(where: { $0.contains("listening on ") }) {
-            return Int(line.split(separator: "/")[1].split(separator: ":").last ?? "") ?? 0
-          }
-          usleep(100_000)
+          line = text.split(separator: "\n").first { $0.contains("listening on ") }
+          return line != nil
         }
-        throw ToolFailure(command: "watch", status: 0, output: String(decoding: contents(of: log), as: UTF8.self))
+        guard let line else {
+          throw ToolFailure(command: "watch", status: 0, output: String(decoding: contents(of: log), as: UTF8.self))
+        }
+        return Int(line.split(separator: "/")[1].split(separator: ":").last ?? "") ?? 0
       }
 
       var text: String { String(decoding: contents(of: log), as: UTF8.self) }
 
-      func waitFor(_ words: String, seconds: Int) -> Bool {
-        for _ in 0..<seconds * 10 {
-          if text.contains(words) { return true }
-          usleep(100_000)
+      /// Whether the log comes to contain these words.
+      func waitFor(_ words: String) -> Bool { eventually(within: 120) { text.contains(words) } }
+
+      /// Until it has looked at the host so often again, and has published its metrics afterwards.
+      func waitForLooks(_ count: Double, headers: [String] = []) throws {
+        func looks() throws -> Double? {
+          let metrics = try HTTPResponse.get("/metrics", port: port, headers: headers).text
+          let line = metrics.split(separator: "\n").first { $0.hasPrefix("leaktrace_samples_total ") }
+          return line?.split(separator: " ").last.flatMap { Double($0) }
         }
-        return false
+        let before = try #require(try looks())
+        try #require(eventually { (try? looks()).flatMap { $0 } ?? 0 >= before + count }, "\(text)")
       }
 
       /// Ends it as systemd does. The exit status.
@@ -71,7 +79,7 @@ extension Privileged {
       }
       let directory = try TemporaryDirectory()
       let leak = try RunningProgram([python, "-c", Self.leaking])
-      _ = leak.readLine(timeout: 10)
+      _ = leak.readLine(timeout: patience)
       let token = try directory.write("token", "secret-token\n")
       let config = try directory.write(
         "watch.conf",
@@ -81,7 +89,7 @@ extension Privileged {
         ["--config", config, "--history", history, "--target", "pid:\(leak.processID)"], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
       let bearer = ["Authorization: Bearer secret-token"]
-      #expect(watch.waitFor("traced process \(leak.processID) (python3)", seconds: 30), "\(watch.text)")
+      #expect(watch.waitFor("traced process \(leak.processID) (python3)"), "\(watch.text)")
 
       // Who has no token sees nothing but the health.
       #expect(try HTTPResponse.get("/healthz", port: watch.port).status == 200)
@@ -106,7 +114,7 @@ extension Privileged {
 
       // A profile that pprof reads.
       let between = time(nil)
-      usleep(1_100_000)
+      pause(milliseconds: 1100)
       let response = try HTTPResponse.get(
         "/profile?seconds=2&pid=\(leak.processID)", port: watch.port, headers: bearer)
       #expect(response.status == 200)
@@ -117,11 +125,11 @@ extension Privileged {
       // A mistake in the file is told and changes nothing; a right file is taken over.
       _ = try directory.write("watch.conf", "budgte = 3%\ntoken-file = \(token)\n")
       kill(watch.running.processID, SIGHUP)
-      #expect(watch.waitFor("line 1: there is no key 'budgte'", seconds: 5), "\(watch.text)")
+      #expect(watch.waitFor("line 1: there is no key 'budgte'"), "\(watch.text)")
       _ = try directory.write("watch.conf", "budget = 40%\ninterval = 1s\ntoken-file = \(token)\n")
       kill(watch.running.processID, SIGHUP)
-      #expect(watch.waitFor("the configuration was read again", seconds: 5), "\(watch.text)")
-      usleep(1_500_000)
+      #expect(watch.waitFor("the configuration was read again"), "\(watch.text)")
+      try watch.waitForLooks(1, headers: bearer)
       let later = try HTTPResponse.get("/metrics", port: watch.port, headers: bearer).text
       #expect(value(later, "leaktrace_budget_ratio") == 0.4)
 
@@ -134,7 +142,7 @@ extension Privileged {
       let ago = "\(time(nil) - between)s"
       let verify = try RunningProgram(
         [LeakTrace.program, "verify", "--history", history, "--before", ago, "--after", ago, "--format", "json"])
-      let verdict = verify.readOutput(timeout: 20)
+      let verdict = verify.readOutput(timeout: patience)
       #expect(verify.wait() == 1)
       #expect(verdict.contains("\"schema\":\"leaktrace.comparison/1\""), "\(verdict)")
       #expect(throws: ToolFailure.self) {
@@ -166,10 +174,9 @@ extension Privileged {
         _ = prometheus.wait()
       }
       var answer = ""
-      for _ in 0..<200 {
-        usleep(100_000)
+      _ = eventually {
         answer = (try? HTTPResponse.get("/api/v1/query?query=leaktrace_build_info", port: own).text) ?? ""
-        if answer.contains("\"version\"") { break }
+        return answer.contains("\"version\"")
       }
       #expect(answer.contains("\"job\":\"leaktrace\""), "\(answer)")
       let up = try HTTPResponse.get("/api/v1/query?query=up", port: own).text
@@ -191,7 +198,7 @@ extension Privileged {
         kill(leak.processID, SIGKILL)
         _ = leak.wait()
       }
-      _ = leak.readLine(timeout: 10)
+      _ = leak.readLine(timeout: patience)
       let alerts = directory.file("alerts")
       let watch = try Watch(
         [
@@ -200,7 +207,7 @@ extension Privileged {
           directory.file("history.db"),
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
-      #expect(watch.waitFor("traced process \(leak.processID) (python3)", seconds: 55), "\(watch.text)")
+      #expect(watch.waitFor("traced process \(leak.processID) (python3)"), "\(watch.text)")
       #expect(watch.terminate() == 0)
       // What was kept shows the same growth.
       let observed = try run(

@@ -29,7 +29,7 @@ extension Privileged {
       }
 
       deinit {
-        for _ in 0..<100 where rmdir(directory) != 0 { usleep(50_000) }
+        _ = eventually(within: 5) { rmdir(directory) == 0 }
       }
 
       private static func write(_ text: String, to path: String) -> Bool {
@@ -56,7 +56,7 @@ extension Privileged {
 
     private func start(in group: MemoryGroup, taking bytes: Int, then rate: Int) throws -> RunningProgram {
       let running = try RunningProgram(["python3", "-c", Self.growing, group.directory, String(bytes), String(rate)])
-      _ = running.readLine(timeout: 10)
+      _ = running.readLine(timeout: patience)
       return running
     }
 
@@ -80,12 +80,12 @@ extension Privileged {
           "pid:\(victim.processID)", "--history", history, "--on-alert", "cat >> \(alerts)",
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
-      #expect(watch.waitFor("tracing process \(victim.processID) (python3)", seconds: 30), "\(watch.text)")
+      #expect(watch.waitFor("tracing process \(victim.processID) (python3)"), "\(watch.text)")
       victim.send("go\n")
       #expect(victim.wait() == 128 + SIGKILL)
       // At once, not at the end of the trace, which has two minutes.
-      #expect(watch.waitFor("the OOM killer has marked it", seconds: 5), "\(watch.text)")
-      usleep(2_500_000)
+      #expect(watch.waitFor("the OOM killer has marked it"), "\(watch.text)")
+      try watch.waitForLooks(2)
       let metrics = try HTTPResponse.get("/metrics", port: watch.port).text
       #expect(metrics.contains("leaktrace_oom_victims_total 1\n"))
       #expect(watch.terminate() == 0)
@@ -123,8 +123,8 @@ extension Privileged {
           "cat >> \(alerts)",
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
-      #expect(watch.waitFor("(python3) for 3.0 s: limit", seconds: 30), "\(watch.text)")
-      #expect(watch.waitFor("traced process \(member.processID) (python3)", seconds: 20), "\(watch.text)")
+      #expect(watch.waitFor("(python3) for 3.0 s: limit"), "\(watch.text)")
+      #expect(watch.waitFor("traced process \(member.processID) (python3)"), "\(watch.text)")
       #expect(watch.terminate() == 0)
       #expect(try snapshots(history, of: member.processID).first?.hasPrefix("limit|") == true)
       let told = String(decoding: contents(of: alerts), as: UTF8.self).split(separator: "\n")
@@ -148,9 +148,9 @@ extension Privileged {
       ] {
         try configure("budget = 20%\n" + text + "\n")
         kill(watch.running.processID, SIGHUP)
-        #expect(watch.waitFor(words, seconds: 10), "\(watch.text)")
+        #expect(watch.waitFor(words), "\(watch.text)")
       }
-      usleep(1_500_000)
+      try watch.waitForLooks(2)
       #expect(watch.text.split(separator: "\n").count { $0.contains("the configuration is not taken over: ") } == 3)
       let metrics = try HTTPResponse.get("/metrics", port: watch.port).text
       #expect(metrics.contains("leaktrace_budget_ratio 0.5\n"))
@@ -158,7 +158,7 @@ extension Privileged {
       #expect(!metrics.contains("leaktrace_push_profiles_total"))
       try configure("budget = 20%\nhistory = \(history)\n")
       kill(watch.running.processID, SIGHUP)
-      #expect(watch.waitFor("the configuration was read again", seconds: 10), "\(watch.text)")
+      #expect(watch.waitFor("the configuration was read again"), "\(watch.text)")
       #expect(watch.terminate() == 0)
     }
 
@@ -177,7 +177,7 @@ extension Privileged {
         kill(leak.processID, SIGKILL)
         _ = leak.wait()
       }
-      _ = leak.readLine(timeout: 10)
+      _ = leak.readLine(timeout: patience)
       let token = try directory.write("token", "push-secret\n")
       // In trouble for longer than the watch takes between two looks, so that it tells.
       let pyroscope = try ProfileReceiver(statuses: [503, 503, 503], token: "push-secret")
@@ -189,7 +189,7 @@ extension Privileged {
           "--push-parca", "http://localhost:\(parca.port)", "--push-token-file", token, "--push-label", "rack=7",
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
-      #expect(watch.waitFor("traced process \(leak.processID) (python3)", seconds: 40), "\(watch.text)")
+      #expect(watch.waitFor("traced process \(leak.processID) (python3)"), "\(watch.text)")
       for _ in 0..<3 { #expect(pyroscope.next()?.status == 503) }
       let first = try #require(pyroscope.next())
       #expect((first.status, first.error) == (200, ""))
@@ -203,7 +203,7 @@ extension Privileged {
       #expect(contents(of: first.file) == contents(of: second.file))
       let profile = try ProfileFile.report(from: contents(of: first.file))
       #expect(profile.totals.outstanding.bytes > 500_000)
-      usleep(1_500_000)
+      try watch.waitForLooks(2)
       let metrics = try HTTPResponse.get("/metrics", port: watch.port).text
       #expect(metrics.contains("leaktrace_push_profiles_total{to=\"pyroscope\"} 1\n"))
       #expect(metrics.contains("leaktrace_push_profiles_total{to=\"parca\"} 1\n"))

@@ -23,7 +23,7 @@ import Testing
   @Test func readsAChildThroughItsLife() throws {
     let child = try RunningProgram(["cat"])
     // posix_spawn has returned, but the child may not have reached its new program yet.
-    while ProcessInfo.arguments(of: child.processID) != ["cat"] { usleep(1000) }
+    #expect(eventually { ProcessInfo.arguments(of: child.processID) == ["cat"] })
     let running = try ProcessInfo(processID: child.processID)
     #expect(running.parentProcessID == getpid())
     #expect(running.command == "cat")
@@ -31,10 +31,11 @@ import Testing
     #expect(executable.path.hasSuffix("/cat") && !executable.isDeleted)
     kill(child.processID, SIGKILL)
     var ended = running
-    while !ended.hasEnded {
-      usleep(1000)
+    let hasEnded = try eventually {
       ended = try ProcessInfo(processID: child.processID)
+      return ended.hasEnded
     }
+    #expect(hasEnded)
     #expect(ended.state == .zombie)
     #expect(ended.startTimeInTicks == running.startTimeInTicks)
     #expect(try ProcessMaps.read(processID: child.processID).isEmpty)

@@ -101,7 +101,7 @@ import TraceModel
 
   @Test func readsAChild() throws {
     let child = try RunningProgram(["cat"])
-    while ProcessInfo.arguments(of: child.processID) != ["cat"] { usleep(1000) }
+    #expect(eventually { ProcessInfo.arguments(of: child.processID) == ["cat"] })
     let mappings = try ProcessMaps.read(processID: child.processID)
     let memory = try RemoteMemory(processID: child.processID)
     let program = try #require(mappings.first { $0.path.hasSuffix("/cat") })

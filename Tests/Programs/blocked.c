@@ -130,21 +130,23 @@ static struct call {
   long (*function)(void);
   atomic_int returns;
   int error;
+  atomic_int thread_id;
 } calls[] = {
-    {"epoll_wait", in_epoll_wait, 0, 0},     {"epoll_pwait", in_epoll_pwait, 0, 0},
-    {"epoll_pwait2", in_epoll_pwait2, 0, 0}, {"semop", in_semop, 0, 0},
-    {"semtimedop", in_semtimedop, 0, 0},     {"sigtimedwait", in_sigtimedwait, 0, 0},
-    {"io_getevents", in_io_getevents, 0, 0}, {"recv", in_recv, 0, 0},
-    {"read", in_socket_read, 0, 0},          {"send", in_send, 0, 0},
-    {"accept", in_accept, 0, 0},             {"pipe", in_pipe_read, 0, 0},
-    {"poll", in_poll, 0, 0},                 {"select", in_select, 0, 0},
-    {"nanosleep", in_nanosleep, 0, 0},       {"pause", in_pause, 0, 0},
-    {"wait", in_wait, 0, 0},
+    {"epoll_wait", in_epoll_wait, 0, 0, 0},     {"epoll_pwait", in_epoll_pwait, 0, 0, 0},
+    {"epoll_pwait2", in_epoll_pwait2, 0, 0, 0}, {"semop", in_semop, 0, 0, 0},
+    {"semtimedop", in_semtimedop, 0, 0, 0},     {"sigtimedwait", in_sigtimedwait, 0, 0, 0},
+    {"io_getevents", in_io_getevents, 0, 0, 0}, {"recv", in_recv, 0, 0, 0},
+    {"read", in_socket_read, 0, 0, 0},          {"send", in_send, 0, 0, 0},
+    {"accept", in_accept, 0, 0, 0},             {"pipe", in_pipe_read, 0, 0, 0},
+    {"poll", in_poll, 0, 0, 0},                 {"select", in_select, 0, 0, 0},
+    {"nanosleep", in_nanosleep, 0, 0, 0},       {"pause", in_pause, 0, 0, 0},
+    {"wait", in_wait, 0, 0, 0},
 };
 enum { CALLS = sizeof(calls) / sizeof(*calls) };
 
 static void *run(void *argument) {
   struct call *call = argument;
+  call->thread_id = (int)syscall(SYS_gettid);
   for (;;) {
     call->function();
     call->error = errno;
@@ -154,6 +156,12 @@ static void *run(void *argument) {
 }
 
 static void on_signal(int number) { (void)number; }
+
+// Until its thread has slept at ten looks in a row, 2 ms apart: what it does before the call does not take that long.
+static void wait_until_blocked(struct call *call) {
+  for (int asleep = 0; asleep < 10; usleep(2000))
+    asleep = call->thread_id && thread_state(call->thread_id) == 'S' ? asleep + 1 : 0;
+}
 
 // In the end a signal with a handler comes: that calls must not survive. With the argument `alone` the program says its
 // process id and waits for input in a way that must not be disturbed either.
@@ -167,7 +175,8 @@ int main(int argument_count, char **arguments) {
   pthread_t threads[CALLS];
   for (int i = 0; i < CALLS; i++)
     require(pthread_create(&threads[i], NULL, run, &calls[i]) == 0, 34);
-  usleep(200000);
+  for (int i = 0; i < CALLS; i++)
+    wait_until_blocked(&calls[i]);
   char line[128];
   int failures = 0;
   if (argument_count > 1 && !strcmp(arguments[1], "alone")) {

@@ -51,8 +51,11 @@ NOINLINE static void *hold_in_thread(void *how) {
   return on_stack;
 }
 
+static volatile int first_thread_ends;
+
 static void *end_process(void *way) {
-  usleep(100000);
+  while (first_thread_ends && thread_state(getpid()) != 'Z')
+    usleep(1000);
   if (way)
     exit(5);
   return NULL;
@@ -102,6 +105,7 @@ int main(int argument_count, char **arguments) {
   }
   // The first thread ends, another ends the process or is the last.
   if (!strcmp(way, "first-thread") || !strcmp(way, "first-thread-alone")) {
+    first_thread_ends = 1;
     pthread_create(&thread, NULL, end_process, !strcmp(way, "first-thread") ? &barrier : NULL);
     pthread_exit(NULL);
   }

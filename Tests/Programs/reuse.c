@@ -154,8 +154,8 @@ static void by_process_id(const char *first, const char *second) {
   pid_t again = clone_with_id(child);
   require(again == 0 || again == child, 33);
   if (again == 0) {
-    // Nothing holds a child of a system call of our own until it is probed.
-    usleep(500000);
+    // Nothing holds a child of a system call of our own until it is probed: the test says when it is.
+    step();
     run_other(load(second, "other_code"));
     _exit(0);
   }

@@ -113,7 +113,8 @@ NOINLINE static void case_handed_on(void) {
 // ---- The main thread leaves by pthread_exit and others go on. ------------------------------------------------------
 NOINLINE static void *go_on(void *unused) {
   (void)unused;
-  usleep(100000);
+  while (thread_state(getpid()) != 'Z')
+    usleep(1000);
   kept[8] = malloc(500);
   return NULL;
 }

@@ -22,7 +22,10 @@ final class ProgramUnderTest {
     self.path = path
     self.directory = directory
     process = try RunningProgram([path])
-    while ProcessInfo.executable(of: process.processID)?.path != path { usleep(1000) }
+    let id = process.processID
+    guard eventually({ ProcessInfo.executable(of: id)?.path == path }) else {
+      throw ToolFailure(command: path, status: 0, output: "it does not start")
+    }
     // The program says so once the dynamic linker is done.
     _ = process.readLine()
     symbolizer = Symbolizer(options: options)

@@ -29,12 +29,12 @@ package final class ProfileReceiver {
     running = try RunningProgram([
       "python3", script, directory.path, statuses.map(String.init).joined(separator: ","), token, String(port),
     ])
-    self.port = Int(running.readLine(timeout: 20)) ?? 0
+    self.port = Int(running.readLine(timeout: patience)) ?? 0
     guard self.port > 0 else { throw ToolFailure(command: "receiver.py", status: 0, output: "it does not start") }
   }
 
   /// The next request; nil where none comes in time.
-  package func next(timeout: Double = 20) -> Received? {
+  package func next(timeout: Double = patience) -> Received? {
     try? JSONDecoder().decode(Received.self, from: Data(running.readLine(timeout: timeout).utf8))
   }
 

@@ -127,13 +127,8 @@ import WatchServer
     return .init(path: pushed.path, contentType: pushed.contentType, body: pushed.body)
   }
 
-  private func waitUntil(_ seconds: Double = 20, _ isSo: () -> Bool) -> Bool {
-    let end = ContinuousClock.now + .seconds(seconds)
-    while ContinuousClock.now < end {
-      if isSo() { return true }
-      usleep(10_000)
-    }
-    return isSo()
+  private func waitUntil(_ seconds: Double = 60, _ isSo: () -> Bool) -> Bool {
+    eventually(within: seconds, isSo)
   }
 
   private static let profile: [UInt8] = {

@@ -175,7 +175,7 @@ import Watch
     }
     tool.send(older)
     tool.closeInput()
-    let errors = tool.readErrors(timeout: 10)
+    let errors = tool.readErrors(timeout: patience)
     #expect(tool.wait() == 0, "\(errors)")
     #expect(errors.isEmpty)
   }

@@ -8,8 +8,9 @@ extension Privileged {
   @Suite struct KernelEndingsTests {
     @Test(arguments: EndingsTests.signals) func signalGivesTheLastReport(signal: Int32, status: Int32) throws {
       let running = try RunningProgram(
-        [LeakTrace.program, "kernel", "--format", "json", "-p", "1", "30"], capturesErrors: true)
-      let held = waitUntilAttached(running.processID)
+        [LeakTrace.program, "kernel", "--format", "json", "-v", "-p", "1", "300"], capturesErrors: true)
+      #expect(running.readErrorLine(timeout: patience).hasPrefix("leaktrace: tracing the kernel"))
+      let held = KernelPrograms.held(by: running.processID)
       #expect(held.programs.count >= 5 && held.links.count >= 5)
       kill(running.processID, signal)
       let outcome = LeakTrace.finish(running)
@@ -30,9 +31,9 @@ extension Privileged {
       #expect(try KernelPrograms.remainingForGood(of: held).isEmpty)
     }
 
-    @Test(arguments: [20, 100, 200, 400]) func killedWhileAttaching(milliseconds: UInt32) throws {
+    @Test(arguments: [20, 100, 200, 400]) func killedWhileAttaching(milliseconds: Int) throws {
       let running = try RunningProgram([LeakTrace.program, "kernel"])
-      usleep(milliseconds * 1000)
+      pause(milliseconds: milliseconds)
       let held = KernelPrograms.held(by: running.processID)
       kill(running.processID, SIGKILL)
       running.wait()
@@ -43,10 +44,10 @@ extension Privileged {
     @Test func closedPipe() throws {
       let start = secondsNow()
       let shell = try RunningProgram(["sh", "-c", "\(LeakTrace.program) kernel -p 1 0.2 | head -n 1"])
-      let output = shell.readOutput(timeout: 30)
+      let output = shell.readOutput(timeout: patience)
       shell.wait()
       #expect(output.hasPrefix("leaktrace: the kernel"))
-      #expect(secondsNow() - start < 25)
+      #expect(secondsNow() - start < patience)
     }
 
     @Test func intervalAndCount() throws {
@@ -83,10 +84,10 @@ extension Privileged {
       let running = try RunningProgram(
         ["script", "-qec", "stty rows 30 cols 100; \(LeakTrace.program) kernel --tui -p 1 0.5", "/dev/null"])
       var screen = ""
-      for _ in 0..<200 where !screen.contains("ALLOCATED BY") { screen += running.readLine(timeout: 20) + "\n" }
+      for _ in 0..<200 where !screen.contains("ALLOCATED BY") { screen += running.readLine(timeout: patience) + "\n" }
       #expect(screen.contains("leaktrace kernel, ") && screen.contains("outstanding "))
       running.send("q")
-      let rest = running.readOutput(timeout: 30)
+      let rest = running.readOutput(timeout: patience)
       #expect(running.wait() == 0)
       let parts = rest.split(separator: "\u{1b}[?1049l")
       #expect(parts.count == 2 && parts.last?.contains("leaktrace: the kernel") == true, "\(rest.suffix(300))")
@@ -135,19 +136,6 @@ extension Privileged {
       #expect(report.kernel.shares.allSatisfy { $0.changeBytes != nil })
       #expect(report.kernel.shares.filter { $0.tracedBytes != nil }.count == 4)
       #expect(!report.kernel.caches.isEmpty && report.kernel.caches.count <= 10)
-    }
-
-    /// Waits until leaktrace has made all of its links, and returns what it holds then.
-    private func waitUntilAttached(_ processID: Int32) -> KernelPrograms.Identifiers {
-      let end = secondsNow() + 20
-      var held = KernelPrograms.Identifiers()
-      while secondsNow() < end {
-        usleep(1_200_000)
-        let now = KernelPrograms.held(by: processID)
-        if !now.links.isEmpty, now == held { break }
-        held = now
-      }
-      return held
     }
   }
 }

@@ -44,7 +44,7 @@ enum KernelPrograms {
       programs: ids.programs.intersection(programs), links: ids.links.intersection(links))
   }
 
-  /// Waits, for 5 seconds at most, until nothing of these is left; the kernel cleans up in its own time.
+  /// Waits, for 20 seconds at most, until nothing of these is left; the kernel cleans up in its own time.
   static func remainingForGood(of ids: Identifiers) throws -> Identifiers {
     try settled {
       try remaining(of: ids)
@@ -75,12 +75,12 @@ enum KernelPrograms {
   private static func settled<Value>(_ value: () throws -> Value, until isDone: (Value) -> Bool) throws
     -> Value
   {
-    let end = secondsNow() + 5
-    while true {
-      let found = try value()
-      if isDone(found) || secondsNow() > end { return found }
-      usleep(100_000)
+    var found = try value()
+    _ = try eventually(within: 20) {
+      found = try value()
+      return isDone(found)
     }
+    return found
   }
 
   private static func list(_ kind: String) throws -> [[String: Any]] {

@@ -149,7 +149,7 @@ final class KernelTrace {
 
   /// The next report that leaktrace makes on its own.
   func nextReport() throws -> KernelReport {
-    let line = running.readLine(timeout: LeakTrace.patience)
+    let line = running.readLine(timeout: patience)
     if let report = try? KernelReport(json: line) { return report }
     let outcome = LeakTrace.finish(running)
     throw ToolFailure(
@@ -157,7 +157,7 @@ final class KernelTrace {
   }
 
   /// Waits until a report satisfies the condition; the last one in any case.
-  func report(within seconds: Double = 10, until isDone: (KernelReport) -> Bool) throws -> KernelReport {
+  func report(within seconds: Double = patience, until isDone: (KernelReport) -> Bool) throws -> KernelReport {
     let end = secondsNow() + seconds
     var report = try nextReport()
     while !isDone(report), secondsNow() < end { report = try nextReport() }

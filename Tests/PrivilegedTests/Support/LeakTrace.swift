@@ -13,9 +13,6 @@ enum LeakTrace {
     return own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/leaktrace"
   }()
 
-  /// Longer than any run takes on a busy host; a run that needs more hangs.
-  static let patience = 60.0
-
   /// How a run ended and what it printed.
   struct Outcome {
     var status: Int32
@@ -94,7 +91,7 @@ final class Attachment {
 
   /// The next report that leaktrace makes on its own.
   func nextReport() throws -> TraceReport {
-    let line = running.readLine(timeout: LeakTrace.patience)
+    let line = running.readLine(timeout: patience)
     if let report = try? TraceReport(json: line) { return report }
     let outcome = LeakTrace.finish(running)
     throw ToolFailure(
@@ -102,7 +99,7 @@ final class Attachment {
   }
 
   /// Waits until a report satisfies the condition; the last one in any case.
-  func report(within seconds: Double = 5, until isDone: (TraceReport) -> Bool) throws -> TraceReport {
+  func report(within seconds: Double = patience, until isDone: (TraceReport) -> Bool) throws -> TraceReport {
     let end = secondsNow() + seconds
     var report = try nextReport()
     while !isDone(report), secondsNow() < end { report = try nextReport() }

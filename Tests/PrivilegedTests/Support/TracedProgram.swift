@@ -68,10 +68,10 @@ final class TracedProgram {
   func send(_ line: String) { running.send(line + "\n") }
 
   /// The next line that the program prints.
-  func readLine() -> String { running.readLine(timeout: 20) }
+  func readLine() -> String { running.readLine(timeout: patience) }
 
   func wait() throws {
-    let line = running.readLine(timeout: 20)
+    let line = running.readLine(timeout: patience)
     guard line == "ready" else {
       throw ToolFailure(command: "program under test", status: 0, output: line)
     }

@@ -61,16 +61,13 @@ final class UnwindProgram {
 
   /// Until the program has been executed and its libraries are loaded: it waits for input then.
   private func awaitStart() throws {
-    for _ in 0..<2000 {
-      if readLink("/proc/\(processID)/exe") == path,
-        let state = try? readFile("/proc/\(processID)/syscall"),
-        String(decoding: state, as: UTF8.self).hasPrefix("0 ")  // read
-      {
-        return
+    let hasStarted = eventually {
+      guard readLink("/proc/\(processID)/exe") == path, let state = try? readFile("/proc/\(processID)/syscall") else {
+        return false
       }
-      usleep(1000)
+      return String(decoding: state, as: UTF8.self).hasPrefix("0 ")  // read
     }
-    throw HarnessError(description: "\(path) does not start")
+    if !hasStarted { throw HarnessError(description: "\(path) does not start") }
   }
 
   /// Runs one phase, without looking at stacks. Returns what the program printed before "done".

@@ -58,7 +58,7 @@ final class LeakAttachment {
 
   private func waitForCommand() throws {
     while true {
-      let line = running.readLine(timeout: LeakTrace.patience)
+      let line = running.readLine(timeout: patience)
       if line == "ready" { return }
       if line.isEmpty { throw failure() }
       commandOutput.append(line)
@@ -83,13 +83,12 @@ final class LeakAttachment {
   }
 
   private func report(_ index: Int) throws -> LeakReport {
-    let end = secondsNow() + LeakTrace.patience
-    while secondsNow() < end, processState(running.processID) != "Z" {
+    _ = eventually(within: patience) {
       readFile()
-      if reports.count > index { return try LeakReport(json: String(decoding: reports[index], as: UTF8.self)) }
-      usleep(10_000)
+      return reports.count > index || processState(running.processID) == "Z"
     }
-    throw failure()
+    guard reports.count > index else { throw failure() }
+    return try LeakReport(json: String(decoding: reports[index], as: UTF8.self))
   }
 
   /// Takes what has been added to the file.
@@ -122,8 +121,7 @@ final class LeakAttachment {
   /// The same when it runs a command, which goes on for as long as it has input: the report is of what it does now.
   func interruptAndEnd() throws -> LeakReport {
     Glibc.kill(running.processID, SIGINT)
-    let end = secondsNow() + LeakTrace.patience
-    while secondsNow() < end, processState(running.processID) != "Z" { usleep(10_000) }
+    _ = eventually(within: patience) { processState(running.processID) == "Z" }
     running.closeInput()
     return try lastReport(status: 130)
   }

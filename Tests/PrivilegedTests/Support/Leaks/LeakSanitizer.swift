@@ -7,8 +7,8 @@ enum LeakSanitizer {
   static func records(of command: [String], environment: [String: String] = [:]) throws -> [LeakRecord] {
     let options = ["LSAN_OPTIONS": "exitcode=23:fast_unwind_on_malloc=0"].merging(environment) { $1 }
     let program = try RunningProgram(command, environment: options, capturesErrors: true)
-    let output = program.readOutput(timeout: 60)
-    let errors = program.readErrors(timeout: 60)
+    let output = program.readOutput(timeout: patience)
+    let errors = program.readErrors(timeout: patience)
     let status = program.wait()
     // 0 when there is no leak.
     guard status == 23 || status == 0 && !errors.contains("leak of") else {

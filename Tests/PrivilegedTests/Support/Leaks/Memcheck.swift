@@ -17,7 +17,7 @@ enum Memcheck {
           "--num-callers=60", "--keep-debuginfo=yes", "--run-libc-freeres=no", "--run-cxx-freeres=no",
           "--xml=yes", "--xml-file=\(directory.file("%p.xml"))",
         ] + command, environment: environment)
-      let output = program.readOutput(timeout: 120)
+      let output = program.readOutput(timeout: patience)
       let status = program.wait()
       // A leaktrace elsewhere on the host stops every new child at its fork, and valgrind does not stand that.
       if status == 128 + SIGTRAP, isTracedElsewhere() { continue }
