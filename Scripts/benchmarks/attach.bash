@@ -12,7 +12,7 @@ attach_once() {
 
 bench_attach() {
   local round
-  compile pairs -Wl,--no-as-needed -lbpf -lelf -ldw -lz -llzma -lbz2 -lcapstone -lstdc++ -lm -lgcc_s
+  compile loads/pairs -Wl,--no-as-needed -lbpf -lelf -ldw -lz -llzma -lbz2 -lcapstone -lstdc++ -lm -lgcc_s
   start_waiting "$scratch/pairs" 1
   say "attach: $rounds rounds"
   for ((round = 1; round <= rounds; round++)); do attach_once "$waiting"; done >"$scratch/attach"

@@ -3,7 +3,7 @@
 
 missed=0
 
-compile() { gcc -O2 -g -o "$scratch/$1" "Tests/Programs/$1.c" "${@:2}"; }
+compile() { gcc -O2 -g -o "$scratch/$(basename "$1")" "Tests/Programs/$1.c" "${@:2}"; }
 
 heading() { printf '\n%s\n' "$*"; }
 

@@ -46,7 +46,7 @@ bpftrace_kernel_call() {
 bench_kernel() {
   local call round mode
   [ "${PEERS:-yes}" = no ] || install_missing bpftrace
-  compile kernel_calls
+  compile kernel/kernel_calls
   memleak_script >"$scratch/memleak.bt"
   say "kernel: $rounds rounds of 3 system calls"
   for ((round = 1; round <= rounds; round++)); do

@@ -68,7 +68,7 @@ measure_scan() {
 bench_leak-check() {
   local fields round
   install_missing python3
-  compile leak_load
+  compile loads/leak_load
   compile planted_leaks
   heading "Leak check of $check_blocks blocks, $check_leaks of them lost, in $((check_bytes / 1000000)) MB ($rounds rounds)"
   measure_scan

@@ -55,7 +55,7 @@ memory_of_redis() {
 
 bench_memory() {
   install_missing python3 redis-server redis-tools
-  compile many_blocks
+  compile loads/many_blocks
   heading "Memory by default settings, after reports every second"
   memory_of_python
   memory_of_redis

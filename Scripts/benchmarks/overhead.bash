@@ -107,7 +107,7 @@ MODES
 bench_overhead() {
   local round line label value index=0 labels=() commands=()
   [ "${PEERS:-yes}" = no ] || install_missing bpftrace bpfcc-tools heaptrack valgrind
-  compile pairs
+  compile loads/pairs
   while IFS='|' read -r label line; do
     labels+=("$label")
     commands+=("$line")

@@ -76,7 +76,7 @@ http.server.HTTPServer(('127.0.0.1', $port), Times).handle_request()" >"$scratch
 
 bench_report() {
   local round format
-  compile many_blocks
+  compile loads/many_blocks
   heading "Report of a million outstanding blocks from 1,024 stacks, from SIGINT until leaktrace has ended ($rounds rounds)"
   for format in text json; do
     for ((round = 1; round <= rounds; round++)); do report_once "$format"; done >"$scratch/reports"

@@ -233,7 +233,7 @@ bench_unwind() {
   install_missing "${unwind_packages[@]}"
   gcc -O2 -fomit-frame-pointer -o "$scratch/plain" Tests/Programs/unwind/depths.c
   gcc -O2 -fno-omit-frame-pointer -o "$scratch/pointers" Tests/Programs/unwind/depths.c
-  g++ -std=c++17 -O2 -g -o "$scratch/templates" Tests/Programs/templates.cpp
+  g++ -std=c++17 -O2 -g -o "$scratch/templates" Tests/Programs/code/templates.cpp
   strip -g -o "$scratch/stripped" "$scratch/templates"
   say "unwind: $rounds rounds of 7 programs and $((2 * ${#unwind_depths[@]})) synthetic stacks"
   for ((round = 1; round <= rounds; round++)); do

@@ -58,7 +58,7 @@ bench_watch() {
   kill "${sleepers[@]}"
   wait "${sleepers[@]}" 2>/dev/null || true
 
-  compile pairs
+  compile loads/pairs
   start_waiting "$scratch/pairs" 100000000000 64
   storm=$waiting
   release_waiting

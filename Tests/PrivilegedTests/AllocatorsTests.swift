@@ -207,9 +207,9 @@ extension Privileged {
 
     /// A library that brings its own allocator is loaded, allocates at once, goes, and comes again.
     @Test(arguments: [false, true]) func allocatorThatIsLoadedLater(isAttached: Bool) throws {
-      let host = try Programs.compile("host.c", ["-fno-builtin"])
+      let host = try Programs.compile("code/host.c", ["-fno-builtin"])
       let plugin = try Programs.compile(
-        "plugin.c", ["-fno-builtin", "-shared", "-fPIC"], suffix: ".so")
+        "code/plugin.c", ["-fno-builtin", "-shared", "-fPIC"], suffix: ".so")
       let report: TraceReport
       if isAttached {
         let program = try TracedProgram([host, plugin])

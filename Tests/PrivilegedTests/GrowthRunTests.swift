@@ -5,7 +5,7 @@ extension Privileged {
   /// Growth and retention of real programs.
   @Suite struct GrowthRunTests {
     @Test func words() throws {
-      let program = try Programs.compile("growth.c", ["-fno-builtin"])
+      let program = try Programs.compile("loads/growth.c", ["-fno-builtin"])
       let outcome = try LeakTrace.trace(["--format", "json", "--", program, "9"])
       let report = try #require(try LeakReport.all(in: outcome.output).last)
       func growth(_ function: String) throws -> LeakReport.Growth {
@@ -25,7 +25,7 @@ extension Privileged {
     }
 
     @Test func shortRunsAreUnclear() throws {
-      let program = try Programs.compile("growth.c", ["-fno-builtin"])
+      let program = try Programs.compile("loads/growth.c", ["-fno-builtin"])
       let outcome = try LeakTrace.trace(["--format", "json", "--", program, "2"])
       let report = try #require(try LeakReport.all(in: outcome.output).last)
       #expect(report.sites.contains { $0.growth != nil })
@@ -35,7 +35,7 @@ extension Privileged {
     // MARK: Retention
 
     private func finding(_ mode: String) throws -> (free: LeakReport.Retention, trimmed: LeakReport.Retention) {
-      let target = try TracedProgram([Programs.compile("retention.c", ["-fno-builtin"]), mode])
+      let target = try TracedProgram([Programs.compile("loads/retention.c", ["-fno-builtin"]), mode])
       let attachment = try LeakAttachment(to: target)
       func retention() throws -> LeakReport.Retention {
         try #require(try attachment.freshReport().retention.first { $0.pid == target.processID })

@@ -58,7 +58,7 @@ extension Privileged {
       #expect(report.losses == [:])
     }
 
-    private func limits() throws -> String { try Programs.compile("limits.c", ["-fno-builtin"]) }
+    private func limits() throws -> String { try Programs.compile("loads/limits.c", ["-fno-builtin"]) }
 
     private func trace(_ options: [String], _ arguments: String...) throws -> TraceReport {
       try LeakTrace.report(of: [limits()] + arguments, ["--no-mappings"] + options)

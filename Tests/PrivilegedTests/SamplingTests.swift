@@ -64,7 +64,7 @@ extension Privileged {
       #expect(outcome.output.contains("±"))
     }
 
-    private func limits() throws -> String { try Programs.compile("limits.c", ["-fno-builtin"]) }
+    private func limits() throws -> String { try Programs.compile("loads/limits.c", ["-fno-builtin"]) }
 
     private func trace(_ options: [String]) throws -> TraceReport {
       try LeakTrace.report(of: [limits(), "mixed"], ["--no-mappings"] + options)

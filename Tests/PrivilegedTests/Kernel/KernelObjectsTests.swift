@@ -199,7 +199,7 @@ extension Privileged {
       #expect(released.sites.reduce(0) { $0 + $1.outstandingCount } < 20, "\(Self.describe(released))")
     }
 
-    static func program() throws -> String { try Programs.compile("kernel_objects.c", ["-lrt"]) }
+    static func program() throws -> String { try Programs.compile("kernel/kernel_objects.c", ["-lrt"]) }
 
     static func describe(_ report: KernelReport) -> String {
       report.sites.prefix(20).map {

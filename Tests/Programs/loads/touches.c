@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 enum { PAGE = 4096, FILLED = 48, READ = 16, LOOKED_AT = 4 };
 

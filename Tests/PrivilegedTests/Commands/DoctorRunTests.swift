@@ -52,7 +52,7 @@ extension Privileged {
 
     @Test func predictsTheOverheadOfATarget() throws {
       // Pairs without end; traced, it still makes 50,000 of them a second.
-      let pairs = try Programs.compile("pairs.c", ["-fno-builtin"])
+      let pairs = try Programs.compile("loads/pairs.c", ["-fno-builtin"])
       let program = try RunningProgram([pairs, "100000000000", "64"])
       defer {
         kill(program.processID, SIGKILL)

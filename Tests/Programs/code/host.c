@@ -1,7 +1,7 @@
 // Loads a library again and again and lets it allocate at once: host LIBRARY
 #include <dlfcn.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 static void *volatile kept;
 

@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 #define MOST 20000
 static int descriptors[MOST];

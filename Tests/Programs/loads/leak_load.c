@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 struct block {
   struct block *other;

@@ -8,7 +8,7 @@ extension Privileged {
   /// Page faults by call stack, of a program whose growth is known.
   @Suite struct PageFaultTests {
     @Test func tellsWhatTouchesNewPages() throws {
-      let program = try Programs.compile("touches.c", ["-fomit-frame-pointer"])
+      let program = try Programs.compile("loads/touches.c", ["-fomit-frame-pointer"])
       let running = try RunningProgram([program])
       defer {
         kill(running.processID, SIGKILL)

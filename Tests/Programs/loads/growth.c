@@ -1,7 +1,7 @@
 // A leak, a cache that is flushed, and memory from the start, for the time given in seconds.
 #include <time.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 static void *volatile lost;
 static void *cache[64];

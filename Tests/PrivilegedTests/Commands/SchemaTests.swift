@@ -17,8 +17,8 @@ extension Privileged {
         ["--", try Programs.compile("mappings.c", ["-fno-builtin"])],
         ["--", try Programs.compile("operators.cpp", ["-fno-builtin"])],
         ["--", try Programs.compile("processes.c", ["-fno-builtin"]), "exec_in_child"],
-        ["--max-stacks", "16", "--", try Programs.compile("limits.c", ["-fno-builtin"]), "stacks"],
-        ["--perf-links", "--", try Programs.compile("jumps.c", ["-fno-builtin"])],
+        ["--max-stacks", "16", "--", try Programs.compile("loads/limits.c", ["-fno-builtin"]), "stacks"],
+        ["--perf-links", "--", try Programs.compile("code/jumps.c", ["-fno-builtin"])],
       ]
       let leaks = try Programs.compile("leaks/known.cpp", ["-fno-builtin"])
       for options in [["-a", "--hexdump", "--leak-kinds", "all", "--explain", "1"], ["--leak-kinds", "definite"]] {

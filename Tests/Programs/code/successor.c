@@ -1,6 +1,6 @@
 // Executes another program, whose code lies at the same addresses; linked with code.c, and not position-independent:
 // successor [NEXT], where NEXT is the same made with other values of FRAME, NAME and the like.
-#include "steps.h"
+#include "../steps.h"
 
 #ifndef NAME
 #define NAME first_code

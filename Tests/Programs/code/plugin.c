@@ -1,7 +1,7 @@
 // A library that brings its own allocator, jemalloc's names on a mapping that outlives the library, and uses it.
 #include <sys/mman.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 static char *arena;
 static size_t used;

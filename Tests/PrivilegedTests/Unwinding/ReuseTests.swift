@@ -15,7 +15,7 @@ extension Privileged {
 
     init() throws {
       directory = try TemporaryDirectory()
-      program = try Programs.compile("reuse.c")
+      program = try Programs.compile("code/reuse.c")
       first = directory.file("first.so")
       other = directory.file("other.so")
       try build(first, frame: 136, name: "first_code")
@@ -25,7 +25,7 @@ extension Privileged {
     private func build(_ path: String, frame: Int, name: String) throws {
       try run(
         ["gcc", "-shared", "-fPIC", "-DFRAME=\(frame)", "-DNAME=\(name)", "-o", path]
-          + [Programs.sources + "code.c"])
+          + [Programs.sources + "code/code.c"])
     }
 
     /// What `functions` of a site must be up to the function that called the code.
@@ -136,7 +136,7 @@ extension Privileged {
         let path = directory.file(name)
         try run(
           ["gcc", "-O2", "-g", "-no-pie", "-DFRAME=\(frame)", "-DNAME=\(name)", "-DCOUNT=\(count)", "-o", path]
-            + [Programs.sources + "code.c", Programs.sources + "successor.c"])
+            + [Programs.sources + "code/code.c", Programs.sources + "code/successor.c"])
         return path
       }
       let predecessor = try build("first_code", frame: 136, count: 3)

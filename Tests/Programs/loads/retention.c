@@ -1,7 +1,7 @@
 // Heaps that keep memory which is not outstanding. Usage: retention scattered|kept|used
 #include <malloc.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 enum { BLOCK = 256, COUNT = 100 * 1024 * 1024 / BLOCK };
 

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 typedef void (*code)(void (*callee)(void), void (*decoy)(void));
 

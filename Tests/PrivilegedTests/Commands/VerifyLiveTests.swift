@@ -15,7 +15,7 @@ extension Privileged {
         directory = try TemporaryDirectory()
         let fifo = directory.file("requests")
         mkfifo(fifo, 0o600)
-        process = try RunningProgram([Programs.compile("served.c"), fifo])
+        process = try RunningProgram([Programs.compile("loads/served.c"), fifo])
         #expect(eventually { access(fifo + ".answers", F_OK) == 0 })
       }
 

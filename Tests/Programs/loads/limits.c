@@ -1,5 +1,5 @@
 // Many blocks: limits COUNT SIZE [free] | limits stacks | limits mixed
-#include "steps.h"
+#include "../steps.h"
 
 static void *volatile kept;
 

@@ -99,7 +99,7 @@ struct UnwindComparisonTests {
   }
 
   @Test func templates() throws {
-    let path = try Programs.compile("templates.cpp")
+    let path = try Programs.compile("code/templates.cpp")
     expectSame(try compare([path, "30"], period: 100), "C++")
   }
 

@@ -22,7 +22,7 @@ extension Privileged {
       #expect(site.functions.prefix(7) == ["deeper", "deeper", "deeper", "deeper", "deeper", "deeper", "case_deeper"])
     }
 
-    private func jumps() throws -> String { try Programs.compile("jumps.c", ["-fno-builtin"]) }
+    private func jumps() throws -> String { try Programs.compile("code/jumps.c", ["-fno-builtin"]) }
 
     private func started() throws -> TraceReport { try LeakTrace.report(of: [jumps()]) }
 

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdalign.h>
 
-#include "steps.h"
+#include "../steps.h"
 
 static alignas(16) char arena[1 << 20];
 static size_t used;
