@@ -157,10 +157,17 @@ static void *run(void *argument) {
 
 static void on_signal(int number) { (void)number; }
 
-// Until its thread has slept at ten looks in a row, 2 ms apart: what it does before the call does not take that long.
-static void wait_until_blocked(struct call *call) {
-  for (int asleep = 0; asleep < 10; usleep(2000))
-    asleep = call->thread_id && thread_state(call->thread_id) == 'S' ? asleep + 1 : 0;
+static int all_are_asleep(void) {
+  for (int i = 0; i < CALLS; i++)
+    if (!calls[i].thread_id || thread_state(calls[i].thread_id) != 'S')
+      return 0;
+  return 1;
+}
+
+// Until all threads sleep at ten looks in a row, 2 ms apart: what they do before their calls does not take that long.
+static void wait_until_blocked(void) {
+  for (int looks = 0; looks < 10; usleep(2000))
+    looks = all_are_asleep() ? looks + 1 : 0;
 }
 
 // In the end a signal with a handler comes: that calls must not survive. With the argument `alone` the program says its
@@ -175,8 +182,7 @@ int main(int argument_count, char **arguments) {
   pthread_t threads[CALLS];
   for (int i = 0; i < CALLS; i++)
     require(pthread_create(&threads[i], NULL, run, &calls[i]) == 0, 34);
-  for (int i = 0; i < CALLS; i++)
-    wait_until_blocked(&calls[i]);
+  wait_until_blocked();
   char line[128];
   int failures = 0;
   if (argument_count > 1 && !strcmp(arguments[1], "alone")) {

@@ -22,7 +22,7 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--format", "json"] + LeakTrace.leakCheck + ["0.05", "--", blocked(), "alone"],
         environment: ["STEPS": "1"], capturesErrors: true)
-      #expect(running.readLine(timeout: patience).hasSuffix("ready"))
+      try awaitReady(running)
       let child = try #require(Int32(running.readLine(timeout: patience)))
       // Ignored by default; but to a traced thread even such a signal is delivered. One at a time, and between checks: of
       // two that are pending at once another thread may take the second, and what it woke returns EINTR.
@@ -78,7 +78,7 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
         environment: ["STEPS": "1", "LD_PRELOAD": lateResume()])
-      #expect(running.readLine(timeout: patience).hasSuffix("ready"))
+      try awaitReady(running)
       let child = try #require(Int32(running.readLine(timeout: patience)))
       defer { kill(child, SIGKILL) }
       #expect(settles { threadStates(child).allSatisfy { $0 == "t" } })
@@ -184,6 +184,11 @@ extension Privileged {
       program.letGo()
       #expect(program.readLine() == "undisturbed")
       #expect(program.end() == 0)
+    }
+
+    /// Until the command says that it is ready; leaktrace's first reports may come before that.
+    private func awaitReady(_ running: RunningProgram) throws {
+      try #require(eventually { running.readLine(timeout: patience).hasSuffix("ready") })
     }
 
     /// Whether a condition comes true.

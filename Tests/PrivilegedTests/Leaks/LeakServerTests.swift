@@ -61,7 +61,10 @@ extension Privileged {
 
     /// Until its threads hand requests around: the first one waits for the four others by then.
     private func waitForThreads(of processID: Int32) throws {
-      try #require(eventually { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(processID)/task"))?.count ?? 0 >= 5 })
+      try #require(
+        eventually {
+          (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(processID)/task"))?.count ?? 0 >= 5
+        })
     }
 
     private func killCommand() throws {

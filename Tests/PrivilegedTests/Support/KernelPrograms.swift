@@ -53,23 +53,33 @@ enum KernelPrograms {
     }
   }
 
-  /// Names of our programs that no process holds. Other runs of leaktrace may be under way; theirs are held.
+  /// Names of our programs that no process holds and that the kernel does not clean up, for which it has 20 seconds. Other
+  /// runs of leaktrace may be under way: theirs are held, or go within that time.
   static func orphans() throws -> [String] {
-    try settled {
-      let programs = try list("prog").filter { program in
-        program["loaded_at"] as? Int ?? 0 > start
-          && ours.contains { $0.prefix(15) == (program["name"] as? String ?? "").prefix(15) }
-      }
-      if programs.isEmpty { return [] }
-      var heldByAll: Set<Int> = []
-      for entry in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
-        if let processID = Int32(entry) { heldByAll.formUnion(held(by: processID).programs) }
-      }
-      return programs.filter { !heldByAll.contains($0["id"] as? Int ?? 0) }
-        .compactMap { $0["name"] as? String }
-    } until: {
-      $0.isEmpty
+    var left = try unheld()
+    _ = try eventually(within: 20) {
+      let present = try unheld()
+      left = left.filter { present[$0.key] != nil }
+      return left.isEmpty
     }
+    return left.values.sorted()
+  }
+
+  /// Names of our programs that no process holds at the moment, by their ids.
+  private static func unheld() throws -> [Int: String] {
+    var programs: [Int: String] = [:]
+    for program in try list("prog") {
+      guard let id = program["id"] as? Int, let name = program["name"] as? String,
+        program["loaded_at"] as? Int ?? 0 > start, ours.contains(where: { $0.prefix(15) == name.prefix(15) })
+      else { continue }
+      programs[id] = name
+    }
+    if programs.isEmpty { return [:] }
+    for entry in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
+      guard let processID = Int32(entry) else { continue }
+      for id in held(by: processID).programs { programs[id] = nil }
+    }
+    return programs
   }
 
   private static func settled<Value>(_ value: () throws -> Value, until isDone: (Value) -> Bool) throws
