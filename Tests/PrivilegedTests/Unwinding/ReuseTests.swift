@@ -112,14 +112,20 @@ extension Privileged {
     }
 
     @Test func processWithTheSameID() throws {
-      let traced = try TracedProgram([program, first, other, "process"])
-      let attachment = try Attachment(to: traced)
-      traced.letGo()
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "--format", "json", "0.1", "--", program, first, other, "process"],
+        environment: ["STEPS": "1"], capturesErrors: true)
+      #expect(eventually { running.readLine(timeout: patience).hasSuffix("ready") })
+      running.send("go\n")
       // The second child has begun, and goes on when its probes are on.
-      try traced.wait()
-      _ = try attachment.report { $0.processes.count { $0.parentPid != nil } == 2 }
-      traced.letGo()
-      let report = try attachment.end()
+      #expect(eventually { running.readLine(timeout: patience).hasSuffix("ready") })
+      let isTraced = eventually {
+        let report = try? TraceReport(json: running.readLine(timeout: patience))
+        return report?.processes.count { $0.parentPid != nil } == 2
+      }
+      #expect(isTraced)
+      running.send("go\n")
+      let report = try LeakTrace.finish(running).report()
       let children = report.processes.filter { $0.parentPid != nil }
       #expect(children.count == 2 && Set(children.map(\.pid)).count == 1)
       let chains = allocations(in: report).map { Array($0.functions.prefix(3)) }
