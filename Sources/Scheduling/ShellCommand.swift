@@ -1,5 +1,6 @@
 import CProcessControl
 import Glibc
+import SystemSupport
 
 /// A command line of the user's, run by the shell. What it prints goes to standard error: standard output is for results.
 ///
@@ -28,7 +29,7 @@ package final class ShellCommand {
   /// Why a command was not started.
   package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
     package var code: Int32
-    package var description: String { "the command cannot be run: \(String(cString: strerror(code)))" }
+    package var description: String { "the command cannot be run: \(errorMessage(code))" }
   }
 
   package let processID: Int32

@@ -1,3 +1,4 @@
+import Accounting
 import AllocationTracing
 import KernelTracing
 import PageFaults

@@ -2,6 +2,7 @@ import AllocationTracing
 import Glibc
 import HostObservation
 import Scheduling
+import SystemSupport
 
 /// Carries out one `leaktrace guard`: measures a unit, and bounds its memory.
 package struct MemoryGuardRun {
@@ -52,15 +53,15 @@ package struct MemoryGuardRun {
     let directory = dropIn.directory
     if mkdir(directory, 0o755) != 0, errno != EEXIST {
       throw TraceError(
-        "\(directory) cannot be made: \(String(cString: strerror(errno))); run it with sudo, or add --dry-run")
+        "\(directory) cannot be made: \(errorMessage(errno)); run it with sudo, or add --dry-run")
     }
     // Renamed into place: systemd never reads half of it.
     let draft = dropIn.path + ".new"
     let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard descriptor >= 0 else { throw TraceError("\(draft) cannot be written: \(String(cString: strerror(errno)))") }
+    guard descriptor >= 0 else { throw TraceError("\(draft) cannot be written: \(errorMessage(errno))") }
     defer { close(descriptor) }
     guard writeAll(dropIn.text, to: descriptor), fsync(descriptor) == 0, rename(draft, dropIn.path) == 0 else {
-      throw TraceError("\(dropIn.path) cannot be written: \(String(cString: strerror(errno)))")
+      throw TraceError("\(dropIn.path) cannot be written: \(errorMessage(errno))")
     }
   }
 }

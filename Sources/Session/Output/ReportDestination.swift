@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 /// Where one copy of every report goes.
@@ -53,7 +54,7 @@ package final class ReportDestination {
   package func write(_ bytes: [UInt8]) throws(TraceError) {
     guard writeAll(bytes, to: descriptor) else {
       throw TraceError(
-        "the report cannot be written to \(path ?? "standard output"): \(String(cString: strerror(errno)))")
+        "the report cannot be written to \(path ?? "standard output"): \(errorMessage(errno))")
     }
   }
 }
@@ -63,7 +64,7 @@ package func openOutput(_ path: String?) throws(TraceError) -> Int32 {
   guard let path, path != "-" else { return STDOUT_FILENO }
   let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
   guard descriptor >= 0 else {
-    throw TraceError("--output \(path) cannot be written: \(String(cString: strerror(errno)))")
+    throw TraceError("--output \(path) cannot be written: \(errorMessage(errno))")
   }
   return descriptor
 }
