@@ -226,7 +226,7 @@ let package = Package(
       dependencies: ["AllocationTracing", "CNativeBPF", "CTraceABI", "ProcessImage", "ProgramSupport", "TestTools"],
       swiftSettings: strict),
     .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
-    .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport"], swiftSettings: strict),
+    .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport", "TestTools"], swiftSettings: strict),
     .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),
     .testTarget(name: "TraceModelTests", dependencies: ["SystemSupport", "TraceModel"], swiftSettings: strict),
     .testTarget(

@@ -69,16 +69,15 @@ struct ShellCommandTests {
     let command = try ShellCommand("sleep 1000 & echo $! > \(directory.path)/child; wait", hasOwnGroup: true)
     #expect(command.ending == nil)
     var child: Int32?
-    let end = ContinuousClock.now + .seconds(30)
-    while child == nil, ContinuousClock.now < end {
+    _ = eventually {
       child = Int32(text(directory.file("child")).split(separator: "\n").first ?? "")
-      usleep(1000)
+      return child != nil
     }
     let process = try #require(child)
     command.kill()
     #expect(command.waitForEnd() == .signal(SIGKILL))
     // Whoever takes in orphans reaps it, sooner or later: until then it is a zombie.
-    #expect(hasEnded(process, within: .seconds(30)))
+    #expect(hasEnded(process))
   }
 
   @Test func aCommandThatIsForgottenIsKilled() throws {
@@ -91,17 +90,14 @@ struct ShellCommandTests {
 
   private func text(_ path: String) -> String { String(decoding: contents(of: path), as: UTF8.self) }
 
-  private func hasEnded(_ processID: Int32, within limit: Duration) -> Bool {
-    let end = ContinuousClock.now + limit
-    while ContinuousClock.now < end {
+  private func hasEnded(_ processID: Int32) -> Bool {
+    eventually {
       guard kill(processID, 0) == 0 else { return true }
       let descriptor = open("/proc/\(processID)/stat", O_RDONLY | O_CLOEXEC)
       var bytes = [UInt8](repeating: 0, count: 512)
       let count = read(descriptor, &bytes, bytes.count)
       close(descriptor)
-      if count <= 0 || String(decoding: bytes[..<count], as: UTF8.self).contains(") Z ") { return true }
-      usleep(1000)
+      return count <= 0 || String(decoding: bytes[..<count], as: UTF8.self).contains(") Z ")
     }
-    return false
   }
 }

@@ -1,4 +1,5 @@
 import Glibc
+import TestTools
 import Testing
 
 @testable import SystemSupport
@@ -79,7 +80,7 @@ import Testing
     let descriptor = try makeFile()
     defer { close(descriptor) }
     let before = status(of: descriptor)
-    usleep(20_000)
+    pause(milliseconds: 20)
     var times = [before.st_atim, before.st_mtim]
     #expect(futimens(descriptor, &times) == 0)
     let after = status(of: descriptor)

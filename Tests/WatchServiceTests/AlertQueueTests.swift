@@ -9,13 +9,7 @@ struct AlertQueueTests {
 
   init() throws { directory = try TemporaryDirectory() }
 
-  private func wait(for condition: () -> Bool) -> Bool {
-    for _ in 0..<30_000 {
-      if condition() { return true }
-      usleep(1000)
-    }
-    return false
-  }
+  private func wait(for condition: () -> Bool) -> Bool { eventually { condition() } }
 
   @Test func anAlertIsGivenToItsCommand() throws {
     let queue = AlertQueue(clock: clock)

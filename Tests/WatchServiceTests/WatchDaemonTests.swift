@@ -231,7 +231,7 @@ struct WatchDaemonTests {
     // The clock stands still while the command runs: else it would be killed after half a minute of it.
     loop.onTurn { [log] in
       guard log.contains("growth: process 1") else { return }
-      for _ in 0..<30_000 where contents(of: directory.file("alert")).isEmpty { usleep(1000) }
+      _ = eventually { !contents(of: directory.file("alert")).isEmpty }
     }
     try test.watch(for: 300)
     let alert = String(decoding: contents(of: directory.file("alert")), as: UTF8.self)

@@ -64,7 +64,7 @@ extension Privileged {
       defer {
         kill(program.processID, SIGKILL)
         for path in ["\(outer)/\(unit)", outer] {
-          for _ in 0..<100 where rmdir(path) != 0 { usleep(20_000) }
+          _ = eventually(within: 5) { rmdir(path) == 0 }
         }
       }
       try "\(program.processID)".write(toFile: "\(outer)/\(unit)/cgroup.procs", atomically: false, encoding: .utf8)
