@@ -204,12 +204,13 @@ let package = Package(
       name: "TestTools", dependencies: ["ProgramSupport", "Scheduling"], path: "Tests/TestTools",
       swiftSettings: strict),
     .testTarget(
-      name: "SessionTests", dependencies: ["Session", "AllocationTracing", "TestTools"], swiftSettings: strict),
+      name: "SessionTests", dependencies: ["Session", "SystemSupport", "AllocationTracing", "TestTools"],
+      swiftSettings: strict),
     .testTarget(
       name: "WatchServiceTests",
       dependencies: [
         "WatchService", "Watch", "Session", "Scheduling", "HostObservation", "HostCapabilities", "KernelTracing",
-        "PageFaults", "AllocationTracing", "TraceModel", "TestTools",
+        "PageFaults", "AllocationTracing", "SystemSupport", "TraceModel", "TestTools",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),

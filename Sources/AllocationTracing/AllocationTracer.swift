@@ -116,7 +116,7 @@ package final class AllocationTracer {
       abandon(process)
       // Whatever it failed at then, that is why.
       if reader.isGone(processID) {
-        throw TraceError("process \(processID) (\(process.command)) ended while it was being attached")
+        throw Refusal("process \(processID) (\(process.command)) ended while it was being attached")
       }
       throw error
     }
@@ -139,14 +139,14 @@ package final class AllocationTracer {
   }
 
   /// The program that was stopped runs on its own from here. Throws when nothing in it can be probed.
-  package func release(_ process: TracedProcess) throws(TraceError) {
+  package func release(_ process: TracedProcess) throws(Refusal) {
     try requireAllocator(process)
     tables.setHeld(false, slot: process.slot)
   }
 
-  private func requireAllocator(_ process: TracedProcess) throws(TraceError) {
+  private func requireAllocator(_ process: TracedProcess) throws(Refusal) {
     if process.hasAllocator { return }
-    throw TraceError(
+    throw Refusal(
       "process \(process.processID) (\(process.command)): \(process.failure ?? "no allocator found")")
   }
 

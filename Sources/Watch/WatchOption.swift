@@ -61,7 +61,9 @@ package struct WatchOption: Sendable {
     Set(all.filter { $0.values(old) != $0.values(new) }.map(\.reload)).subtracting([.nothing])
   }
 
-  package static let all: [WatchOption] = [
+  package static let all = ofWatching + PushService.all.map(push) + ofPushing
+
+  private static let ofWatching: [WatchOption] = [
     WatchOption(
       "budget", "Share of one CPU that leaktrace and its probes may take", values: { [percent($0.budget)] },
       set: { configuration, value in
@@ -146,8 +148,9 @@ package struct WatchOption: Sendable {
       }),
     seconds("alert-forecast", "Time to a limit that gives an alert", 0...31_536_000, \.forecastThreshold),
     seconds("alert-every", "Time before the same alert is given again", 1...604_800, \.alertEvery),
-    push("push-pyroscope", "Send each trace's profile to this Pyroscope, or off", .pyroscope, "http://10.0.0.5:4040"),
-    push("push-parca", "Send each trace's profile to this Parca, or off", .parca, "http://10.0.0.6:7070"),
+  ]
+
+  private static let ofPushing: [WatchOption] = [
     text(
       "push-token-file", "File with the bearer token to send with profiles", \.push.tokenFile,
       example: "/etc/leaktrace/push-token", reload: .pushing),
@@ -207,11 +210,10 @@ package struct WatchOption: Sendable {
       })
   }
 
-  private static func push(
-    _ name: String, _ summary: String, _ service: PushDestination.Service, _ example: String
-  ) -> WatchOption {
+  private static func push(_ service: PushService) -> WatchOption {
     WatchOption(
-      name, summary, example: example, reload: .pushing,
+      "push-\(service.name)", "Send each trace's profile to this \(service.title), or off", example: service.example,
+      reload: .pushing,
       values: { $0.push.destinations.filter { $0.service == service }.map(\.url) },
       set: { configuration, value in
         configuration.push.destinations.removeAll { $0.service == service }

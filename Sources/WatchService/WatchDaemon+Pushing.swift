@@ -1,5 +1,6 @@
 import AllocationTracing
 import ReportFormats
+import SystemSupport
 import TraceModel
 import Watch
 import WatchServer
@@ -35,8 +36,8 @@ extension WatchDaemon {
         let pusher = try ProfilePusher(
           address: destination.address, port: destination.port, host: destination.host, headers: headers)
         kept.append(Pusher(destination: destination, pusher: pusher))
-      } catch { throw TraceError("push-\(destination.service.rawValue) \(destination.url): \(error)") }
-      log.info("profiles are sent to \(destination.service.rawValue) at \(destination.url)")
+      } catch { throw Refusal("push-\(destination.service.name) \(destination.url): \(error)") }
+      log.info("profiles are sent to \(destination.service.name) at \(destination.url)")
     }
     for old in pushers where !settings.destinations.contains(old.destination) { old.pusher.stop(patience: .zero) }
     pushers = kept
@@ -66,7 +67,7 @@ extension WatchDaemon {
   /// What came of it, for the metrics. Trouble is logged when it begins and when it is over.
   func pushes() -> [WatchStatus.Push] {
     pushers.indices.map { index in
-      let (service, counters) = (pushers[index].destination.service.rawValue, pushers[index].pusher.counters)
+      let (service, counters) = (pushers[index].destination.service.name, pushers[index].pusher.counters)
       if let trouble = counters.trouble, !pushers[index].isInTrouble {
         log.warning("profiles do not arrive at \(service) (\(pushers[index].destination.url)): \(trouble)")
       } else if counters.trouble == nil, pushers[index].isInTrouble {

@@ -29,7 +29,7 @@ extension WatchDaemon {
       history?.limits = limits
       return
     }
-    do { history = try HistoryStore(path: path, limits: limits) } catch { throw TraceError("history \(error)") }
+    do { history = try HistoryStore(path: path, limits: limits) } catch { throw Refusal("history \(error)") }
   }
 
   func startServer() throws {
@@ -40,10 +40,10 @@ extension WatchDaemon {
         var one: UInt64 = 1
         write(wake, &one, 8)
       }
-    } catch let error as TraceError {
+    } catch let error as Refusal {
       throw error
     } catch {
-      throw TraceError("--listen \(listen): \(error)")
+      throw Refusal("--listen \(listen): \(error)")
     }
     log.info("listening on http://\(address.host):\(server?.port ?? 0)/metrics")
     if address.host != "127.0.0.1", address.host != "::1", configuration.tokenFile == nil {
@@ -56,7 +56,7 @@ extension WatchDaemon {
     guard let path else { return nil }
     let line = text(of: path)?.split(separator: "\n").first.map(String.init)
     guard let line, !line.isEmpty, line.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
-      throw TraceError("\(key) \(path): it cannot be read, or its first line is no token")
+      throw Refusal("\(key) \(path): it cannot be read, or its first line is no token")
     }
     return line
   }

@@ -8,6 +8,7 @@ import Logging
 import PageFaults
 import Scheduling
 import Session
+import SystemSupport
 import TraceModel
 
 /// What a watch works with: this host and its tracers, or what a test puts in their place.
@@ -29,12 +30,12 @@ package struct WatchEnvironment {
   }
 
   /// This host. Call it before there are threads: they must not get the signals. Throws where nothing can be traced.
-  package static func running() throws(TraceError) -> WatchEnvironment {
+  package static func running() throws(Refusal) -> WatchEnvironment {
     let loop = EventLoop(signals: [SIGINT, SIGTERM, SIGHUP])
     signal(SIGPIPE, SIG_IGN)
     _ = cprocess_start_guardian()
     guard let costs = ProbeCosts.measure() else {
-      throw TraceError("no probe can be attached here: see `leaktrace doctor`")
+      throw Refusal("no probe can be attached here: see `leaktrace doctor`")
     }
     return WatchEnvironment(
       loop: loop, host: HostSampler(), tracer: ProbingWatchTracer(), costs: costs,

@@ -4,6 +4,7 @@ import ReportAnalysis
 import ReportFormats
 import Session
 import Symbolization
+import SystemSupport
 import TraceModel
 
 /// `leaktrace report`: renders recordings again, in any form.
@@ -38,7 +39,7 @@ struct ReportCommand: ParsableCommand {
     guard let merged = ReportMerge.merge(reports) else { return }
     let filter = try rendering.filter()
     if rendering.grouping == .thread, !merged.sites.isEmpty, !merged.sites.contains(where: { $0.threadID != nil }) {
-      throw TraceError("--by thread: threads were not told apart in this recording (trace --threads)")
+      throw Refusal("--by thread: threads were not told apart in this recording (trace --threads)")
     }
     var report = filter.apply(to: reports.count == 1 ? reports[0] : merged)
     if let grouping = rendering.grouping { report = grouping.apply(to: report) }

@@ -192,7 +192,7 @@ struct VerifyCommand: ParsableCommand {
 
   private func write(_ bytes: [UInt8]) throws {
     guard writeAll(bytes, to: try openOutput(output)) else {
-      throw TraceError("the comparison cannot be written: \(errorMessage(errno))")
+      throw Refusal("the comparison cannot be written: \(errorMessage(errno))")
     }
   }
 }

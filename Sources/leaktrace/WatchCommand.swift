@@ -39,7 +39,7 @@ struct WatchCommand: ParsableCommand {
     let daemon = try WatchDaemon(
       configuration: configuration, version: LeakTrace.configuration.version, environment: .running(),
       reload: { [self] in
-        do { return try watchConfiguration() } catch { throw TraceError(Self.message(for: error)) }
+        do { return try watchConfiguration() } catch { throw Refusal(Self.message(for: error)) }
       })
     let code = try daemon.run()
     if code != 0 { throw ExitCode(code) }

@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import Session
+import SystemSupport
 import TestTools
 import Testing
 
@@ -46,7 +47,7 @@ struct CgroupPathTests {
   }
 
   @Test func aNameThatSeveralHaveIsRefused() {
-    let error = #expect(throws: TraceError.self) { try find("app.service") }
+    let error = #expect(throws: Refusal.self) { try find("app.service") }
     #expect(error?.description.contains("2 control groups have that name") == true)
     #expect(error?.description.contains("/user.slice/other/app.service") == true)
   }
@@ -55,12 +56,12 @@ struct CgroupPathTests {
     "none.service", "3b2f0c9d8e7", "/system.slice/none", "../x", "no-group", "/system.slice/../user.slice",
   ])
   func whatIsThereNotIsRefused(name: String) {
-    let error = #expect(throws: TraceError.self) { try find(name) }
+    let error = #expect(throws: Refusal.self) { try find(name) }
     #expect(error?.description.hasPrefix("--cgroup \(name): there is no") == true)
   }
 
   @Test func withoutAHierarchyNothingIsFound() {
-    #expect(throws: TraceError.self) { try CgroupPath.directory(named: "/a", roots: []) }
+    #expect(throws: Refusal.self) { try CgroupPath.directory(named: "/a", roots: []) }
   }
 
   @Test func mountPointsAreThoseOfVersionTwo() {

@@ -1,5 +1,6 @@
 import AllocationTracing
 import Session
+import SystemSupport
 import Testing
 
 struct PointInTimeTests {
@@ -26,7 +27,7 @@ struct PointInTimeTests {
     "2026-01-01T00:60:00Z", "2026-01-01x00:00:00Z", "-2h", "nan", "2026-1-01T00:00:00Z",
   ])
   func whatIsNoMomentIsRefused(text: String) {
-    #expect(throws: TraceError.self) { try PointInTime.parse(text, now: now) }
+    #expect(throws: Refusal.self) { try PointInTime.parse(text, now: now) }
   }
 
   @Test func withoutAClockItIsNow() throws {

@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import Session
+import SystemSupport
 import TestTools
 import Testing
 
@@ -22,7 +23,7 @@ struct TargetSelectionTests {
 
   @Test func commandNamesMatchWhole() throws {
     #expect(try find(selection(comm: ["web"])) == [10, 12])
-    #expect(throws: TraceError.self) { try find(selection(comm: ["we"])) }
+    #expect(throws: Refusal.self) { try find(selection(comm: ["we"])) }
   }
 
   @Test func aControlGroupHoldsThoseBelowIt() throws {
@@ -39,14 +40,14 @@ struct TargetSelectionTests {
   }
 
   @Test func aNameThatNothingHasIsAnErrorThatNamesIt() {
-    let command = #expect(throws: TraceError.self) { try find(selection(comm: ["web", "none"])) }
+    let command = #expect(throws: Refusal.self) { try find(selection(comm: ["web", "none"])) }
     #expect(command?.description == "no process has the command name none")
-    let group = #expect(throws: TraceError.self) { try find(selection(cgroup: ["/none"])) }
+    let group = #expect(throws: Refusal.self) { try find(selection(cgroup: ["/none"])) }
     #expect(group?.description == "--cgroup /none: no process is in a control group of that path or name")
   }
 
   @Test func leaktraceItselfIsRefused() {
-    #expect(throws: TraceError.self) { try find(selection([getpid()])) }
+    #expect(throws: Refusal.self) { try find(selection([getpid()])) }
   }
 
   @Test func onlySelectionsByNameAreOpen() {

@@ -6,6 +6,7 @@ import Logging
 import Scheduling
 import Session
 import Synchronization
+import SystemSupport
 import TestTools
 import Testing
 import Watch
@@ -299,7 +300,7 @@ struct WatchDaemonTests {
 
   @Test func aConfigurationWithAMistakeIsNotTakenOver() throws {
     try watch([(SIGHUP, at: 15), (SIGTERM, at: 30)]) { loop in
-      _ = try daemon(loop: loop, reload: { throw TraceError("line 3: budget: no share") }).run()
+      _ = try daemon(loop: loop, reload: { throw Refusal("line 3: budget: no share") }).run()
     }
     #expect(host.looks == [0, 10, 20])
     #expect(log.contains("the configuration is not taken over: line 3: budget: no share"))

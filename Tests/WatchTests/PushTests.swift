@@ -11,7 +11,7 @@ import WatchServer
 @Suite struct PushTests {
   private static let hosts = "127.0.0.1 localhost\n10.1.2.3\tpyro pyro.example # old\n# 10.9.9.9 gone\nfe80::1 six\n"
 
-  private func destination(_ url: String, _ service: PushDestination.Service = .pyroscope) throws -> PushDestination {
+  private func destination(_ url: String, _ service: PushService = .pyroscope) throws -> PushDestination {
     try PushDestination(service, url: url, hosts: Self.hosts)
   }
 
@@ -120,7 +120,7 @@ import WatchServer
       headers: token.map { [("authorization", "Bearer \($0)"), ("x-scope-orgid", "team-a")] } ?? [], limits: limits)
   }
 
-  private func request(_ profile: [UInt8], port: Int, _ service: PushDestination.Service = .pyroscope) throws
+  private func request(_ profile: [UInt8], port: Int, _ service: PushService = .pyroscope) throws
     -> ProfilePusher.Request
   {
     let pushed = PushedProfile(profile, of: Self.origin, to: try destination("http://127.0.0.1:\(port)", service))
@@ -150,14 +150,14 @@ import WatchServer
   }()
 
   /// What arrives is what `go tool pprof` reads, from both services.
-  @Test(arguments: PushDestination.Service.allCases)
-  func arrives(_ service: PushDestination.Service) throws {
+  @Test(arguments: PushService.all)
+  func arrives(_ service: PushService) throws {
     let receiver = try ProfileReceiver(token: "secret")
     let pusher = try pusher(receiver.port, token: "secret")
     let request = try request(Self.profile, port: receiver.port, service)
     pusher.send(request)
     let received = try #require(receiver.next())
-    #expect(received.service == service.rawValue)
+    #expect(received.service == service.name)
     #expect((received.status, received.error) == (200, ""))
     #expect(received.headers["x-scope-orgid"] == "team-a")
     #expect(received.headers["host"] == "localhost:\(receiver.port)")

@@ -68,7 +68,7 @@ import Watch
   @Test func theTableHasEverySettingOfTheConfiguration() {
     let settings = Mirror(reflecting: WatchConfiguration()).children.count - 1
     // The settings for sending profiles are a value of their own, with one entry for each service.
-    let push = Mirror(reflecting: PushSettings()).children.count - 1 + PushDestination.Service.allCases.count
+    let push = Mirror(reflecting: PushSettings()).children.count - 1 + PushService.all.count
     #expect(WatchOption.all.count == settings + push)
   }
 

@@ -7,13 +7,13 @@ final class OpenObject {
   /// A path that always leads to this file.
   let path: String
 
-  init(_ object: ProbedObject) throws(TraceError) {
+  init(_ object: ProbedObject) throws(Refusal) {
     var descriptor = Glibc.open(object.kernelPath, O_RDONLY | O_CLOEXEC)
     if descriptor < 0, let path = object.pathBelowRoot {
       descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     }
     guard descriptor >= 0 else {
-      throw TraceError("\(object.path) cannot be opened: \(errorMessage(errno))")
+      throw Refusal("\(object.path) cannot be opened: \(errorMessage(errno))")
     }
     self.descriptor = descriptor
     path = "/proc/self/fd/\(descriptor)"

@@ -89,7 +89,7 @@ final class ProbeAttacher {
   /// and what sees a return before what expects it.
   func attach(_ indices: [UInt32], to process: TracedProcess) throws {
     guard probes.count <= Int(LT_MAX_PROBES) else {
-      throw TraceError("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
+      throw Refusal("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
     }
     var links: [Link] = []
     for role in [Role.free, .mapping, .returnInstruction, .allocation] {
@@ -114,7 +114,7 @@ final class ProbeAttacher {
           links += try link(places, role: role, path: object.path, processID: process.processID)
         } catch {
           if error.code == ESRCH {
-            throw TraceError("process \(process.processID) ended while it was being attached")
+            throw Refusal("process \(process.processID) ended while it was being attached")
           }
           throw error
         }

@@ -23,7 +23,7 @@ package final class TargetCommand {
   ///   - exitWatch: is to hold the program at its exit. Without one it is not traced by ptrace once it runs.
   package init(arguments: [String], exitWatch: ExitWatch? = nil) throws {
     guard let name = arguments.first, !name.isEmpty else {
-      throw TraceError("no command to run: give it after `--`, or with -c \"CMD\"")
+      throw Refusal("no command to run: give it after `--`, or with -c \"CMD\"")
     }
     let path = try Self.find(name)
     var argv = arguments.map { strdup($0) } + [nil]
@@ -35,14 +35,14 @@ package final class TargetCommand {
     self.thread = thread
     self.exitWatch = exitWatch
     guard process > 0 else {
-      throw TraceError("\(name): cannot be run: \(errorMessage(-process))")
+      throw Refusal("\(name): cannot be run: \(errorMessage(-process))")
     }
     processID = process
     self.arguments = arguments
   }
 
   /// The file that a shell would run.
-  private static func find(_ name: String) throws(TraceError) -> String {
+  private static func find(_ name: String) throws(Refusal) -> String {
     if name.contains("/") { return name }
     let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
     var isForbidden = false
@@ -53,7 +53,7 @@ package final class TargetCommand {
       if access(candidate, X_OK) == 0 { return candidate }
       isForbidden = true
     }
-    throw TraceError(
+    throw Refusal(
       isForbidden
         ? "\(name): found in PATH, but not executable" : "\(name): no such command in PATH")
   }
@@ -67,7 +67,7 @@ package final class TargetCommand {
         try followLoader(tracer, process)
         try tracer.release(process)
         guard (exitWatch?.watch(seized: processID) ?? cprocess_detach(processID, 0)) == 0 else {
-          throw TraceError("\(arguments[0]): ended while it was being attached")
+          throw Refusal("\(arguments[0]): ended while it was being attached")
         }
       } catch {
         if exitStatus == nil {
@@ -93,14 +93,14 @@ package final class TargetCommand {
     var hasNewCode = false
     while true {
       guard cprocess_continue_to_syscall(processID, pendingSignal) == 0 else {
-        throw TraceError("\(arguments[0]): ended while it was being attached")
+        throw Refusal("\(arguments[0]): ended while it was being attached")
       }
       pendingSignal = 0
       var stop = cprocess_stop()
       guard cprocess_next_stop(processID, true, &stop) == 0 else { return }
       if stop.kind == CPROCESS_ENDED {
         record(stop.status)
-        throw TraceError("\(arguments[0]): ended while its libraries were being loaded")
+        throw Refusal("\(arguments[0]): ended while its libraries were being loaded")
       }
       guard stop.kind == CPROCESS_AT_SYSCALL else {
         if stop.kind == CPROCESS_SIGNALLED { pendingSignal = stop.signal }
@@ -168,7 +168,7 @@ package final class TargetCommand {
   }
 
   /// Splits a command line as a shell does: blanks, single and double quotes, backslashes.
-  package static func split(_ line: String) throws(TraceError) -> [String] {
+  package static func split(_ line: String) throws(Refusal) -> [String] {
     var words: [String] = []
     var word: String?
     var quote: Character?
@@ -195,7 +195,7 @@ package final class TargetCommand {
       }
     }
     guard quote == nil, !isEscaped else {
-      throw TraceError("the command \(line) ends inside a quotation")
+      throw Refusal("the command \(line) ends inside a quotation")
     }
     if let done = word { words.append(done) }
     return words

@@ -13,7 +13,7 @@ extension AllocationTracer {
     completion.completeSamples()
     pump.drain { handle($0, &work) }
     for process in work.toUpdate.values where process.state == .running {
-      do { try update(process) } catch let error as TraceError {
+      do { try update(process) } catch let error as Refusal {
         traceNotes.add(error.description)
       } catch {
         // It ended meanwhile: its exit event follows.

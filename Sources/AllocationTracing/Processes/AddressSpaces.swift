@@ -27,7 +27,7 @@ final class AddressSpaces {
   /// Reads the mappings of a process and makes them known: before its first probe is on, and whenever they have changed.
   ///
   /// - Parameter address: what the stack walker has asked for; 0 when it has not.
-  func read(_ process: TracedProcess, askedFor address: UInt64 = 0) throws(TraceError) {
+  func read(_ process: TracedProcess, askedFor address: UInt64 = 0) throws(Refusal) {
     var snapshot = AddressSpaceSnapshot()
     if let unwindTables {
       do {

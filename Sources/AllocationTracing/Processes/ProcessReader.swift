@@ -13,26 +13,26 @@ struct ProcessReader {
   }
 
   /// Checks that a process can be traced at all.
-  func check(_ processID: Int32) throws(TraceError) {
+  func check(_ processID: Int32) throws(Refusal) {
     let info: ProcessInfo
     do { info = try ProcessInfo(processID: processID) } catch {
       throw error.isProcessGone
-        ? TraceError("no process has the id \(processID); `leaktrace observe` or `pgrep` lists them")
-        : TraceError("process \(processID) cannot be read: \(error)")
+        ? Refusal("no process has the id \(processID); `leaktrace observe` or `pgrep` lists them")
+        : Refusal("process \(processID) cannot be read: \(error)")
     }
     let name = "process \(processID) (\(info.command))"
     if info.threadGroupID != processID {
-      throw TraceError(
+      throw Refusal(
         "\(processID) is a thread of process \(info.threadGroupID); trace that one: -p \(info.threadGroupID)")
     }
     if info.isKernelThread {
-      throw TraceError("\(name) is a kernel thread; for kernel memory use `leaktrace kernel`")
+      throw Refusal("\(name) is a kernel thread; for kernel memory use `leaktrace kernel`")
     }
     if info.hasEnded {
-      throw TraceError("\(name) has ended and waits for its parent (zombie): it holds no memory")
+      throw Refusal("\(name) has ended and waits for its parent (zombie): it holds no memory")
     }
     if ProcessInfo.is32Bit(processID) == true {
-      throw TraceError("\(name) is a 32-bit program; leaktrace traces 64-bit programs only")
+      throw Refusal("\(name) is a 32-bit program; leaktrace traces 64-bit programs only")
     }
   }
 
@@ -50,9 +50,9 @@ struct ProcessReader {
       command: command, executable: ProcessInfo.executable(of: processID)?.path)
   }
 
-  func mappings(of processID: Int32) throws(TraceError) -> [Mapping] {
+  func mappings(of processID: Int32) throws(Refusal) -> [Mapping] {
     do { return try ProcessMaps.read(processID: processID) } catch {
-      throw TraceError(
+      throw Refusal(
         error.isProcessGone
           ? "process \(processID) ended while it was being attached"
           : "the mappings of process \(processID) cannot be read: \(error)")

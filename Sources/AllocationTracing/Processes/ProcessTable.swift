@@ -29,7 +29,7 @@ final class ProcessTable {
     makeImage: (_ generation: UInt32, _ number: UInt32) -> TracedImage
   ) throws -> TracedProcess {
     guard let slot = takeSlot() else {
-      throw TraceError("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
+      throw Refusal("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
     }
     // A reused slot's new owner must not be taken for the old one.
     let generation = tables.process(slot: slot).generation &+ 1

@@ -33,7 +33,7 @@ package struct MemoryGuardRun {
       let groups = sample.cgroups.map(\.path).filter { CgroupOwner(path: $0)?.name == unit }
       path = path ?? groups.min { $0.utf8.count < $1.utf8.count }
       guard path != nil else {
-        throw TraceError(
+        throw Refusal(
           "\(unit) has no control group with memory accounting: is it running? See systemctl status \(unit)")
       }
       if loop.clock.now >= end { loop.end() }
@@ -41,7 +41,7 @@ package struct MemoryGuardRun {
     }
     _ = try loop.run()
     guard let path, let entry = GrowthRanking(observer).series.first(where: { $0.key == .cgroup(path) }) else {
-      throw TraceError("\(unit) ended while it was measured")
+      throw Refusal("\(unit) ended while it was measured")
     }
     return MemoryGuard(
       unit: unit, workingSet: entry.bytes, growth: entry.judgement.word == .growing ? entry.judgement.slope : 0,
@@ -49,19 +49,19 @@ package struct MemoryGuardRun {
   }
 
   /// Writes the drop-in. systemd takes it up when it is told to.
-  package static func install(_ dropIn: MemoryGuard) throws(TraceError) {
+  package static func install(_ dropIn: MemoryGuard) throws(Refusal) {
     let directory = dropIn.directory
     if mkdir(directory, 0o755) != 0, errno != EEXIST {
-      throw TraceError(
+      throw Refusal(
         "\(directory) cannot be made: \(errorMessage(errno)); run it with sudo, or add --dry-run")
     }
     // Renamed into place: systemd never reads half of it.
     let draft = dropIn.path + ".new"
     let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard descriptor >= 0 else { throw TraceError("\(draft) cannot be written: \(errorMessage(errno))") }
+    guard descriptor >= 0 else { throw Refusal("\(draft) cannot be written: \(errorMessage(errno))") }
     defer { close(descriptor) }
     guard writeAll(dropIn.text, to: descriptor), fsync(descriptor) == 0, rename(draft, dropIn.path) == 0 else {
-      throw TraceError("\(dropIn.path) cannot be written: \(errorMessage(errno))")
+      throw Refusal("\(dropIn.path) cannot be written: \(errorMessage(errno))")
     }
   }
 }

@@ -53,7 +53,7 @@ package final class ObserveRunner {
   private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
     let drawsGrowth = plan.output == nil && isatty(STDOUT_FILENO) == 1
     guard writeAll(plan.format.render(report, drawsGrowth), to: descriptor) else {
-      throw TraceError("the report cannot be written to \(plan.output ?? "standard output")")
+      throw Refusal("the report cannot be written to \(plan.output ?? "standard output")")
     }
     let leaks = report.growing.contains { !$0.series.isReclaimable }
     return plan.failsOnGrowth && leaks ? Failure.leakFound : 0
@@ -64,10 +64,10 @@ package final class ObserveRunner {
   private func judge(_ path: String, since start: Double, _ descriptor: Int32) throws -> Int32 {
     let sizes: [(kind: String, name: String, time: Double, bytes: UInt64)]
     do { sizes = try HistoryStore(reading: path).sizes(since: start) } catch {
-      throw TraceError("--history: \(error)")
+      throw Refusal("--history: \(error)")
     }
     guard let first = sizes.first, let last = sizes.last else {
-      throw TraceError("--history \(path): nothing was kept since then")
+      throw Refusal("--history \(path): nothing was kept since then")
     }
     let seconds = max(1, last.time - first.time)
     observer = HostObserver(interval: seconds / Double(SizeHistory.maximumWindows), lookback: seconds)

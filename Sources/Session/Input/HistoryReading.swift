@@ -1,6 +1,7 @@
 import AllocationTracing
 import History
 import ReportFormats
+import SystemSupport
 import TraceModel
 
 /// Reads snapshots of a history as reports.
@@ -10,7 +11,7 @@ package struct HistoryReading {
 
   package init(path: String) throws {
     self.path = path
-    do { store = try HistoryStore(reading: path) } catch { throw TraceError("--history: \(error)") }
+    do { store = try HistoryStore(reading: path) } catch { throw Refusal("--history: \(error)") }
   }
 
   /// The last snapshot of each session in a stretch of time.
@@ -18,7 +19,7 @@ package struct HistoryReading {
     let found = try snapshots(in: range, target)
     var last: [Int64: HistoryStore.Snapshot] = [:]
     for snapshot in found { last[snapshot.session] = snapshot }
-    guard !last.isEmpty else { throw TraceError("--history \(path): there is no snapshot of that time and target") }
+    guard !last.isEmpty else { throw Refusal("--history \(path): there is no snapshot of that time and target") }
     return try last.values.sorted { $0.id < $1.id }.map { try report($0) }
   }
 
@@ -26,11 +27,11 @@ package struct HistoryReading {
   /// trace that goes on, the first that ended later does.
   package func pair(before: Double, after: Double, target: String?) throws -> (before: Report, after: Report) {
     guard let first = try snapshots(in: 0...before, target).last else {
-      throw TraceError("--history \(path): there is no snapshot until --before")
+      throw Refusal("--history \(path): there is no snapshot until --before")
     }
     let later = try snapshots(in: after...4e9, target).filter { $0.id != first.id }
     guard let second = later.first(where: { $0.start >= after }) ?? later.first else {
-      throw TraceError("--history \(path): there is no snapshot since --after")
+      throw Refusal("--history \(path): there is no snapshot since --after")
     }
     return (try report(first), try report(second))
   }
@@ -45,11 +46,11 @@ package struct HistoryReading {
   private func report(_ snapshot: HistoryStore.Snapshot) throws -> Report {
     let bytes = try read { () throws(HistoryError) in try store.recording(of: snapshot.id) } ?? []
     do { return try ProfileFile.report(from: bytes) } catch {
-      throw TraceError("--history \(path): snapshot \(snapshot.id): \(error)")
+      throw Refusal("--history \(path): snapshot \(snapshot.id): \(error)")
     }
   }
 
   private func read<Result>(_ body: () throws(HistoryError) -> Result) throws -> Result {
-    do { return try body() } catch { throw TraceError("--history \(path): \(error)") }
+    do { return try body() } catch { throw Refusal("--history \(path): \(error)") }
   }
 }

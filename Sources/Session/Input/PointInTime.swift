@@ -1,11 +1,12 @@
 import AllocationTracing
 import Glibc
 import Scheduling
+import SystemSupport
 
 /// A moment on the command line: so long ago, or a date and time in UTC.
 package enum PointInTime {
   /// Seconds since 1970.
-  package static func parse(_ text: String, now: Double = SystemClock().unixSeconds) throws(TraceError) -> Double {
+  package static func parse(_ text: String, now: Double = SystemClock().unixSeconds) throws(Refusal) -> Double {
     if let ago = try? TimeValue.parse(text, plainUnit: .seconds(1)) { return now - ago / .seconds(1) }
     let bytes = Array(text.utf8)
     let pattern = Array("0000-00-00T00:00:00".utf8)
@@ -14,7 +15,7 @@ package enum PointInTime {
       sample == UInt8(ascii: "0") ? (0x30...0x39).contains(byte) : byte == sample || sample == 0x54 && byte == 0x20
     }
     guard isPlain, fits else {
-      throw TraceError("'\(text)' is no moment: write 2h (ago), or 2026-11-23T08:00:00Z")
+      throw Refusal("'\(text)' is no moment: write 2h (ago), or 2026-11-23T08:00:00Z")
     }
     func number(_ range: Range<Int>) -> Int32 { Int32(String(decoding: bytes[range], as: UTF8.self)) ?? 0 }
     var time = tm()
@@ -25,7 +26,7 @@ package enum PointInTime {
     time.tm_min = number(14..<16)
     time.tm_sec = number(17..<19)
     guard (0...11).contains(time.tm_mon), (1...31).contains(time.tm_mday), time.tm_hour < 24, time.tm_min < 60 else {
-      throw TraceError("'\(text)' is no date")
+      throw Refusal("'\(text)' is no date")
     }
     return Double(timegm(&time))
   }

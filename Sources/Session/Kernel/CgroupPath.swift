@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ProcessImage
+import SystemSupport
 
 /// Finds the directory of a control group of the unified hierarchy (cgroup v2).
 package enum CgroupPath {
@@ -10,21 +11,21 @@ package enum CgroupPath {
   ///   - name: the path of its directory, its path below the root of the hierarchy as /proc/PID/cgroup has it, the name of
   ///     a unit, or the id of a container (see ``ControlGroupPath/matches(path:name:)``).
   ///   - roots: where hierarchies of version 2 are mounted.
-  package static func directory(named name: String, roots: [String]) throws(TraceError) -> String {
+  package static func directory(named name: String, roots: [String]) throws(Refusal) -> String {
     guard let root = roots.first else {
-      throw TraceError("--cgroup \(name): no cgroup v2 hierarchy is mounted on this host")
+      throw Refusal("--cgroup \(name): no cgroup v2 hierarchy is mounted on this host")
     }
     let isBelow = roots.contains { name == $0 || name.hasPrefix($0 + "/") }
     let parts = name.split(separator: "/").map(String.init)
     let path = isBelow ? name : ([root] + parts).joined(separator: "/")
     if !parts.contains(".."), isGroup(path) { return path }
-    guard !name.contains("/") else { throw TraceError("--cgroup \(name): there is no cgroup \(path)") }
+    guard !name.contains("/") else { throw Refusal("--cgroup \(name): there is no cgroup \(path)") }
     let found = groups(named: name, below: root)
     guard let only = found.first else {
-      throw TraceError("--cgroup \(name): there is no control group of that path or name")
+      throw Refusal("--cgroup \(name): there is no control group of that path or name")
     }
     guard found.count == 1 else {
-      throw TraceError(
+      throw Refusal(
         "--cgroup \(name): \(found.count) control groups have that name, name one by its path: "
           + found.prefix(5).joined(separator: ", "))
     }

@@ -26,7 +26,7 @@ package final class KernelRunner {
   package func run() throws -> Int32 {
     for destination in plan.destinations { try destination.open() }
     if plan.trace.processID != 0, kill(plan.trace.processID, 0) != 0, errno == ESRCH {
-      throw TraceError("-p \(plan.trace.processID): there is no such process")
+      throw Refusal("-p \(plan.trace.processID): there is no such process")
     }
     if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()
@@ -36,7 +36,7 @@ package final class KernelRunner {
     }
     let tracer: KernelTracer
     do { tracer = try KernelTracer(configuration: plan.trace) } catch let error as BPFError {
-      throw TraceError(explain(error))
+      throw Refusal(explain(error))
     }
     defer { tracer.stop() }
     defer { live?.close() }
@@ -123,7 +123,7 @@ package final class KernelRunner {
   /// Prints where the memory of the host is: text for people, or a report with nothing but that.
   package static func printWhere(in destinations: [ReportDestination], top: Int?) throws {
     guard let summary = KernelMemory.current().summary(limit: top ?? 10) else {
-      throw TraceError("/proc/meminfo cannot be read")
+      throw Refusal("/proc/meminfo cannot be read")
     }
     var report = Report(
       target: Report.Target(kind: .kernel),

@@ -2,6 +2,7 @@ import AllocationTracing
 import BPFRuntime
 import Glibc
 import Symbolization
+import SystemSupport
 import TraceModel
 
 extension AllocationTracer {
@@ -13,7 +14,7 @@ extension AllocationTracer {
       return try AllocationTracer(
         configuration: configuration, discovery: discovery, naming: SymbolizedNaming(symbolizer))
     } catch {
-      throw TraceError(explain(error))
+      throw Refusal(explain(error))
     }
   }
 

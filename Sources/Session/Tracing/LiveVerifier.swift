@@ -7,6 +7,7 @@ import Quantities
 import ReportAnalysis
 import Scheduling
 import Symbolization
+import SystemSupport
 import TraceModel
 
 /// Traces a running process, puts it under rounds of load, and tells what memory does not come back.
@@ -62,7 +63,7 @@ package final class LiveVerifier {
       resident.append(residentBytes())
     }
     guard reports.count > RoundsAnalysis.minimumRounds else {
-      throw TraceError(
+      throw Refusal(
         "interrupted after \(reports.count - 1) rounds: at least \(RoundsAnalysis.minimumRounds) are needed to see a trend"
       )
     }
@@ -84,12 +85,12 @@ package final class LiveVerifier {
     progress.clear()
     progress.show("\(name) \(round + 1) of \(count); Ctrl-C to end now ")
     let load: ShellCommand
-    do { load = try ShellCommand(plan.load, hasOwnGroup: true) } catch { throw TraceError("--load: \(error)") }
+    do { load = try ShellCommand(plan.load, hasOwnGroup: true) } catch { throw Refusal("--load: \(error)") }
     while load.ending == nil {
       if try loop.run(until: loop.clock.now + Self.longestWait) != nil { return }
     }
     if let ending = load.ending, !ending.isSuccess {
-      throw TraceError("the load command ended with \(ending) in \(name) \(round + 1) of \(count)")
+      throw Refusal("the load command ended with \(ending) in \(name) \(round + 1) of \(count)")
     }
     _ = try loop.run(until: loop.clock.now + plan.settling)
   }
@@ -103,7 +104,7 @@ package final class LiveVerifier {
       take: { [tracer] in
         tracer.handleEvents()
         guard tracer.hasRunningTargets else {
-          throw TraceError("the traced process has ended: there is nothing to compare")
+          throw Refusal("the traced process has ended: there is nothing to compare")
         }
       })
     loop.onUser(nil) { [unowned self] in

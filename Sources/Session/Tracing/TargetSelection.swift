@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ProcessImage
+import SystemSupport
 
 /// The running processes that the options of `leaktrace trace` name: single ones, and all that match, whenever they start.
 package struct TargetSelection {
@@ -47,15 +48,15 @@ package struct TargetSelection {
   /// The processes that match now, each once, the single ones first.
   ///
   /// Throws when leaktrace itself is named, or when nothing matches one of the names.
-  package func find() throws(TraceError) -> [Int32] { try find(among: candidates) }
+  package func find() throws(Refusal) -> [Int32] { try find(among: candidates) }
 
-  package func find(among others: [Process]) throws(TraceError) -> [Int32] {
-    if processIDs.contains(getpid()) { throw TraceError("leaktrace cannot trace itself") }
+  package func find(among others: [Process]) throws(Refusal) -> [Int32] {
+    if processIDs.contains(getpid()) { throw Refusal("leaktrace cannot trace itself") }
     for name in commandNames where !others.contains(where: { $0.command == name }) {
-      throw TraceError("no process has the command name \(name)")
+      throw Refusal("no process has the command name \(name)")
     }
     for group in controlGroups where !others.contains(where: { $0.isMember(of: group) }) {
-      throw TraceError("--cgroup \(group): no process is in a control group of that path or name")
+      throw Refusal("--cgroup \(group): no process is in a control group of that path or name")
     }
     var seen: Set<Int32> = []
     return (processIDs + matching(others)).filter { seen.insert($0).inserted }

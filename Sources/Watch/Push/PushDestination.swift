@@ -3,19 +3,7 @@ import SystemSupport
 
 /// A service that stores profiles, and where it listens.
 package struct PushDestination: Hashable, Sendable {
-  package enum Service: String, Hashable, Sendable, CaseIterable {
-    case pyroscope
-    case parca
-
-    var defaultPort: Int {
-      switch self {
-      case .pyroscope: 4040
-      case .parca: 7070
-      }
-    }
-  }
-
-  package var service: Service
+  package var service: PushService
   /// As it was given, without a slash at its end.
   package var url: String
   /// Numeric.
@@ -30,7 +18,7 @@ package struct PushDestination: Hashable, Sendable {
   /// has no resolver.
   ///
   /// - Parameter hosts: the text of /etc/hosts.
-  package init(_ service: Service, url: String, hosts: @autoclosure () -> String) throws(Refusal) {
+  package init(_ service: PushService, url: String, hosts: @autoclosure () -> String) throws(Refusal) {
     if url.hasPrefix("https://") {
       throw Refusal("'\(url)': TLS is left to a proxy or agent on this host, give its http:// address")
     }

@@ -1,4 +1,0 @@
-import SystemSupport
-
-/// Why something cannot be traced.
-package typealias TraceError = Refusal
