@@ -5,8 +5,8 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-/// One trace of user-space allocations: ties together the programs, the processes, what is attached to them, the events that
-/// come from them, and the reports.
+/// One trace of user-space allocations. It ties together the programs, the processes, what is attached to them, the events
+/// that come from them, and the reports.
 ///
 /// Not safe for use from several threads. Releasing it takes every probe off.
 package final class AllocationTracer {
@@ -21,9 +21,9 @@ package final class AllocationTracer {
   let attacher: ProbeAttacher
   let completion: StackCompletion
   let pump: EventPump
-  /// What forked children are held by until they are attached to.
+  /// The map whose entries hold forked children until they are attached to.
   let pendingChildren: BPFMap
-  /// Children that ran before their probes were on because nothing could hold them.
+  /// Children that ran before their probes were attached, because this kernel has no way to hold them.
   var unheldChildren: UInt64 = 0
   private var lifecycleLinks: [Link] = []
   var reclamation = SiteReclamation<lt_site>(interval: 200_000_000, synchronizes: true)
@@ -38,7 +38,7 @@ package final class AllocationTracer {
 
   /// Called for every allocation and free when `configuration.emitsEvents` is set.
   package var onEvent: ((AllocationEvent) -> Void)?
-  /// Called when a child is followed, before it runs, and when a process has started another program.
+  /// Called when a child is followed, before it runs, and when a process has begun to run another program.
   package var onNewImage: ((TracedProcess) -> Void)?
 
   /// Loads the programs. Nothing is attached yet.
@@ -85,15 +85,15 @@ package final class AllocationTracer {
 
   /// Every process of the trace in order of appearance, ended ones included.
   package var processes: [TracedProcess] { processTable.all }
-  /// Every probed place by its index, which the programs know it by.
+  /// Every probed place. Its position is the index by which the programs know it.
   package var probes: [AllocatorProbe] { attacher.probes }
   /// Sentences for the report.
   package var notes: [String] { traceNotes.sentences }
   /// nil when stacks are walked by frame pointers.
   package var unwindTables: UnwindTables? { spaces.unwindTables }
-  /// Stacks that broke off in the kernel and were completed here.
+  /// How many stacks broke off in the kernel and were completed here.
   package var completedStacks: UInt64 { completion.completedCount }
-  /// Each readable when there is something for `handleEvents`.
+  /// Descriptors that become readable when `handleEvents` has something to do.
   package var pollDescriptors: [Int32] { [pump.pollDescriptor] + completion.pollDescriptors }
   /// Whether any process that the user named still runs.
   package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
@@ -114,20 +114,20 @@ package final class AllocationTracer {
       try requireAllocator(process)
     } catch {
       abandon(process)
-      // Whatever it failed at then, that is why.
+      // If the process has ended, that is the reason, whatever it was that failed.
       if reader.isGone(processID) {
         throw Refusal("process \(processID) (\(process.command)) ended while it was being attached")
       }
       throw error
     }
-    // Where the break was before the first call that moves it; the kernel tells it in whole pages.
+    // Where the program break was before the first call that moves it. The kernel tells it only in whole pages.
     process.image.programBreak = process.mappings.first { $0.path == "[heap]" }?.end ?? 0
     noteInitialHeap(of: process)
     noteStart()
     return process
   }
 
-  /// Starts to trace a program that is stopped before its first instruction: its libraries are still to come.
+  /// Starts to trace a program that is stopped before its first instruction. Its libraries are not loaded yet.
   package func attach(stopped processID: Int32) throws -> TracedProcess {
     let process = try enter(processID: processID) { generation, number in
       .executed(generation: generation, number: number, beginTime: monotonicNanoseconds(), waitsForUs: true)
@@ -138,7 +138,8 @@ package final class AllocationTracer {
     return process
   }
 
-  /// The program that was stopped runs on its own from here. Throws when nothing in it can be probed.
+  /// Ends the time in which user space steps a program that was stopped: from here on it runs on its own. Throws when
+  /// nothing in it can be probed.
   package func release(_ process: TracedProcess) throws(Refusal) {
     try requireAllocator(process)
     tables.setHeld(false, slot: process.slot)

@@ -8,25 +8,26 @@ package struct TraceConfiguration: Sendable {
   package var sampleMeanInBytes: UInt64?
   /// memleak's `-s N`: one block in N, at random; nil records every block.
   package var sampleEveryNth: UInt32?
-  /// Blocks that can be outstanding at once before further ones are refused and counted.
+  /// How many blocks can be outstanding at once. Further ones are refused and counted.
   package var maximumAllocations: Int
-  /// Distinct call stacks before further ones are refused and counted.
+  /// How many distinct call stacks can be kept. Further ones are refused and counted.
   package var maximumSites: Int
-  /// Kernel memory for the stack walker's tables, in bytes; made as it is needed.
+  /// The most kernel memory that the stack walker's tables may take, in bytes. It is allocated as it is needed.
   package var maximumUnwindTableBytes = 16 << 20
   /// Trace children of the traced processes too.
   package var followsForks = true
   /// Record ranges that the program maps itself.
   package var tracesMappings = true
-  /// Tell what threads allocate apart.
+  /// Keep apart what different threads allocate.
   package var separatesThreads = false
   /// Report every allocation and free as it happens (`-t`).
   package var emitsEvents = false
-  /// Trap also where the kernel has to single-step: `free` at its first byte. For measuring what probe sites save.
+  /// Place probes at the first byte of functions even where the kernel then has to single-step, as in `free`. For measuring
+  /// what better probe sites save.
   package var probesFunctionEntries = false
   /// Use per-probe perf events even where the kernel has multi links. For tests of the fallback.
   package var avoidsMultiLinks = false
-  /// Look at how much allocators keep, which needs to be known of the beginning, too.
+  /// Look at how much free memory allocators keep. This needs to know, too, what they held at the beginning.
   package var looksAtRetention = false
   /// Unwind by saved frame pointers only.
   package var usesFramePointers = false
@@ -43,7 +44,7 @@ package struct TraceConfiguration: Sendable {
 
   package var isSampling: Bool { sampleMeanInBytes != nil || (sampleEveryNth ?? 1) > 1 }
 
-  /// More than a compiler of C++ comes to, less on hosts with under 1 GiB. Only stacks that occur take memory, half a
+  /// More stacks than a C++ compiler makes, and fewer on hosts with under 1 GiB. Only stacks that occur take memory, half a
   /// kilobyte each.
   package static func defaultMaximumSites() -> Int { memory < 1 << 30 ? 10_000 : 32_000 }
 
@@ -53,7 +54,7 @@ package struct TraceConfiguration: Sendable {
     return max(10_000, min(1_000_000, affordable))
   }
 
-  /// Of this host, in bytes.
+  /// Memory of this host, in bytes.
   private static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
   /// Kernel memory per recordable block: 24 bytes in a table that is three quarters full at the limit.

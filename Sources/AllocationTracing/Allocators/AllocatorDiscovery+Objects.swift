@@ -6,7 +6,7 @@ import Runtimes
 struct SearchedFunction: Sendable {
   var function: AllocatorFunction
   var name: HashedSymbolName
-  /// Named by the user, so never left out as a wrapper.
+  /// Whether the user named it. If so, it is never left out as a wrapper.
   var isCustom: Bool
 
   static let catalog = AllocatorCatalog.functions.map {
@@ -32,7 +32,7 @@ struct AllocatorObject {
   let isProgram: Bool
   let readsFullSymbolTable: Bool
   let description: ProbedObject
-  /// In the order of the catalogue; one per address.
+  /// In the order of the search; one for each address.
   private(set) var functions: [FoundFunction] = []
 
   init(
@@ -46,7 +46,8 @@ struct AllocatorObject {
     self.description = description
   }
 
-  /// What holds for the code of the runtime that is linked into it; nil when its functions are like those of C.
+  /// What is special about the code of a language runtime that is linked into the object; nil when its functions behave like
+  /// those of C.
   var ownCode: Runtime.OwnCode? { Runtime.linked(into: file)?.ownCode }
 
   /// Whether this is a C++ runtime library, whose operators call the C functions.
@@ -54,10 +55,11 @@ struct AllocatorObject {
     ["libstdc++.so", "libc++.so", "libc++abi.so"].contains { fileName.hasPrefix($0) }
   }
 
-  /// The most bytes of one function that are looked at.
+  /// Size of the largest function whose code is read as a whole, in bytes.
   static let maximumFunctionSize: UInt64 = 1 << 16
 
-  /// A function's code: all of it if its size is known and sane, else its first 256 bytes.
+  /// A function's code: all of it if its size is known and sane, else its first 256 bytes, or 64 or 16 near the end of a
+  /// segment.
   func code(of function: FoundFunction) -> (bytes: UnsafeRawBufferPointer, isWhole: Bool) {
     if function.size > 0, function.size <= Self.maximumFunctionSize,
       let bytes = file.contents(atVirtualAddress: function.address, size: function.size)
@@ -113,12 +115,12 @@ struct AllocatorObject {
     }
   }
 
-  /// Fills in the symbols still missing by reading a table from end to end.
+  /// Finds the symbols that are still missing by reading a whole table.
   private func readAll(
     _ table: ElfFile.SymbolTable, _ wanted: [SearchedFunction], _ symbols: inout [ElfSymbol?]
   ) {
     guard let view = file.symbolTable(table), view.count > 0 else { return }
-    // Most names are told apart by their first two bytes.
+    // The first two bytes rule out most names, before a string is made of them.
     var firstBytes = [Bool](repeating: false, count: 65536)
     var indices: [String: Int] = [:]
     for (index, searched) in wanted.enumerated() where symbols[index] == nil {

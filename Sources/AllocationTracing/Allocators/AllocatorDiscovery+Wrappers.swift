@@ -2,7 +2,7 @@ import Allocators
 import ProcessImage
 import SystemSupport
 
-/// Tells functions that do the work from those that pass every call on to another probed one.
+/// Tells functions that do the work from wrappers, which pass every call on to another probed function.
 ///
 /// Probing both would pay twice for one block, and a wrapper that jumps to the worker shares its stack frame, so that
 /// the two cannot be told apart at run time.
@@ -44,7 +44,7 @@ struct WrapperFilter {
     objectsWithMalloc = withMalloc
   }
 
-  /// The object's functions without those that pass every call on.
+  /// The functions of an object that are worth a probe: all but those that pass every call on.
   func functionsToProbe(in object: AllocatorObject) -> [FoundFunction] {
     object.functions.filter { found in
       if found.isCustom { return true }
@@ -74,7 +74,7 @@ struct WrapperFilter {
   /// Whether the function's bytes hold something that may be a call of another probed function. Errs on the side of yes.
   func mayCallAnother(_ found: FoundFunction, in object: AllocatorObject) -> Bool {
     guard let view = view(of: object) else { return true }
-    // A computed call in an interposer: the next malloc found with dlsym.
+    // Computed calls matter in an interposer, which calls the next malloc by an address from dlsym.
     return Processor.mayCall(
       code: object.code(of: found).bytes, address: found.address, computed: objectsWithMalloc > 1
     ) { target(of: $0, in: view, except: found.address) != nil }

@@ -65,7 +65,8 @@ package struct AllocatorDiscovery {
     return plan
   }
 
-  /// The functions looked for, custom ones first, so that they name what both describe.
+  /// The functions to look for. Custom ones come first, so that a function that both lists describe gets the custom
+  /// description.
   private var searchedFunctions: [SearchedFunction] {
     var wanted = options.customFunctions.map {
       SearchedFunction(
@@ -81,7 +82,7 @@ package struct AllocatorDiscovery {
     return wanted
   }
 
-  /// One entry per file with executable mappings, the dynamic linker left out.
+  /// One entry for each file with executable mappings, except the dynamic linker.
   private func allocatorObjects(_ plan: inout AllocatorPlan) -> [AllocatorObject] {
     var objects: [AllocatorObject] = []
     var seen: Set<FileIdentity> = []
@@ -90,7 +91,7 @@ package struct AllocatorDiscovery {
       let identity = mapping.file
       guard seen.insert(identity).inserted else { continue }
       let fileName = mapping.path.split(separator: "/").last.map(String.init) ?? mapping.path
-      // Its own malloc serves the time before libc is there and is not for others to call.
+      // The linker's own malloc serves only until libc is loaded, and nobody else calls it.
       if fileName.hasPrefix("ld-linux") || fileName.hasPrefix("ld-2.") || fileName == "ld.so" {
         continue
       }

@@ -8,7 +8,7 @@ package struct AllocatorPlan: Sendable {
   package var probes: [AllocatorProbe] = []
   /// The objects that hold allocator functions, in the order of the mappings.
   package var objects: [ProbedObject] = []
-  /// Sentences for the report: what was left out and what follows from it.
+  /// Sentences for the report: what was left out, and what follows from that.
   package var notes: [String] = []
   /// Why nothing can be traced and what to do; nil when there are probes.
   package var failure: String?
@@ -29,14 +29,14 @@ package struct ProbedObject: Hashable, Sendable {
 /// One function to probe.
 package struct AllocatorProbe: Sendable {
   package var function: AllocatorFunction
-  /// Other symbols of the same code.
+  /// Other symbols that name the same code.
   package var aliases: [String]
   package var object: ProbedObject
   /// The function's ELF virtual address in its object.
   package var address: UInt64
   /// Offset of the function's first byte in the object file.
   package var fileOffset: UInt64
-  /// Bytes of the function; 0 when the symbol does not tell.
+  /// Size of the function in bytes; 0 when the symbol does not tell.
   package var size: UInt64 = 0
   package var site: ProbeSite
   package var returns: ReturnObservation
@@ -50,11 +50,11 @@ package struct AllocatorProbe: Sendable {
     case none
     /// By a return probe: the kernel replaces the return address.
     case returnProbe
-    /// By probes on these instructions (file offsets), all of the function's returns: it may throw, and an exception
-    /// would end at a replaced return address.
+    /// By probes on these instructions (file offsets), which are all of the function's returns. For functions that may
+    /// throw: an exception would end at a replaced return address.
     case returnInstructions([UInt64])
-    /// By a return probe, though the function may throw: its returns are not all in its own code. An exception out of
-    /// it (memory exhausted) ends the target.
+    /// By a return probe although the function may throw, because its returns are not all known or are too many. An
+    /// exception out of it (memory exhausted) ends the target.
     case returnProbeDespiteExceptions
   }
 }

@@ -29,7 +29,7 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
       throw Refusal(
         "--alloc \(text): 'out' cannot be combined with 'count' or 'ptr'")
     }
-    // Nothing is known of it, so the careful traits.
+    // Nothing is known of the function, so it gets the traits that are right for any.
     function = AllocatorFunction(symbol, kind, [.mayNest, .isAligned])
   }
 
@@ -46,7 +46,7 @@ package struct CustomAllocatorSpec: Hashable, Sendable {
     _ text: String, option: String, keys: [String]
   ) throws(Refusal) -> (symbol: String, arguments: [String: Int]) {
     let help = option == "--alloc" ? allocateHelp : freeHelp
-    // The last colon: C++ names that are not mangled hold some.
+    // The last colon, because C++ names that are not mangled contain colons.
     guard let colon = text.lastIndex(of: ":") else {
       throw Refusal("\(option) \(text): no ':'; expected \(help)")
     }

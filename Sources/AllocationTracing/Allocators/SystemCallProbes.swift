@@ -8,7 +8,7 @@ struct SystemCallProbes {
   var mappings: [AllocatorProbe] = []
   /// File offset of the instruction after the system call of the C library's fork.
   var forkReturn: UInt64?
-  /// File offset of the function that the loader calls for debuggers.
+  /// File offset of the function that the loader calls for debuggers whenever its list of objects changes.
   var loaderHook: UInt64?
 
   /// Searches one object.
@@ -21,7 +21,7 @@ struct SystemCallProbes {
         let fileOffset = file.fileOffset(ofVirtualAddress: symbol.value),
         !mappings.contains(where: { $0.fileOffset == fileOffset && $0.function.kind == kind })
       else { continue }
-      // munmap is seen on entry: afterwards another thread can have been given the range already.
+      // munmap is seen at its entry: when it has returned, another thread may have been given the range already.
       let site =
         kind == .unmap
         ? selectEntrySite(code: code, address: symbol.value)

@@ -1,7 +1,8 @@
 import Glibc
 import SystemSupport
 
-/// An object file held open while it is probed, so that its path stays good when a process or a file name goes.
+/// An object file that is held open while it is probed, so that its path stays valid when the process ends or the file is
+/// removed.
 final class OpenObject {
   private let descriptor: Int32
   /// A path that always leads to this file.
@@ -21,7 +22,7 @@ final class OpenObject {
 
   deinit { close(descriptor) }
 
-  /// Reads the pages that will be probed: on some kernels the attach itself reading them logs a warning.
+  /// Reads the pages that will be probed. If the attach itself has to read them, some kernels log a warning.
   func readIntoPageCache(_ offsets: [UInt64]) {
     var byte: UInt8 = 0
     for offset in offsets {

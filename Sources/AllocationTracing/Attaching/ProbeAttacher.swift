@@ -5,19 +5,19 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-/// Finds what is to be probed in processes and attaches to it: what frees before what allocates.
+/// Finds what is to be probed in processes and attaches to it: first to what frees, then to what allocates.
 final class ProbeAttacher {
   private let configuration: TraceConfiguration
   private let programs: ProbePrograms
   private let reader: ProcessReader
   let files = ElfFileCache()
   private let notes: TraceNotes
-  /// Every probed place by its index, which the programs know it by.
+  /// Every probed place. Its position is the index by which the programs know it.
   private(set) var probes: [AllocatorProbe] = []
   private var kinds: [Report.Probe.Kind] = []
   private var indexOfPlace: [ProbeKey: UInt32] = [:]
   private var objects: [FileIdentity: OpenObject] = [:]
-  /// Where processes wait for us in C libraries and loaders, by object; one link each for all processes.
+  /// Links at the places in C libraries and loaders where processes wait for us, by object. One link serves all processes.
   private var holdLinks: [FileIdentity: [Link]] = [:]
 
   private struct ProbeKey: Hashable {
@@ -25,7 +25,7 @@ final class ProbeAttacher {
     var fileOffset: UInt64
   }
 
-  /// Which program a place gets.
+  /// Decides which program is attached at a place.
   private enum Role { case free, mapping, allocation, returnInstruction }
 
   init(configuration: TraceConfiguration, programs: ProbePrograms, reader: ProcessReader, notes: TraceNotes) {
@@ -42,7 +42,7 @@ final class ProbeAttacher {
 
   func probes(of process: TracedProcess) -> [AllocatorProbe] { process.probes.map { probes[Int($0)] } }
 
-  /// Takes off what is attached for all processes together.
+  /// Takes off the probes that all processes share.
   func stop() { holdLinks = [:] }
 
   // MARK: Finding
@@ -62,12 +62,12 @@ final class ProbeAttacher {
       try hold(at: calls, in: object, of: process)
       if configuration.tracesMappings { found += calls.mappings }
     }
-    // Planned anew as a whole: which functions are wrappers depends on every object of the process.
+    // The plan is made anew as a whole: which functions are wrappers depends on every object of the process.
     let plan = reader.plan(process.threadID, mappings: mappings, files: files)
     for note in plan.notes { notes.addOnce(note) }
-    // Where nothing allocates, mappings alone are not worth a trace.
+    // Where nothing allocates, probing mappings alone is not worth a trace.
     if !plan.probes.isEmpty || !process.probes.isEmpty { found += plan.probes }
-    // After an exec the same objects are met again, and their probes are still on.
+    // After an exec the same objects are mapped again, and their probes are still attached.
     let attached = Set(process.probes)
     try attach(found.map(index(of:)).filter { !attached.contains($0) }, to: process)
     process.failure = plan.failure
@@ -85,8 +85,8 @@ final class ProbeAttacher {
 
   // MARK: Attaching
 
-  /// Attaches places in one process: what frees before what allocates, so that no recorded block's free is missed,
-  /// and what sees a return before what expects it.
+  /// Attaches to places in one process: to what frees before what allocates, so that no free of a recorded block is missed,
+  /// and to what sees a return before what expects it.
   func attach(_ indices: [UInt32], to process: TracedProcess) throws {
     guard probes.count <= Int(LT_MAX_PROBES) else {
       throw Refusal("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
@@ -120,18 +120,18 @@ final class ProbeAttacher {
         }
       }
     }
-    // Taken off in the opposite order.
+    // Links are released in the opposite order.
     process.links = links.reversed() + process.links
     process.probes += indices
     if indices.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
   }
 
-  /// Makes processes wait for us where the object's code forks or changes the list of loaded objects.
+  /// Makes processes wait for us where the object's code forks, or where it changes the list of loaded objects.
   ///
-  /// On every process that runs this code, because children are to be caught before they have probes of their own;
-  /// those that are not traced pass at the cost of one trap per fork or load. A program that reads its own code, as
-  /// valgrind does with what it runs, meets a breakpoint there; so only the traced process is probed when children
-  /// are not followed.
+  /// All processes that run this code are probed, because children must be caught before they have probes of their own.
+  /// Processes that are not traced go on at once, at the cost of one trap for each fork or load. A program that reads its
+  /// own code, as valgrind does with the code of what it runs, meets a breakpoint there; so when children are not followed,
+  /// only the traced process is probed.
   private func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
     let identity = object.identity
     guard holdLinks[identity] == nil else { return }
@@ -215,7 +215,7 @@ final class ProbeAttacher {
       ]
     case .perf:
       var links: [Link] = []
-      // The return first: an entry without it would leave its thread marked as inside the call.
+      // The return probe comes first: an entry probe without it would leave its thread marked as inside the call.
       if role == .allocation {
         let exit = try programs.object.program("allocate_exit")
         for place in places where place.cookie & Self.returnsBySite == 0 {

@@ -6,7 +6,7 @@ import CTraceObjects
 import Glibc
 import TraceModel
 
-/// The loaded programs and the way this kernel attaches them: the best that loads.
+/// The loaded programs, and how they are attached: in the best way that this kernel accepts.
 final class ProbePrograms {
   /// How allocator functions are probed.
   enum Method: String {
@@ -19,7 +19,7 @@ final class ProbePrograms {
   let object: BPFObject
   let lifecycle: BPFObject
   let method: Method
-  /// Why stacks are walked by frame pointers; nil when they are walked by tables.
+  /// Why stacks are walked by frame pointers; nil when they are walked by unwind tables.
   private(set) var framePointerReason: String?
 
   private init(object: BPFObject, lifecycle: BPFObject, method: Method) {
@@ -39,8 +39,8 @@ final class ProbePrograms {
     return Sizes(buckets: UInt32(buckets), sites: UInt32(sites))
   }
 
-  /// Loads with the newest method first and steps down where the kernel refuses: first the ways to attach, then the stack
-  /// walker, without which stacks have the frames that frame pointers lead to.
+  /// Loads the programs with the newest method first and falls back where the kernel refuses: first to older ways to attach,
+  /// then to stacks without the walker, which have only those frames that frame pointers lead to.
   static func load(_ configuration: TraceConfiguration) throws(BPFError) -> ProbePrograms {
     var configuration = configuration
     var refusal: BPFError?

@@ -2,7 +2,7 @@ import CTraceABI
 import Glibc
 
 extension lt_configuration {
-  /// Fills in the logarithms and weights by which the programs sample, which cannot compute them.
+  /// Fills in the tables of logarithms and weights that the BPF programs need for sampling and cannot compute themselves.
   package mutating func fillSamplingTables() {
     withUnsafeMutableBytes(of: &log2_table) { bytes in
       let table = bytes.bindMemory(to: UInt32.self)

@@ -11,16 +11,16 @@ package final class TargetCommand {
   package let arguments: [String]
   /// Exit code, or 128 + signal; nil while it runs.
   package private(set) var exitStatus: Int32?
-  /// Its parent and tracer.
+  /// The thread that is the program's parent and its ptrace tracer.
   private let thread: TracerThread
-  /// What holds it at its exit, if that was asked for.
+  /// Holds the program at its exit, if that was asked for.
   private let exitWatch: ExitWatch?
 
   /// Starts a program and holds it before its first instruction.
   ///
   /// - Parameters:
   ///   - arguments: the program, looked up in PATH unless it has a slash, and its arguments.
-  ///   - exitWatch: is to hold the program at its exit. Without one it is not traced by ptrace once it runs.
+  ///   - exitWatch: holds the program at its exit. Without one, ptrace no longer traces the program once it runs.
   package init(arguments: [String], exitWatch: ExitWatch? = nil) throws {
     guard let name = arguments.first, !name.isEmpty else {
       throw Refusal("no command to run: give it after `--`, or with -c \"CMD\"")
@@ -58,8 +58,8 @@ package final class TargetCommand {
         ? "\(name): found in PATH, but not executable" : "\(name): no such command in PATH")
   }
 
-  /// Lets the program run, with the tracer attached to every object once the loader has mapped them all and before any
-  /// code of them runs: constructors are traced too.
+  /// Lets the program run. The tracer attaches to every object after the loader has mapped them all and before any code of
+  /// them runs, so that constructors are traced, too.
   package func start(with tracer: AllocationTracer) throws {
     try thread.perform {
       do {
@@ -81,7 +81,7 @@ package final class TargetCommand {
     }
   }
 
-  /// Runs the program from system call to system call while it is in its loader.
+  /// Runs the program from one system call to the next while it is in its loader.
   private func followLoader(_ tracer: AllocationTracer, _ process: TracedProcess) throws {
     // Without a loader (static) or with one that is the C library itself (musl), all there is to probe is mapped.
     guard let loader = process.mappings.first(where: isLoader),
@@ -108,9 +108,9 @@ package final class TargetCommand {
       }
       var call = cprocess_syscall()
       guard cprocess_read_syscall(processID, &call) == 0 else { continue }
-      // glibc sets up its threads (prlimit64) before the loader is done.
+      // glibc sets up its threads (prlimit64) before the loader is done, so this call does not count as one from outside.
       let isOutside = !(start..<end).contains(call.instruction_pointer) && call.number != Int64(SYS_prlimit64)
-      // Not library by library: which functions are worth a probe depends on all of them.
+      // Not after each library: which functions are worth a probe depends on all of them.
       if hasNewCode, isOutside || Self.followsMapping(call) {
         try tracer.update(process)
         hasNewCode = false
@@ -143,7 +143,7 @@ package final class TargetCommand {
   package func reap(waits: Bool = false) -> Bool {
     if exitStatus != nil { return true }
     guard let exitWatch else {
-      // Not a tracee any more; a child of the thread that started it.
+      // The program is not traced by ptrace any more, but it is still a child of the thread that started it.
       var status: Int32 = 0
       let found = try? thread.perform { waitpid(processID, &status, waits ? 0 : WNOHANG) }
       if found == processID { record(status) }
@@ -175,7 +175,7 @@ package final class TargetCommand {
     var isEscaped = false
     for character in line {
       if isEscaped {
-        // Inside double quotes a backslash keeps its meaning before anything but these.
+        // Inside double quotes a backslash is an ordinary character unless it stands before one of these.
         if quote == "\"", !["\"", "\\", "$", "`"].contains(character) { word = (word ?? "") + "\\" }
         word = (word ?? "") + String(character)
         isEscaped = false

@@ -6,17 +6,17 @@ import SystemSupport
 import TraceModel
 
 extension AllocationTracer {
-  /// Handles every event that waits.
+  /// Handles all events that are waiting.
   package func handleEvents() {
     var work = EventWork()
-    // What changes of mappings come from is asked of their stacks.
+    // Stacks come first: on whose behalf a mapping was made is decided by the stack of its site.
     completion.completeSamples()
     pump.drain { handle($0, &work) }
     for process in work.toUpdate.values where process.state == .running {
       do { try update(process) } catch let error as Refusal {
         traceNotes.add(error.description)
       } catch {
-        // It ended meanwhile: its exit event follows.
+        // The process has ended meanwhile: its exit event follows.
       }
     }
     for (slot, change) in work.answers { tables.answerLoader(change: change, slot: slot) }
@@ -28,15 +28,15 @@ extension AllocationTracer {
     pump.noteRun()
   }
 
-  /// Handles the events that have waited for too long, if there can be any.
+  /// Handles events now if some may have waited for too long.
   func handleOverdueEvents() {
     if pump.isOverdue { handleEvents() }
   }
 
-  /// What is left to be done when all events have been taken.
+  /// What remains to be done when all events have been taken.
   private struct EventWork {
     var toUpdate: [ObjectIdentifier: TracedProcess] = [:]
-    /// By slot, up to which change of its loader a process is to be answered.
+    /// By slot: the latest change of its loader that a process is to be answered.
     var answers: [UInt32: UInt64] = [:]
 
     mutating func update(_ process: TracedProcess) { toUpdate[ObjectIdentifier(process)] = process }
@@ -68,7 +68,7 @@ extension AllocationTracer {
     case .addressSpace(let event):
       guard let process = processTable.process(slot: event.slot), process.processID == event.processID else { return }
       if let site = event.site, tables.isPending(site) { completion.completeSamples() }
-      // Without a site: inside of an allocator.
+      // No site means that the call came from inside an allocator.
       let owner = event.site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
       process.image.apply(event.change, site: event.site, owner: owner, time: event.time)
     }
@@ -83,13 +83,13 @@ extension AllocationTracer {
   // MARK: Processes
 
   private func follow(child: Int32, parentSlot: UInt32) {
-    // Whatever comes of it, the child must not wait longer.
+    // Whatever happens here, the child must not wait any longer.
     defer {
       pendingChildren.remove(UInt32(child))
       tables.finishWaitingChild()
     }
     guard let parent = processTable.process(slot: parentSlot), !isTracing(child) else { return }
-    // On kernels whose programs cannot hold it, the child runs already.
+    // On kernels whose programs cannot hold a child, it is running already.
     if programs.method == .perf { unheldChildren += 1 }
     do {
       let process = try enter(processID: child, parent: parent) { generation, number in
@@ -109,7 +109,7 @@ extension AllocationTracer {
   }
 
   private func replaceImage(of process: TracedProcess, generation: UInt32) {
-    // Its loader waits for us before any of its code runs, where programs can wait.
+    // Where programs can hold a process, its loader waits for us before any code of the program runs.
     let waitsForUs = programs.method == .session && hasLoader(process)
     processTable.replaceImage(
       of: process,
@@ -154,8 +154,8 @@ extension AllocationTracer {
 
   // MARK: Sites
 
-  /// On whose behalf a site maps: the program's own, or that of the dynamic loader or a probed allocator. The programs
-  /// leave most of the latter out already, but not where a call was not followed because of sampling.
+  /// On whose behalf a site maps memory: for the program itself, the dynamic loader, or a probed allocator. The programs
+  /// already leave out most of what is not the program's own, but not where a call was not followed because of sampling.
   private func owner(ofSite site: UInt32, of process: TracedProcess) -> MappingOwner {
     withCodeAreas(of: process) { areas in
       if let known = areas.ownerOfSite[site] { return known }
@@ -170,13 +170,13 @@ extension AllocationTracer {
       process.codeAreas
       ?? CodeAreas(
         mappings: process.mappings, probes: attacher.probes(of: process), executable: process.executable)
-    // Held once while it is changed.
+    // The process lets go of it meanwhile, so that it has one owner only and is changed without being copied.
     process.codeAreas = nil
     defer { process.codeAreas = areas }
     return body(&areas)
   }
 
-  /// Gives back what belongs to stacks with nothing outstanding, when the table of sites fills. A compiler comes to
+  /// Gives back the sites and stacks that have nothing outstanding, when the table of sites fills up: a compiler makes
   /// thousands of new stacks in a second.
   private func reclaimSites() {
     reclamation.run(

@@ -2,7 +2,7 @@ import BPFRuntime
 import CTraceABI
 import SystemSupport
 
-/// Takes the programs' events from their ring buffer, and sees to it that processes that wait for us wait shortly.
+/// Takes the programs' events from their ring buffer, and keeps short the time for which processes wait for us.
 final class EventPump {
   private let tables: TraceTables
   private let ring: RingBuffer
@@ -13,7 +13,7 @@ final class EventPump {
 
   /// How many nanoseconds events may wait while something else takes long.
   private static let longestPause: UInt64 = 10_000_000
-  /// What processes may be held for in a burst, in nanoseconds.
+  /// The most time in hand for holding processes in a burst, in nanoseconds.
   private static let holdLimit: Int64 = 10_000_000_000
 
   init(object: BPFObject, tables: TraceTables) throws(BPFError) {
@@ -24,7 +24,7 @@ final class EventPump {
 
   var pollDescriptor: Int32 { ring.pollDescriptor }
 
-  /// Whether events have waited for so long that they are to be handled first.
+  /// Whether events have waited for so long that they should be handled before anything else.
   var isOverdue: Bool { monotonicNanoseconds() &- lastRun > Self.longestPause }
 
   /// Gives every waiting event to `handle`, in the order in which they happened.
@@ -36,16 +36,16 @@ final class EventPump {
     }
   }
 
-  /// A process waits for what is done now: this thread goes before others until the end of the run.
+  /// Gives this thread priority over others until ``relax()``, because a process waits for what it does now.
   func hurry() { attachPriority.raise() }
 
-  /// Nobody waits any more.
+  /// Ends the priority, because no process waits any more.
   func relax() { attachPriority.restore() }
 
   func noteRun() { lastRun = monotonicNanoseconds() }
 
-  /// Processes are held for a tenth of the time at most, with 10 s in hand for a burst of forks; whoever comes when that
-  /// is used up runs on and is counted as late.
+  /// Adds to the budget for holding processes: a tenth of the time that has passed, up to 10 s, which serve a burst of
+  /// forks. A child that comes when the budget is used up is not held and is counted as late.
   private func refillHoldBudget() {
     let now = monotonicNanoseconds()
     let elapsed = lastRefill == 0 ? 10 * Self.holdLimit : Int64(clamping: now - lastRefill)

@@ -1,14 +1,14 @@
 import CTraceABI
 
-/// What the programs tell of traced processes, decoded from the ring buffer.
+/// What the BPF programs report of traced processes, decoded from the ring buffer.
 enum TraceEvent: Equatable {
-  /// A block was allocated or freed; only while events are printed.
+  /// A block was allocated or freed. Reported only while events are printed.
   case block(Block)
   case forked(child: Int32, parentSlot: UInt32)
   case executed(processID: Int32, generation: UInt32)
   /// The last thread of the process is gone.
   case exited(processID: Int32)
-  /// A thread has its first site.
+  /// A thread has got its first site.
   case threadNamed(processID: Int32, threadID: Int32, name: String)
   /// The dynamic loader has mapped or unmapped objects, and the process waits for an answer to this change.
   case loaded(processID: Int32, change: UInt64)
@@ -28,14 +28,14 @@ enum TraceEvent: Equatable {
   struct AddressSpaceEvent: Equatable {
     var processID: Int32
     var slot: UInt32
-    /// Index of the site that it was changed from; nil inside of an allocator.
+    /// Index of the site that made the change; nil when the call came from inside an allocator.
     var site: UInt32?
     /// CLOCK_MONOTONIC nanoseconds.
     var time: UInt64
     var change: AddressSpaceChange
   }
 
-  /// nil for a kind that nobody knows.
+  /// nil for an unknown kind of event.
   init?(_ event: lt_event) {
     let processID = Int32(bitPattern: event.process_id)
     let threadID = Int32(bitPattern: event.thread_id)
@@ -80,11 +80,11 @@ enum TraceEvent: Equatable {
   }
 }
 
-/// One call that changed a process's address space. Addresses and sizes are the call's own.
+/// One call that changed a process's address space. Addresses and sizes are those of the call, not rounded to pages.
 enum AddressSpaceChange: Equatable {
   case map(start: UInt64, size: UInt64)
   case unmap(start: UInt64, size: UInt64)
   case remap(oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64)
-  /// The new end of the program's data.
+  /// The program break: the new end of the program's data.
   case programBreak(UInt64)
 }

@@ -8,7 +8,7 @@ import TraceModel
 
 /// What a leak check asks the tracer for.
 extension AllocationTracer {
-  /// Calls `body` for every outstanding heap block of a process; meant for while it stands still.
+  /// Calls `body` for every outstanding heap block of a process, which should stand still meanwhile.
   package func forEachOutstandingBlock(
     of process: TracedProcess, part: Int = 0, of parts: Int = 1,
     _ body: (_ address: UInt64, _ sizeInBytes: UInt64, _ time: UInt64, _ site: UInt32) -> Void
@@ -21,15 +21,15 @@ extension AllocationTracer {
     }
   }
 
-  /// How many blocks of all processes are outstanding, about.
+  /// About how many blocks are outstanding, in all processes together.
   package var outstandingBlockCount: Int { tables.liveBlocks }
 
-  /// The process's generation as the programs know it: exec raises it at once.
+  /// The process's generation as the BPF programs know it: an exec raises it at once.
   package func currentGeneration(of process: TracedProcess) -> UInt32 {
     tables.process(slot: process.slot).generation
   }
 
-  /// Why there can be heap blocks in use that are not among the outstanding ones; empty when there are none.
+  /// Reasons why heap blocks can be in use that are not among the outstanding ones; empty when there are none.
   package func heapGaps(of process: TracedProcess) -> [String] {
     var gaps: [String] = []
     if process.image.isForked {
@@ -45,7 +45,8 @@ extension AllocationTracer {
       gaps.append("only one allocator is traced: unknown heap counts as roots")
     }
     let counters = tables.counterValues()
-    // The last that a thread does with glibc's heap is to free its cache of free blocks, of which no allocation was seen.
+    // The last thing that a thread does with glibc's heap is to free its cache of free blocks. Nobody saw that cache being
+    // allocated, so this unmatched free is not a sign of an unknown block.
     let frees = tables.process(slot: process.slot)
     if counters.indices.contains(where: { counters[$0] != 0 && ctrace_counter_hides_blocks(Int32($0)) })
       || frees.unmatched_frees != frees.unmatched_frees_at_thread_end
@@ -60,7 +61,8 @@ extension AllocationTracer {
     package var range: Range<UInt64>
     package var time: UInt64
     package var site: UInt32
-    /// Whether other parts of what the same call mapped have been unmapped, with this one apart from the rest.
+    /// Whether parts of what the same call mapped have been unmapped, so that this range is only one of several that are
+    /// left.
     package var isPart: Bool
   }
 
@@ -72,7 +74,7 @@ extension AllocationTracer {
     }
   }
 
-  /// What the process's allocators have mapped for themselves.
+  /// The memory that the process's allocators have mapped for themselves.
   package func allocatorMemory(of process: TracedProcess) -> [Range<UInt64>] { process.image.ledger.allocatorMemory }
 
   /// The named frames of a site's stack.
@@ -82,7 +84,7 @@ extension AllocationTracer {
     return naming.frames(of: stackTrace(hash: record.stack_hash), in: code)
   }
 
-  /// A realloc that a thread has begun: its old block is not in the table any more.
+  /// A realloc that a thread has begun and not finished: its old block is not in the table any more.
   package struct BegunReallocation {
     package var threadID: Int32
     package var oldAddress: UInt64
@@ -91,8 +93,8 @@ extension AllocationTracer {
     package var returnSlot: UInt64
   }
 
-  /// The reallocs that threads of a process are in. Throws when the kernel cannot tell: before Linux 6.9 it does so of
-  /// first threads only.
+  /// The reallocs that threads of a process are in just now. Throws when the kernel cannot tell: before Linux 6.9 it can do
+  /// so only for the first thread of a process.
   package func begunReallocations(ofThreads threads: [Int32]) throws(BPFError) -> [BegunReallocation] {
     guard let states = try? programs.object.map("thread_states") else { return [] }
     var found: [BegunReallocation] = []
@@ -115,7 +117,7 @@ extension AllocationTracer {
     return found
   }
 
-  /// Where in a process's memory the code of a function of its C library lies; empty when it has none of that name.
+  /// Where the code of a C library function lies in a process's memory; empty when no file there defines that name.
   func code(ofLibraryFunction name: String, in process: TracedProcess) -> [Range<UInt64>] {
     let symbolName = HashedSymbolName(name)
     return process.mappings.compactMap { mapping in
@@ -132,17 +134,17 @@ extension AllocationTracer {
         offset - mapping.fileOffset < mapping.end - mapping.start
       else { return nil }
       let start = mapping.start + (offset - mapping.fileOffset)
-      // A return address can be the first byte after a call at the function's end.
+      // When a call is the last instruction of a function, its return address is the first byte behind the function.
       return start..<(start + max(symbol.size, 1) + 1)
     }
   }
 
-  /// Where the functions of a process's C library lie that end it: exit(3), quick_exit(3) and _exit(2).
+  /// Where the functions of a process's C library lie that end the process: exit(3), quick_exit(3) and _exit(2).
   package func exitCode(of process: TracedProcess) -> [Range<UInt64>] {
     ["exit", "quick_exit", "_exit"].flatMap { code(ofLibraryFunction: $0, in: process) }
   }
 
-  /// Whether a site maps the stacks of new threads.
+  /// Whether a site maps the stacks of new threads: its call stack then passes through `pthread_create`.
   package func makesThreadStacks(site: UInt32, of process: TracedProcess) -> Bool {
     withCodeAreas(of: process) { areas in
       if let known = areas.threadStackSites[site] { return known }

@@ -2,9 +2,9 @@ import BPFRuntime
 import ProcessImage
 import SystemSupport
 
-/// Keeps everyone who names or walks stacks informed of what the traced processes have mapped.
+/// Tells the naming of stacks and the stack walker what the traced processes have mapped.
 final class AddressSpaces {
-  /// What the stack walker needs of each process; nil when stacks are walked by frame pointers.
+  /// What the stack walker needs to know of each process; nil when stacks are walked by frame pointers.
   let unwindTables: UnwindTables?
   private let epochs: MappingEpochs
   private let reader: ProcessReader
@@ -24,9 +24,10 @@ final class AddressSpaces {
   /// See ``MappingEpochs``.
   func epoch(of process: TracedProcess) -> UInt32 { epochs[process.slot] }
 
-  /// Reads the mappings of a process and makes them known: before its first probe is on, and whenever they have changed.
+  /// Reads the mappings of a process and makes them known. To be called before the first probe is attached, and whenever
+  /// mappings have changed.
   ///
-  /// - Parameter address: what the stack walker has asked for; 0 when it has not.
+  /// - Parameter address: the address that the stack walker has asked about; 0 when it has not asked.
   func read(_ process: TracedProcess, askedFor address: UInt64 = 0) throws(Refusal) {
     var snapshot = AddressSpaceSnapshot()
     if let unwindTables {
@@ -54,6 +55,6 @@ final class AddressSpaces {
     naming.record(process)
   }
 
-  /// Nothing more is to be known of a process that has ended.
+  /// Takes back what was made known of a process that has ended.
   func release(_ process: TracedProcess) { unwindTables?.release(slot: process.slot) }
 }

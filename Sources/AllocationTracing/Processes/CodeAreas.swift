@@ -1,17 +1,17 @@
 import ProcessImage
 import TraceModel
 
-/// Where the code of a process's loader and allocators lies: what they map is not the program's own. True for as long as
-/// the process's mappings and probes stay what they are.
+/// Where the code of a process's loader and allocators lies: what that code maps is not the program's own. Valid as long as
+/// the process's mappings and probes do not change.
 struct CodeAreas {
   /// Addresses of the probed allocator functions.
   private var allocator: [Range<UInt64>] = []
-  /// Code of libraries that are there to allocate, such as jemalloc's: what they map at their start is theirs, too.
+  /// Code of libraries whose purpose is to allocate, such as jemalloc: what they map while they start is theirs, too.
   private var allocatorLibraries: [Range<UInt64>] = []
   private var loader: [Range<UInt64>] = []
-  /// Whose the mappings of a site are, by the kernel's site index.
+  /// On whose behalf each site maps memory, by the kernel's site index.
   var ownerOfSite: [UInt32: MappingOwner] = [:]
-  /// Addresses of `pthread_create`; nil when nobody has asked. And which sites lie in it.
+  /// Addresses of `pthread_create`; nil until somebody asks. `threadStackSites` says which sites pass through it.
   var threadCode: [Range<UInt64>]?
   var threadStackSites: [UInt32: Bool] = [:]
 
@@ -33,15 +33,15 @@ struct CodeAreas {
         && probe.fileOffset - mapping.fileOffset < mapping.end - mapping.start
       {
         let start = mapping.start + (probe.fileOffset - mapping.fileOffset)
-        // A return address can be the first byte after a call at the function's end.
+        // When a call is the last instruction of a function, its return address is the first byte behind the function.
         allocator.append(start..<(start + max(probe.size, 1) + 1))
       }
     }
   }
 
-  /// On whose behalf a stack maps. By addresses, not by names: this is asked while processes wait for us.
+  /// On whose behalf a stack maps memory. Decided by addresses and not by names, because processes wait for the answer.
   func owner(ofStack stack: [UInt64]) -> MappingOwner {
-    // The C library's mmap was called by the allocator itself.
+    // An allocator's library must be among the innermost frames: then the allocator itself called the C library's mmap.
     if Self.passes(allocator, stack) || Self.passes(allocatorLibraries, stack.prefix(3)) { return .allocator }
     return Self.passes(loader, stack) ? .loader : .program
   }

@@ -1,8 +1,8 @@
 import BPFRuntime
 import CTraceABI
 
-/// Counts, for each process slot, how often code was taken away or replaced: an address means the same thing for as long
-/// as the number stays. The walker raises it, too, when it finds that code was replaced.
+/// Counts for each process slot how often code was unmapped or replaced. An address means the same code as long as the
+/// number stays the same. The stack walker raises the number, too, when it finds that code was replaced.
 struct MappingEpochs {
   private let memory: MappedArray
 

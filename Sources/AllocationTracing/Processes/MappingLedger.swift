@@ -1,16 +1,17 @@
 import TraceModel
 
-/// Which ranges of one process's address space it mapped itself while traced, and from where: exact under partial
-/// unmapping, remapping and mapping over what is there.
+/// Which ranges of its address space a process has mapped itself while traced, and from which sites. The ledger stays exact
+/// when ranges are partly unmapped, remapped, or mapped over.
 package struct MappingLedger {
-  /// Bytes still mapped by one call, and the call's site. A call counts as outstanding while any part of it is mapped.
+  /// A range that one call mapped and that is still mapped, with the call's site. A call counts as outstanding while any
+  /// part of what it mapped is left.
   package struct Range: Equatable, Sendable {
     package var start: UInt64
     package var end: UInt64
     package var site: UInt32
     /// CLOCK_MONOTONIC nanoseconds.
     package var time: UInt64
-    /// Tells the parts of one call from those of another.
+    /// Number of the call. Ranges with the same number are parts of what one call mapped.
     package var call: UInt64
   }
 
@@ -26,7 +27,7 @@ package struct MappingLedger {
   /// Sorted by start, not overlapping.
   package private(set) var ranges: [Range] = []
   package private(set) var totals: [UInt32: SiteTotals] = [:]
-  /// What allocators mapped for themselves. Sorted, not overlapping.
+  /// What allocators have mapped for themselves. Sorted, not overlapping.
   package private(set) var allocatorMemory: [Swift.Range<UInt64>] = []
   private var partsOfCall: [UInt64: Int] = [:]
   private var nextCall: UInt64 = 1
@@ -41,8 +42,9 @@ package struct MappingLedger {
     (size &+ Self.pageSize - 1) & ~(Self.pageSize - 1)
   }
 
-  /// A new mapping; what it lies over is unmapped by it. `site` nil: not the program's own, but an allocator's or, when it
-  /// is not `forAllocator` either, the loader's.
+  /// Records a new mapping. Whatever it lies over is unmapped by it. Without a `site` it is not a mapping of the program's
+  /// that counts: it is an allocator's if `forAllocator` is true, else the loader's, or one from before the trace that was
+  /// moved or resized.
   package mutating func map(
     start: UInt64, size: UInt64, site: UInt32?, time: UInt64, forAllocator: Bool = false
   ) {
@@ -63,14 +65,14 @@ package struct MappingLedger {
   }
 
   package mutating func unmap(start: UInt64, size: UInt64) {
-    // The kernel refuses these; what it accepts succeeds.
+    // The call is seen before it is made, and the kernel refuses these. What it accepts succeeds.
     guard start % Self.pageSize == 0, size != 0 else { return }
     let end = start &+ roundedUp(size)
     guard end > start, end <= Self.addressLimit else { return }
     _ = remove(start: start, end: end)
   }
 
-  /// The program break moved, which it does by single bytes.
+  /// Records that the program break moved. It moves by single bytes, not by pages.
   package mutating func moveBreak(
     from previous: UInt64, to current: UInt64, site: UInt32?, time: UInt64
   ) {
@@ -81,7 +83,8 @@ package struct MappingLedger {
     }
   }
 
-  /// mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to `site`.
+  /// Records an mremap, which is to a mapping what realloc is to a block: the old range is freed and the new one belongs to
+  /// `site`.
   package mutating func remap(
     oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64, site: UInt32?,
     time: UInt64
@@ -99,7 +102,7 @@ package struct MappingLedger {
   /// How many separate parts are left of what one call mapped.
   package func partCount(ofCall call: UInt64) -> Int { partsOfCall[call] ?? 0 }
 
-  /// The ranges in which any part of an allocator's memory lies; neighbours are joined.
+  /// Adds a range to the allocators' memory. Ranges that touch are joined.
   private mutating func insertAllocatorMemory(_ range: Swift.Range<UInt64>) {
     var index = firstAllocatorIndex(endingAfter: range.lowerBound)
     var joined = range

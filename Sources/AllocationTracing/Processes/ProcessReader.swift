@@ -36,7 +36,7 @@ struct ProcessReader {
     }
   }
 
-  /// Whether the process has ended, waited for or not.
+  /// Whether the process has ended, even if its parent has not waited for it yet.
   func isGone(_ processID: Int32) -> Bool {
     do { return try ProcessInfo(processID: processID).hasEnded } catch { return error.isProcessGone }
   }
@@ -59,7 +59,7 @@ struct ProcessReader {
     }
   }
 
-  /// What is said of the file behind a mapping in reports, and how the kernel finds it.
+  /// Describes the file behind a mapping: what reports say of it, and how the kernel finds it.
   func describe(_ mapping: Mapping, _ file: ElfFile, of processID: Int32) -> ProbedObject {
     AllocatorDiscovery(processID: processID, mappings: []) { _ in nil }.describe(mapping, file)
   }
@@ -72,7 +72,7 @@ struct ProcessReader {
   }
 }
 
-/// ELF files that were opened for planning, by what they are; most processes share most of them.
+/// ELF files that were opened for planning, by file identity: most processes share most of them.
 final class ElfFileCache {
   private var files: [FileIdentity: ElfFile?] = [:]
 

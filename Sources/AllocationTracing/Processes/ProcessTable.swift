@@ -3,7 +3,8 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-/// The processes of a trace: in order of appearance, by id while they run, and by the slot that the programs know them by.
+/// The processes of a trace: in the order in which they joined it, by process id while they run, and by the slot under which
+/// the BPF programs know them.
 final class ProcessTable {
   private let tables: TraceTables
   /// Ended ones included.
@@ -23,7 +24,7 @@ final class ProcessTable {
 
   /// Makes a process one of the trace.
   ///
-  /// - Parameter makeImage: what it runs, given its generation and the number of the image.
+  /// - Parameter makeImage: makes the image that the process runs, from its generation and the image's number.
   func enter(
     processID: Int32, parent: TracedProcess?, description: ProcessReader.Description,
     makeImage: (_ generation: UInt32, _ number: UInt32) -> TracedImage
@@ -31,7 +32,7 @@ final class ProcessTable {
     guard let slot = takeSlot() else {
       throw Refusal("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
     }
-    // A reused slot's new owner must not be taken for the old one.
+    // A generation of its own, so that what is left in the tables of the slot's last process is not taken for this one's.
     let generation = tables.process(slot: slot).generation &+ 1
     let process = TracedProcess(
       processID: processID, slot: slot, parentProcessID: parent?.processID, isTarget: parent == nil,
@@ -49,7 +50,7 @@ final class ProcessTable {
     return lastImageNumber
   }
 
-  /// The process has replaced its program: what the old one held is gone, but for its totals.
+  /// Notes that a process has replaced its program. What the old program held is removed; its totals are kept.
   func replaceImage(of process: TracedProcess, with image: TracedImage, totals: Report.Totals) {
     if totals.allocated.count > 0 {
       replacedImages.append(
@@ -70,7 +71,7 @@ final class ProcessTable {
     tables.leave(processID: process.processID)
   }
 
-  /// It was never attached to.
+  /// Removes a process that could not be attached to.
   func abandon(_ process: TracedProcess) {
     process.links = []
     tables.leave(processID: process.processID)
@@ -79,7 +80,8 @@ final class ProcessTable {
     all.removeAll { $0 === process }
   }
 
-  /// The next slot that no running process has; one of an ended process only when all are taken.
+  /// The next slot that no running process has. Slots are taken in turn, so that what is known of an ended process stays for
+  /// as long as possible.
   private func takeSlot() -> UInt32? {
     for _ in 0..<UInt32(LT_MAX_PROCESS_SLOTS) {
       let slot = nextSlot
@@ -93,7 +95,7 @@ final class ProcessTable {
     return nil
   }
 
-  /// Gives back everything that the kernel tables hold of an ended process.
+  /// Removes everything that the kernel's tables hold of an ended process.
   private func forget(_ process: TracedProcess) {
     tables.removeSites(slot: process.slot, olderThan: UInt32.max)
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: nil)

@@ -1,33 +1,35 @@
 import SystemSupport
 import TraceModel
 
-/// What of a traced process belongs to the program that it runs, and begins anew when exec replaces that.
+/// The part of a traced process that belongs to the program it runs, and begins anew when an exec replaces that program.
 struct TracedImage {
   /// Raised by each exec.
   let generation: UInt32
-  /// Unlike any other program image of the trace: process ids come again, and so do generations.
+  /// Different from the number of every other program image of the trace. Process ids and generations can come again.
   let number: UInt32
-  /// CLOCK_MONOTONIC nanoseconds of the moment from which it is traced.
+  /// When the trace of it began, CLOCK_MONOTONIC nanoseconds.
   let beginTime: UInt64
   /// Whether it is traced from its first allocation.
   var isTracedFromStart = false
-  /// Whether every block in its heap was allocated while it was traced: no child, which has its parent's blocks.
+  /// Whether every block in its heap was allocated while it was traced. Never true of a child, which has copies of its
+  /// parent's blocks.
   var hasOnlyTracedBlocks = false
-  /// Whether it was forked by a traced process, and still runs what that ran.
+  /// Whether it was forked by a traced process, and still runs the program that its parent ran.
   var isForked = false
   /// Resident bytes of its heaps when its trace began; nil when nobody looked.
   var initialHeapBytes: UInt64?
-  /// Objects that were looked at for allocators, probed or not.
+  /// Objects that were searched for allocators, whether something in them was probed or not.
   var examinedObjects: Set<FileIdentity> = []
   var ledger = MappingLedger()
   /// The last program break that it set.
   var programBreak: UInt64 = 0
-  /// What sites that were given back had allocated, and freed again. In the units of the kernel's counts.
+  /// What those sites had allocated whose places were given back; all of it was freed. The count is in the unit of the
+  /// kernel's counts.
   var retired = Tally()
-  /// Names of threads that have sites of their own, as they were at the first of these.
+  /// Names of threads that have sites of their own, as they were when the thread got its first one.
   var threadNames: [Int32: String] = [:]
 
-  /// A program that runs already.
+  /// A program that is running already.
   init(generation: UInt32, number: UInt32, beginTime: UInt64) {
     self.generation = generation
     self.number = number
@@ -55,7 +57,7 @@ struct TracedImage {
     return image
   }
 
-  /// Applies a change of the address space. `owner`: on whose behalf it was made, by what site.
+  /// Applies a change of the address space, which `site` made on behalf of `owner`.
   mutating func apply(_ change: AddressSpaceChange, site: UInt32?, owner: MappingOwner, time: UInt64) {
     let site = owner == .program ? site : nil
     switch change {

@@ -2,7 +2,7 @@ import BPFRuntime
 import ProcessImage
 import TraceModel
 
-/// What the addresses of a stack mean: the code of a process at the time when the stack was recorded.
+/// The code that the addresses of a stack refer to: that of a process at the time when the stack was recorded.
 package struct RecordedCode: Equatable, Sendable {
   package var processID: Int32
   /// See `TracedProcess.imageNumber`.
@@ -16,9 +16,9 @@ package final class TracedProcess {
   package let processID: Int32
   let slot: UInt32
   package let parentProcessID: Int32?
-  /// Named by the user, as opposed to followed.
+  /// Whether the user named it; false for a child that is followed.
   package let isTarget: Bool
-  /// Its control group when its trace began: its path in the unified hierarchy, or the one of its memory controller.
+  /// Its control group when its trace began: the path in the unified hierarchy, or else the one of its memory controller.
   package let controlGroup: String?
 
   /// The program that it runs; exec replaces it as a whole.
@@ -29,7 +29,7 @@ package final class TracedProcess {
   /// CLOCK_MONOTONIC nanoseconds.
   package internal(set) var endTime: UInt64?
 
-  /// Places probed in this process, by probe index; kept for children, which have the same code.
+  /// Indices of the places that are probed in this process. Its children get the same ones, because they have the same code.
   var probes: [UInt32] = [] { didSet { codeAreas = nil } }
   var links: [Link] = []
   /// Whether a function that allocates or frees is probed.
@@ -37,10 +37,10 @@ package final class TracedProcess {
   /// Why nothing can be traced in it and what to do.
   var failure: String?
 
-  /// A thread by which its memory and files can be read.
+  /// A thread through which the process's memory and files can be read.
   package internal(set) var threadID: Int32
   package var mappings: [Mapping] = [] { didSet { codeAreas = nil } }
-  /// What is executable among them, and when.
+  /// Which of them are executable, and in which image and epoch.
   package internal(set) var mappingState = MappingState()
   /// nil until somebody asks for it.
   var codeAreas: CodeAreas?
@@ -69,7 +69,7 @@ package final class TracedProcess {
 
   /// Raised by each exec.
   package var generation: UInt32 { image.generation }
-  /// Unlike that of any other program image of the trace.
+  /// Different from the number of every other program image of the trace.
   package var imageNumber: UInt32 { image.number }
   /// Whether every block in its heap was allocated while it was traced.
   package var hasOnlyTracedBlocks: Bool { image.hasOnlyTracedBlocks }

@@ -3,7 +3,7 @@ import LeakAnalysis
 import TraceModel
 
 extension AllocationTracer {
-  /// A report of a snapshot, of which there may be several.
+  /// Makes a report of a snapshot. One snapshot can have several reports.
   package func report(_ request: ReportRequest, from snapshot: TraceSnapshot) -> Report {
     var builder = ReportBuilder(snapshot, request: request, naming: PatientNaming(self))
     let report = builder.build()
@@ -19,8 +19,8 @@ extension AllocationTracer {
   }
 }
 
-/// Names stacks as the tracer's own naming does, and handles events in between: naming can take long, and processes that
-/// wait for us are not to wait for that.
+/// Names stacks as the tracer's own naming does, and handles overdue events in between. Naming can take long, and processes
+/// that wait for us must not wait for it.
 private final class PatientNaming: StackNaming {
   private let tracer: AllocationTracer
 

@@ -19,9 +19,10 @@ extension AllocationTracer {
       ownMappings: process.image.ledger.ranges.map { $0.start..<$0.end })
   }
 
-  /// What the allocators of each running process hold beside what is outstanding.
+  /// For each running process, what its allocators hold beside the outstanding blocks.
   func retentionSummaries(sites: [SiteRecord<lt_site>]) -> [RetentionSummary] {
-    // Freed memory that was allocated before the trace is not known by its size; with samples, nor is other memory.
+    // The sizes of freed blocks from before the trace are not known. While sampling, the sizes of most other blocks are not,
+    // either.
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
     var outstanding: [UInt32: Tally] = [:]
     for record in sites {

@@ -6,11 +6,11 @@ import SystemSupport
 import TraceModel
 
 extension AllocationTracer {
-  /// Everything recorded so far, for as many reports as are wanted of this moment.
+  /// Everything recorded so far. Any number of reports can be made of it.
   ///
   /// - Parameters:
   ///   - checks: results of leak checks; the latest of each process counts.
-  ///   - looksAtBlocks: whether reports need single blocks: their ages, verdicts, and themselves.
+  ///   - looksAtBlocks: whether reports need single blocks: for ages and verdicts, and to list them.
   package func snapshot(checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true) -> TraceSnapshot {
     handleEvents()
     var snapshot = TraceSnapshot(
@@ -39,11 +39,12 @@ extension AllocationTracer {
     return snapshot
   }
 
-  /// The sites with the stacks that are known of them: a stack that broke off and whose copy came behind the last look at
-  /// events is completed first, or the report would show what its counters do not count as lost.
+  /// The sites, with their stacks as complete as can be. A stack that broke off in the kernel waits for user space to
+  /// complete it from a copy. Copies that came after events were last handled are used first: otherwise the report would
+  /// show broken stacks that no counter counts as lost.
   private func settledSites() -> [SiteRecord<lt_site>] {
     var sites = tables.sites.records()
-    // Whoever allocates without end never lets it settle.
+    // Three times at most: a process that allocates without pause always has another one waiting.
     for _ in 0..<3 where sites.contains(where: { tables.isPending(UInt32($0.index)) }) {
       completion.completeSamples()
       sites = tables.sites.records()
@@ -80,7 +81,7 @@ extension AllocationTracer {
     return value
   }
 
-  /// Their present names, or those that they had when they first allocated.
+  /// The present names of threads. Those that have ended have the names from when they first allocated.
   private func threadNames(of process: TracedProcess, _ sites: [SiteRecord<lt_site>]) -> [Int32: String] {
     var names = process.image.threadNames
     let threads = sites.compactMap { record -> Int32? in
@@ -94,8 +95,8 @@ extension AllocationTracer {
     return names
   }
 
-  /// The stacks of sites that hold something, or that may mean different things in different epochs. All at once: events
-  /// that are handled meanwhile can take sites and stacks out of the tables.
+  /// The stacks of sites that hold something, or whose addresses may mean different code in different epochs. All are read
+  /// at once, because handling events meanwhile can remove sites and stacks from the tables.
   private func stacksOfHolders(in snapshot: TraceSnapshot) -> [UInt64: StackTrace] {
     var epochs: [UInt64: UInt32] = [:]
     var wanted: Set<UInt64> = []

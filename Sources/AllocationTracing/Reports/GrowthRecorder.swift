@@ -5,7 +5,8 @@ import LeakAnalysis
 import Quantities
 import TraceModel
 
-/// What every site and the whole trace held over time. Heap sites are known by the kernel's index, mappings behind them.
+/// What every site and the whole trace held over time. In the history, heap sites have the index of the kernel's table; the
+/// mappings of the same sites follow behind all heap sites.
 struct GrowthRecorder {
   private(set) var history: OutstandingHistory
   /// What was outstanding, at moments at least `momentDistance` nanoseconds apart.
@@ -17,15 +18,15 @@ struct GrowthRecorder {
   private static let maximumMoments = 240
 
   /// - Parameters:
-  ///   - start: of the trace, CLOCK_MONOTONIC nanoseconds.
-  ///   - siteCapacity: places of the table of sites.
+  ///   - start: beginning of the trace, CLOCK_MONOTONIC nanoseconds.
+  ///   - siteCapacity: number of places in the kernel's table of sites.
   init(start: UInt64, siteCapacity: Int) {
     self.start = start
     self.siteCapacity = siteCapacity
     history = OutstandingHistory(start: start, siteCount: 2 * siteCapacity)
   }
 
-  /// Notes what every site holds, when the next tick is due.
+  /// Notes what every site holds, if the next tick is due.
   mutating func record(
     _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64
   ) {
@@ -35,7 +36,8 @@ struct GrowthRecorder {
     sites.forEachSite { record in
       guard record.site.allocated_count > 0 else { return }
       whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
-      // Another site of the same process and stack would have the same key.
+      // The identity tells sites apart that have the same place in turn. Only one of the same process and stack has the same
+      // key.
       history.record(
         site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
         allocatedCount: record.site.allocated_count)
@@ -55,7 +57,8 @@ struct GrowthRecorder {
     addMoment(whole, at: now)
   }
 
-  /// Half of the moments go when there are too many: those that are left are as far apart again as before.
+  /// Adds a moment to the timeline. When there are too many, every other one is dropped, and those that follow keep twice
+  /// the distance.
   private mutating func addMoment(_ outstanding: Tally, at time: UInt64) {
     let elapsed = time - start
     if let last = timeline.last, elapsed - UInt64(max(0, last.elapsed.inNanoseconds)) < momentDistance { return }

@@ -5,14 +5,15 @@ import LeakAnalysis
 import TraceModel
 
 extension ReportBuilder {
-  /// Puts into a report the sites that it is to show, in the order given.
+  /// Adds the sites to a report that it is to show, in the order given.
   func addSites(_ drafts: [SiteDraft], to report: inout Report) {
     var suppressions = request.suppressions
     for draft in drafts {
       let verdicts = draft.tallies
       var prepared: AllocationSite?
       if let verdicts, !suppressions.isEmpty, canBeSuppressed(verdicts) {
-        // Every leak needs its names now, also those beyond the limit: they are in the sums.
+        // Suppression rules match names, so every leak needs its names now. That includes sites beyond the limit, because
+        // the sums include them.
         var site = site(from: draft)
         suppress(in: &site, by: &suppressions, &report)
         prepared = site
@@ -63,7 +64,7 @@ extension ReportBuilder {
     return site
   }
 
-  /// Whether a site grows; nil when it held memory too shortly to say anything.
+  /// Evidence of whether a site grows; nil when it held memory for too short a time to tell.
   private func growth(of draft: SiteDraft, _ process: TraceSnapshot.Process) -> GrowthEvidence? {
     guard let survivors = draft.sums.survivors, let clock = process.growthClock,
       var series = snapshot.history?.series(sites: draft.sites, clock: clock)
@@ -77,7 +78,8 @@ extension ReportBuilder {
 
   // MARK: Suppressions
 
-  /// Blocks that can be reached are no leaks; to find names for all of them would take long.
+  /// Whether suppression rules are to be tried on a site. Reachable blocks are no leaks; unless they are shown, they get no
+  /// names for this, because finding names for all of them would take long.
   private func canBeSuppressed(_ verdicts: [VerdictKind: Tally]) -> Bool {
     suppressibleKinds.contains { (verdicts[$0]?.count ?? 0) > 0 }
   }

@@ -3,17 +3,17 @@ import CTraceABI
 import LeakAnalysis
 import TraceModel
 
-/// Makes a report of a snapshot: a pure function of it, of what is asked for, and of the names that stacks get.
+/// Makes a report of a snapshot. The result depends only on the snapshot, the request, and the names that stacks get.
 struct ReportBuilder {
   let snapshot: TraceSnapshot
   let request: ReportRequest
   let naming: any StackNaming
-  /// Whether single blocks are looked at: their ages, and themselves.
+  /// Whether single blocks are looked at: for ages and verdicts, and to list them.
   private let looksAtBlocks: Bool
-  /// Of each process, the latest check.
+  /// The latest leak check of each process, in the order of the snapshot's processes.
   private let checks: [(any BlockVerdicts)?]
   private var gathering: SiteGathering
-  /// What each shown site holds, for the next report's sorting by growth.
+  /// The outstanding bytes of each shown site, with which the next report sorts by growth.
   private(set) var outstandingBySite: [SiteKey: UInt64] = [:]
 
   var configuration: TraceConfiguration { snapshot.configuration }
@@ -69,12 +69,12 @@ struct ReportBuilder {
     var shown = gathering.drafts.filter { isShown(snapshot.processes[$0.process]) }
     for index in shown.indices where usesBlocks { shown[index].sums.outstanding = shown[index].sums.matching }
     shown.removeAll { $0.sums.outstanding.count == 0 && $0.sums.outstanding.bytes == 0 }
-    // Ties by key, so that two reports of the same state are the same.
+    // The stack hash breaks ties, so that two reports of the same state are the same.
     let ranks = shown.map(rank)
     return shown.indices.sorted { ranks[$0] > ranks[$1] }.map { shown[$0] }
   }
 
-  /// A process that ended gave its memory back: it counts only when it was the target, or nothing else is left.
+  /// A process that has ended gave its memory back. It is shown only if it was a target, or if ended ones are asked for.
   private func isShown(_ process: TraceSnapshot.Process) -> Bool {
     process.state == .running || process.isTarget || request.includesEnded
   }
@@ -87,7 +87,7 @@ struct ReportBuilder {
     case .bytes:
       primary = Int64(clamping: outstanding.bytes)
       if let verdicts = draft.verdicts {
-        // What is lost first, with what is lost by it; then what may be.
+        // What is lost comes first, together with what it keeps; then what is possibly lost.
         primary = Int64(clamping: verdicts.lostBytes)
         secondary = Int64(clamping: verdicts.bytes(of: .possiblyLost))
       }
@@ -99,7 +99,7 @@ struct ReportBuilder {
     return (primary, secondary, outstanding.bytes, draft.key.stackHash)
   }
 
-  /// What the checks found, by kind: of the blocks that are outstanding now.
+  /// What the checks found, by verdict, for the blocks that are outstanding now.
   private func leakChecks(_ drafts: [SiteDraft]) -> [LeakCheckSummary] {
     snapshot.processes.indices.compactMap { process in
       guard var summary = checks[process]?.summary else { return nil }
@@ -110,7 +110,7 @@ struct ReportBuilder {
     }
   }
 
-  /// A warning for functions in use whose exceptions cannot pass their return probe.
+  /// A warning about functions in use that may throw and have a return probe, which no exception can pass.
   private func exceptionNotes() -> [String] {
     if snapshot.functionsThatMayNotThrow.isEmpty { return [] }
     return [
@@ -160,6 +160,6 @@ struct ReportBuilder {
 }
 
 extension TraceSnapshot {
-  /// A stack without frames when it could not be stored.
+  /// The stack with a hash. It has no frames when the stack could not be stored.
   func stack(hash: UInt64) -> StackTrace { stacks[hash] ?? StackTrace(addresses: [], completeness: .broken) }
 }

@@ -12,13 +12,13 @@ struct SiteKey: Hashable {
   var generation: UInt32
   var stackHash: UInt64
   var allocationClass: AllocationClass
-  /// What the stack's addresses mean: one of the epochs in which they mean this.
+  /// An epoch with whose mappings the stack's addresses are to be read. Others may give them the same meaning.
   var epoch: UInt32
-  /// nil when sites are of all threads.
+  /// nil when sites are not kept for each thread apart.
   var threadID: Int32?
 }
 
-/// A site while its numbers are gathered.
+/// A site of a report while its numbers are gathered.
 struct SiteDraft {
   var key: SiteKey
   /// Position of its process in the snapshot.
@@ -26,27 +26,28 @@ struct SiteDraft {
   var probe: UInt32
   var code: RecordedCode
   var sums = SiteSums()
-  /// The kernel's sites that belong to it.
+  /// The sites of the kernel's table that are added up in it.
   var sites: [(index: Int, identity: UInt64)] = []
   /// What a leak check says of its blocks; nil when its process was not checked.
   var verdicts: VerdictSums?
 
-  /// By kind what is outstanding; nil when its process was not checked.
+  /// What is outstanding, by verdict; nil when its process was not checked.
   var tallies: [VerdictKind: Tally]? { verdicts?.tallies(outstanding: sums.outstanding) }
 }
 
-/// Brings the kernel's sites, the mapping ledgers and the blocks of a snapshot together.
+/// Brings together the kernel's sites, the mapping ledgers and the blocks of a snapshot.
 struct SiteGathering {
   private(set) var drafts: [SiteDraft] = []
   private let snapshot: TraceSnapshot
-  /// Positions in `drafts` by the key with epoch 0: one for each meaning of the stack's addresses.
+  /// Positions in `drafts` by the key with epoch 0. There are several where the same addresses mean different code in
+  /// different epochs.
   private var positions: [SiteKey: [Int]] = [:]
-  /// Position in `drafts` by index of the kernel's site; −1 when it is of no traced image.
+  /// Position in `drafts` by the index of the kernel's site; −1 when the site belongs to no image of the snapshot.
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
   private let isSameCode: (SiteDraft, UInt32) -> Bool
 
-  /// - Parameter isSameCode: whether a site's stack means the same in another epoch of its process's mappings.
+  /// - Parameter isSameCode: whether a site's stack lies in the same code in another epoch of its process's mappings.
   init(_ snapshot: TraceSnapshot, isSameCode: @escaping (SiteDraft, UInt32) -> Bool) {
     self.snapshot = snapshot
     self.isSameCode = isSameCode
@@ -95,16 +96,17 @@ struct SiteGathering {
   ) {
     let position = position(of: record, .mapping, process)
     mappingDraftOfSite[UInt32(record.index)] = position
-    // Their history is kept behind that of heap sites.
+    // The history of mappings follows behind that of all heap sites.
     drafts[position].sites.append((snapshot.siteCapacity + record.index, record.identity))
     drafts[position].sums.add(totals)
   }
 
   // MARK: Blocks
 
-  /// One pass over the outstanding blocks and ranges: ages, estimates and, if asked for, the blocks themselves.
+  /// Goes once through the outstanding blocks and ranges and adds what only they tell: ages, estimates, verdicts and, if
+  /// asked for, the blocks themselves.
   ///
-  /// - Parameter checks: of each process of the snapshot, nil where there is none.
+  /// - Parameter checks: the leak check of each process of the snapshot; nil where there is none.
   mutating func addBlocks(request: ReportRequest, checks: [(any BlockVerdicts)?]) {
     let now = snapshot.time
     let clocks = snapshot.processes.map(\.growthClock?.ages)
@@ -112,7 +114,7 @@ struct SiteGathering {
       if checks[drafts[index].process] != nil { drafts[index].verdicts = VerdictSums() }
       if clocks[drafts[index].process] != nil { drafts[index].sums.survivors = Survivors() }
     }
-    // Of each site rather than of each process: they are asked for every block.
+    // Looked up once for each site, because they are needed for every block.
     let checkOfDraft = drafts.map { checks[$0.process] }
     let agesOfDraft = drafts.map { clocks[$0.process] }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
@@ -167,7 +169,7 @@ struct SiteGathering {
     }
   }
 
-  /// How many blocks a recorded one stands for: 1/P.
+  /// How many blocks a recorded one stands for: 1/P if it was chosen with probability P.
   private func weight(ofSize size: UInt64) -> Double {
     if let nth = snapshot.configuration.sampleEveryNth, nth > 1 { return Double(nth) }
     guard let mean = snapshot.configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
@@ -194,7 +196,7 @@ extension SiteSums {
 }
 
 extension TraceConfiguration {
-  /// Whole blocks from the unit in which the programs keep counts while sampling.
+  /// Whole blocks, rounded, from the unit in which the programs keep counts while sampling.
   func blocks(ofUnits units: UInt64) -> UInt64 {
     guard isSampling else { return units }
     return (units + 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)

@@ -4,26 +4,26 @@ import GrowthStatistics
 import LeakAnalysis
 import TraceModel
 
-/// All that reports of one moment are made of. Values only: what happens afterwards changes nothing in it, and any number of
-/// reports of it agree with each other.
+/// Everything that reports of one moment are made of. It consists of values only, so nothing that happens later changes it,
+/// and all reports that are made of it agree with each other.
 package struct TraceSnapshot {
   package var configuration: TraceConfiguration
-  /// CLOCK_MONOTONIC nanoseconds of the moment itself and of the first attach; the latter is 0 before it.
+  /// CLOCK_MONOTONIC nanoseconds: `time` is the moment itself, `startTime` that of the first attach, or 0 before it.
   package var time: UInt64
   package var startTime: UInt64
   package var startInUnixSeconds = 0.0
-  /// In order of appearance.
+  /// In the order in which they joined the trace.
   package var processes: [Process] = []
-  /// Totals of images that exec replaced.
+  /// Totals of program images that an exec replaced.
   package var replacedImages: [Report.ProcessTotals] = []
-  /// Every site of the kernel's table, and how many places that has.
+  /// Every site in the kernel's table, and how many places that table has.
   package var sites: [SiteRecord<lt_site>] = []
   package var siteCapacity = 0
-  /// Every outstanding heap block; nil when nobody looked.
+  /// Every outstanding heap block; nil when single blocks were not asked for or could not be read.
   package var blocks: [Block]?
   /// The stacks of sites that hold memory, by hash.
   package var stacks: [UInt64: StackTrace] = [:]
-  /// What leak checks found, the latest of each process last.
+  /// The results of leak checks. Of each process the latest comes last.
   package var checks: [any BlockVerdicts] = []
   package var history: OutstandingHistory?
   package var timeline: [Report.Moment] = []
@@ -31,11 +31,11 @@ package struct TraceSnapshot {
   package var probes: [Report.Probe] = []
   /// Functions in use whose exceptions cannot pass their return probe.
   package var functionsThatMayNotThrow: [String] = []
-  /// Every cause of loss but broken stacks.
+  /// Every cause of loss except broken stacks, which `walks` has.
   package var losses: [Report.LossCounter] = []
   package var walks = WalkSummary()
   package var notes: [String] = []
-  /// Outstanding bytes of each site at the report before, for sorting by growth.
+  /// Outstanding bytes of each site at the previous report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
 
   package init(configuration: TraceConfiguration, time: UInt64, startTime: UInt64) {
@@ -44,7 +44,7 @@ package struct TraceSnapshot {
     self.startTime = startTime
   }
 
-  /// A process of the trace as it was then.
+  /// A process of the trace, as it was at that moment.
   package struct Process {
     package var processID: Int32
     package var parentProcessID: Int32?
@@ -57,7 +57,8 @@ package struct TraceSnapshot {
     package var state = Report.ProcessTotals.State.running
     package var isTracedFromStart = false
     package var ledger = MappingLedger()
-    /// What sites that were given back had allocated, and freed again. In the units of the kernel's counts.
+    /// What those sites had allocated whose places were given back; all of it was freed. The count is in the unit of the
+    /// kernel's counts.
     package var retired = Tally()
     package var unmatchedFrees: UInt64 = 0
     /// The windows of its run; nil when it was too short for any.
@@ -73,10 +74,10 @@ package struct TraceSnapshot {
     }
   }
 
-  /// An outstanding heap block, as small as it can be: there may be millions.
+  /// An outstanding heap block, in as few bytes as possible, because there may be millions.
   package struct Block {
     package var address: UInt64
-    /// As in `lt_block_payload`.
+    /// Packed as in `lt_block_payload`.
     private var sizeAndSite: UInt64
     /// CLOCK_MONOTONIC nanoseconds.
     package var time: UInt64

@@ -1,6 +1,6 @@
 import TraceModel
 
-/// What a leak check says of the blocks of one site, weighted while sampling.
+/// What a leak check says of the blocks of one site. While sampling, blocks count with their weights.
 struct VerdictSums {
   private struct Sum {
     var bytes = 0.0
@@ -8,14 +8,14 @@ struct VerdictSums {
     var tally: Tally { Tally(bytes: UInt64(bytes.rounded()), count: UInt64(count.rounded())) }
   }
 
-  /// By place of the kind.
+  /// One sum for each kind of verdict, at the kind's `place`.
   private var kinds = [Sum](repeating: Sum(), count: VerdictKind.allCases.count)
   private var holderSums: [String: Sum] = [:]
   private(set) var keeps = Tally()
 
   func bytes(of kind: VerdictKind) -> UInt64 { kinds[kind.place].tally.bytes }
 
-  /// Bytes of definitely and indirectly lost blocks, and of those lost with them.
+  /// Bytes of definitely and indirectly lost blocks, and of what is lost along with them.
   var lostBytes: UInt64 { bytes(of: .definitelyLost) &+ bytes(of: .indirectlyLost) &+ keeps.bytes }
 
   mutating func add(_ verdict: BlockVerdict, bytes: Double, count: Double) {
@@ -28,7 +28,7 @@ struct VerdictSums {
     }
   }
 
-  /// All of a site's outstanding blocks by kind; what came since the blocks were looked at is unchecked.
+  /// All outstanding blocks of a site by verdict. Those that came after the blocks were looked at are unchecked.
   func tallies(outstanding: Tally) -> [VerdictKind: Tally] {
     var tallies: [VerdictKind: Tally] = [:]
     for kind in VerdictKind.allCases { tallies[kind] = kinds[kind.place].tally }

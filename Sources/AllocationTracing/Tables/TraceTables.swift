@@ -2,7 +2,7 @@ import Accounting
 import BPFRuntime
 import CTraceABI
 
-/// The tables that the programs keep in the kernel, read through shared memory.
+/// The tables that the BPF programs keep in the kernel. This process reads them through shared memory.
 package final class TraceTables {
   let sites: SiteTable<lt_site>
   let stacks: StackStore
@@ -34,25 +34,25 @@ package final class TraceTables {
     Int(index) < sites.count ? sites.entries[Int(index)].stack_hash : 0
   }
 
-  /// Gives back what belongs to a process image that is gone: its sites, and stacks that no other site names.
+  /// Removes the sites of a process's images before `generation`, and the stacks that no other site refers to.
   func removeSites(slot: UInt32, olderThan generation: UInt32) {
     let gone = sites.clear { UInt32($0.process_slot) == slot && $0.process_generation < generation }
     stacks.remove(sites.unused(gone))
   }
 
-  /// Whether user space is still going to complete the stack of a site.
+  /// Whether user space has yet to complete the stack of a site.
   func isPending(_ index: UInt32) -> Bool {
     Int(index) < sites.count && sites.entries[Int(index)].phase == LT_SITE_PENDING
   }
 
-  /// Gives a pending site its stack. Its totals stay what they are, and reports add up sites of one stack.
+  /// Gives a pending site its complete stack. The site keeps its totals; reports add up the sites that have the same stack.
   ///
   /// - Parameters:
   ///   - pending: the stack hash by which the site has been known.
-  ///   - epoch: what the addresses mean; nil to leave it as it is.
+  ///   - epoch: the epoch with whose mappings the addresses are to be read; nil to leave the site's own.
   func completeSite(_ index: UInt32, pending: UInt64, stack: StackStore.StoredStack, epoch: UInt32?) {
     guard isPending(index), stackHash(ofSite: index) == pending else { return }
-    // A full map leaves the site with what it had.
+    // When the map of stacks is full, the site keeps the stack that it had.
     guard stacks.store(stack) else { return }
     let site = sites.entries.baseAddress! + Int(index)
     if let epoch { site.pointee.epoch = epoch }
@@ -94,7 +94,8 @@ package final class TraceTables {
     }
   }
 
-  /// Takes out the blocks of a process image that is gone; its programs can no longer change them.
+  /// Removes the blocks of a slot except those of the generation `kept`; nil keeps none. Nothing changes blocks of images
+  /// that are gone.
   func removeBlocks(slot: UInt32, keepingGeneration kept: UInt32?) throws(BPFError) {
     let removed = try blocks.remove { word in
       let key = BlockKey(word: word)
@@ -112,7 +113,7 @@ package final class TraceTables {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)]
   }
 
-  /// Makes a slot stand for a process, before its first probe is attached.
+  /// Makes a slot stand for a process. To be called before the process's first probe is attached.
   func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
@@ -123,21 +124,21 @@ package final class TraceTables {
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }
 
-  /// How long traced processes may still be held, all together; the programs take off what they used.
+  /// Adds to the time for which traced processes may still be held, all together. The programs subtract what each hold took.
   func refillHoldBudget(by nanoseconds: Int64, upTo limit: Int64) {
     let missing = limit - words.pointee.hold_budget
     if missing > 0 { ctrace_add_signed(&words.pointee.hold_budget, min(nanoseconds, missing)) }
   }
 
-  /// One forked child less to be attached to.
+  /// Counts one forked child less that still waits to be attached to.
   func finishWaitingChild() { ctrace_subtract(&words.pointee.waiting_children, 1) }
 
-  /// Lets a process go on that waits for its loader's change number `change` to be looked at.
+  /// Lets a process go on that waits until change number `change` of its list of loaded objects has been looked at.
   func answerLoader(change: UInt64, slot: UInt32) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].loader_answers = change
   }
 
-  /// While held, the process does not wait at changes of its loader: user space steps it itself.
+  /// Notes whether user space itself steps the process. While it does, the process does not wait at changes of its loader.
   func setHeld(_ isHeld: Bool, slot: UInt32) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)].is_held = isHeld ? 1 : 0
   }

@@ -5,12 +5,12 @@ import Glibc
 import ProcessImage
 import TraceModel
 
-/// Reads what is executable in processes, with the identities by which the stack walker tells one area from another that
-/// took its place.
+/// Reads what is executable in processes. Each area has an identity, by which the stack walker tells it from another area
+/// that took its place.
 package final class AddressSpaceReader {
   private let program: BPFProgram?
 
-  /// Where the kernel has no such iterator (before Linux 6.1), identities are unknown.
+  /// On kernels that have no such iterator (before Linux 6.1), identities are unknown.
   package init() {
     let image = ctrace_address_space()
     let bytes = UnsafeRawBufferPointer(start: image.bytes, count: image.size)
@@ -19,18 +19,18 @@ package final class AddressSpaceReader {
   }
 
   package struct Reading {
-    /// The thread by which the process could be read.
+    /// The thread through which the process could be read.
     package var threadID: Int32
     /// All mappings of the process.
     package var mappings: [Mapping]
-    /// The executable ones, as far as they stayed the same meanwhile.
+    /// Those of the executable mappings that stayed the same while they were read.
     package var snapshot: AddressSpaceSnapshot
   }
 
   /// Reads a process. Throws when it is gone or may not be inspected.
   ///
-  /// - Parameter examine: given the executable areas, and a thread by which their files can be opened, before it is checked
-  ///   that they are still the same.
+  /// - Parameter examine: called with the executable areas, and with a thread through which their files can be opened,
+  ///   before it is checked that the areas are still the same.
   package func read(
     processID: Int32, examine: (AddressSpaceSnapshot, _ threadID: Int32) throws -> Void = { _, _ in }
   ) throws -> Reading {

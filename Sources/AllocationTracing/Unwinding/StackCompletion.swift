@@ -3,19 +3,19 @@ import BPFRuntime
 import CTraceABI
 import TraceModel
 
-/// Answers the stack walker's questions about code that it does not know, and completes the stacks that broke off before
-/// their code was known.
+/// Answers the stack walker's questions about code that it does not know, and completes the stacks that broke off because
+/// their code was not known yet.
 final class StackCompletion {
   private let tables: TraceTables
   private let processes: ProcessTable
   private let spaces: AddressSpaces
   private let requests: RingBuffer?
   private let samples: RingBuffer?
-  /// What to add to the walker's counters for stacks that were completed afterwards; by counter.
+  /// What to add to the walker's counters because stacks were completed afterwards; by counter.
   private var corrections = [Int64](repeating: 0, count: Int(LT_UNWIND_COUNTER_COUNT.rawValue))
-  /// Copies of stacks of programs that have been executed unheard of.
+  /// Copies of stacks from programs whose exec event has not been handled yet.
   private var deferred: [[UInt8]] = []
-  /// Stacks that broke off in the kernel and were completed here.
+  /// How many stacks broke off in the kernel and were completed here.
   private(set) var completedCount: UInt64 = 0
 
   init(object: BPFObject, tables: TraceTables, processes: ProcessTable, spaces: AddressSpaces) throws(BPFError) {
@@ -31,7 +31,7 @@ final class StackCompletion {
     samples = try RingBuffer(map: object.map("lt_unwind_samples"))
   }
 
-  /// Each readable when there is something to answer or to complete.
+  /// Descriptors that become readable when there is something to answer or to complete.
   var pollDescriptors: [Int32] { [requests, samples].compactMap { $0?.pollDescriptor } }
 
   // MARK: Requests
@@ -57,8 +57,8 @@ final class StackCompletion {
 
   /// Completes the stacks that broke off before their code was known.
   ///
-  /// - Parameter ending: a process whose image has just ended. Its last samples came before that event, and what was
-  ///   published for it is all that will ever be known of them: its mappings are not read again.
+  /// - Parameter ending: a process whose image has just ended. Its last samples came before that event, and they can only be
+  ///   completed with what was published for it already: its mappings are not read again.
   func completeSamples(lastOf ending: TracedProcess? = nil) {
     guard let unwindTables = spaces.unwindTables, let samples else { return }
     var earlier: [UInt32: UnwindPublication?] = [:]
@@ -73,7 +73,7 @@ final class StackCompletion {
     }
   }
 
-  /// - Parameter earlier: by slot, what was published before the process's mappings were read for these samples.
+  /// - Parameter earlier: by slot, what was published before the mappings of the process were read for these samples.
   private func complete(
     _ record: UnsafeRawBufferPointer, _ unwindTables: UnwindTables, _ earlier: inout [UInt32: UnwindPublication?],
     _ ending: TracedProcess?
@@ -82,14 +82,14 @@ final class StackCompletion {
     let slot = sample.pointee.process_slot
     guard sample.pointee.site != UInt32.max, let process = processes.process(slot: slot) else { return }
     if sample.pointee.generation == process.generation &+ 1 {
-      // Of a program that we have not heard yet to be executed.
+      // The sample is from the process's next program, whose exec event has not been handled yet.
       deferred.append([UInt8](record))
     }
     guard sample.pointee.generation == process.generation else { return }
-    // Once for all that came since the last time.
+    // Mappings are read once for all samples that came since the last time.
     if earlier[slot] == nil {
       earlier[slot] = .some(unwindTables.publication(slot: slot))
-      // It may have ended meanwhile: then what was known before must do.
+      // If the process has ended meanwhile, what was known before must do.
       if process.state == .running, process !== ending {
         try? spaces.read(process, askedFor: sample.pointee.lookup)
       }
@@ -102,7 +102,7 @@ final class StackCompletion {
     count(stack, instead: sample.pointee.walked.outcome)
   }
 
-  /// Keeps the counts of broken stacks right: the program has counted the reason why it stopped.
+  /// Corrects the counts of broken stacks: the program has already counted the reason for which it stopped.
   private func count(_ stack: UnwindTables.CompletedStack, instead outcome: UInt32) {
     let reason = Int(outcome >> 8 & 0xff)
     guard reason < corrections.count else { return }

@@ -2,13 +2,13 @@ import ProcessImage
 import Symbolization
 import TraceModel
 
-/// Names the stacks of a trace. It is told of code while the code is there, because processes end.
+/// Names the stacks of a trace. It is told of code while that code is mapped, because processes end.
 package protocol StackNaming: AnyObject {
-  /// Notes what is executable in a process from now on.
+  /// Notes which code a process has mapped from now on.
   func record(_ process: TracedProcess)
   /// The frames of a stack, leaf first.
   func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame]
-  /// Tells for each frame of a stack what code it was in; the same stack can mean different things in different epochs.
+  /// Tells for each frame of a stack which code it was in. The same stack can mean different code in different epochs.
   func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?]
 }
 
@@ -35,7 +35,7 @@ package final class SymbolizedNaming: StackNaming {
   }
 }
 
-/// Stacks as bare addresses, for a trace of which nobody reads the names.
+/// Leaves stacks as bare addresses, for a trace whose names nobody reads.
 package final class UnnamedStacks: StackNaming {
   package init() {}
   package func record(_ process: TracedProcess) {}

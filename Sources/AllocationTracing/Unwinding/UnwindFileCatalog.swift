@@ -4,9 +4,9 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-/// Which table belongs to which file, and how the file's addresses relate to those of a mapping.
+/// Knows which table belongs to which file, and how addresses in the file relate to those in a mapping.
 struct UnwindFileCatalog {
-  /// Stands for the vDSO, which is no file.
+  /// Stands for the vDSO, which is not a file.
   static let virtualObject = FileVersion.none
 
   /// The version of an open file; nil when it cannot be told.
@@ -17,14 +17,14 @@ struct UnwindFileCatalog {
 
   struct File {
     var source: UnwindPublication.Source
-    /// Address in the file of the table's block 0.
+    /// Address in the file at which block 0 of the table begins.
     var textStart: UInt64
     let segments: [ElfFile.LoadSegment]
 
     /// Where an address of the file is loaded, given the mapping of a part of it.
     func loadedAddress(of address: UInt64, in mapping: Mapping) -> UInt64? {
       for segment in segments {
-        // Mappings begin at a page, segments anywhere in one.
+        // Mappings begin at page boundaries, segments anywhere in a page.
         let firstOffset = segment.fileOffset & ~0xfff
         guard mapping.fileOffset >= firstOffset,
           mapping.fileOffset - firstOffset < segment.fileSize &+ 0xfff
@@ -53,7 +53,7 @@ struct UnwindFileCatalog {
     }
   }
 
-  /// Tables that are gone must be loaded again.
+  /// Forgets the files of tables that were removed, so that they are loaded again.
   mutating func forget(tables: Set<UnwindTableStore.Identifier>) {
     guard !tables.isEmpty else { return }
     files = files.filter {
@@ -62,7 +62,7 @@ struct UnwindFileCatalog {
     }
   }
 
-  /// Files that did not fit may fit now.
+  /// Forgets the files whose tables did not fit, because they may fit now.
   mutating func forgetRefused() {
     files = files.filter { $0.value.source != .refused }
   }

@@ -5,7 +5,7 @@ struct UnwindPublication {
   /// Where the rules for a mapping come from.
   enum Source: Hashable {
     case table(UnwindTableStore.Identifier)
-    /// Generated code and files without call-frame information: frame-pointer steps.
+    /// No table, for generated code and files without call-frame information: walks follow the frame pointer.
     case none
     /// A file whose table did not fit.
     case refused
@@ -15,7 +15,7 @@ struct UnwindPublication {
     var start: UInt64
     var end: UInt64
     var source: Source
-    /// Where in the process block 0 of the table is.
+    /// Address in the process at which block 0 of the table lies.
     var tableStart: UInt64
   }
 
@@ -24,7 +24,7 @@ struct UnwindPublication {
   let first: Int
   /// Ascending by address.
   let entries: [Entry]
-  /// What the entries were made from, one for one.
+  /// The areas that the entries were made from, in the same order.
   let areas: [AddressSpaceSnapshot.Area]
   /// The identifier that it was given when it was published.
   var addressSpace: UInt64 = 0

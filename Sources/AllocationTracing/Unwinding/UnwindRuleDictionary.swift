@@ -2,13 +2,13 @@ import BPFRuntime
 import CTraceABI
 import ProcessImage
 
-/// The session-wide dictionary of unwind rules, in the map `lt_unwind_rules`. Rules are only added: a program that reads
-/// an identifier always finds the rule that it was given out for.
+/// The dictionary of unwind rules for the whole session, in the map `lt_unwind_rules`. Rules are only ever added, so a
+/// program that reads an identifier always finds the rule for which it was given out.
 struct UnwindRuleDictionary {
   private let memory: MappedArray
   private var identifiers: [UInt64: UInt16] = [:]
   private var next = Int(LT_UNWIND_FIRST_FREE_RULE_ID.rawValue)
-  /// Rules that did not fit and became "unsupported".
+  /// How many rules did not fit and became "unsupported".
   private(set) var refusedCount = 0
 
   init(map: BPFMap) throws(BPFError) {
@@ -30,7 +30,7 @@ struct UnwindRuleDictionary {
     return memory.bytes.loadUnaligned(fromByteOffset: Int(code) * 8, as: UInt64.self)
   }
 
-  /// The identifiers of a table's rules, entering those that are new.
+  /// The identifiers of a table's rules. New rules are entered.
   mutating func identifiers(of rules: [UInt64]) -> [UInt16] {
     rules.map { rule in
       if let known = identifiers[rule] { return known }

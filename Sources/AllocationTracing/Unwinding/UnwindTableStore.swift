@@ -4,8 +4,8 @@ import ProcessImage
 
 /// The unwind tables of files, in chunks of kernel memory that are created as needed.
 ///
-/// Tables with the same content share memory, whichever files they came from. A table that nothing refers to stays, for
-/// the next process that maps its file, until its memory is needed.
+/// Tables with the same content share memory, whichever files they come from. A table that nothing refers to is kept for the
+/// next process that maps its file, until its memory is needed.
 struct UnwindTableStore {
   /// Identifies a table in this store.
   typealias Identifier = Int
@@ -14,7 +14,7 @@ struct UnwindTableStore {
     let chunk: Int
     let firstPage: Int
     let pageCount: Int
-    /// Virtual address in the file of block 0.
+    /// Virtual address in the file at which block 0 begins.
     let textStart: UInt64
     let blockCount: Int
     let rowCount: Int
@@ -29,14 +29,14 @@ struct UnwindTableStore {
     var free: ExtentAllocator
   }
 
-  /// What tables of equal content have in common at least.
+  /// What tables must have in common before it is worth comparing their contents.
   private struct Shape: Hashable {
     let textStart: UInt64
     let blockCount: Int
     let rowCount: Int
   }
 
-  /// Pages of a chunk that is made for small tables.
+  /// Size in pages of the first chunks that are made for small tables; later ones are larger.
   private static let smallChunkPages = 128
 
   private let outer: BPFMap
@@ -108,7 +108,7 @@ struct UnwindTableStore {
     return nextIdentifier
   }
 
-  /// Frees tables that nothing refers to. No program may be able to reach them any more. Returns the identifiers freed.
+  /// Frees tables that nothing refers to and returns their identifiers. No program may be able to reach them any more.
   mutating func removeUnused() -> [Identifier] {
     let unused = tables.filter { $0.value.referenceCount == 0 }
     for (identifier, table) in unused {

@@ -7,17 +7,17 @@ import TraceModel
 // MARK: - From mappings to tables
 
 extension UnwindTables {
-  /// Processes can map any number of strange files; so many are named.
+  /// How many refusals are named at most, because processes can map any number of strange files.
   private static let maximumRefusals = 1000
 
-  /// Whether the walker should know a mapping. The page that the kernel puts into a process for uprobes must stay
-  /// unknown: return addresses in it are put back by other means.
+  /// Whether the walker should know a mapping. It must not know the page that the kernel puts into a process for uprobes:
+  /// return addresses in that page are put back by other means.
   static func isRelevant(_ mapping: Mapping) -> Bool {
     mapping.permissions.contains(.execute) && mapping.path != "[uprobes]"
       && mapping.end <= 1 << UInt64(LT_UNWIND_ADDRESS_BITS)
   }
 
-  /// Finds or loads the tables of executable areas, each with one more reference: ``releaseTables(of:)``.
+  /// Finds or loads the tables of executable areas. Each gets one more reference, which ``releaseTables(of:)`` gives back.
   func loadTables(
     slot: UInt32, generation: UInt32, processID: Int32, areas: [AddressSpaceSnapshot.Area]
   ) throws(BPFError) -> [UnwindPublication.Entry] {
@@ -26,7 +26,7 @@ extension UnwindTables {
     let old = publications[slot].flatMap { $0.generation == generation ? $0 : nil }
     var oldIndex = 0
     for area in areas {
-      // Both lists ascend.
+      // Both lists are in ascending order.
       while let old, oldIndex < old.areas.count,
         old.areas[oldIndex].mapping.start < area.mapping.start
       {
@@ -40,7 +40,7 @@ extension UnwindTables {
       } else {
         entry = try load(area.mapping, processID: processID)
       }
-      // At once, so that a collection for the next one's sake leaves this one alone.
+      // Retained at once, so that a collection on behalf of the next table does not free this one.
       if case .table(let identifier) = entry.source { store.retain(identifier) }
       entries.append(entry)
     }
@@ -96,7 +96,7 @@ extension UnwindTables {
     }
   }
 
-  /// The vDSO is the same in all processes: ours is read.
+  /// The vDSO is the same in all processes, so the one of this process is read.
   private func loadVirtualObject() throws(BPFError) -> UnwindFileCatalog.File? {
     if let known = files[UnwindFileCatalog.virtualObject] { return known }
     guard let file = VirtualObject.copy() else { return nil }

@@ -20,7 +20,7 @@ extension UnwindTables {
     ctrace_store_32(&process(slot).pointee.requested, state.rawValue)
   }
 
-  /// Writes the entries of a publication, which nothing refers to yet.
+  /// Writes the entries of a publication, to which nothing refers yet.
   func write(_ publication: UnwindPublication) {
     for (index, entry) in publication.entries.enumerated() {
       var record = lt_unwind_mapping()
@@ -41,7 +41,7 @@ extension UnwindTables {
     }
   }
 
-  /// Makes a publication the one that walks use. In the order that `struct lt_unwind_process` wants.
+  /// Makes a publication the one that walks use. The stores are in the order that `struct lt_unwind_process` demands.
   func publish(_ publication: inout UnwindPublication, slot: UInt32) {
     let record = process(slot)
     if record.pointee.generation != publication.generation {
@@ -57,7 +57,7 @@ extension UnwindTables {
     addressSpace << 48 | UInt64(publication.entries.count) << 32 | UInt64(publication.first)
   }
 
-  /// Whether a mapping is as it was published, not taken out by a system call since.
+  /// Whether a mapping is still as it was published: no system call has taken it out since.
   func isPublished(_ index: Int, of publication: UnwindPublication, slot: UInt32) -> Bool {
     process(slot).pointee.generation == publication.generation
       && mapping(publication.first + index).pointee.chunk != LT_UNWIND_CHUNK_GONE
@@ -78,7 +78,7 @@ extension UnwindTables {
 // MARK: - Address space identifiers
 
 extension UnwindTables {
-  /// An identifier that nothing in the cache bears.
+  /// An identifier that nothing in the cache has.
   private func takeAddressSpace() -> UInt64 {
     let identifier = ctrace_fetch_add(nextAddressSpace, 1)
     if identifier <= UInt64(LT_UNWIND_MAX_ADDRESS_SPACE) { return identifier }
@@ -94,9 +94,10 @@ extension UnwindTables {
   /// Empties the cache, so that all identifiers can be given out again.
   private func flushCache() {
     counts.cacheFlushes += 1
-    // No walk may use or fill the cache meanwhile: identifier 0 means neither. Programs get no other from the counter,
-    // which is past its end.
-    // Twice, for a program that had taken one of the last identifiers and stored it only after the first time.
+    // No walk may use or fill the cache meanwhile. Identifier 0 forbids both, and programs get no other, because the counter
+    // is past its end.
+    // This is done twice, because a program may have taken one of the last identifiers and stored it only after the first
+    // time.
     for _ in 0..<2 {
       for slot in 0..<UInt32(LT_MAX_PROCESS_SLOTS) { setAddressSpace(0, slot: slot) }
       waitForRunningPrograms()
@@ -130,8 +131,8 @@ extension UnwindTables {
     return mappingExtents.allocate(count)
   }
 
-  /// Frees what was retired, once no program can see it, and tables that no process uses. It happens by itself when
-  /// memory is short.
+  /// Frees retired publications once no program can see them, and tables that no process uses. This also happens without
+  /// being asked for when memory is short.
   package func collect() {
     counts.collections += 1
     if !retired.isEmpty { waitForRunningPrograms() }

@@ -7,22 +7,23 @@ extension UnwindTables {
   /// A stack that was completed from its copy.
   struct CompletedStack {
     var frames: [UInt64]
-    /// As the programs have it: status, reason and flags.
+    /// The outcome as the programs encode it: status, reason and flags.
     var outcome: UInt32
-    /// Whether everything that its addresses are in is as it was when the stack was recorded.
+    /// Whether all code that its addresses lie in is still what it was when the stack was recorded.
     var isCurrent: Bool
   }
 
-  /// What was published for a process when a sample was taken from it, to compare with what is published now.
+  /// What is published for a process now. Whoever reads its mappings for a sample gets this before, to compare it
+  /// afterwards.
   func publication(slot: UInt32) -> UnwindPublication? { publications[slot] }
 
-  /// One sample less is on its way.
+  /// Counts one sample less that is on its way to user space.
   func acknowledgeSample(slot: UInt32) {
     ctrace_add_32(&process(slot).pointee.waiting_samples, UInt32.max)
   }
 
-  /// Walks on where the walker had to stop, by what is published now. What the process had mapped at the time, the sample
-  /// tells: where there is something else by now, the stack ends, and says so.
+  /// Continues a walk from where the walker had to stop, with what is published now. The sample tells what the process had
+  /// mapped when it was taken. Where something else is mapped by now, the stack ends and says so.
   ///
   /// - Parameter earlier: what was published before the process's mappings were read for this sample.
   func complete(
@@ -63,10 +64,10 @@ extension UnwindTables {
     earlier: UnwindPublication?
   ) -> Bool {
     if let then = record.area(at: address) { return then.identity == area.identity }
-    // Kernels that cannot tell: the copy is milliseconds old.
+    // On kernels that cannot list areas, nothing tells a difference; but the copy is only milliseconds old.
     if !record.canListAreas { return true }
     if record.isCompleteList { return false }
-    // It was published already and still is.
+    // It is the same if it had been published before and still is.
     guard let earlier, earlier.addressSpace != 0, earlier.addressSpace == record.addressSpace,
       let index = earlier.index(at: address)
     else { return false }
@@ -79,7 +80,7 @@ private struct SampleRecord {
   let frames: [UInt64]
   let stack: UnsafeRawBufferPointer
   let canListAreas: Bool
-  /// Whether the listed areas are all there were.
+  /// Whether the listed areas are all that there were.
   let isCompleteList: Bool
   let addressSpace: UInt64
   private let areas: UnsafeBufferPointer<lt_unwind_area>

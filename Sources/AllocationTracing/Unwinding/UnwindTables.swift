@@ -6,12 +6,12 @@ import TraceModel
 /// Gives the stack walker in `BPF/unwind/unwind.bpf.h` what it needs: for each process slot the executable mappings, and for
 /// each mapped file an unwind table.
 ///
-/// What a running program may be reading is never changed: new mappings are written to free memory and published with
-/// one store, together with a new address space identifier, which makes everything cached before void. Memory is used
-/// again only after every program that could have seen it has ended. Programs must not be sleepable.
+/// Nothing that a running program may be reading is ever changed. New mappings are written to free memory and published with
+/// one store, together with a new address space identifier, which makes everything void that was cached before. Memory is
+/// used again only after every program that could have seen it has ended. Programs must not be sleepable.
 ///
-/// Not thread-safe: one owner, who reads the ring buffer `lt_unwind_requests` and calls ``refresh(slot:generation:processID:)``
-/// for each request, and ``rearmRequests()`` some ten times a second.
+/// Not thread-safe: it has one owner, who reads the ring buffer `lt_unwind_requests`, calls
+/// ``refresh(slot:generation:processID:address:)`` for each request, and calls ``rearmRequests()`` some ten times a second.
 package final class UnwindTables {
   package struct Limits: Sendable {
     /// Kernel memory for tables of all files together, in bytes.
@@ -48,7 +48,7 @@ package final class UnwindTables {
     package var cacheFlushes = 0
     /// How often memory was short and unused tables were given up.
     package var collections = 0
-    /// Publications that failed for lack of room for mappings.
+    /// How often mappings could not be published because there was no room for them.
     package var refusedProcesses = 0
   }
 
@@ -58,15 +58,16 @@ package final class UnwindTables {
   var store: UnwindTableStore
   var files = UnwindFileCatalog()
   var publications: [UInt32: UnwindPublication] = [:]
-  /// Replaced publications whose memory programs may still read.
+  /// Replaced publications whose memory programs may still be reading.
   var retired: [UnwindPublication] = []
   var mappingExtents: ExtentAllocator
-  /// Slots whose last request named an address that is not mapped: they ask again after `rearmRequests`.
+  /// Slots whose last request named an address that is not mapped, with the time of the request. They may ask again after
+  /// `rearmRequests`.
   var mutedSlots: [UInt32: ContinuousClock.Instant] = [:]
-  /// Where the kernel has put its page of return trampolines, by slot.
+  /// Where in each process the kernel has put its page of return trampolines, by slot.
   var uprobePages: [UInt32: Range<UInt64>] = [:]
   package internal(set) var refusals: Set<Refusal> = []
-  /// Rows of each file that the walker cannot express, by path.
+  /// How many rows of each file the walker cannot express, by path.
   package internal(set) var unsupportedRows: [String: Int] = [:]
   var counts = Statistics()
 
@@ -103,29 +104,30 @@ package final class UnwindTables {
 
   // MARK: - Processes
 
-  /// What a look at a process's mappings found.
+  /// What a reading of a process's mappings found.
   package struct Refresh {
     /// All mappings of the process; none when it is gone.
     package var mappings: [Mapping] = []
     package var snapshot = AddressSpaceSnapshot()
-    /// The thread by which the process could be read.
+    /// The thread through which the process could be read.
     package var threadID: Int32
   }
 
   /// Reads the mappings of a process and publishes them. Nothing happens when the process is gone.
   ///
   /// - Parameters:
-  ///   - generation: what the programs will pass for this slot; the walker uses nothing of another generation.
+  ///   - generation: what the programs will pass for this slot. The walker uses nothing that was published for another
+  ///     generation.
   ///   - address: the address that the walker asked about; 0 if it did not.
   @discardableResult
   package func refresh(
     slot: UInt32, generation: UInt32, processID: Int32, address: UInt64 = 0
   ) throws(BPFError) -> Refresh {
     precondition(slot < UInt32(LT_MAX_PROCESS_SLOTS))
-    // Before reading, so that a change after it asks again.
+    // Before the reading, so that a change that comes after it causes another request.
     setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
     var result = Refresh(threadID: processID)
-    // What changes all the time is published as far as it stayed the same.
+    // Of mappings that change all the time, those that stayed the same are published.
     for _ in 0..<4 {
       var entries: [UnwindPublication.Entry] = []
       var areas: [AddressSpaceSnapshot.Area] = []
@@ -140,7 +142,7 @@ package final class UnwindTables {
         } catch { failure = error }
       }
       if let failure { throw failure }
-      // A process without mappings is about to be gone: what is known of it does no harm.
+      // A process without mappings is about to end. What is published for it does no harm.
       guard let reading, !reading.mappings.isEmpty else {
         releaseTables(of: entries)
         break
@@ -167,7 +169,7 @@ package final class UnwindTables {
     return result
   }
 
-  /// Publishes the mappings of a process, if they have changed, taking over the entries' references to tables.
+  /// Publishes the mappings of a process if they have changed. Takes over the entries' references to tables.
   private func publish(
     entries: [UnwindPublication.Entry], areas: [AddressSpaceSnapshot.Area], slot: UInt32,
     generation: UInt32
@@ -186,7 +188,7 @@ package final class UnwindTables {
     var publication = UnwindPublication(
       generation: generation, first: first, entries: entries, areas: areas)
     write(publication)
-    // What is recorded from here on may have other code at the same addresses.
+    // What is recorded from here on may find other code at the same addresses.
     if let old, !AddressSpaceSnapshot(areas: areas).keepsCode(of: AddressSpaceSnapshot(areas: old.areas)) {
       epochs.raise(slot)
     }
@@ -195,7 +197,7 @@ package final class UnwindTables {
     mutedSlots[slot] = nil
   }
 
-  /// Takes back what was published for a slot: the process has ended.
+  /// Takes back what was published for a slot: its process has ended, or there was no room for its mappings.
   package func release(slot: UInt32) {
     ctrace_store(&process(slot).pointee.view, 0)
     setRequestState(LT_UNWIND_REQUEST_NONE, slot: slot)
@@ -203,8 +205,9 @@ package final class UnwindTables {
     if let old = publications.removeValue(forKey: slot) { retired.append(old) }
   }
 
-  /// Lets processes ask again whose last request was for an address that is not mapped (a damaged stack, say) and is some
-  /// time old. Short enough for new code to be known within 100 ms, long enough not to look at such a process all the time.
+  /// Lets processes ask again whose last request named an address that is not mapped (as in a damaged stack) and is some
+  /// time old. That time is short enough for new code to be known within 100 ms, and long enough that such a process is not
+  /// read all the time.
   package func rearmRequests() {
     let now = ContinuousClock.now
     for (slot, time) in mutedSlots where now - time >= .milliseconds(50) {

@@ -4,20 +4,21 @@ import TraceModel
 package struct WalkSummary: Sendable {
   /// Why stacks are walked by frame pointers; nil when they are walked by call-frame information.
   package var framePointerReason: String?
-  /// How many stacks were cut short, by reason: those that could not be completed afterwards either.
+  /// How many stacks were cut short and could not be completed afterwards, either; by reason.
   package var brokenStacks: [Report.LossCounter] = []
   /// How often a stack crossed code without call-frame information.
   package var framePointerSteps: UInt64 = 0
   package var unsupportedRules: UInt64 = 0
-  /// Files whose call-frame information found no room, and others whose could not be read; sorted.
+  /// Files whose call-frame information found no room, and files whose call-frame information could not be read. Both are
+  /// sorted.
   package var tooLargeFiles: [String] = []
   package var unreadableFiles: [String] = []
-  /// Rows of each file that the walker cannot express, by path.
+  /// How many rows of each file the walker cannot express, by path.
   package var unsupportedRows: [String: Int] = [:]
 
-  /// What is to be known of the stacks of a report: where they were not walked by call-frame information.
+  /// Sentences that say where the stacks of a report were not walked by call-frame information.
   ///
-  /// - Parameter explainsStacks: name every file that cannot be used in full, whether that cut a stack or not.
+  /// - Parameter explainsStacks: name every file that cannot be used in full, even if that cut no stack.
   package func notes(explainsStacks: Bool) -> [String] {
     if let framePointerReason {
       return ["stacks follow frame pointers only, \(framePointerReason); callers that keep none are missing"]
