@@ -1,15 +1,15 @@
 import CTraceABI
 
-/// What the sites of programs and of the kernel have in common, as the BPF programs keep them.
+/// What the sites of programs and those of the kernel have in common, in the form in which the BPF programs keep them.
 ///
-/// Its key must be its first word, which tables change in place.
+/// The key must be the first word, because tables change it in place.
 // Names are those of the C structures, whose fields fulfil the requirements.
 // swift-format-ignore: AlwaysUseLowerCamelCase
 package protocol AccountedSite {
   init()
-  /// Mixed from everything that identifies the site; odd while programs find it, 0 when the place is free.
+  /// A mix of everything that identifies the site. It is odd while programs find the site, and 0 when the place is free.
   var key: UInt64 { get set }
-  /// Key in the tables of stacks; 0 when no stack was taken.
+  /// Key of its stack in the tables of stacks; 0 when no stack was taken.
   var stack_hash: UInt64 { get set }
   var allocated_bytes: UInt64 { get set }
   var allocated_count: UInt64 { get set }
@@ -24,7 +24,7 @@ extension lt_site: AccountedSite {
 
   package var isReady: Bool { phase != LT_SITE_EMPTY }
 
-  /// The thread whose site it is; nil when sites are of all threads.
+  /// The thread that the site belongs to; nil when sites are not kept for each thread apart.
   package var threadID: Int32? {
     let thread = state >> UInt32(LT_SITE_THREAD_SHIFT)
     return thread == 0 ? nil : Int32(thread)
@@ -37,7 +37,7 @@ extension lt_kernel_site: AccountedSite {
 
 /// A site's totals as the kernel has them at this moment.
 package struct SiteRecord<Site: AccountedSite> {
-  /// Its place in the table, by which blocks know it.
+  /// Its place in the table, by which blocks refer to it.
   package var index: Int
   package var site: Site
 
@@ -48,6 +48,7 @@ package struct SiteRecord<Site: AccountedSite> {
 
   package var outstandingBytes: UInt64 { site.allocated_bytes - site.freed_bytes }
   package var outstandingCount: UInt64 { site.allocated_count - site.freed_count }
-  /// Stays the same as long as the place in the table is this site's; hiding a site clears the lowest bit of its key.
+  /// Stays the same as long as this site has the place. The lowest bit is always set here, because hiding a site clears it
+  /// in the key.
   package var identity: UInt64 { site.key | 1 }
 }

@@ -1,7 +1,7 @@
 import BPFRuntime
 import CTraceABI
 
-/// The table of outstanding blocks, read through shared memory one window after the other.
+/// The table of outstanding blocks, read through shared memory, one window after another.
 package struct BlockTable {
   private let map: BPFMap
   private let bucketCount: Int
@@ -11,17 +11,17 @@ package struct BlockTable {
     self.bucketCount = bucketCount
   }
 
-  /// How many buckets a table takes that holds so many blocks: three quarters full then, where with three choices of
-  /// eight places no block is without a place.
+  /// How many buckets a table needs to hold `count` blocks. It is three quarters full then; since each block has a choice of
+  /// three buckets with eight places each, every block finds a place.
   package static func bucketCount(forBlocks count: Int) -> Int {
     let places = max(64, count + count / 3)
     return (places + Int(LT_BUCKET_ENTRIES) - 1) / Int(LT_BUCKET_ENTRIES)
   }
 
-  /// Calls `body` for every outstanding block with its key and payload. Blocks come and go meanwhile; each is read whole or
+  /// Calls `body` with the key and payload of every outstanding block. Blocks come and go meanwhile; each is read whole or
   /// not at all.
   ///
-  /// One of so many parts of them: each part can be gone through by a thread of its own.
+  /// Goes only through the given one of `parts` equal parts, so that each part can have a thread of its own.
   package func forEachBlock(
     part: Int = 0, of parts: Int = 1, _ body: (_ key: UInt64, _ payload: lt_block_payload) -> Void
   ) throws(BPFError) {
@@ -36,7 +36,7 @@ package struct BlockTable {
     }
   }
 
-  /// Takes out the blocks for whose keys `isGone` is true; programs can no longer change them. Returns how many.
+  /// Removes the blocks for whose keys `isGone` is true, which programs can no longer change. Returns how many there were.
   package func remove(where isGone: (_ key: UInt64) -> Bool) throws(BPFError) -> UInt64 {
     var removed: UInt64 = 0
     try forEachBucket(part: 0, of: 1) { keys, _ in

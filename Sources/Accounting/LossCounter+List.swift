@@ -20,7 +20,7 @@ extension Report.LossCounter {
       meaning: ctrace_counter_meaning)
   }
 
-  /// Every cause of loss of a trace of the kernel, or what else its programs count.
+  /// Every cause of loss of a trace of the kernel or, if not `areLosses`, everything else that its programs count.
   package static func kernelCounters(_ values: [UInt64], areLosses: Bool) -> [Report.LossCounter] {
     list(
       values, count: LT_KERNEL_COUNTER_MAX.rawValue, isIncluded: { ctrace_kernel_counter_is_loss($0) == areLosses },

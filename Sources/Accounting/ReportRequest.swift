@@ -19,16 +19,16 @@ package struct ReportRequest: Sendable {
   package var explainsStacks = false
   /// Include processes that have ended although other targets still run.
   package var includesEnded = false
-  /// Of sites whose process was checked for leaks, only those with blocks of these kinds; nil: all.
+  /// Of processes that were checked for leaks, show only sites that have blocks of these kinds; nil: all.
   package var shownKinds: Set<VerdictKind>?
   /// No sites at all, only the sums.
   package var summaryOnly = false
-  /// Leaks that are known already. Only for kinds that count as lost or are shown.
+  /// Rules for leaks that are known already. They apply only to kinds that count as lost or are shown.
   package var suppressions = Suppressions()
 
   // MARK: Of the kernel
 
-  /// Also what is left out otherwise: caches that the kernel can reclaim and pages that others account for.
+  /// Show also what is otherwise left out: caches that the kernel can reclaim, and pages that others account for.
   package var showsEverything = false
 
   package enum Order: String, CaseIterable, Sendable {

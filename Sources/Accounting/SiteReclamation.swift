@@ -1,24 +1,25 @@
 import BPFRuntime
 
-/// Gives sites and stacks back that no outstanding block refers to, so that a long trace with many different stacks does
+/// Gives back the sites and stacks that no outstanding block refers to, so that a long trace with many different stacks does
 /// not fill the tables.
 ///
-/// In two steps, because a program may be about to add to a site that it has just found: first the site's key is
-/// changed so that no program finds it any more, and only when those that could have found it before have ended, it is
-/// emptied. A stack that comes again meanwhile gets a new site; sites of one stack are added up in reports.
+/// This takes two steps, because a program may be about to add to a site that it has just found. First the site's key is
+/// changed, so that no program finds the site any more. Only when all programs that could have found it before have ended,
+/// the site is emptied. A stack that comes again meanwhile gets a new site; reports add up the sites of one stack.
 package struct SiteReclamation<Site: AccountedSite> {
-  /// Sites that programs no longer find, and when that began (CLOCK_MONOTONIC nanoseconds).
+  /// Sites that programs no longer find, each with the time since when this is so (CLOCK_MONOTONIC nanoseconds).
   private var retiring: [(index: Int, since: UInt64)] = []
   private var lastRun: UInt64 = 0
   private let interval: UInt64
   private let synchronizes: Bool
 
-  /// Far longer than a program runs: for kernels that do not let us wait for the end of those that run now.
+  /// How many nanoseconds a site waits on kernels that do not let us wait for the end of running programs. Programs run for
+  /// a far shorter time.
   private static var grace: UInt64 { 1_000_000_000 }
 
   /// - Parameters:
-  ///   - interval: nanoseconds from one run to the next, at least.
-  ///   - synchronizes: whether to wait for the end of the programs that run now, where the kernel lets us, so that places
+  ///   - interval: how many nanoseconds lie between one run and the next, at least.
+  ///   - synchronizes: whether to wait, where the kernel lets us, until the programs that run now have ended, so that places
   ///     are free at once.
   package init(interval: UInt64, synchronizes: Bool) {
     self.interval = interval
@@ -28,10 +29,10 @@ package struct SiteReclamation<Site: AccountedSite> {
   /// Looks for sites to give back if the last time is long enough ago and half of the places are taken.
   ///
   /// - Parameters:
-  ///   - capacity: of the table.
+  ///   - capacity: how many sites the table is meant for.
   ///   - now: CLOCK_MONOTONIC nanoseconds.
   ///   - isKept: whether a site must stay, because user space keeps something under its index.
-  ///   - retire: given what a site allocated, all of which was freed, when it is emptied.
+  ///   - retire: called with a site when it is emptied. Everything that it allocated has been freed.
   package mutating func run(
     sites: SiteTable<Site>, stacks: StackStore, capacity: Int, now: UInt64,
     isKept: (SiteRecord<Site>) -> Bool, retire: (Site) -> Void

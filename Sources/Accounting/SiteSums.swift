@@ -1,21 +1,21 @@
 import GrowthStatistics
 import TraceModel
 
-/// The numbers of one site while they are gathered: those kept per site, and those of the single blocks.
+/// The numbers of one site while they are gathered: totals that are kept for each site, and sums over its single blocks.
 package struct SiteSums {
   package var allocated = Tally()
   package var freed = Tally()
-  /// By the totals kept per site; replaced by `matching` where single blocks decide.
+  /// From the totals that are kept for each site; replaced by `matching` where single blocks decide.
   package var outstanding = Tally()
-  /// By the blocks themselves, those that are old enough; weighted while sampling.
+  /// Sums over those single blocks that are old enough; weighted while sampling.
   private var matchingBytes = 0.0
   private var matchingCount = 0.0
-  /// CLOCK_MONOTONIC nanoseconds of the oldest of these; `.max` when there is none.
+  /// When the oldest of these blocks was allocated, CLOCK_MONOTONIC nanoseconds; `.max` when there is none.
   package private(set) var oldest = UInt64.max
-  /// Of the estimate of outstanding bytes.
+  /// Variance of the estimate of outstanding bytes, in bytes squared.
   package private(set) var variance = 0.0
   package private(set) var blocks: [OutstandingAllocation] = []
-  /// When its outstanding blocks were born, whatever their age; nil when no blocks were looked at.
+  /// When its outstanding blocks were allocated, young ones included; nil when no blocks were looked at.
   package var survivors: Survivors?
 
   package init() {}
@@ -28,7 +28,7 @@ package struct SiteSums {
   ///
   /// - Parameters:
   ///   - weight: how many blocks it stands for: 1/P when it was chosen with probability P.
-  ///   - isCounted: false for a further part of what is counted already.
+  ///   - isCounted: false for a further part of something that is counted already.
   ///   - time: of its allocation, CLOCK_MONOTONIC nanoseconds.
   package mutating func add(sizeInBytes: UInt64, weight: Double = 1, isCounted: Bool = true, time: UInt64) {
     let size = Double(sizeInBytes)
@@ -39,7 +39,7 @@ package struct SiteSums {
     oldest = min(oldest, time)
   }
 
-  /// Keeps a block that is to be listed. `now` is of the clock of `time`.
+  /// Keeps a block for the list of blocks. `now` is on the same clock as `time`.
   package mutating func list(
     address: UInt64, sizeInBytes: UInt64, time: UInt64, now: UInt64, verdict: BlockVerdict? = nil
   ) {

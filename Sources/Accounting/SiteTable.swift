@@ -1,11 +1,11 @@
 import BPFRuntime
 import CTraceABI
 
-/// The table of sites that the BPF programs keep, as shared memory: an open hash table whose places are found by their
-/// keys' bits, so that user space goes through all of it.
+/// The table of sites that the BPF programs keep, as shared memory. It is an open hash table, in which bits of a site's key
+/// say where to look for it. User space does not look for keys but goes through the whole table.
 package final class SiteTable<Site: AccountedSite> {
   private let memory: MappedArray
-  /// Places, free ones included.
+  /// How many places there are, free ones included.
   package let count: Int
 
   package init(map: BPFMap, count: Int) throws(BPFError) {
@@ -17,19 +17,19 @@ package final class SiteTable<Site: AccountedSite> {
     memory.bytes.baseAddress!.assumingMemoryBound(to: Site.self)
   }
 
-  /// The key of a place as a word to be changed atomically.
+  /// The key of a place, as a word that can be changed atomically.
   private func key(at index: Int) -> UnsafeMutablePointer<UInt64> {
     UnsafeMutableRawPointer(base + index).assumingMemoryBound(to: UInt64.self)
   }
 
-  /// The table itself, which the programs change at the same time.
+  /// The table itself. The programs change it at the same time.
   package var entries: UnsafeMutableBufferPointer<Site> { UnsafeMutableBufferPointer(start: base, count: count) }
 
   // MARK: Reading
 
   /// Calls `body` with every place that is taken.
   private func forEachUsed(_ body: (Int) -> Void) {
-    // By words: most places are free, and whole sites would be copied for nothing.
+    // Only the first word is read here: most places are free, and whole sites would be copied for nothing.
     let stride = MemoryLayout<Site>.stride
     var place = UnsafeRawPointer(base)
     for index in 0..<count {
@@ -38,7 +38,7 @@ package final class SiteTable<Site: AccountedSite> {
     }
   }
 
-  /// A site as it is now. Frees are read before allocations, so that none seems to have freed more than it allocated.
+  /// A site as it is now. Frees are read before allocations, so that no site seems to have freed more than it allocated.
   package func site(at index: Int) -> Site {
     let place = base + index
     let freedBytes = place.pointee.freed_bytes
@@ -67,14 +67,14 @@ package final class SiteTable<Site: AccountedSite> {
     return records
   }
 
-  /// Places that are taken.
+  /// How many places are taken.
   package var usedCount: Int {
     var used = 0
     forEachUsed { _ in used += 1 }
     return used
   }
 
-  /// Of these stacks those that no site names.
+  /// Those of the given stacks that no site refers to.
   package func unused(_ stackHashes: Set<UInt64>) -> Set<UInt64> {
     guard !stackHashes.isEmpty else { return [] }
     var unused = stackHashes
@@ -84,7 +84,7 @@ package final class SiteTable<Site: AccountedSite> {
 
   // MARK: Giving back
 
-  /// Makes a site one that programs do not find: their keys are odd. False when it is hidden already.
+  /// Hides a site from the programs, which find only sites with odd keys. Returns false when it is hidden already.
   package func hide(_ index: Int) -> Bool {
     let word = key(at: index)
     let key = ctrace_load(word)
@@ -97,7 +97,7 @@ package final class SiteTable<Site: AccountedSite> {
     _ = ctrace_compare_exchange(word, key, key | 1)
   }
 
-  /// Makes room: everything but the key first, which is what says that the place is free.
+  /// Frees a place. Everything but the key is cleared first, because the key is what says that the place is free.
   package func empty(_ index: Int) {
     let word = key(at: index)
     let key = ctrace_load(word)
@@ -107,7 +107,8 @@ package final class SiteTable<Site: AccountedSite> {
     _ = ctrace_compare_exchange(word, key, 0)
   }
 
-  /// Clears the sites for which `isGone` is true: no program can change them any more. Returns the stacks that they named.
+  /// Clears the sites for which `isGone` is true, which no program can change any more. Returns the stacks that they
+  /// referred to.
   package func clear(where isGone: (Site) -> Bool) -> Set<UInt64> {
     var stackHashes: Set<UInt64> = []
     forEachUsed { index in

@@ -1,10 +1,10 @@
 import BPFRuntime
 import CTraceABI
 
-/// The call stacks that sites name by their hashes: two maps, one of them with room for short stacks only.
+/// The call stacks that sites refer to by their hashes. There are two maps, one of which has room for short stacks only.
 package final class StackStore {
   private let maps: [BPFMap]
-  /// Stacks do not change once stored; one system call each, once.
+  /// Stacks that were read already: each costs one system call, and a stored stack does not change.
   private var known: [UInt64: StoredStack] = [:]
 
   /// A stored stack, its frames leaf first.
@@ -18,7 +18,7 @@ package final class StackStore {
       self.outcome = outcome
     }
 
-    /// As the programs compute it.
+    /// The hash as the BPF programs compute it.
     package var hash: UInt64 {
       lt_finish_stack_hash(frames.reduce(UInt64(outcome), lt_hash_frame), UInt32(frames.count))
     }
@@ -29,10 +29,10 @@ package final class StackStore {
     maps = [try object.map("short_stacks"), try object.map("stacks")]
   }
 
-  /// nil when the stack could not be stored.
+  /// The stack with this hash; nil when it could not be stored.
   package func stack(hash: UInt64) -> StoredStack? {
     if let stack = known[hash] { return stack }
-    // Both kinds begin alike and differ in how many frames they have room for.
+    // Values of both maps begin alike and differ in how many frames they have room for.
     for map in maps {
       guard let words = map.words(for: hash), let head = words.first else { continue }
       let depth = Int(UInt32(truncatingIfNeeded: head))

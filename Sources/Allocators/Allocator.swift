@@ -1,15 +1,16 @@
-/// One allocator: how its library is recognized, which functions it has of its own, and how it gives memory back. Each
-/// stands in a file of its own; ``all`` lists them.
+/// One allocator: how its library is recognized, which functions of its own it has, and how it gives memory back. Each
+/// allocator has a file of its own; ``all`` lists them.
 package struct Allocator: Sendable {
-  /// For people and for machines: stable.
+  /// Shown to people and read by programs, so it does not change.
   package let name: String
-  /// Beginnings of the names of the libraries that hold it.
+  /// How the names of the libraries begin that contain it.
   let libraries: [String]
-  /// Whether it takes the place of the C library's where it is loaded.
+  /// Whether it takes the place of the C library's allocator where it is loaded.
   let replacesCLibrary: Bool
-  /// Names that it has beside those of the C library, with those of C under the prefixes that programs build it with.
+  /// The names that it has beside those of the C library. Among them are the C functions with the prefixes that programs
+  /// build it with.
   let functions: [AllocatorFunction]
-  /// Functions that it has under any prefix that it may be built with, without the prefix.
+  /// Functions that C does not have, without the prefix, because the allocator may be built with any.
   let extensions: [AllocatorFunction]
   /// How its free memory goes back to the kernel; nil when nothing can be done about that.
   package let advice: String?
@@ -26,15 +27,16 @@ package struct Allocator: Sendable {
     self.advice = advice
   }
 
-  /// Every allocator there is, the C libraries' first. Of several that take the C library's place the first is taken.
+  /// Every known allocator, those of the C libraries first. Where several take the place of the C library's, the first of
+  /// them is taken.
   package static let all: [Allocator] = [glibc, musl, jemalloc, tcmalloc, mimalloc]
 
-  /// One that is not known by its library: it is linked into the program, or is the program's own.
+  /// An allocator that no library tells: it is linked into the program, or it is the program's own.
   package static let other = Allocator("other", libraries: [])
 
   // MARK: Recognition
 
-  /// By the path of the object that holds it.
+  /// The allocator that the object at a path contains.
   package init(objectPath: String) {
     self = Allocator.all.first { $0.isHeld(byFileAt: objectPath) } ?? .other
   }
@@ -44,8 +46,8 @@ package struct Allocator: Sendable {
     return libraries.contains { name.hasPrefix($0) }
   }
 
-  /// The allocator that a program uses which has mapped these files: another than the C library's goes before it. nil
-  /// where none of them is an allocator's library.
+  /// The allocator that a program uses, given the files that it has mapped: one that takes the place of the C library's if
+  /// there is any. nil when none of the files is an allocator's library.
   package static func inUse(mappedPaths: some Collection<String>) -> Allocator? {
     let present = all.filter { allocator in mappedPaths.contains { allocator.isHeld(byFileAt: $0) } }
     return present.first { $0.replacesCLibrary } ?? present.first

@@ -1,6 +1,6 @@
 /// Every allocator function that is known by name: those of C and C++, and what each ``Allocator`` adds.
 package enum AllocatorCatalog {
-  /// All known functions; earlier ones name a function that has several symbols.
+  /// All known functions. Where a function has several symbols, the one that comes first here names it.
   package static let functions: [AllocatorFunction] =
     cLibrary + Allocator.all.filter { !$0.replacesCLibrary }.flatMap(\.functions) + cxxOperators
     + Allocator.all.filter(\.replacesCLibrary).flatMap(\.functions)

@@ -21,16 +21,16 @@ package struct AllocatorFunction: Hashable, Sendable {
     /// Stores the pointer where `out` points and returns 0 on success.
     case allocateToPointer(out: Int, size: Int)
     case free(pointer: Int)
-    /// The C library's own system calls: probed behind them, `unmap` at its entry.
+    /// The C library's own system calls. They are probed behind the call, except `unmap`, which is probed at its entry.
     case map, remap, unmap, programBreak
   }
 
   package struct Traits: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
     package init(rawValue: UInt8) { self.rawValue = rawValue }
-    /// An allocator without it is unusable.
+    /// An allocator without this function is unusable.
     package static let isRequired = Traits(rawValue: 1)
-    /// May end by a C++ exception, which a replaced return address stops.
+    /// May end with a C++ exception, which cannot pass a replaced return address.
     package static let mayThrow = Traits(rawValue: 2)
     /// May call another probed function, so its return must be seen even when its block is not recorded.
     package static let mayNest = Traits(rawValue: 4)
@@ -66,8 +66,7 @@ package struct AllocatorFunction: Hashable, Sendable {
     }
   }
 
-  /// Whether a call of `inner` on every path makes a probe on this function superfluous: what `inner` hands out or
-  /// takes is the same block.
+  /// Whether this function needs no probe if it calls `inner` on every path: both then hand out, or take, the same block.
   package func isServed(by inner: AllocatorFunction) -> Bool {
     switch kind {
     case .free: return inner.isFree

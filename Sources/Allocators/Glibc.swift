@@ -3,7 +3,7 @@ extension Allocator {
     "glibc", libraries: ["libc.so.6", "libc-2."], replacesCLibrary: false, functions: internalNames,
     advice: "malloc_trim(0) gives whole free pages back; see also MALLOC_ARENA_MAX and MALLOC_TRIM_THRESHOLD_")
 
-  /// glibc's own names, which some static programs keep alone.
+  /// glibc's internal names of the C functions. Some static programs have only these.
   private static let internalNames: [AllocatorFunction] =
     AllocatorCatalog.cLibrary.map { $0.renamed("__libc_" + $0.name, dropping: .isRequired) }
     + [

@@ -19,7 +19,7 @@ extension Allocator {
         "new_reallocn", .reallocateCounted(pointer: 0, count: 1, size: 2), [.mayThrow, .mayNest]),
     ]
 
-  /// Functions that mimalloc also has for a given heap, which then comes first.
+  /// Functions that mimalloc also has in a form for a given heap, which then is the first argument.
   private static let mimallocHeapFunctions: [AllocatorFunction] =
     [
       AllocatorFunction("malloc_small", .allocate(size: 0)),
@@ -47,7 +47,7 @@ extension Allocator {
     }
 
   private static let mimallocNames: [AllocatorFunction] = {
-    // mi_cfree only calls mi_free, for blocks it knows.
+    // mi_cfree needs no probe: all it does is to call mi_free, for blocks that mimalloc knows.
     var functions = (AllocatorCatalog.cLibrary.filter { $0.name != "cfree" } + mimallocExtensions).map {
       $0.renamed("mi_" + $0.name, dropping: .isRequired)
     }
@@ -64,7 +64,7 @@ extension Allocator {
     return functions
   }()
 
-  /// The same function with one argument more in front.
+  /// The same function with one more argument in front.
   private static func behindLeadingArgument(_ function: AllocatorFunction) -> AllocatorFunction {
     let kind: AllocatorFunction.Kind =
       switch function.kind {

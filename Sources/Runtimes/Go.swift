@@ -1,5 +1,5 @@
 extension Runtime {
-  /// Known by what its linker puts into every program: it links everything into one file.
+  /// Recognized by sections that Go's linker puts into every program, since it links everything into one file.
   package static let go = Runtime(
     "Go", sections: [".go.buildinfo", ".gopclntab", ".note.go.buildid"],
     ownCode: OwnCode(

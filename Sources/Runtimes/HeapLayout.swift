@@ -1,16 +1,17 @@
 import ProcessImage
 
-/// How memory is told that a language runtime keeps its objects in.
+/// How the memory is recognized in which a language runtime keeps its objects. It consists of units, such as pages or
+/// chunks.
 package struct HeapLayout: Sendable {
-  /// What it is called, for people.
+  /// What such memory is called, for people.
   package let name: String
   /// Parts of names of executables and libraries that have this runtime in them.
   package let modules: [String]
-  /// Its units begin at multiples of this.
+  /// Units begin at multiples of this many bytes.
   package let alignment: UInt64
   /// How many words at the start of a unit `size` looks at.
   package let headerWords: Int
-  /// The bytes of the unit at an address by its first words; nil when there is none.
+  /// The size in bytes of the unit at an address, judged by its first words; nil when there is no unit.
   package let size: @Sendable (_ address: UInt64, _ words: [UInt64], _ memory: any MemoryReader) -> UInt64?
 
   init(
@@ -24,7 +25,7 @@ package struct HeapLayout: Sendable {
     self.size = size
   }
 
-  /// The layouts of all runtimes that lie in files of these names; more than one where a program embeds interpreters.
+  /// The layouts of all runtimes that files of these names contain. There are several where a program embeds interpreters.
   package static func present(inFilesNamed names: [String]) -> [HeapLayout] {
     var seen: Set<String> = []
     return Runtime.all.compactMap(\.heap).filter { layout in

@@ -1,5 +1,5 @@
 extension Runtime {
-  /// Workers that serve requests: what belongs to one ends with it.
+  /// Workers that serve requests. The memory of a request goes when the request ends.
   package static let phpFPM = Runtime("PHP-FPM", executables: [.beginning("php-fpm")], heap: zend) { _ in
     .growth(
       "PHP-FPM: memory of a request goes at its end, so what stays is an extension's; "
@@ -8,8 +8,8 @@ extension Runtime {
 
   package static let php = Runtime("PHP", executables: [.beginning("php")], heap: zend) { _ in .verdicts("PHP") }
 
-  /// Chunks of 2 MiB: the first word names the heap, which lies in the first chunk behind its header; then come the
-  /// chunks before and behind (`struct _zend_mm_chunk` of Zend/zend_alloc.c).
+  /// Chunks of 2 MiB (`struct _zend_mm_chunk` of Zend/zend_alloc.c). The first word points to the heap, which lies behind
+  /// the header of the first chunk; the next two words point to the neighbouring chunks.
   private static let zend = HeapLayout(
     name: "Zend chunk", modules: ["php"], alignment: 2 << 20, headerWords: 3
   ) { address, words, memory in

@@ -3,7 +3,7 @@ extension Runtime {
     "Ruby", libraries: ["libruby"], executables: [.beginning("ruby")], heap: heapPages
   ) { _ in .verdicts("Ruby") }
 
-  /// Heap pages of 64 KiB (gc.c): the first word names their description, which says where the objects begin.
+  /// Heap pages of 64 KiB (gc.c). The first word points to the page's description, which says where the objects begin.
   private static let heapPages = HeapLayout(
     name: "Ruby heap page", modules: ["ruby"], alignment: 65536, headerWords: 1
   ) { address, words, memory in

@@ -1,23 +1,23 @@
 import ProcessImage
 
-/// A language runtime: how a process is recognized that has it, what memory it keeps of its own, and what a trace of
-/// native memory says of such a process. Each stands in a file of its own; ``all`` lists them.
+/// A language runtime: how a process that has it is recognized, what memory of its own it keeps, and what a trace of native
+/// memory says of such a process. Each runtime has a file of its own; ``all`` lists them.
 package struct Runtime: Sendable {
-  /// For people and for machines: stable.
+  /// Shown to people and read by programs, so it does not change.
   package let name: String
-  /// Beginnings of names of the libraries that have this runtime in them.
+  /// How the names of the libraries begin that contain this runtime.
   let libraries: [String]
   /// Names of executables that are this runtime.
   let executables: [ExecutableName]
-  /// Sections of an executable that this runtime is linked into.
+  /// Sections that an executable has when this runtime is linked into it.
   let sections: [String]
-  /// How memory is told that its own objects lie in; nil where nobody has described it.
+  /// How the memory is recognized in which its own objects lie; nil where nobody has described it.
   package let heap: HeapLayout?
-  /// What a trace sees of such a process, in one clause behind its name.
+  /// What a trace sees of such a process: one clause that follows the runtime's name.
   package let visibility: String
   /// What to do about a process that grows.
   let suggest: @Sendable (Subject) -> Suggestion
-  /// What holds for functions of its own code; nil where these are like those of C.
+  /// What is special about functions of its own code; nil where these behave like those of C.
   package let ownCode: OwnCode?
 
   enum ExecutableName: Sendable {
@@ -51,13 +51,13 @@ package struct Runtime: Sendable {
     package var reason: String
   }
 
-  /// Code that return probes break.
+  /// Code that return probes would break.
   package struct OwnCode: Sendable {
-    /// Follows the name of a function that is not probed therefore.
+    /// Says why a function is not probed. Follows the function's name.
     package var whyNotProbed: String
-    /// Of a program in which functions of C code are traced.
+    /// Said of a program in which functions of C code are traced.
     package var whatIsTraced: String
-    /// Of a program without such functions.
+    /// Said of a program that has no such functions.
     package var whyNothing: String
   }
 
@@ -77,8 +77,8 @@ package struct Runtime: Sendable {
     self.suggest = suggest
   }
 
-  /// Every runtime there is. Of several in one process the first is taken: the one that owns the process before those that
-  /// are embedded in programs.
+  /// Every known runtime. Where a process has several, the first is taken: runtimes that own their process come before those
+  /// that are embedded in other programs.
   package static let all: [Runtime] = [java, phpFPM, php, node, ruby, python, dotNet, go]
 
   // MARK: Recognition
@@ -120,10 +120,10 @@ extension Runtime: Hashable {
 }
 
 extension Runtime.Suggestion {
-  /// A trace of what grows: where the runtime's own tools say more about its objects.
+  /// A trace that shows what grows, for runtimes whose own tools say more about their objects.
   static func growth(_ reason: String) -> Self { Self(options: "--sort growth --duration 60s", reason: reason) }
 
-  /// A trace with verdicts: native blocks that only the interpreter's objects refer to are named so.
+  /// A trace with verdicts, which names the native blocks that only the interpreter's objects refer to.
   static func verdicts(_ runtime: String) -> Self {
     Self(
       options: "--leak-check --sort growth 10 6",
