@@ -3,14 +3,14 @@ import KernelStatistics
 import Quantities
 import TraceModel
 
-/// What was traced beside what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.
+/// Compares what was traced with what the kernel says of itself: `/proc/slabinfo`, `/proc/vmallocinfo` and `/proc/meminfo`.
 struct KernelCrossCheck {
   let before: KernelMemory
   let after: KernelMemory
   /// Whether everything that the sources allocated since the beginning was recorded: no filter, no sampling.
   let isWhole: Bool
   let sources: Set<KernelSource>
-  /// Outstanding by the trace, by the name of the cache as slabinfo knows it, so that merged ones are one.
+  /// What is outstanding by the trace, by the name that slabinfo has for the cache, so that merged caches are one.
   private var traced: [String: Tally] = [:]
   private var tracedShares: [KernelMemory.Kind: Tally] = [:]
 
@@ -28,7 +28,7 @@ struct KernelCrossCheck {
       }
       let kind: KernelMemory.Kind? =
         switch draft.allocationClass {
-        // What is too large for a cache has pages of its own, which no account names.
+        // Blocks that are too large for a cache have pages of their own, which no account names.
         case .slab:
           draft.cacheName == nil ? nil : draft.isReclaimable ? .reclaimableSlab : .unreclaimableSlab
         case .vmalloc: .vmalloc
@@ -87,14 +87,15 @@ struct KernelCrossCheck {
 
   // MARK: What speaks against a leak
 
-  /// What speaks against a leak at a site although it has outstanding blocks.
+  /// What speaks against a leak at a site although it has outstanding blocks; nil when nothing does.
   func doubt(about draft: KernelSiteDraft) -> String? {
     let reused = draft.site.reused_count
     let cache = draft.cacheName.flatMap { after.slab.cache(named: $0) }
     let tally = cache.flatMap { traced[$0.name] } ?? Tally()
     let change = cache.map { max(0, activeChange(of: $0)) }
-    // Of every site a few frees are lost to interrupts. Where a good part of them is, they go a way that is not seen;
-    // unless the kernel itself counts as many objects more, what looks outstanding has gone it, too.
+    // At every site a few frees are lost to interrupts. Where a good part of the frees is lost, blocks are freed in a way
+    // that no hook sees. Then what looks outstanding was freed like that, too, unless the kernel itself counts as many
+    // objects more.
     let freed = draft.sums.freed.count
     let isUnseen = reused * 2 >= freed || (reused * 20 >= freed && reused * 4 >= draft.sums.outstanding.count)
     if reused > 0, isUnseen, change.map({ $0 < Int64(clamping: tally.count - tally.count / 4) }) ?? true {
@@ -103,7 +104,7 @@ struct KernelCrossCheck {
         + "again (freed in bulk or by RCU): others may be freed, too"
     }
     guard let cache, let change else { return nil }
-    // The kernel's count is off by what the CPUs keep at hand: several slabs each.
+    // The kernel's count is inexact by what the CPUs keep at hand: several slabs each.
     let slack = Int64(clamping: max(64, cache.objects / max(1, cache.slabs) * 32))
     if Int64(clamping: tally.count) > change + max(slack, Int64(clamping: tally.count / 2)) {
       return "slabinfo has only \(change) more active objects in \(cache.name) since the start, of "
@@ -114,10 +115,10 @@ struct KernelCrossCheck {
 
   // MARK: What the trace cannot account for
 
-  /// Growth below this is the allocators' own play: slabs and pages kept at hand.
+  /// Growth below this many bytes is normal for the allocators, which keep slabs and pages at hand.
   static let significantBytes: UInt64 = 4 << 20
 
-  /// Sentences on memory that grew and is in no account, or in the kernel's and not in the trace's.
+  /// Sentences on memory that grew and is in no account of the kernel, or is in the kernel's account and not in the trace's.
   func findings(tracedPages: Tally) -> [String] {
     var findings: [String] = []
     let shares = shares()

@@ -11,9 +11,9 @@ package enum KernelSource: String, CaseIterable, Hashable, Sendable {
 /// What is decided before the programs are loaded.
 package struct KernelTraceConfiguration: Sendable {
   package var sources: Set<KernelSource> = [.slab, .vmalloc, .percpu]
-  /// Bytes asked for; others are not recorded.
+  /// Which sizes are recorded, in bytes asked for.
   package var sizes: ClosedRange<UInt64> = 0...(.max)
-  /// Record only what these caches give; any of the names of a merged cache stands for it. Empty: all.
+  /// Record only what these caches give. Any name of a merged cache stands for that cache. Empty: all.
   package var cacheNames: [String] = []
   /// Record only what these kernel functions ask for. Empty: all.
   package var callSites: [String] = []
@@ -23,18 +23,19 @@ package struct KernelTraceConfiguration: Sendable {
   /// Record only what tasks of this cgroup (v2) and those below it ask for: the path of its directory.
   package var cgroupDirectory: String?
   package var stacks = Stacks.suspects
-  /// Record also objects of caches that the kernel takes back when memory is short. Those of a cache that is asked for by
-  /// name are recorded in any case.
+  /// Record also the objects of caches that the kernel takes back when memory is short. If a cache is asked for by name, its
+  /// objects are recorded in any case.
   package var recordsReclaimable = false
   /// Record one allocation in so many, chosen at random; nil: every one.
   package var sampleEveryNth: Int?
   /// Give every recorded allocation and free to ``KernelTracer/onEvent``.
   package var emitsEvents = false
-  /// Ways to see the kernel's events that may be used; for tests, and where one is known not to work.
+  /// Which ways to see the kernel's events may be used. For tests, and for kernels on which one is known not to work.
   package var methods = Set(KernelHook.Method.allCases)
-  /// Blocks that can be outstanding at once, at least.
+  /// How many blocks can be outstanding at once, at least.
   package var maximumAllocations = 400_000
-  /// Call sites and stacks.
+  /// How many call sites and stacks the tables are made for: with twice as many places for sites, as many for short stacks,
+  /// and an eighth as many for long ones.
   package var maximumSites = 16_384
 
   package enum Stacks: String, CaseIterable, Sendable {

@@ -26,13 +26,13 @@ package final class KernelTracer {
   private(set) var reclamation = KernelSiteReclamation()
   private var choice = SuspectChoice<KernelSiteDraft.Group>()
   private(set) var suspects: Set<KernelSiteDraft.Group> = []
-  /// Of every caller that has ever been chosen, whether ``isNoise(_:)``.
+  /// The answer of ``isNoise(_:)`` for every caller that it was asked about.
   private var noiseByGroup: [KernelSiteDraft.Group: Bool] = [:]
   private var lastLook: UInt64 = 0
   /// Called for every recorded allocation and free, when the configuration asks for events.
   package var onEvent: ((KernelEvent) -> Void)?
 
-  /// Throws a ``Refusal`` for what was asked for and the kernel has not, else ``BPFError``.
+  /// Throws a ``Refusal`` when the kernel lacks something that was asked for, else ``BPFError``.
   package init(configuration: KernelTraceConfiguration) throws {
     self.configuration = configuration
     guard access("/sys/kernel/btf/vmlinux", R_OK) == 0 else {
@@ -60,7 +60,7 @@ package final class KernelTracer {
     startTime = monotonicNanoseconds()
     history = OutstandingHistory(start: startTime, siteCount: programs.tables.sites.count)
     startInUnixSeconds = unixSeconds()
-    // Only now are the names of our own programs known, by which their frames are left out.
+    // Stacks leave out the frames of our own programs by their names, which are known only now.
     symbols.reload()
   }
 
@@ -77,7 +77,7 @@ package final class KernelTracer {
 
   package func stop() { programs.detach() }
 
-  /// Whether the kernel events of a source are seen; else its memory is known from /proc alone.
+  /// Whether the kernel events of a source are seen. If not, its memory is known from /proc alone.
   func isTraced(_ source: KernelSource) -> Bool {
     configuration.sources.contains(source)
       && !programs.missing.contains { $0.hook.source == source && $0.hook.importance == .needed }
@@ -114,7 +114,7 @@ package final class KernelTracer {
   private func chooseSuspects(_ records: [KernelTables.SiteRecord]) {
     var levels: [KernelSiteDraft.Group: SuspectChoice<KernelSiteDraft.Group>.Level] = [:]
     var caches = KernelCacheNames(tables: programs.tables, slab: before.slab)
-    // Sites that always take stacks need no choice.
+    // Sites without a call site always take stacks, so there is nothing to choose.
     for record in records where record.site.call_site != 0 {
       let group = KernelSiteDraft.Group(record.site)
       var level =
@@ -134,8 +134,9 @@ package final class KernelTracer {
     }
   }
 
-  /// What is nobody's leak must not fill the table of blocks: a walk over all files takes hundreds of thousands. Only where
-  /// caches that the kernel takes back are left out, too (`KernelPrograms`).
+  /// Stops recording what is nobody's leak, so that it does not fill the table of blocks: a walk over all files allocates
+  /// hundreds of thousands. This takes effect only where caches that the kernel takes back are left out, too
+  /// (`KernelPrograms`).
   private func leaveOutNoise(_ records: [KernelTables.SiteRecord]) {
     let much = UInt64(max(1, configuration.maximumAllocations / 16))
     for record in records
@@ -146,7 +147,7 @@ package final class KernelTracer {
     }
   }
 
-  /// Whether the caller alone says that its memory is nobody's leak: it grows with what others keep.
+  /// Whether the caller alone tells that its memory is nobody's leak, because it grows with what others keep.
   private func isNoise(_ group: KernelSiteDraft.Group) -> Bool {
     if let known = noiseByGroup[group] { return known }
     let caller = StackTrace(addresses: [group.callSite], completeness: .callerOnly)
@@ -186,9 +187,9 @@ package struct KernelEvent: Sendable {
   package var allocator: String
   package var address: UInt64
   package var sizeInBytes: UInt64
-  /// The function that asked for the block; nil where only its call stack tells.
+  /// The function that asked for the block; nil where only a call stack would tell.
   package var caller: String?
-  /// The task that was running, which in an interrupt need not be the one that it worked for.
+  /// The task that was running. In an interrupt it need not be the task for which the interrupt worked.
   package var processID: Int32
   package var threadID: Int32
 }

@@ -2,8 +2,8 @@ import BPFRuntime
 import CTraceABI
 import CTraceObjects
 
-/// Hears of every process that the OOM killer marks, at the moment it does: the process still has its memory then, or is
-/// about to lose it. One program at the tracepoint `oom/mark_victim`, which costs nothing until it is met.
+/// Hears of every process that the OOM killer chooses, at that moment: the process still has its memory then, or is about to
+/// lose it. This takes one program at the tracepoint `oom/mark_victim`, which costs nothing until it runs.
 package final class OutOfMemoryWatch {
   package struct Victim: Hashable, Sendable {
     package var processID: Int32
@@ -37,7 +37,7 @@ package final class OutOfMemoryWatch {
   /// Readable when there is a victim.
   package var pollDescriptor: Int32 { buffer.pollDescriptor }
 
-  /// Victims since the last call, in order.
+  /// Victims since the last call, in the order in which they were chosen.
   package func take() -> [Victim] {
     var victims: [Victim] = []
     buffer.consume { record in
@@ -51,6 +51,6 @@ package final class OutOfMemoryWatch {
     return victims
   }
 
-  /// Victims that were too many at once to be told of.
+  /// How many victims were not reported because too many came at once.
   package var lostVictims: UInt64 { lost.value(UInt64.self, for: UInt32(0)) ?? 0 }
 }

@@ -1,9 +1,10 @@
 import CTraceObjects
 import ProcessImage
 
-/// What the programs say of themselves: lines in the section `.hooks` of their object, which `BPF/kernel/hooks.bpf.h` explains.
+/// What the programs declare of themselves: lines in the section `.hooks` of their object, which `BPF/kernel/hooks.bpf.h`
+/// explains.
 extension KernelHook {
-  /// ELF's `e_machine` of BPF.
+  /// The `e_machine` that ELF files for BPF have.
   private static let bpfMachine: UInt16 = 247
 
   /// The hooks of the programs that are part of this executable.
@@ -35,7 +36,7 @@ extension KernelHook {
       case "tracepoint": hooks[index].ways.append(.rawTracepoint(program: program, names: targets))
       case "kprobe": hooks[index].ways.append(.kprobe(program: program, functions: targets))
       case "kretprobe":
-        // With a kprobe of the same event: entry and return belong together.
+        // When a kprobe of the same event comes before it, the two belong together as entry and return.
         if case .kprobe(let entry, targets)? = hooks[index].ways.last {
           hooks[index].ways[hooks[index].ways.count - 1] = .kprobePair(
             entry: entry, return: program, functions: targets)

@@ -1,16 +1,16 @@
-/// One event of the kernel that is to be seen, and the ways to see it, best first.
+/// One event of the kernel that a trace is to see, and the ways to see it, the best first.
 package struct KernelHook: Hashable, Sendable {
   /// What it is called in reports.
   package var name: String
   package var source: KernelSource
   package var ways: [Way]
-  /// What a trace of the source is without it.
+  /// What a trace of the source lacks without this hook.
   package var importance: Importance
 
   package enum Importance: String, Hashable, Sendable {
-    /// Nothing of the source is traced; what the kernel tells in /proc is compared from time to time instead.
+    /// Without it nothing of the source is traced; what the kernel tells in /proc is compared from time to time instead.
     case needed
-    /// Numbers are incomplete.
+    /// Without it numbers are incomplete.
     case completes
   }
 
@@ -22,12 +22,12 @@ package struct KernelHook: Hashable, Sendable {
   }
 
   package enum Way: Hashable, Sendable {
-    /// Of every tracepoint named, the first must exist; the others are attached where they do.
+    /// The first of these tracepoints must exist; the others are attached where they exist.
     case rawTracepoint(program: String, names: [String])
     /// The first of the functions that exists.
     case kprobe(program: String, functions: [String])
     case kretprobe(program: String, functions: [String])
-    /// Entry and return together.
+    /// Entry and return of the first of the functions that exists, attached together.
     case kprobePair(entry: String, return: String, functions: [String])
 
     var programs: [String] {
@@ -46,7 +46,8 @@ package struct KernelHook: Hashable, Sendable {
     }
   }
 
-  /// Hooks that see frees are attached before the others: a block whose free went unseen would look leaked.
+  /// Whether the hook sees frees. Such hooks are attached before the others: a block whose free went unseen would look
+  /// leaked.
   var seesFrees: Bool { name.contains("free") }
 
   /// Every hook there is, as the programs declare them (`BPF/kernel/hooks.bpf.h`).

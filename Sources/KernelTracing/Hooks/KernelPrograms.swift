@@ -14,11 +14,11 @@ final class KernelPrograms {
   let events: RingBuffer?
   private var links: [Link] = []
   private(set) var active: [ActiveHook] = []
-  /// Hooks that no way led to, and why.
+  /// Hooks that could be attached in none of their ways, and why.
   private(set) var missing: [(hook: KernelHook, reason: String)] = []
   private let wanted: [KernelHook]
   private let usedPrograms: [String]
-  /// Only so long does the kernel know the cgroup by the map.
+  /// The cgroup's directory, or −1 for none. It stays open for as long as the map refers to the cgroup.
   private let cgroup: Int32
 
   struct ActiveHook {
@@ -28,7 +28,7 @@ final class KernelPrograms {
     var target: String
   }
 
-  /// What the programs are told beside the configuration.
+  /// What the programs are told in addition to the configuration.
   struct Surroundings {
     var interrupts: [Range<UInt64>] = []
     var callSites: [Range<UInt64>] = []
@@ -50,7 +50,7 @@ final class KernelPrograms {
     surroundings.bucketCount = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations)
     surroundings.siteCount = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
     surroundings.possibleCPUs = UInt32(BPFMap.possibleCPUs)
-    // On a kernel for real-time work soft interrupts can be put aside for other tasks.
+    // On a real-time kernel, a soft interrupt can be put aside while other tasks run.
     surroundings.knowsInterrupts = access("/sys/kernel/realtime", F_OK) != 0
     try open.setMaxEntries(UInt32(surroundings.bucketCount), ofMap: "blocks")
     try open.setMaxEntries(UInt32(surroundings.siteCount), ofMap: "sites")
@@ -108,7 +108,7 @@ final class KernelPrograms {
 
   // MARK: Attaching
 
-  /// Attaches what sees frees first: a block whose free went unseen would look leaked.
+  /// Attaches the hooks that see frees before the others: a block whose free went unseen would look leaked.
   func attach() throws(BPFError) {
     links.append(try Link.rawTracepoint(object.program("on_exit"), name: "sched_process_exit"))
     if usedPrograms.contains("on_interrupt_exit") {
@@ -132,7 +132,7 @@ final class KernelPrograms {
     }
   }
 
-  /// Returns what was attached to.
+  /// Attaches in one way and returns what was attached to.
   private func attach(_ way: KernelHook.Way) throws(BPFError) -> String {
     switch way {
     case .rawTracepoint(let program, let names):
@@ -175,7 +175,7 @@ final class KernelPrograms {
     Link.finishDetaching()
   }
 
-  /// How often the kernel left a program out because it was running already on that CPU.
+  /// How often the kernel did not run a program because it was running already on that CPU.
   var recursionMisses: UInt64 {
     usedPrograms.reduce(0) { sum, name in
       guard let program = try? object.program(name) else { return sum }
@@ -216,7 +216,7 @@ final class KernelPrograms {
     return values
   }
 
-  /// Returns how many there was room for.
+  /// Copies as many ranges as there is room for, and returns how many these are.
   private static func copy<Storage>(_ ranges: [Range<UInt64>], to storage: inout Storage) -> UInt32 {
     let ranges = ranges.prefix(Int(LT_KERNEL_MAX_RANGES))
     withUnsafeMutableBytes(of: &storage) { bytes in
@@ -228,7 +228,7 @@ final class KernelPrograms {
     return UInt32(ranges.count)
   }
 
-  /// Where tracepoints have their arguments, by the kernel's own type information.
+  /// Finds out which arguments tracepoints have, by the kernel's own type information.
   private static func setArguments(_ values: inout lt_kernel_configuration) {
     var count: UInt32 = 0
     let kmalloc = clibbpf_tracepoint_pointers("kmalloc", &count)

@@ -1,7 +1,8 @@
 import SystemSupport
 
 extension KernelVersion {
-  /// Throws what to tell the user where the kernel is too old; an unknown version is left to the kernel to refuse.
+  /// Throws what to tell the user where the kernel is too old. An unknown version passes: the kernel itself refuses what it
+  /// lacks.
   static func require(_ version: KernelVersion?) throws(Refusal) {
     guard let version, version < minimum else { return }
     throw Refusal(

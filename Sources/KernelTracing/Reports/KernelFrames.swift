@@ -1,16 +1,17 @@
 import TraceModel
 
-/// What to leave out of a kernel stack, and what it tells of the memory.
+/// Which frames of a kernel stack to leave out, and what the others tell of the memory.
 enum KernelFrames {
-  /// Frames from the first one that is neither ours nor the allocator's own.
+  /// The frames from the first one on that belongs neither to leaktrace nor to the allocator.
   ///
-  /// - Parameter callSite: where the allocator was called from, if the kernel says so: the first frame then.
+  /// - Parameter callSite: where the allocator was called from, if the kernel tells. It then is the first frame that is
+  ///   kept.
   static func trimmed(_ frames: [Frame], callSite: UInt64) -> [Frame] {
     if callSite != 0, let first = frames.firstIndex(where: { $0.address == callSite }) {
       return Array(frames[first...])
     }
     var first = 0
-    // The programs and the way to them, which are the innermost.
+    // The innermost frames are our programs and the way to them.
     if let last = frames.prefix(16).lastIndex(where: { isTracing($0.function) }) { first = last + 1 }
     while first < frames.count - 1, isAllocator(frames[first]) { first += 1 }
     return Array(frames[min(first, max(0, frames.count - 1))...])
@@ -39,10 +40,10 @@ enum KernelFrames {
     "get_zeroed_page", "post_alloc_hook", "get_page_from_freelist", "__folio_alloc", "folio_alloc",
   ]
 
-  /// A module may call its functions as it likes.
+  /// Whether a frame is in the kernel itself. A module may name its functions as it likes.
   private static func isCore(_ frame: Frame) -> Bool { frame.module == "[kernel]" }
 
-  /// Why memory with this stack is nobody's leak, or nil.
+  /// Why memory with this stack is nobody's leak; nil when it may be one.
   static func noise(in frames: [Frame], class allocationClass: AllocationClass) -> String? {
     for frame in frames {
       guard let name = frame.function, isCore(frame) else { continue }
@@ -55,7 +56,7 @@ enum KernelFrames {
 
   private struct Kind {
     var reason: String
-    /// Empty: any.
+    /// Empty: memory of any class.
     var classes: Set<AllocationClass> = []
     var prefixes: [String] = []
     var names: Set<String> = []

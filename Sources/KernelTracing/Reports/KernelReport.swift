@@ -81,7 +81,7 @@ extension KernelTracer {
     var doubt: String?
     var growth: GrowthEvidence?
 
-    /// Doubtful sites come behind all others. Ties by key, so that two reports of the same state are the same.
+    /// Doubtful sites come behind all others. The key breaks ties, so that two reports of the same state are the same.
     func rank(_ order: ReportRequest.Order) -> (Int, Double, UInt64, UInt64) {
       let primary: Double =
         switch order {
@@ -145,7 +145,7 @@ extension KernelTracer {
     return slab.aliases(of: name).contains { wantedCaches.contains($0) }
   }
 
-  /// Why a site is no leak to look at, or nil.
+  /// Why a site is no leak to look at; nil when it may be one.
   private func noise(_ draft: KernelSiteDraft, _ frames: [Frame]) -> String? {
     KernelFrames.noise(in: frames, class: draft.allocationClass)
   }
@@ -157,8 +157,8 @@ extension KernelTracer {
     Dictionary(grouping: drafts.filter { suspects.contains($0.group) }, by: \.group)
   }
 
-  /// Whether a site grows. What a suspect allocates from its suspicion on goes to sites of call stacks; the one without
-  /// stack is judged by all of them together.
+  /// Evidence of whether a site grows. What a suspect allocates once it is suspected goes to sites with call stacks. The
+  /// caller's site without a stack is judged by all of its sites together.
   private func growth(
     of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?
   ) -> GrowthEvidence? {
@@ -173,7 +173,7 @@ extension KernelTracer {
       return nil
     }
     if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
-    // A call stack is known from its suspicion on: that there was nothing before is no part of its course.
+    // A call stack is known only since its caller is suspected. That there was nothing before is not part of its course.
     if draft.site.stack_hash != 0 { series.dropBeginning() }
     return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
   }
@@ -208,7 +208,7 @@ extension KernelTracer {
     site.oldestAge = draft.sums.oldestAge(at: now)
     if nth > 1 { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = shown.growth ?? growth(of: draft, groups, clock)
-    // What was freed unseen grows by itself.
+    // Blocks that are freed unseen look like growth.
     if shown.doubt != nil { site.growth?.word = .unclear }
     site.kernel = KernelSiteDetails(
       cache: draft.cacheName,
@@ -265,7 +265,7 @@ extension KernelTracer {
     ]
   }
 
-  /// What was left out and what happened beside, none of it a loss.
+  /// What was left out, and what else the programs counted. None of it is a loss.
   private func counters() -> [Report.LossCounter] {
     Report.LossCounter.kernelCounters(programs.tables.counterValues(), areLosses: false)
   }

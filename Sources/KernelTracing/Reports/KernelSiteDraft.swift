@@ -7,7 +7,7 @@ import TraceModel
 struct KernelSiteDraft {
   var index: Int
   var site: lt_kernel_site
-  /// The slab cache by name; nil for what is not slab, and for blocks so large that they have pages of their own.
+  /// Name of the slab cache; nil for memory that is not slab, and for blocks so large that they have pages of their own.
   var cacheName: String?
   /// Whether the kernel gives its objects back when memory is short.
   var isReclaimable = false
@@ -31,7 +31,7 @@ struct KernelSiteDraft {
     }
   }
 
-  /// Makes estimates of totals that know one allocation in `nth`.
+  /// Turns totals that count one allocation in `nth` into estimates of all allocations.
   mutating func scaleTotals(by nth: UInt64) {
     func scaled(_ tally: Tally) -> Tally { Tally(bytes: tally.bytes &* nth, count: tally.count &* nth) }
     sums.outstanding = scaled(sums.outstanding)
@@ -59,7 +59,7 @@ struct KernelSiteDraft {
     }
   }
 
-  /// What sites of one caller with different stacks have in common.
+  /// What the sites of one caller have in common, whatever their stacks are.
   var group: Group { Group(site) }
 
   struct Group: Hashable {
@@ -67,7 +67,7 @@ struct KernelSiteDraft {
     private var cache: UInt64
     private var size: UInt32
     private var kind: UInt32
-    /// Where only the stack says who the caller is, each is its own.
+    /// Where only the stack tells who the caller is, each stack is a group of its own.
     private var stack: UInt64
 
     init(_ site: lt_kernel_site) {
@@ -80,7 +80,7 @@ struct KernelSiteDraft {
   }
 }
 
-/// The caches of sites by name.
+/// Finds the names of the caches that sites use.
 struct KernelCacheNames {
   let tables: KernelTables
   let slab: SlabCaches
@@ -91,7 +91,7 @@ struct KernelCacheNames {
     self.slab = slab
   }
 
-  /// The name of the cache that a site's blocks are from; nil for what is not slab or has pages of its own.
+  /// The name of the cache from which a site's blocks are; nil for memory that is not slab or has pages of its own.
   mutating func name(of site: lt_kernel_site) -> String? {
     guard site.class == LT_KERNEL_SLAB.rawValue else { return nil }
     var name: String?
@@ -102,13 +102,14 @@ struct KernelCacheNames {
     return name ?? (site.is_kmalloc != 0 ? Self.kmallocName(objectSize: site.object_size, gfp: site.gfp) : nil)
   }
 
-  /// Name and reclaimability of the cache of a site.
+  /// Fills in the name of a site's cache, and whether the kernel can reclaim it.
   mutating func fill(_ draft: inout KernelSiteDraft) {
     draft.cacheName = name(of: draft.site)
     draft.isReclaimable = draft.cacheName.map { slab.isReclaimable($0) } ?? false
   }
 
-  /// kmalloc's caches by the size of their objects and what was asked for, where the kernel does not let us look.
+  /// The name of kmalloc's cache for objects of a size and for what was asked for, where the kernel does not let us see the
+  /// cache.
   static func kmallocName(objectSize: UInt32, gfp: UInt32) -> String? {
     guard objectSize > 0, objectSize <= 8192 else { return nil }
     let kind: String

@@ -1,10 +1,10 @@
 import KernelStatistics
 import TraceModel
 
-/// The last way to see a kernel's memory where no probe can be attached: what /proc says now, less what it said at the
-/// beginning. No call stacks, no processes, no frees, and nothing of what came and went in between.
+/// The last way to see the kernel's memory where no probe can be attached: what /proc says now, less what it said at the
+/// beginning. This shows no call stacks, no processes, no frees, and nothing of what came and went in between.
 extension KernelTracer {
-  /// The classes of sites that are seen by /proc alone.
+  /// The classes of sites that are known from /proc alone.
   package var polledClasses: Set<AllocationClass> {
     Set(configuration.sources.filter { !isTraced($0) }.compactMap { AllocationClass(rawValue: $0.rawValue) })
   }

@@ -2,13 +2,13 @@ import Accounting
 import CTraceABI
 import TraceModel
 
-/// Which sites of the kernel are given back, and what they had allocated.
+/// Decides which sites of the kernel are given back, and keeps what they had allocated.
 struct KernelSiteReclamation {
-  /// What sites that are gone allocated, all of which was freed.
+  /// What sites that were given back had allocated; all of it was freed.
   private(set) var retired = Tally()
   private var reclamation = SiteReclamation<lt_kernel_site>(interval: 1_000_000_000, synchronizes: false)
 
-  /// Runs at most once per second. Sites that user space asked for stacks of stay.
+  /// Runs at most once per second. Ignored sites stay, and so do those for whose call stacks user space has asked.
   mutating func run(tables: KernelTables, capacity: Int, now: UInt64) {
     var retired = Tally()
     reclamation.run(

@@ -2,7 +2,7 @@ import Accounting
 import BPFRuntime
 import CTraceABI
 
-/// The tables that the programs keep in the kernel, read through shared memory.
+/// The tables that the BPF programs keep in the kernel. This process reads them through shared memory.
 final class KernelTables {
   typealias SiteRecord = Accounting.SiteRecord<lt_kernel_site>
 
@@ -19,7 +19,7 @@ final class KernelTables {
     var address: UInt64
     /// CLOCK_MONOTONIC nanoseconds, to about a millisecond.
     var time: UInt64
-    /// 0 when an interrupt asked for it.
+    /// 0 when the block was allocated in an interrupt.
     var processID: Int32
   }
 
@@ -34,14 +34,14 @@ final class KernelTables {
 
   // MARK: Sites
 
-  /// Asks for call stacks of what a site allocates from now on, or no longer.
+  /// Asks for call stacks of what a site allocates from now on, or stops asking.
   func setWantsStacks(_ wanted: Bool, ofSite index: Int) {
     let site = sites.entries.baseAddress! + index
     let flag = UInt32(LT_KERNEL_SITE_WANTS_STACK.rawValue)
     ctrace_store_32(&site.pointee.flags, wanted ? site.pointee.flags | flag : site.pointee.flags & ~flag)
   }
 
-  /// Records no more blocks of a site, as if its cache were one that the kernel takes back.
+  /// Stops recording the blocks of a site, as if its cache were one that the kernel takes back.
   func leaveOut(site index: Int) {
     let site = sites.entries.baseAddress! + index
     ctrace_store_32(&site.pointee.flags, site.pointee.flags | UInt32(LT_KERNEL_SITE_RECLAIMABLE.rawValue))
@@ -49,7 +49,7 @@ final class KernelTables {
 
   // MARK: What sites refer to
 
-  /// Name of a cache by its address. Read anew each time: another one may have taken its place.
+  /// The name of the cache at an address. It is read anew each time, because another cache may have taken that address.
   func cacheName(_ address: UInt64) -> String? {
     guard let entry = caches.value(lt_kernel_cache.self, for: address) else { return nil }
     let name = withUnsafeBytes(of: entry.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
@@ -72,7 +72,8 @@ final class KernelTables {
     let addressMask = (UInt64(1) << UInt64(LT_KERNEL_KEY_ADDRESS_BITS)) - 1
     let percpu = UInt64(LT_KERNEL_PERCPU.rawValue)
     try blocks.forEachBlock { key, payload in
-      // Per-CPU pointers are offsets; what is above the bits of all others is set in the kernel.
+      // Per-CPU pointers are offsets. All others are addresses of the kernel, in which the bits above those of the key are
+      // set.
       let isOffset = key >> UInt64(LT_KERNEL_KEY_ADDRESS_BITS) & 7 == percpu
       body(
         BlockRecord(

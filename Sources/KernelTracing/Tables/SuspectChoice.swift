@@ -2,8 +2,8 @@ import TraceModel
 
 /// Chooses the callers whose call stacks are worth their price: those whose memory grows.
 ///
-/// It only decides where to look closer, within seconds, so it errs on the side of looking; whether a site leaks is judged
-/// from its whole course by `GrowthAnalysis`. Looked at once a second.
+/// It only decides where to look more closely, and has to do so within seconds, so it rather looks once too often. Whether a
+/// site leaks is judged by `GrowthAnalysis`, from the site's whole course. Called once a second.
 struct SuspectChoice<Group: Hashable> {
   /// What one caller holds now.
   struct Level {
@@ -17,7 +17,7 @@ struct SuspectChoice<Group: Hashable> {
   private struct Course {
     var history = LevelHistory()
 
-    /// A caller that was not there at the last look held nothing then.
+    /// Begins with nothing held, if the caller was not there at the last look.
     init(knownToBeNew: Bool) {
       if knownToBeNew {
         history.add(0)
@@ -25,7 +25,7 @@ struct SuspectChoice<Group: Hashable> {
       }
     }
 
-    /// Blocks held, and allocated so far, at the looks that `LevelHistory.isGrowing` is about.
+    /// Blocks held, and blocks allocated so far, at the looks that `LevelHistory.isGrowing` considers.
     private var turnover: [(held: UInt64, allocated: UInt64)] = []
 
     mutating func add(_ level: Level) {
@@ -34,7 +34,8 @@ struct SuspectChoice<Group: Hashable> {
       turnover.append((level.count, level.allocatedCount))
     }
 
-    /// Whether of what was allocated at the last looks less than a quarter is still there: a level that moves.
+    /// Whether less than a quarter of what was allocated during the last looks is still there. Then the level only moves up
+    /// and down.
     var isBalancedLately: Bool {
       guard let first = turnover.first, let last = turnover.last, last.allocated > first.allocated else { return false }
       let gained = last.held - min(last.held, first.held)
@@ -43,9 +44,9 @@ struct SuspectChoice<Group: Hashable> {
 
     var allocatedCount: UInt64 = 0
     var lastLook: UInt64 = 0
-    /// When it became a suspect, in looks; nil when it is none.
+    /// The look at which it became a suspect; nil when it is none.
     var since: UInt64?
-    /// Times that it turned out not to grow: each makes the next suspicion take longer.
+    /// How often it turned out not to grow. Each time makes the next suspicion take longer.
     var acquittals: UInt64 = 0
     var acquitted: UInt64 = 0
   }
@@ -53,11 +54,11 @@ struct SuspectChoice<Group: Hashable> {
   private var courses: [Group: Course] = [:]
   private var look: UInt64 = 0
 
-  /// More suspects than this at once would make stacks the rule and not the exception.
+  /// The most suspects at once. With more of them, stacks would be the rule and not the exception.
   static var maximumSuspects: Int { 64 }
-  /// Looks after which a suspect that has not grown costs no more stacks.
+  /// After so many looks, a suspect that has not grown costs no more stacks.
   private static var patience: UInt64 { 20 }
-  /// Stacks of a caller that allocates less often than this per look cost next to nothing.
+  /// A caller that allocates less often than this per look stays a suspect: its stacks cost next to nothing.
   private static var cheap: UInt64 { 1_000 }
 
   /// Which groups are suspects now, given what every group holds.
@@ -80,7 +81,7 @@ struct SuspectChoice<Group: Hashable> {
           chosen.insert(group)
         }
       } else if !level.isExempt, look >= course.acquitted + course.acquittals * Self.patience {
-        // What is nearly all given back is a level that moves, unless it rises again and again.
+        // Where nearly everything is given back, the level only moves up and down, unless it rises again and again.
         let isBalanced = level.count * 20 < level.allocatedCount || course.isBalancedLately
         if course.history.hasGrownSteadily || (course.history.isGrowing && !isBalanced) {
           candidates.append((group, course.history.growth))
@@ -102,7 +103,7 @@ struct SuspectChoice<Group: Hashable> {
 struct LevelHistory {
   private var levels: [UInt64] = []
   private static let length = 64
-  /// Looks at which ``isGrowing`` looks back.
+  /// How many of the last looks ``isGrowing`` considers.
   static let recentLength = 4
 
   mutating func add(_ bytes: UInt64) {
@@ -110,7 +111,8 @@ struct LevelHistory {
     levels.append(bytes)
   }
 
-  /// Rose in most of the last few looks, and by at least a page in all; what swings falls back as far every time.
+  /// Whether it rose in most of the last few looks, and by at least a page in all. A level that swings falls back as far
+  /// every time.
   var isGrowing: Bool {
     let recent = levels.suffix(Self.recentLength)
     guard recent.count >= 2, let first = recent.first, let last = recent.last, last >= first + 4096 else {
@@ -121,7 +123,7 @@ struct LevelHistory {
     return rises * 3 >= (recent.count - 1) * 2
   }
 
-  /// The lowest level of each quarter of the time is above that of the quarter before.
+  /// Whether the lowest level of each quarter of the time is above that of the quarter before.
   var hasGrownSteadily: Bool {
     guard levels.count >= 8 else { return false }
     let quarter = levels.count / 4
