@@ -1,4 +1,4 @@
-/// The common part (CIE) of call-frame programs.
+/// What a CIE (the part that several functions share) says, for the call-frame programs of those functions.
 struct CFICommonInformation {
   var codeAlignment: UInt64 = 1
   var dataAlignment: Int64 = 1
@@ -6,14 +6,14 @@ struct CFICommonInformation {
   var pointerEncoding: UInt8 = 0
   var hasAugmentationData = false
   var isSignalFrame = false
-  /// The state after the initial instructions.
+  /// The rules that are in force after the initial instructions, where the program of each function begins.
   var initialState = CFIState()
 }
 
 // MARK: - Call-frame programs: the instructions of DWARF 5 §6.4.2 and the GNU extensions
 
 extension CFIConverter {
-  /// States that a program may remember at once; no compiler comes near.
+  /// The most states that a program may have remembered at one time. No compiler comes near this number.
   private static let maximumRemembered = 64
 
   /// Emits the rows of one function.
@@ -38,13 +38,14 @@ extension CFIConverter {
     output.append(address: address, rule: state.rule(isSignalFrame: common.isSignalFrame))
   }
 
-  /// Moves on to `newAddress`, after the row that ends there. False when that leaves the function.
+  /// Ends the current row at `newAddress` and goes on from there. Returns false when `newAddress` is outside the
+  /// function.
   @inline(__always)
   private mutating func advance(to newAddress: UInt64, _ common: CFICommonInformation, end: UInt64)
     -> Bool
   {
     guard newAddress >= address, newAddress < end else {
-      // What follows cannot matter; the current row lasts until the end.
+      // The rest of the program cannot change anything: the current row lasts until the end of the function.
       return false
     }
     if newAddress != address {
@@ -54,7 +55,7 @@ extension CFIConverter {
     return true
   }
 
-  /// Executes instructions until the end of the program, of the function (`end`), or a failure.
+  /// Executes instructions until the program ends, the function (`end`) ends, or an instruction fails.
   mutating func execute(_ reader: inout CFIReader, common: CFICommonInformation, end: UInt64) {
     while !reader.isAtEnd && !reader.failed {
       let opcode = reader.readByte()
@@ -73,7 +74,7 @@ extension CFIConverter {
     }
   }
 
-  /// The instructions whose opcode takes the whole byte. False ends the program.
+  /// Executes an instruction whose opcode takes the whole byte. Returns false when the program is to end here.
   private mutating func executeExtended(
     _ opcode: UInt8, _ reader: inout CFIReader, common: CFICommonInformation, end: UInt64
   ) -> Bool {
@@ -147,7 +148,8 @@ extension CFIConverter {
       let register = reader.readULEB128()
       let offset =
         opcode == 0x14 ? Int64(truncatingIfNeeded: reader.readULEB128()) : reader.readSLEB128()
-      // That the stack pointer is the CFA is what everyone assumes.
+      // This says that the caller's stack pointer is the CFA, which every reader of call-frame information assumes
+      // anyway.
       setRegister(register, register == CFIState.stackPointerColumn && offset == 0 ? .same : .unsupported)
     case 0x16:  // DW_CFA_val_expression
       let register = reader.readULEB128()
@@ -197,7 +199,7 @@ extension CFIConverter {
     }
   }
 
-  /// The register and the offset may be changed one at a time only while the CFA is a register plus an offset.
+  /// The register and the offset of the CFA may be changed separately only while the CFA is a register plus an offset.
   private mutating func setCFARegister(_ register: UInt64) {
     if case .register = state.cfa {
       state.cfa = .register(register)

@@ -1,20 +1,20 @@
 import CTraceABI
 
-/// Converts `.eh_frame`, and `.debug_frame` for functions that the former leaves out, to a ``CFITable``.
+/// Converts `.eh_frame` to a ``CFITable``, and `.debug_frame` for the functions that `.eh_frame` does not describe.
 ///
-/// The section may come from a hostile file: every read is checked, malformed records are counted and left out, and both
-/// time and memory are linear in the section's size. The format is that of the Linux Standard Base 5.0, chapter 10.6,
-/// and of DWARF 5, section 6.4.
+/// The section may come from a hostile file. Therefore every read is checked, malformed records are counted and left
+/// out, and both time and memory are linear in the size of the section. The format is described in the Linux Standard
+/// Base 5.0, chapter 10.6, and in DWARF 5, section 6.4.
 package struct CFIConverter {
-  /// What bounds a conversion.
+  /// The limits of a conversion. A file that exceeds them cannot make leaktrace use much time or memory.
   package struct Limits: Sendable {
     /// The largest table, in 32-bit words.
     package var words: Int
-    /// The largest distance between the first and the last function, in bytes.
+    /// The largest distance between the start of the first function and the end of the last one, in bytes.
     package var textSpan: UInt64
-    /// The largest section, in bytes. Browsers and compilers have some 30 MiB.
+    /// The largest section, in bytes. Those of browsers and compilers have some 30 MiB.
     package var sectionBytes: Int
-    /// The most functions, and the most common parts, that are read.
+    /// The largest number of functions (FDEs), and of common parts (CIEs), that are read.
     package var functions: Int
     package var commons: Int
 
@@ -30,31 +30,31 @@ package struct CFIConverter {
     }
   }
 
-  /// A function (FDE) found by the first pass.
+  /// A function (FDE) that the first pass has found.
   struct Function {
     var start: UInt64
     var size: UInt64
-    /// Where its program is in the section.
+    /// Where the function's call-frame program is in the section.
     var programStart: UInt32
     var programEnd: UInt32
-    /// Index of its common part.
+    /// Index of its common part (CIE) in `commons`.
     var common: UInt32
     /// Whether it is in `.debug_frame`.
     var isDebug: Bool
   }
 
-  /// A section and what is special about it.
+  /// A section, and what has to be known to read it.
   struct Section {
     var bytes: UnsafeRawBufferPointer
     /// Its virtual address in the file.
     var address: UInt64
-    /// `.debug_frame`: other identifiers, and no pointers relative to the section.
+    /// Whether this is `.debug_frame`, where other identifiers are used and no pointers are relative to the section.
     var isDebug: Bool
   }
 
   private let ehFrame: Section
   private let debugFrame: Section?
-  /// The one that is being read.
+  /// The section that is being read.
   private(set) var section: Section
   let executableRange: Range<UInt64>
   let limits: Limits
@@ -63,18 +63,19 @@ package struct CFIConverter {
   var functions: [Function] = []
   var output = CFITableBuilder()
 
-  // The state of the program that runs.
+  // The state of the call-frame program that is being executed.
   var state = CFIState()
   var remembered: [CFIState] = []
   var address: UInt64 = 0
 
-  /// Converts a file's sections.
+  /// Converts the sections of one file.
   ///
   /// - Parameters:
   ///   - ehFrame: the contents of `.eh_frame`; must stay valid and unchanged during the call.
   ///   - sectionAddress: the virtual address of `.eh_frame` in the file.
   ///   - debugFrame: the contents of `.debug_frame`; empty if there is none.
-  ///   - executableRange: the virtual addresses that executable segments span; functions outside are left out.
+  ///   - executableRange: the virtual addresses that the executable segments span; functions outside of it are left
+  ///     out.
   /// - Throws: ``CFIError``.
   package static func convert(
     ehFrame: UnsafeRawBufferPointer, sectionAddress: UInt64,
@@ -113,7 +114,7 @@ package struct CFIConverter {
     for index in order {
       let function = functions[Int(index)]
       section = function.isDebug ? debugFrame ?? ehFrame : ehFrame
-      // Both ends: the table has an entry for each block up to the last function's end.
+      // Both ends are checked because the table has an entry for every block up to the end of the last function.
       let offset = function.start - start
       guard offset < limits.textSpan, function.size <= limits.textSpan - offset else {
         output.statistics.malformedRecords += 1
@@ -129,7 +130,7 @@ package struct CFIConverter {
 // MARK: - Records
 
 extension CFIConverter {
-  /// The records from the start up to the first of length 0.
+  /// The records from the start of the section up to the first record of length 0, which ends the section.
   static func untilTerminator(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
     guard let base = bytes.baseAddress else { return bytes }
     var reader = CFIReader(base: base, position: 0, end: bytes.count)
@@ -142,8 +143,9 @@ extension CFIConverter {
     return bytes
   }
 
-  /// Finds all functions and the common parts that they refer to. A common part comes before its functions: what a
-  /// function refers to must have been met as one, or a section could have each byte read very often.
+  /// Finds all functions (FDEs) and the common parts (CIEs) that they refer to. Only a CIE that comes before the
+  /// function counts: if a function could refer to any place, a hostile section could make each byte be read very
+  /// often.
   private mutating func readRecords() {
     guard let base = section.bytes.baseAddress else { return }
     functions.reserveCapacity(functions.count + min(section.bytes.count / 64, limits.functions))
@@ -154,7 +156,7 @@ extension CFIConverter {
     while reader.end - reader.position >= 4, functions.count < limits.functions {
       let recordStart = reader.position
       let shortLength = reader.read(UInt32.self)
-      // A zero length ends the section; linkers leave some inside, too.
+      // A length of 0 ends the section. It is skipped instead, because some linkers leave one inside of a section.
       if shortLength == 0 { continue }
       let is64Bit = shortLength == 0xffff_ffff
       let length = is64Bit ? reader.read(UInt64.self) : UInt64(shortLength)
@@ -167,7 +169,8 @@ extension CFIConverter {
       var record = CFIReader(base: base, position: start, end: reader.position)
       let identifier =
         is64Bit ? Int(truncatingIfNeeded: record.read(UInt64.self)) : Int(record.read(UInt32.self))
-      // 0 marks a common part here, all ones there; others say how far back it is here, where it is there.
+      // In `.eh_frame`, 0 marks a CIE; in `.debug_frame`, all ones do. Any other identifier refers to the CIE of a
+      // function: in `.eh_frame` by the distance back to it, in `.debug_frame` by its offset in the section.
       let mark = section.isDebug ? (is64Bit ? -1 : Int(UInt32.max)) : 0
       if identifier == mark {
         if readCommonInformation(&record) {
@@ -185,7 +188,7 @@ extension CFIConverter {
     }
   }
 
-  /// Reads a common part after its identifier. False if it is malformed.
+  /// Reads a common part (CIE) from the byte after its identifier. Returns false if it is malformed.
   private mutating func readCommonInformation(_ reader: inout CFIReader) -> Bool {
     guard commons.count < limits.commons else { return false }
     var common = CFICommonInformation()
@@ -197,7 +200,7 @@ extension CFIConverter {
       augmentation.append(byte)
     }
     if version == 4 {
-      // Sizes of an address and of a segment selector.
+      // The sizes of an address and of a segment selector, in bytes.
       guard reader.readByte() == 8, reader.readByte() == 0 else { return false }
     }
     common.codeAlignment = reader.readULEB128()
@@ -238,7 +241,7 @@ extension CFIConverter {
       case UInt8(ascii: "R"): common.pointerEncoding = data.readByte()
       case UInt8(ascii: "L"): _ = data.readByte()
       case UInt8(ascii: "P"):
-        // Only its size matters here: the pointer may be indirect.
+        // The pointer is read only to skip it: only its size matters, and so it may be an indirect one.
         let encoding = data.readByte() & 0x0f
         guard data.readPointer(encoding: encoding, sectionAddress: section.address) != nil else {
           return false
@@ -257,7 +260,7 @@ extension CFIConverter {
     else { return false }
     if commons[index].hasAugmentationData { record.skip(record.readULEB128()) }
     guard !record.failed else { return false }
-    // Linkers leave empty functions, and functions at 0, where they discarded code.
+    // Where linkers have discarded code, they leave behind functions that are empty or begin at address 0.
     guard size != 0, executableRange.contains(start) else { return true }
     functions.append(
       Function(

@@ -1,4 +1,4 @@
-/// Recognises the DWARF expressions that compilers, linkers and libraries use for frames.
+/// Recognises the few forms of DWARF expressions that compilers, linkers and libraries use to describe frames.
 enum CFIExpression {
   private enum Operation {
     static let dereference: UInt8 = 0x06
@@ -13,8 +13,8 @@ enum CFIExpression {
     static let baseRegister31: UInt8 = 0x8f
   }
 
-  /// The CFA that an expression computes: `register + o`, `*(register + o)`, `*(register + o) + a`, or the expression
-  /// that linkers write for procedure linkage tables.
+  /// The CFA that an expression computes, if it has one of these forms: `register + o`, `*(register + o)`, `*(register
+  /// + o) + a`, or the expression that linkers write for procedure linkage tables.
   static func cfa(_ expression: CFIReader) -> (CFIState.CFA, offset: Int64) {
     var reader = expression
     guard let (register, offset) = baseRegister(&reader) else { return (.unsupported, 0) }
@@ -38,7 +38,7 @@ enum CFIExpression {
     }
   }
 
-  /// The place that an expression computes: `register + o`.
+  /// The place in memory that an expression computes, if it has the form `register + o`.
   static func location(_ expression: CFIReader) -> CFIState.Location {
     var reader = expression
     guard let (register, offset) = baseRegister(&reader), reader.isAtEnd else {
@@ -56,7 +56,7 @@ enum CFIExpression {
     return reader.failed ? nil : (UInt64(operation - Operation.baseRegister0), offset)
   }
 
-  /// The rest of `pc & 15 >= threshold ? 8 : 0`, written as `lit15 and lit⟨threshold⟩ ge lit3 shl plus`.
+  /// Reads the rest of `pc & 15 >= threshold ? 8 : 0`, which is written as `lit15 and lit⟨threshold⟩ ge lit3 shl plus`.
   private static func linkageTableThreshold(_ reader: inout CFIReader) -> UInt64? {
     guard reader.readByte() == Operation.literal0 + 15, reader.readByte() == Operation.and else {
       return nil

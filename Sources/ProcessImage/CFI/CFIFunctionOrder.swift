@@ -1,8 +1,8 @@
-/// Sorts functions by address: linkers mostly leave them in order, or in a few ordered runs.
+/// Sorts functions by address. Linkers usually leave them in order or in a few ordered runs, so this is mostly cheap.
 enum CFIFunctionOrder {
   private static let digitBits: UInt64 = 11
 
-  /// The indices of `functions`, by ascending start; equal starts keep their order.
+  /// The indices of `functions` in ascending order of their starts. Functions with the same start keep their order.
   static func ascending(_ functions: [CFIConverter.Function]) -> [UInt32] {
     var order = [UInt32](0..<UInt32(functions.count))
     var isSorted = true

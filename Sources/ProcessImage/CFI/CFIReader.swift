@@ -1,13 +1,14 @@
-/// Reads call-frame information forward, never outside its bounds.
+/// Reads call-frame information from front to back, and never outside of its bounds.
 ///
-/// A read past the end returns 0 and sets ``failed``, so that callers check once per record instead of once per byte.
+/// A read past the end returns 0 and sets ``failed``. Callers can therefore check once per record instead of once per
+/// byte.
 struct CFIReader {
   let base: UnsafeRawPointer
   var position: Int
   let end: Int
   var failed = false
 
-  /// `bytes` must hold `position..<end`.
+  /// The memory at `base` must hold the bytes `position..<end`.
   @inline(__always)
   init(base: UnsafeRawPointer, position: Int, end: Int) {
     self.base = base
@@ -73,7 +74,7 @@ struct CFIReader {
     }
   }
 
-  /// Skips `count` bytes; fails if there are fewer.
+  /// Skips `count` bytes. Fails if there are fewer.
   mutating func skip(_ count: UInt64) {
     guard count <= UInt64(end &- position) else {
       failed = true
@@ -85,8 +86,8 @@ struct CFIReader {
 
   /// Reads a pointer in one of the `DW_EH_PE` encodings.
   ///
-  /// - Parameter sectionAddress: the address of byte 0, for pc-relative pointers.
-  /// - Returns: the pointer, or nil in an encoding that `.eh_frame` does not use.
+  /// - Parameter sectionAddress: the virtual address of byte 0, from which pc-relative pointers are computed.
+  /// - Returns: the pointer, or nil if `.eh_frame` does not use the encoding.
   mutating func readPointer(encoding: UInt8, sectionAddress: UInt64) -> UInt64? {
     let place = sectionAddress &+ UInt64(position)
     let value: UInt64

@@ -1,15 +1,17 @@
 import CTraceABI
 
-/// The walker's 64-bit rules and their 16-bit codes; the layout of both is in `unwind_abi.h`.
+/// The rules by which the stack walker goes from one frame to the next: as 64-bit values, and as the 16-bit codes that
+/// stand for them in a table. `unwind_abi.h` describes the layout of both.
 package enum CFIRule {
   package static let end = UInt64(LT_UNWIND_RULE_END.rawValue)
   package static let unsupported = UInt64(LT_UNWIND_RULE_UNSUPPORTED.rawValue)
   package static let noRow = UInt64(LT_UNWIND_RULE_NO_ROW.rawValue)
 
-  /// The rules with a fixed identifier, at their identifiers.
+  /// The rules whose identifiers are fixed. Each is stored at the index that is its identifier.
   package static let fixed: [UInt64] = [unsupported, noRow, end, unsupported]
 
-  /// The code of a plain rule, or nil if the rule needs a place in the dictionary.
+  /// The code of a rule that fits in 16 bits (a plain code), or nil if the rule needs a place in the dictionary of
+  /// rules.
   @inline(__always)
   package static func plainCode(_ rule: UInt64) -> UInt16? {
     let kind = rule & 0xffff
@@ -47,21 +49,21 @@ package enum CFIRule {
   }
 }
 
-/// The state that a call-frame program computes, for the registers that the walker follows.
+/// The state that a call-frame program computes, for those registers that the stack walker follows.
 struct CFIState: Equatable {
-  /// Where the CFA is.
+  /// How the CFA (the canonical frame address) is computed.
   enum CFA: Equatable {
     case register(UInt64)
     /// `*(register + offset) + addend`.
     case dereferenced(UInt64, addend: UInt64)
-    /// The standard expression of a procedure linkage table: CFA = sp + offset + (pc & 15 >= threshold) << 3.
+    /// The standard expression for a procedure linkage table: CFA = sp + offset + (pc & 15 >= threshold) << 3.
     case linkageTable(threshold: UInt64)
     case unsupported
   }
 
-  /// Where a register of the caller is.
+  /// Where the value that a register has in the caller is found.
   enum Location: Equatable {
-    /// Nothing said, or in the register itself.
+    /// In the register itself; also when the program says nothing about the register.
     case same
     case undefined
     /// In memory at CFA + offset.
@@ -133,8 +135,9 @@ struct CFIState: Equatable {
     }
   }
 
-  /// A signal frame counts only if it says what the kernel's `struct rt_sigframe` looks like: the CFA is the
-  /// interrupted stack pointer, and it, the frame pointer and the pc are where `struct sigcontext` has them.
+  /// The rule for a signal frame. It is accepted only if the call-frame information describes the kernel's `struct
+  /// rt_sigframe`: the CFA must be the interrupted stack pointer, and the stack pointer, the frame pointer and the pc
+  /// must be where `struct sigcontext` has them.
   private func signalRule(pcOffset: Int64) -> UInt64 {
     guard cfa == .dereferenced(Self.stackPointerColumn, addend: 0),
       cfaOffset == pcOffset &- (SignalFrame.programCounter - SignalFrame.stackPointer),

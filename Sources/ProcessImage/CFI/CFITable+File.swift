@@ -2,10 +2,10 @@ import CElfUtils
 import Glibc
 
 extension CFITable {
-  /// Converts a file's `.eh_frame`, which is found by its section header or, where those were stripped, by the program
-  /// header of its search table; and its `.debug_frame`.
+  /// Converts a file's `.eh_frame` and its `.debug_frame`. `.eh_frame` is found by its section header or, in a file
+  /// without section headers, by the program header of its search table.
   ///
-  /// - Throws: ``CFIError``; `empty` also when the file has no such section or no executable segment.
+  /// - Throws: ``CFIError``. The error is `empty` also when the file has no such section or no executable segment.
   package init(file: ElfFile, limits: CFIConverter.Limits = CFIConverter.Limits()) throws(CFIError) {
     let executable = file.loadSegments.filter(\.isExecutable)
     let found = Self.section(of: file) ?? Self.sectionBySearchTable(of: file)
@@ -22,7 +22,7 @@ extension CFITable {
     }
   }
 
-  /// The contents of `.debug_frame`, unpacked if need be.
+  /// The contents of `.debug_frame`, decompressed if they are stored compressed.
   private final class DebugFrame {
     let bytes: UnsafeRawBufferPointer
     private let unpacked: UnsafeMutableRawPointer?
@@ -58,8 +58,9 @@ extension CFITable {
     return (section.address, contents)
   }
 
-  /// The search table (`.eh_frame_hdr`) begins with four bytes, the second the encoding of the pointer to `.eh_frame`
-  /// that follows them. Where the section ends is not said: at its terminator.
+  /// Finds `.eh_frame` by its search table (`.eh_frame_hdr`). The table begins with four bytes, of which the second is
+  /// the encoding of the pointer to `.eh_frame` that follows them. The table does not say where the section ends; its
+  /// terminator does.
   private static func sectionBySearchTable(
     of file: ElfFile
   ) -> (address: UInt64, UnsafeRawBufferPointer)? {

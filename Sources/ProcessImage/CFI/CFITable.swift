@@ -1,39 +1,40 @@
 import CTraceABI
 
-/// The call-frame information of one file, in the rows that the walker in `BPF/unwind/unwind.bpf.h` uses.
+/// The call-frame information of one file, as the rows that the stack walker in `BPF/unwind/unwind.bpf.h` uses.
 package struct CFITable: Sendable {
-  /// What the conversion met.
+  /// Counts of what the conversion found.
   package struct Statistics: Equatable, Sendable {
     /// Functions (FDEs) converted.
     package var functions = 0
-    /// FDEs and CIEs that could not be read, and rows dropped with them.
+    /// FDEs and CIEs that could not be read, and rows that were dropped with them.
     package var malformedRecords = 0
     /// Rows with a rule that the walker cannot express.
     package var unsupportedRows = 0
-    /// Functions that begin inside another one; only what lies outside is kept.
+    /// Functions that begin inside of another one. Of these, only the part that lies outside is kept.
     package var overlappingFunctions = 0
   }
 
-  /// Virtual address in the file of block 0; a multiple of the block size.
+  /// The virtual address at which block 0 begins; a multiple of the block size.
   package var textStart: UInt64 = 0
-  /// For each block of text the index of its first row, and at the end the number of rows.
+  /// The index of the first row of each block of text, followed by the number of rows.
   package var blockStarts: [UInt32] = []
-  /// The rows, ascending: bits 31–24 the offset in the block, bits 15–0 a plain rule code or an index into ``rules``.
+  /// The rows in ascending order. Bits 31–24 are the offset in the block; bits 15–0 are a plain rule code or an index
+  /// into ``rules``.
   package var rows: [UInt32] = []
-  /// The rules that have no plain code, the fixed ones first.
+  /// The rules that have no plain code. The fixed ones come first.
   package var rules: [UInt64] = CFIRule.fixed
   package var statistics = Statistics()
 
-  /// A table of no text.
+  /// An empty table, which covers no text.
   package init() {}
 
   package var blockCount: Int { max(0, blockStarts.count - 1) }
-  /// First address after the last block.
+  /// The first virtual address after the last block.
   package var textEnd: UInt64 { textStart + UInt64(blockCount) << UInt64(LT_UNWIND_BLOCK_SHIFT) }
   /// The size of the table as the walker stores it, in 32-bit words.
   package var wordCount: Int { blockStarts.count + rows.count }
 
-  /// The rule for `address`, looked up as the walker does.
+  /// The rule for `address`, looked up in the same way as the stack walker does it.
   package func rule(at address: UInt64) -> UInt64 {
     guard address >= textStart, address < textEnd else { return CFIRule.noRow }
     let offset = address - textStart
@@ -54,7 +55,7 @@ package struct CFITable: Sendable {
       ? CFIRule.rule(plainCode: code) : rules[Int(code)]
   }
 
-  /// Calls `body` with the first address and the rule of each row, ascending.
+  /// Calls `body` with the first address and the rule of each row, in ascending order.
   package func forEachRow(_ body: (_ address: UInt64, _ rule: UInt64) throws -> Void) rethrows {
     for block in 0..<blockCount {
       let start = textStart + UInt64(block) << UInt64(LT_UNWIND_BLOCK_SHIFT)
@@ -65,10 +66,10 @@ package struct CFITable: Sendable {
   }
 }
 
-/// Why a file has no table.
+/// Why no table could be made for a file.
 package enum CFIError: Error, Equatable {
-  /// The section holds no usable function.
+  /// The file has no function that can be used.
   case empty
-  /// The table would exceed the limit; the size in 32-bit words at which the conversion stopped.
+  /// The table would exceed a limit. `words` is the size, in 32-bit words, at which the conversion stopped.
   case tooLarge(words: Int)
 }

@@ -1,15 +1,15 @@
 import CTraceABI
 
-/// Appends rows to a ``CFITable`` in ascending order.
+/// Builds a ``CFITable`` from rows that come in ascending order.
 struct CFITableBuilder {
-  /// Space between functions up to this size that ends at a function's alignment is padding, not code without
-  /// call-frame information: it gets no row of its own.
+  /// A gap between two functions counts as padding, and gets no row of its own, if it is smaller than this (in bytes)
+  /// and ends at a multiple of it. Any other gap is taken for code without call-frame information.
   private static let functionAlignment: UInt64 = 16
 
   private var table = CFITable()
   private var codes = CFIRuleCodes()
   private var textStart: UInt64 = 0
-  /// Rows below this address exist already.
+  /// The next address that needs a row: everything below it has one already.
   private var floor: UInt64 = 0
   private var lastCode: UInt32 = .max
   private var lastAddress: UInt64 = .max
@@ -39,7 +39,7 @@ struct CFITableBuilder {
     }
   }
 
-  /// Nothing is known from `end` on, until the next function begins.
+  /// Ends a function. Nothing is known of the addresses from `end` on, until the next function begins.
   mutating func endFunction(end: UInt64) {
     if end > floor { floor = end }
   }
@@ -79,16 +79,17 @@ struct CFITableBuilder {
   }
 }
 
-/// Gives each rule of a table its code.
+/// Assigns a code to each rule of a table.
 struct CFIRuleCodes {
   private(set) var rules = CFIRule.fixed
   private static let slotCount = 2048
-  /// Open addressing; index into `rules`, 0 for free.
+  /// A hash table with open addressing. Each slot holds an index into `rules`, or 0 if it is free.
   private var slots = [UInt16](repeating: 0, count: slotCount)
   private var lastRule = CFIRule.unsupported
   private var lastCode = UInt32(LT_UNWIND_RULE_ID_UNSUPPORTED.rawValue)
 
-  /// Rules without a plain code in one file; a compiler's largest output has a few dozen. More become "unsupported".
+  /// The most rules without a plain code that one file may have; the largest output of a compiler has a few dozen. Any
+  /// further rule becomes "unsupported".
   static let maximum = 1024
 
   @inline(__always)

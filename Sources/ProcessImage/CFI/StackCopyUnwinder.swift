@@ -1,21 +1,23 @@
 import CTraceABI
 
-/// Walks a copied stack by call-frame rows: what `BPF/unwind/unwind.bpf.h` does, for stacks that it had no rows for at the time.
+/// Walks a copy of a stack by call-frame rows. It does the same as `BPF/unwind/unwind.bpf.h`, but later: for stacks of
+/// which the BPF programs had no rows when they saw them.
 package struct StackCopyUnwinder {
   /// What is known of the code at an address.
   package enum Knowledge {
     /// A rule of ``CFITable``.
     case rule(UInt64)
-    /// The walk ends here, for this reason.
+    /// There is no rule, so the walk ends here, for this reason.
     case nothing(lt_unwind_counter)
   }
 
-  /// Where the stack of the program's first thread begins.
+  /// The address at which the stack of the program's first thread begins.
   package let origin: UInt64
   /// The memory that was copied, and the address of its first byte.
   package let copy: UnsafeRawBufferPointer
   package let copyStart: UInt64
-  /// The frames so far, leaf first, and what happened on the way (`lt_stack.outcome` without the status).
+  /// The frames that have been found, the leaf first, and the flags of what happened on the way (`lt_stack.outcome`
+  /// without the status).
   package private(set) var frames: [UInt64]
   package private(set) var flags: UInt32
 
@@ -26,8 +28,8 @@ package struct StackCopyUnwinder {
   private static let maximumFramePointerDistance: UInt64 = 1 << 20
 
   /// - Parameters:
-  ///   - frames: the stack so far, at least one frame.
-  ///   - lookup: the address to look up for the last of them.
+  ///   - frames: the part of the stack that is known already, at least one frame.
+  ///   - lookup: the address by which the rule of the last of these frames is looked up.
   ///   - stackPointer: the stack pointer in that frame.
   ///   - framePointer: the frame pointer in that frame.
   package init(
@@ -44,15 +46,16 @@ package struct StackCopyUnwinder {
     self.copyStart = copyStart
   }
 
-  /// Walks to the end. Returns the outcome as the programs have it: status, reason and flags.
+  /// Walks until the stack ends or the walk cannot go on. Returns the outcome in the form that the BPF programs use:
+  /// status, reason and flags.
   ///
   /// - Parameters:
-  ///   - isCode: whether an address is in executable memory.
-  ///   - knowledge: asked for each frame.
+  ///   - isCode: tells whether an address is in executable memory.
+  ///   - knowledge: tells what is known of an address; it is called once for each frame.
   package mutating func walk(
     isCode: (UInt64) -> Bool, _ knowledge: (UInt64) -> Knowledge
   ) -> UInt32 {
-    // Each step adds a frame or ends.
+    // The loop ends, because each step either adds a frame or ends the walk.
     while true {
       let end: End?
       switch knowledge(lookup) {
@@ -115,8 +118,8 @@ package struct StackCopyUnwinder {
     return push(address, stackPointer: frame, framePointer: callersFramePointer, distance: 1)
   }
 
-  /// Whether the current frame, which has no row, is where the stack begins: at most one word up to the program's arguments
-  /// may be a return address, the entry point's.
+  /// Whether the current frame, for which there is no row, is the outermost one of the stack. It is when, from here up
+  /// to the program's arguments, at most one word may be a return address: that of the entry point.
   private func isOutermost(_ isCode: (UInt64) -> Bool) -> Bool {
     guard origin &- stackPointer <= UInt64(LT_UNWIND_ORIGIN_DISTANCE) else { return false }
     let words = stride(from: stackPointer, to: origin & ~7, by: 8).compactMap { word(at: $0) }

@@ -1,6 +1,6 @@
-/// Reads that cannot leave a buffer, whatever a file says about offsets and sizes.
+/// Reads that never leave the buffer, whatever a file says about offsets and sizes.
 extension UnsafeRawBufferPointer {
-  /// The value at `offset`, or nil if it does not lie wholly inside the buffer. Alignment does not matter.
+  /// The value at `offset`, or nil if it does not lie wholly inside the buffer. `offset` need not be aligned.
   @inline(__always)
   package func value<Value: BitwiseCopyable>(at offset: UInt64, as type: Value.Type) -> Value? {
     let width = UInt64(MemoryLayout<Value>.size)
@@ -16,8 +16,8 @@ extension UnsafeRawBufferPointer {
       rebasing: self[Int(offset)..<Int(offset &+ size)])
   }
 
-  /// The string that starts at `offset` and ends before the next NUL, with invalid UTF-8 repaired.
-  /// nil if there is no NUL between `offset` and the end of the buffer or within `limit` bytes.
+  /// The string that starts at `offset` and ends before the next NUL. Invalid UTF-8 is repaired. Returns nil if there
+  /// is no NUL within `limit` bytes or before the end of the buffer.
   package func string(at offset: UInt64, limit: Int = 4096) -> String? {
     guard offset < UInt64(count) else { return nil }
     let start = Int(offset)

@@ -1,22 +1,22 @@
 import SystemSupport
 
-/// Why a file cannot be used as an ELF object of this machine.
+/// Why a file cannot be used as an ELF object of this machine's processor.
 package enum ElfError: UserFacingError, Equatable {
   /// The file could not be opened, examined or mapped.
   case unreadable(name: String, operation: String, code: Int32)
-  /// Not a regular file, so mapping it would be unsafe or meaningless.
+  /// The file is not a regular one, so that mapping it would be unsafe or meaningless.
   case notRegularFile(name: String)
   /// The file does not begin with the ELF magic number.
   case notELF(name: String)
-  /// Shorter than an ELF header.
+  /// The file is shorter than an ELF header.
   case truncated(name: String, size: Int)
-  /// A 32-bit object; leaktrace reads 64-bit ones.
+  /// The file is a 32-bit object; leaktrace reads 64-bit ones only.
   case not64Bit(name: String)
-  /// A big-endian object.
+  /// The file is a big-endian object.
   case notLittleEndian(name: String)
-  /// An object for another processor; `machine` is ELF's `e_machine`.
+  /// The file is an object for another processor. `machine` is ELF's `e_machine`.
   case foreignMachine(name: String, machine: UInt16)
-  /// A table whose place or size contradicts the file.
+  /// The place or the size of a table contradicts the file.
   case malformed(name: String, what: String)
 
   package var description: String {

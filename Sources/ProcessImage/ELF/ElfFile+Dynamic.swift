@@ -17,14 +17,14 @@ extension ElfFile {
     return entries
   }
 
-  /// The shared objects this one asks for (`DT_NEEDED`), in order.
+  /// The names of the shared objects that this one needs (`DT_NEEDED`), in the order of the file.
   package var neededLibraries: [String] {
     let entries = dynamicEntries
     guard let strings = dynamicStrings(entries) else { return [] }
     return entries.compactMap { $0.tag == Int64(DT_NEEDED) ? strings.string(at: $0.value) : nil }
   }
 
-  /// The name other objects ask for this one by (`DT_SONAME`).
+  /// The name by which other objects refer to this one (`DT_SONAME`).
   package var sharedObjectName: String? {
     let entries = dynamicEntries
     guard let strings = dynamicStrings(entries),
@@ -33,7 +33,7 @@ extension ElfFile {
     return strings.string(at: value)
   }
 
-  /// The dynamic symbol table by way of `PT_DYNAMIC` alone, for files without section headers.
+  /// The dynamic symbol table, found by `PT_DYNAMIC` alone. This is for files without section headers.
   func dynamicSymbolTable() -> SymbolTableView? {
     let entries = dynamicEntries
     func value(_ tag: some BinaryInteger) -> UInt64? {
@@ -42,7 +42,7 @@ extension ElfFile {
     guard let strings = dynamicStrings(entries), let symbols = value(DT_SYMTAB),
       let start = fileOffset(ofVirtualAddress: symbols)
     else { return nil }
-    // Only the hash tables know how many symbols there are.
+    // The dynamic segment does not say how many symbols there are; only the hash tables tell.
     let count =
       value(DT_HASH).flatMap(symbolCount(ofHashTableAt:))
       ?? value(DT_GNU_HASH).flatMap(symbolCount(ofGNUHashTableAt:))
@@ -64,7 +64,8 @@ extension ElfFile {
   }
 
   private func symbolCount(ofHashTableAt address: UInt64) -> UInt64? {
-    // nbucket, nchain: the chain has one entry per symbol.
+    // The table begins with nbucket and nchain. nchain is the number of symbols, because the chain has one entry for
+    // each.
     fileOffset(ofVirtualAddress: address)
       .flatMap { bytes.value(at: $0 &+ 4, as: UInt32.self) }.map(UInt64.init)
   }
@@ -83,7 +84,7 @@ extension ElfFile {
       last = max(last, first)
     }
     guard last >= firstHashed else { return UInt64(firstHashed) }
-    // The chain of the last bucket ends with a set low bit; that entry is the last symbol.
+    // In the chain of the last bucket, the entry whose low bit is set is the last one, and that is the last symbol.
     while let hash = bytes.value(at: chains &+ UInt64(last &- firstHashed) &* 4, as: UInt32.self) {
       last &+= 1
       if hash & 1 != 0 || last == .max { return UInt64(last) }

@@ -1,12 +1,12 @@
 import CElfUtils
 
-/// Which imported functions an object calls through which words of its global offset table.
+/// Tells which imported functions an object calls, and through which words of its global offset table (GOT).
 package struct ElfImports {
-  /// Virtual address of a GOT word → name of the function that the dynamic linker puts there.
+  /// Maps the virtual address of a GOT word to the name of the function whose address the dynamic linker puts there.
   private var names: [UInt64: String] = [:]
   private let file: ElfFile
 
-  /// Reads the object's relocations and keeps those for the functions in `wanted`.
+  /// Reads the object's relocations, and keeps those of the functions in `wanted`.
   package init(_ file: ElfFile, wanted: Set<HashedSymbolName>) {
     self.file = file
     guard let symbols = file.symbolTable(.dynamic) else { return }
@@ -51,7 +51,7 @@ package struct ElfImports {
   /// The function whose address the GOT word at `address` holds.
   package func name(inSlot address: UInt64) -> String? { names[address] }
 
-  /// The function that the procedure linkage table's stub at `address` jumps to.
+  /// The name of the function to which the stub at `address` in the procedure linkage table jumps.
   package func name(ofStub address: UInt64) -> String? {
     guard !names.isEmpty, let code = file.contents(atVirtualAddress: address, size: 12),
       let slot = Processor.slot(ofStub: code, at: address)

@@ -1,6 +1,6 @@
 import CElfUtils
 
-/// A symbol name with its GNU hash, computed once and looked up in many objects.
+/// A symbol's name with its GNU hash, which is computed once and then looked up in many objects.
 package struct HashedSymbolName: Hashable, Sendable {
   package let text: String
   let bytes: [UInt8]
@@ -12,7 +12,7 @@ package struct HashedSymbolName: Hashable, Sendable {
     hash = Self.gnuHash(bytes)
   }
 
-  /// The hash of `DT_GNU_HASH`: Bernstein's, times 33.
+  /// The hash function of `DT_GNU_HASH`, which is Bernstein's: it starts at 5381, and multiplies by 33 for each byte.
   static func gnuHash(_ bytes: some Sequence<UInt8>) -> UInt32 {
     bytes.reduce(5381) { $0 &* 33 &+ UInt32($1) }
   }
@@ -23,9 +23,11 @@ package struct HashedSymbolName: Hashable, Sendable {
   }
 }
 
-/// An object's `DT_GNU_HASH`: says in a few loads that a name is not among the object's dynamic symbols.
+/// The hash table `DT_GNU_HASH` of an object. A few memory accesses are enough to find that a name is not among the
+/// object's dynamic symbols.
 ///
-/// Every offset is checked, so a hostile table yields wrong or no symbols, never a bad access or an endless walk.
+/// Every offset is checked, so that a hostile table leads to wrong symbols or none, but never to a bad access or an
+/// endless walk.
 package struct ElfSymbolHashTable {
   private let file: ElfFile
   private let symbols: ElfFile.SymbolTableView
@@ -37,7 +39,7 @@ package struct ElfSymbolHashTable {
   private var buckets: UInt64 { 16 + filterWords * 8 }
   private var chains: UInt64 { buckets + bucketCount * 4 }
 
-  /// Nil when the object has no such table; its symbols must then be read one by one.
+  /// Returns nil when the object has no such table. Its symbols then have to be read one by one.
   package init?(_ file: ElfFile) {
     guard
       let address = file.dynamicEntries.first(where: { $0.tag == Int64(DT_GNU_HASH) })?.value,
@@ -59,7 +61,7 @@ package struct ElfSymbolHashTable {
     self.filterShift = filterShift
   }
 
-  /// The first definition of `name`, whatever its version.
+  /// The first definition of `name`; versions of symbols are not compared.
   package func definition(of name: HashedSymbolName) -> ElfSymbol? {
     let hash = name.hash
     guard
@@ -86,13 +88,13 @@ package struct ElfSymbolHashTable {
 }
 
 extension ElfFile {
-  /// Entry `index` of a symbol table; a name outside the string table is empty.
+  /// Entry `index` of a symbol table. If its name lies outside of the string table, the name is empty.
   package func symbol(in view: SymbolTableView, at index: Int) -> ElfSymbol? {
     let width = MemoryLayout<Elf64_Sym>.size
     guard index >= 0, index < view.count,
       let entry = view.entries.value(at: UInt64(index * width), as: Elf64_Sym.self)
     else { return nil }
-    // The byte behind the file is 0, so that even a string table without a last NUL ends.
+    // The byte after the end of the file is 0, so that the name ends even if the string table does not end with a NUL.
     let name: UnsafeRawPointer =
       Int(entry.st_name) < view.strings.count
       ? view.strings.baseAddress! + Int(entry.st_name) : bytes.baseAddress! + size

@@ -1,18 +1,18 @@
 import CElfUtils
 
-/// One symbol table entry. `name` points into the mapped file.
+/// One entry of a symbol table. `name` points into the mapped file.
 package struct ElfSymbol {
-  /// NUL-terminated; valid as long as the `ElfFile`.
+  /// NUL-terminated. Valid as long as the `ElfFile` exists.
   package let name: UnsafePointer<CChar>
-  /// Virtual address; for `.threadLocal` an offset into the TLS block.
+  /// The virtual address. For a `.threadLocal` symbol, the offset in the TLS block.
   package let value: UInt64
-  /// Bytes; 0 where the assembler was not told.
+  /// In bytes; 0 where the assembler was not told the size.
   package let size: UInt64
   package let kind: Kind
   package let binding: Binding
-  /// Whether this object defines the symbol, not only refers to it.
+  /// Whether this object defines the symbol, rather than only refers to it.
   package let isDefined: Bool
-  /// ELF's `st_shndx`, with its reserved values (`SHN_ABS` is 0xfff1).
+  /// ELF's `st_shndx`, including its reserved values (`SHN_ABS` is 0xfff1).
   package let sectionIndex: UInt16
 
   /// ELF's `STT_*`.
@@ -26,7 +26,7 @@ package struct ElfSymbol {
     package static let file = Kind(rawValue: 4)
     package static let common = Kind(rawValue: 5)
     package static let threadLocal = Kind(rawValue: 6)
-    /// A resolver that picks the function at load time (`STT_GNU_IFUNC`).
+    /// A resolver, which chooses the actual function when the object is loaded (`STT_GNU_IFUNC`).
     package static let indirectFunction = Kind(rawValue: 10)
   }
 
@@ -43,23 +43,23 @@ package struct ElfSymbol {
 
 extension ElfFile {
   package enum SymbolTable: CaseIterable, Sendable {
-    /// `.symtab`: every symbol, unless stripped.
+    /// `.symtab`: every symbol of the object, unless the file was stripped.
     case full
-    /// `.dynsym`: what other objects may refer to.
+    /// `.dynsym`: the symbols that are visible to the dynamic linker.
     case dynamic
   }
 
-  /// The raw bytes of a symbol table and of the strings it names, both inside the file.
+  /// The raw bytes of a symbol table, and of the string table that holds its names. Both are inside of the file.
   package struct SymbolTableView {
-    /// `Elf64_Sym` entries, not necessarily aligned; entry 0 is the null symbol.
+    /// `Elf64_Sym` entries, which need not be aligned. Entry 0 is the null symbol.
     package let entries: UnsafeRawBufferPointer
     package let strings: UnsafeRawBufferPointer
 
     package var count: Int { entries.count / MemoryLayout<Elf64_Sym>.size }
   }
 
-  /// Calls `body` for every entry of a table except the null symbol; a name outside the string table is empty.
-  /// Does nothing when the file has no such table.
+  /// Calls `body` for every entry of a table except the null symbol. If a name lies outside of the string table, it is
+  /// empty. Does nothing when the file has no such table.
   package func forEachSymbol(in table: SymbolTable, _ body: (ElfSymbol) -> Void) {
     guard let view = symbolTable(table), let entries = view.entries.baseAddress,
       let strings = view.strings.baseAddress
@@ -68,7 +68,8 @@ extension ElfFile {
     for index in 1..<max(view.count, 1) {
       let entry = entries.loadUnaligned(
         fromByteOffset: index &* MemoryLayout<Elf64_Sym>.size, as: Elf64_Sym.self)
-      // The last byte of `strings` need not be NUL: the mapping itself ends in one.
+      // The last byte of `strings` need not be NUL, but the name still ends: the mapping has a 0 after the file's last
+      // byte.
       let nameOffset = Int(entry.st_name)
       let name = nameOffset < stringsCount ? strings + nameOffset : emptyName
       body(
@@ -80,7 +81,7 @@ extension ElfFile {
     }
   }
 
-  /// Where a symbol table lies. The dynamic one is found through the dynamic segment when section headers are missing.
+  /// Where a symbol table lies in the file. Without section headers, the dynamic one is found by the dynamic segment.
   package func symbolTable(_ table: SymbolTable) -> SymbolTableView? {
     let wanted = UInt32(table == .full ? SHT_SYMTAB : SHT_DYNSYM)
     if let section = sections.first(where: { $0.type == wanted }),
@@ -92,6 +93,6 @@ extension ElfFile {
     return table == .dynamic ? dynamicSymbolTable() : nil
   }
 
-  /// Byte 0 behind the file's last byte, which the mapping guarantees.
+  /// An empty string: the byte after the file's last one, which the mapping guarantees to be 0.
   private var emptyName: UnsafeRawPointer { bytes.baseAddress! + size }
 }

@@ -1,31 +1,32 @@
 import CElfUtils
 import Glibc
 
-/// An ELF object, mapped read-only and parsed as far as its headers.
+/// An ELF object that is mapped read-only, and of which the headers have been parsed.
 ///
-/// The file may be hostile: every offset and size in it is checked before use, nothing traps, and a file that shrinks
-/// while it is mapped reads as zeros. Symbol and section contents are views of the mapping, valid as long as the object.
+/// The file may be hostile. Therefore every offset and size in it is checked before it is used, nothing traps, and a
+/// file that shrinks while it is mapped reads as zeros. The contents of symbols and sections are views of the mapping;
+/// they are valid as long as the object exists.
 package final class ElfFile: @unchecked Sendable {
-  /// How the file is called in messages: the path it was opened by.
+  /// What the file is called in messages: the path by which it was opened.
   package let name: String
   /// Size of the file in bytes.
   package let size: Int
-  /// ELF's `e_machine`; ``Processor/elfMachine``, or what the file was asked to be.
+  /// ELF's `e_machine`. It is ``Processor/elfMachine``, or whatever machine the caller asked for.
   package let machine: UInt16
   /// ELF's `e_type`: `ET_EXEC`, `ET_DYN`, `ET_REL`.
   package let type: UInt16
-  /// Always true: other files are refused.
+  /// Always true, because files that are not 64-bit are refused.
   package let is64Bit: Bool
   /// Virtual address of the entry point.
   package let entry: UInt64
   package let programHeaders: [ProgramHeader]
-  /// The `PT_LOAD` program headers, in file order (which ELF wants to be ascending by address).
+  /// The `PT_LOAD` program headers in file order, which ELF requires to be ascending by address.
   package let loadSegments: [LoadSegment]
   /// Empty when the section headers were stripped.
   package let sections: [Section]
-  /// GNU build id in lower-case hexadecimal.
+  /// The GNU build id in lower-case hexadecimal digits, or nil if there is none.
   package let buildID: String?
-  /// Path of the program interpreter (`PT_INTERP`).
+  /// The path of the program interpreter (`PT_INTERP`), or nil if there is none.
   package let interpreter: String?
 
   private let base: UnsafeRawPointer
@@ -38,7 +39,7 @@ package final class ElfFile: @unchecked Sendable {
 
   /// Opens and maps a file.
   package convenience init(path: String) throws(ElfError) {
-    // O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
+    // O_NONBLOCK, because the path may turn out to be a FIFO, on which open would wait for ever.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw .unreadable(name: path, operation: "open", code: errno)
@@ -47,7 +48,7 @@ package final class ElfFile: @unchecked Sendable {
     try self.init(descriptor: descriptor, name: path)
   }
 
-  /// Maps an open file, which stays the caller's to close and may be closed at once. `name` is for messages.
+  /// Maps an open file. The descriptor remains the caller's, who may close it at once. `name` is used in messages.
   package convenience init(descriptor: Int32, name: String) throws(ElfError) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {
@@ -62,7 +63,7 @@ package final class ElfFile: @unchecked Sendable {
     try self.init(mapping: base, size: size, name: name, isFileMapping: true)
   }
 
-  /// Takes a copy of an ELF image that is in memory already: a vDSO, a decompressed section, a BPF object.
+  /// Copies an ELF image that is in memory already, such as a vDSO, a decompressed section or a BPF object.
   package convenience init(
     copying image: UnsafeRawBufferPointer, name: String, machine: UInt16 = Processor.elfMachine
   ) throws(ElfError) {
@@ -75,7 +76,7 @@ package final class ElfFile: @unchecked Sendable {
     try self.init(mapping: base, size: image.count, name: name, isFileMapping: false, machine: machine)
   }
 
-  /// Takes ownership of the mapping, also when it throws.
+  /// Takes ownership of the mapping, even when it throws.
   private init(
     mapping base: UnsafeRawPointer, size: Int, name: String, isFileMapping: Bool, machine: UInt16 = Processor.elfMachine
   ) throws(ElfError) {
@@ -106,10 +107,11 @@ package final class ElfFile: @unchecked Sendable {
 
   deinit { celf_unmap(base, size) }
 
-  /// Gives resident pages back to the page cache after a pass over the file. They are read again when touched.
+  /// Gives resident pages back to the page cache, after a pass over the file. They are read again when they are
+  /// touched.
   package func releasePages() {
     guard isFileMapping else { return }
-    // The section headers may have been written to, and would go back to what the file has.
+    // The pages of the section headers are kept. libelf may have written to them, and that would be lost.
     let pageMask = 4095
     let start = sectionTable.lowerBound & ~pageMask
     let end = min((sectionTable.upperBound + pageMask) & ~pageMask, size)
@@ -117,9 +119,10 @@ package final class ElfFile: @unchecked Sendable {
     if end < size { celf_release_pages(base + end, size - end) }
   }
 
-  /// The image for libelf, which takes it as writable: it notes in the section headers, and nowhere else, what it has
-  /// unpacked. Those pages become private to this process. nil if that fails, or without section headers that we could
-  /// read: libelf may think otherwise of them, and would write where it cannot.
+  /// The image for libelf, which needs to write to it: it notes in the section headers, and nowhere else, which
+  /// sections it has decompressed. The pages of the section headers become private to this process. Returns nil if that
+  /// fails, and also when we could not read the section headers: libelf may read them differently, and would then write
+  /// to memory that is not writable.
   package func imageForLibelf() -> UnsafeMutablePointer<CChar>? {
     guard !sectionTable.isEmpty, celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0 else {
       return nil
@@ -127,7 +130,8 @@ package final class ElfFile: @unchecked Sendable {
     return UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: CChar.self)
   }
 
-  /// Undoes what libelf noted, once it has let go of the image: another reader would take packed sections for unpacked.
+  /// Removes what libelf has noted in the section headers. To be called when libelf is done with the image: the next
+  /// reader would take compressed sections for decompressed ones.
   package func discardLibelfNotes() {
     guard isFileMapping, !sectionTable.isEmpty else { return }
     let start = sectionTable.lowerBound & ~4095
@@ -137,14 +141,15 @@ package final class ElfFile: @unchecked Sendable {
   /// The first section with that name.
   package func section(named name: String) -> Section? { sections.first { $0.name == name } }
 
-  /// The bytes of a section as the file stores them (possibly compressed).
-  /// nil if the section occupies no space in the file or lies outside of it.
+  /// The bytes of a section as the file stores them, which may be compressed. Returns nil if the section occupies no
+  /// space in the file or lies outside of it.
   package func contents(of section: Section) -> UnsafeRawBufferPointer? {
     guard section.type != UInt32(SHT_NOBITS) else { return nil }
     return bytes.slice(at: section.offset, size: section.size)
   }
 
-  /// Where in the file the byte lives that is loaded at a virtual address; nil if none is (also for `.bss`).
+  /// The file offset of the byte that is loaded at a virtual address, or nil if the file has no such byte (as for
+  /// `.bss`).
   package func fileOffset(ofVirtualAddress address: UInt64) -> UInt64? {
     for segment in loadSegments where address >= segment.virtualAddress {
       let distance = address &- segment.virtualAddress
@@ -155,8 +160,8 @@ package final class ElfFile: @unchecked Sendable {
     return nil
   }
 
-  /// The virtual address at which a byte of the file is loaded; nil if it is not. Executable segments come first where
-  /// segments overlap in the file.
+  /// The virtual address at which a byte of the file is loaded, or nil if it is not loaded. Where segments overlap in
+  /// the file, executable ones come first.
   package func virtualAddress(ofFileOffset offset: UInt64) -> UInt64? {
     var found: UInt64?
     for segment in loadSegments where offset >= segment.fileOffset {
@@ -169,8 +174,8 @@ package final class ElfFile: @unchecked Sendable {
     return found
   }
 
-  /// The virtual address that an executable mapping of this file begins with, given the mapping's file offset: that of the
-  /// executable segment whose pages include the offset, which may lie before the segment's first byte.
+  /// The virtual address at which an executable mapping of this file begins, by the mapping's file offset. It belongs
+  /// to the executable segment whose pages include that offset, and may lie before the segment's first byte.
   package func virtualAddress(ofMappingAt fileOffset: UInt64) -> UInt64? {
     for segment in loadSegments where segment.isExecutable {
       let firstPage = segment.fileOffset & ~0xfff
@@ -181,7 +186,7 @@ package final class ElfFile: @unchecked Sendable {
     return virtualAddress(ofFileOffset: fileOffset)
   }
 
-  /// The bytes loaded at a range of virtual addresses, if the file holds all of them.
+  /// The bytes that are loaded at a range of virtual addresses, or nil if the file does not hold all of them.
   package func contents(atVirtualAddress address: UInt64, size: UInt64) -> UnsafeRawBufferPointer? {
     guard let offset = fileOffset(ofVirtualAddress: address) else { return nil }
     return bytes.slice(at: offset, size: size)

@@ -34,7 +34,7 @@ extension ElfFile {
     }
   }
 
-  /// One entry of the section header table. Nothing in it has been checked against the file's size.
+  /// One entry of the section header table. Its values have not been checked against the size of the file.
   package struct Section: Hashable, Sendable {
     package let index: Int
     package let name: String
@@ -51,17 +51,17 @@ extension ElfFile {
   }
 }
 
-/// The header tables of an ELF file, read with every bound checked.
+/// The header tables of an ELF file. Every bound is checked while they are read.
 struct ElfHeaders {
   var machine: UInt16
   var type: UInt16
   var entry: UInt64
   var programHeaders: [ElfFile.ProgramHeader] = []
   var sections: [ElfFile.Section] = []
-  /// Where in the file the section headers are, as far as they lie inside it.
+  /// Where in the file the section headers are, as far as they lie inside of it.
   var sectionTable = 0..<0
 
-  /// More headers than any linker writes; a file with more is refused rather than read slowly.
+  /// More headers than any linker writes. A file with more is refused, because reading it could take long.
   private static let maximumHeaderCount: UInt64 = 100_000
 
   init(_ bytes: UnsafeRawBufferPointer, name: String, machine: UInt16) throws(ElfError) {
@@ -80,7 +80,7 @@ struct ElfHeaders {
     type = header.e_type
     entry = header.e_entry
 
-    // Section 0 holds the counts that do not fit the header.
+    // Section 0 holds those counts that are too large for the fields of the ELF header.
     let first =
       header.e_shoff == 0
       ? nil : bytes.value(at: header.e_shoff, as: Elf64_Shdr.self)
@@ -145,8 +145,8 @@ struct ElfHeaders {
     sectionTable = Int(offset)..<(Int(offset) + sections.count * Int(width))
   }
 
-  /// The GNU build id from the note segments, or from the note sections where there are no segments (debug files keep
-  /// segments that point nowhere).
+  /// The GNU build id. It is taken from the note segments, or from the note sections where the segments have none:
+  /// files of debug information keep segments whose contents they do not have.
   func buildID(in bytes: UnsafeRawBufferPointer) -> String? {
     for header in programHeaders where header.type == UInt32(PT_NOTE) {
       if let notes = bytes.slice(at: header.fileOffset, size: header.fileSize),

@@ -1,16 +1,18 @@
-/// Where in a function a uprobe goes, and where the arguments are at that point.
+/// Where in a function a uprobe is placed, and where the function's arguments are at that point.
 package struct ProbeSite: Hashable, Sendable {
-  /// Bytes from the start of the function.
+  /// Distance from the start of the function, in bytes.
   package var offset: UInt64
-  /// The instruction there, in Intel syntax.
+  /// The instruction at that place, in Intel syntax.
   package var instruction: String
-  /// Whether the kernel emulates the instruction instead of single-stepping a copy (some 10 times slower).
+  /// Whether the kernel emulates the instruction, instead of single-stepping a copy of it, which is some 10 times
+  /// slower.
   package var isEmulated: Bool
-  /// Registers of the needed arguments that are not in their ABI register at the site, by argument index.
+  /// The registers of those needed arguments that are not in the register of the ABI at this point, by argument index.
   package var argumentRegisters: [Int: ArgumentRegister]
-  /// Whether the stack pointer points at the return address there, as a return probe and a frame-less unwind step need.
+  /// Whether the stack pointer points at the return address at this point. A return probe needs that, and so does an
+  /// unwind step without a frame.
   package var stackPointerIsAtReturnAddress: Bool
-  /// Whether a null first argument never reaches the site.
+  /// Whether calls whose first argument is null never reach the site.
   package var skipsNullPointer: Bool
 
   package init(
@@ -27,13 +29,14 @@ package struct ProbeSite: Hashable, Sendable {
   }
 }
 
-/// What a probe must be able to do at its site.
+/// What a probe needs from the place where it is put.
 package struct ProbeSiteRequirement: Hashable, Sendable {
-  /// Indices (0...5) of the arguments that the probe reads.
+  /// The indices (0...5) of the arguments that the probe reads.
   package var arguments: Set<Int>
-  /// Whether the return is probed too: the kernel then replaces the word at the stack pointer, which must be the return address.
+  /// Whether the return is probed too. The kernel then replaces the word at the stack pointer, which therefore has to
+  /// be the return address.
   package var needsReturn: Bool
-  /// Whether a call whose first argument is null may go unseen, as `free(NULL)` may.
+  /// Whether the probe may miss calls whose first argument is null, as is harmless for `free(NULL)`.
   package var ignoresNullPointer: Bool
 
   package init(arguments: Set<Int>, needsReturn: Bool, ignoresNullPointer: Bool = false) {

@@ -4,7 +4,8 @@ import TraceModel
 package struct AddressSpaceSnapshot: Equatable, Sendable {
   package struct Area: Equatable, Sendable {
     package var mapping: Mapping
-    /// Differs between areas that show different things, also at the same addresses; 0 where the kernel does not tell.
+    /// Tells apart areas that show different things, even if they are at the same addresses. 0 where the kernel gives
+    /// no number.
     package var identity: UInt64
 
     package init(mapping: Mapping, identity: UInt64 = 0) {
@@ -22,18 +23,18 @@ package struct AddressSpaceSnapshot: Equatable, Sendable {
 
   /// Ascending by address.
   package var areas: [Area]
-  /// Whether this is all there was; areas that changed while they were read are left out.
+  /// Whether no area is missing. Areas that changed while they were read are left out.
   package var isWhole = true
 
   package init(areas: [Area] = []) { self.areas = areas }
 
-  /// The executable ones of a process's mappings, without identities.
+  /// Takes the executable ones of a process's mappings. The areas have no identities.
   package init(mappings: [Mapping]) {
     areas = mappings.filter { $0.permissions.contains(.execute) }.map { Area(mapping: $0) }
   }
 
-  /// Whether all code of an older snapshot is still where it was. Memory that programs fill with code themselves does
-  /// not count: it comes and goes, and has no names of its own.
+  /// Whether all code of an older snapshot is still where it was. Memory that a program fills with code itself does not
+  /// count: it comes and goes, and has no name.
   package func keepsCode(of older: AddressSpaceSnapshot) -> Bool {
     var index = 0
     for area in older.areas where !area.mapping.path.isEmpty {

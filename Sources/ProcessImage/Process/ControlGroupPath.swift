@@ -1,28 +1,29 @@
 /// Where a process is in the hierarchy of control groups.
 package enum ControlGroupPath {
-  /// Its path in the memory controller's hierarchy where there are hierarchies of version 1, in the unified one elsewhere.
-  /// Throws with `isProcessGone` when there is no such process.
+  /// The path of the process's control group: in the hierarchy of the memory controller where there are hierarchies of
+  /// version 1, and in the unified one elsewhere. Throws an error with `isProcessGone` when there is no such process.
   package static func read(processID: Int32) throws(ProcessError) -> String? {
     parse(try readFile("/proc/\(processID)/cgroup"))
   }
 
-  /// Its paths in all hierarchies. Throws with `isProcessGone` when there is no such process.
+  /// The paths of the process's control groups in all hierarchies. Throws an error with `isProcessGone` when there is
+  /// no such process.
   package static func readAll(processID: Int32) throws(ProcessError) -> [String] {
     parseAll(try readFile("/proc/\(processID)/cgroup"))
   }
 
-  /// Whether a path is that of a control group, or below it.
+  /// Whether a path is that of a certain control group, or of a group below it.
   ///
-  /// - Parameter name: its path in the hierarchy (`/system.slice/web.service`), the directory of it
-  ///   (`/sys/fs/cgroup/system.slice/web.service`), the name of a unit (`web.service`), or the id of a container of which
-  ///   at least 12 digits are given.
+  /// - Parameter name: names the control group by its path in the hierarchy (`/system.slice/web.service`), by its
+  ///   directory (`/sys/fs/cgroup/system.slice/web.service`), by the name of a unit (`web.service`), or by the id of a
+  ///   container, of which at least 12 digits have to be given.
   package static func matches(path: String, name: String) -> Bool {
     let parts = path.split(separator: "/")
     let wanted = name.split(separator: "/")
     guard let last = wanted.last else { return name == "/" }
     if name.hasPrefix("/") {
       if parts.starts(with: wanted) { return true }
-      // Below the mount point, behind which a hierarchy of version 1 has its name.
+      // The path follows the mount point. In a hierarchy of version 1, the name of the hierarchy comes in between.
       guard wanted.starts(with: ["sys", "fs", "cgroup"]), wanted.count > 3 else { return false }
       return parts.starts(with: wanted.dropFirst(3)) || (wanted.count > 4 && parts.starts(with: wanted.dropFirst(4)))
     }
@@ -30,7 +31,8 @@ package enum ControlGroupPath {
     return parts.contains { part in
       if part == last { return true }
       guard last.utf8.count >= 12, last.allSatisfy(\.isHexDigit) else { return false }
-      // docker-ID.scope, cri-containerd-ID.scope, libpod-ID.scope, or the id alone.
+      // A container's group is called docker-ID.scope, cri-containerd-ID.scope or libpod-ID.scope, or has the id alone
+      // as its name.
       let id = part.split(separator: "-").last ?? part
       return id.hasPrefix(last)
     }

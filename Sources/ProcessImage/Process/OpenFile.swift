@@ -1,6 +1,6 @@
 import Glibc
 
-/// An open file descriptor, closed when the value goes away.
+/// An open file descriptor, which is closed when the value is destroyed.
 package struct OpenFile: ~Copyable {
   package let descriptor: Int32
 
@@ -9,15 +9,15 @@ package struct OpenFile: ~Copyable {
 
   deinit { close(descriptor) }
 
-  /// Opens a file for reading; close-on-exec, and without waiting should it be a FIFO.
+  /// Opens a file for reading. The descriptor is close-on-exec, and if the file is a FIFO, opening it does not wait.
   package init(path: String, flags: Int32 = 0) throws(ProcessError) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags)
     guard descriptor >= 0 else { throw ProcessError(operation: "open", path: path, code: errno) }
     self.descriptor = descriptor
   }
 
-  /// Everything from the current position to the end, as far as `limit` bytes go.
-  /// The size is not asked for first: files under `/proc` have none.
+  /// Reads everything from the current position to the end, but no more than `limit` bytes. It does not ask for the
+  /// file's size first, because files under `/proc` have none.
   package func readAll(limit: Int = 1 << 30) throws(ProcessError) -> [UInt8] {
     var bytes: [UInt8] = []
     var chunk = 16384
@@ -54,7 +54,7 @@ package struct OpenFile: ~Copyable {
   }
 }
 
-/// Reads a whole file that is expected to be small, such as those under `/proc`.
+/// Reads a whole file that is expected to be small, such as one under `/proc`.
 package func readFile(_ path: String, limit: Int = 1 << 26) throws(ProcessError) -> [UInt8] {
   let file = try OpenFile(path: path)
   do {

@@ -2,7 +2,8 @@ import CElfUtils
 import Glibc
 
 extension ProcessInfo {
-  /// The arguments the process was started with (or has written over them since). Empty for kernel threads and zombies.
+  /// The arguments with which the process was started, or what it has written over them since. Empty for kernel threads
+  /// and zombies.
   package static func arguments(of processID: Int32) -> [String] {
     guard let bytes = try? readFile("/proc/\(processID)/cmdline", limit: 1 << 21), !bytes.isEmpty
     else { return [] }
@@ -11,8 +12,8 @@ extension ProcessInfo {
     return parts.map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Path of the program, as seen from our mount namespace's naming, and whether the file has been unlinked since.
-  /// nil for kernel threads and processes out of reach.
+  /// The path of the program, by the names of our mount namespace, and whether the file has been unlinked since. nil
+  /// for kernel threads and for processes that we may not look at.
   package static func executable(of processID: Int32) -> (path: String, isDeleted: Bool)? {
     guard let link = readLink("/proc/\(processID)/exe") else { return nil }
     let mark = " (deleted)"
@@ -20,13 +21,14 @@ extension ProcessInfo {
     return (String(link.dropLast(mark.count)), true)
   }
 
-  /// The thread ids of a process, ascending; empty when it is gone.
+  /// The ids of a process's threads, in ascending order. Empty when the process is gone.
   package static func threads(of processID: Int32) -> [Int32] {
     numericEntries(of: "/proc/\(processID)/task")
   }
 
-  /// A thread of a process by which its memory and files can be read: under `/proc`, they go with the first thread when that ends
-  /// before the others.
+  /// The id of a thread by which the memory and the files of a process can be read. When the first thread ends before
+  /// the others, they can no longer be read by the number of the process: what `/proc` shows under it belongs to the
+  /// first thread.
   package static func readableThread(of processID: Int32) -> Int32 {
     func hasMemory(_ thread: Int32) -> Bool {
       (try? readFile("/proc/\(thread)/maps", limit: 1))?.isEmpty == false
@@ -35,10 +37,10 @@ extension ProcessInfo {
     return threads(of: processID).first(where: hasMemory) ?? processID
   }
 
-  /// Every process of our pid namespace, ascending.
+  /// The ids of all processes of our pid namespace, in ascending order.
   package static func allProcessIDs() -> [Int32] { numericEntries(of: "/proc") }
 
-  /// Whether the program is a 32-bit one, by the header of its file; nil when that cannot be read.
+  /// Whether the program is a 32-bit one, by the header of its file. nil when the header cannot be read.
   package static func is32Bit(_ processID: Int32) -> Bool? {
     guard let file = try? OpenFile(path: "/proc/\(processID)/exe"),
       let header = try? file.readAll(limit: 5), header.count == 5,
@@ -47,7 +49,7 @@ extension ProcessInfo {
     return header[Int(EI_CLASS)] == UInt8(ELFCLASS32)
   }
 
-  /// Whether two processes see the same mounts; nil when one of them cannot be asked.
+  /// Whether a process sees the same mounts as leaktrace. nil when that cannot be found out.
   package static func sharesMountNamespace(_ processID: Int32) -> Bool? {
     guard let own = readLink("/proc/self/ns/mnt"), let other = readLink("/proc/\(processID)/ns/mnt")
     else { return nil }

@@ -4,18 +4,19 @@ import Glibc
 /// What `/proc` says about one process or thread at one moment.
 package struct ProcessInfo: Hashable, Sendable {
   package let processID: Int32
-  /// The process a thread belongs to; equal to `processID` for a process.
+  /// The process to which a thread belongs. Equal to `processID` for a process.
   package let threadGroupID: Int32
   package let parentProcessID: Int32
   /// The kernel's short name (`comm`, at most 15 bytes), which the process can change.
   package let command: String
   package let state: State
-  /// Clock ticks (`sysconf(_SC_CLK_TCK)`) from boot to start. With the pid it names a process for good: pids are reused.
+  /// The time from boot to the start of the process, in clock ticks (`sysconf(_SC_CLK_TCK)`). Pids are reused, but the
+  /// pid and this time together identify a process for good.
   package let startTimeInTicks: UInt64
   package let isKernelThread: Bool
   /// Effective user id.
   package let userID: UInt32
-  /// The pid in every pid namespace from ours to the innermost.
+  /// The pid in every pid namespace, from ours to the innermost.
   package let namespacedProcessIDs: [Int32]
   package let threadCount: Int
 
@@ -32,17 +33,18 @@ package struct ProcessInfo: Hashable, Sendable {
     case other = 0
   }
 
-  /// The pid inside the process's own pid namespace, the one it knows itself by.
+  /// The pid in the process's own pid namespace: the one by which the process knows itself.
   package var innermostProcessID: Int32 { namespacedProcessIDs.last ?? processID }
 
-  /// Whether this thread has ended: memory and files cannot be read by it. Its process may go on by others.
+  /// Whether this thread has ended. Memory and files can then not be read by its id, although other threads of the
+  /// process may go on.
   package var isThreadOver: Bool { state == .zombie || state == .dead }
 
-  /// Whether it has ended (and perhaps waits for its parent): no memory, no mappings, no files. A process goes on when its first
-  /// thread has ended and others have not.
+  /// Whether the process has ended, and perhaps waits for its parent to collect it: it has no memory, mappings or files
+  /// any more. A process whose first thread has ended goes on as long as it has other threads.
   package var hasEnded: Bool { isThreadOver && threadCount <= 1 }
 
-  /// Reads `/proc/PID/stat` and `/proc/PID/status`. Throws with `isProcessGone` when there is no such process.
+  /// Reads `/proc/PID/stat` and `/proc/PID/status`. Throws an error with `isProcessGone` when there is no such process.
   package init(processID: Int32) throws(ProcessError) {
     let stat = try readFile("/proc/\(processID)/stat")
     let status = try readFile("/proc/\(processID)/status")
@@ -52,14 +54,15 @@ package struct ProcessInfo: Hashable, Sendable {
     self = info
   }
 
-  /// Parses the two files' contents; nil if `stat` is not of the kernel's form.
+  /// Parses the contents of the two files. Returns nil if `stat` does not have the kernel's form.
   init?(processID: Int32, stat: [UInt8], status: [UInt8]) {
-    // The name in parentheses may hold anything, parentheses and spaces included: it ends at the last ")".
+    // The name in parentheses may contain anything, even parentheses and spaces. It ends at the last ")" of the file.
     guard let open = stat.firstIndex(of: UInt8(ascii: "(")),
       let close = stat.lastIndex(of: UInt8(ascii: ")")), open < close
     else { return nil }
     let fields = stat[(close + 1)...].split(whereSeparator: { $0 == 0x20 || $0 == 0x0a })
-    // Counted from the field after the name: 0 state, 1 ppid, 6 flags, 17 threads, 19 start time.
+    // The fields after the name are counted from 0: 0 is the state, 1 the parent's pid, 6 the flags, 17 the number of
+    // threads, 19 the start time.
     guard fields.count >= 20, let letter = fields[0].first, let parent = Int32(ascii: fields[1]),
       let flags = UInt64(ascii: fields[6]), let threads = Int(ascii: fields[17]),
       let start = UInt64(ascii: fields[19])
@@ -95,7 +98,7 @@ package struct ProcessInfo: Hashable, Sendable {
 }
 
 extension FixedWidthInteger {
-  /// Decimal digits, with a sign where the type has one; nil for anything else or on overflow.
+  /// Parses decimal digits, with a sign where the type has one. Returns nil for anything else and on overflow.
   init?(ascii bytes: some Collection<UInt8>) {
     var value: Self = 0
     var digits = bytes[...]

@@ -3,8 +3,8 @@ import TraceModel
 
 /// Reads `/proc/PID/maps`.
 package enum ProcessMaps {
-  /// The mappings of a live process, ascending by address; none for a zombie or a kernel thread.
-  /// Throws when the process is gone or may not be inspected.
+  /// The mappings of a live process in ascending order of their addresses. A zombie or a kernel thread has none. Throws
+  /// when the process is gone or may not be inspected.
   package static func read(processID: Int32) throws(ProcessError) -> [Mapping] {
     let text = try readFile("/proc/\(processID)/maps", limit: 1 << 30)
     return text.withUnsafeBytes(parse)
@@ -14,7 +14,7 @@ package enum ProcessMaps {
   package static func parse(_ text: UnsafeRawBufferPointer) -> [Mapping] {
     var mappings: [Mapping] = []
     var reader = LineReader(text)
-    // Consecutive mappings mostly belong to one file: its path is decoded once.
+    // Consecutive mappings mostly belong to the same file, so its path is decoded only once.
     var previousBytes = UnsafeRawBufferPointer(start: nil, count: 0)
     var previousPath = (path: "", isDeleted: false)
     while let line = reader.next() {
@@ -41,8 +41,9 @@ package enum ProcessMaps {
     return mappings
   }
 
-  /// Undoes what the kernel does to a path: a newline is printed as `\012` (a backslash is left alone, so a name that
-  /// holds these four characters cannot be told from one that holds a newline), and ` (deleted)` follows unlinked files.
+  /// Undoes what the kernel does to a path when it prints it. A newline is printed as `\012`, but a backslash is left
+  /// alone: a name that contains these four characters cannot be told from one that contains a newline. ` (deleted)`
+  /// follows the path of an unlinked file.
   private static func path(
     _ bytes: UnsafeRawBufferPointer, isFile: Bool
   ) -> (path: String, isDeleted: Bool) {
@@ -73,7 +74,7 @@ private let space = UInt8(ascii: " ")
 private let newline = UInt8(ascii: "\n")
 private let backslash = UInt8(ascii: "\\")
 
-/// Splits a text at newlines without copying; the last line needs none.
+/// Splits a text into lines without copying it. The last line need not end with a newline.
 package struct LineReader {
   private let text: UnsafeRawBufferPointer
   private var position = 0
@@ -95,7 +96,7 @@ package struct LineReader {
   }
 }
 
-/// Takes fields off the front of a line.
+/// Takes the fields of a line one after the other, from the left.
 private struct FieldReader {
   private var line: Slice<UnsafeRawBufferPointer>
 
@@ -141,13 +142,13 @@ private struct FieldReader {
     return permissions
   }
 
-  /// What is left, without the spaces that align the paths. Spaces at the end belong to the path.
+  /// The rest of the line, without the spaces that align the paths. Spaces at its end belong to the path.
   mutating func rest() -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: line.drop { $0 == space })
   }
 }
 
-/// The value of a hexadecimal digit, or nil.
+/// The value of a hexadecimal digit, or nil if the character is none.
 @inline(__always)
 package func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
   switch byte {

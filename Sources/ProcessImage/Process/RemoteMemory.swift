@@ -1,15 +1,15 @@
 import CElfUtils
 import Glibc
 
-/// Reads the memory of something: a process, a core, a test's array.
+/// Reads memory from some source: a process, a core file, or an array in a test.
 package protocol MemoryReader {
-  /// Fills the start of `buffer` with the bytes at `address` and returns how many could be read: fewer than asked for when
-  /// an unreadable page comes in between, 0 when the first one is.
+  /// Fills the start of `buffer` with the bytes at `address`. Returns how many could be read: fewer than asked for when
+  /// an unreadable page comes in between, and 0 when the first page is unreadable.
   func read(at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int
 }
 
 extension MemoryReader {
-  /// A fixed-size value, or nil if it cannot be read whole.
+  /// A value of fixed size, or nil if it cannot be read as a whole.
   package func value<Value: BitwiseCopyable>(at address: UInt64, as type: Value.Type) -> Value? {
     withUnsafeTemporaryAllocation(
       byteCount: MemoryLayout<Value>.size, alignment: MemoryLayout<Value>.alignment
@@ -19,7 +19,7 @@ extension MemoryReader {
     }
   }
 
-  /// As many of `count` bytes as can be read.
+  /// The bytes from an address on: `count` of them, or as many as can be read.
   package func bytes(at address: UInt64, count: Int) -> [UInt8] {
     guard count > 0 else { return [] }
     return [UInt8](unsafeUninitializedCapacity: count) { buffer, initializedCount in
@@ -27,7 +27,7 @@ extension MemoryReader {
     }
   }
 
-  /// As many of `count` words as can be read from an address on.
+  /// The words from an address on: `count` of them, or as many as can be read.
   package func words(at address: UInt64, count: Int) -> [UInt64] {
     guard count > 0 else { return [] }
     return [UInt64](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -35,7 +35,7 @@ extension MemoryReader {
     }
   }
 
-  /// A NUL-terminated string of at most `limit` bytes, with invalid UTF-8 repaired; nil if no NUL was found.
+  /// A NUL-terminated string of at most `limit` bytes. Invalid UTF-8 is repaired. nil if no NUL was found.
   package func string(at address: UInt64, limit: Int = 4096) -> String? {
     var text: [UInt8] = []
     while text.count < limit {
@@ -51,11 +51,12 @@ extension MemoryReader {
   }
 }
 
-/// The memory of another process: by `process_vm_readv`, or by `/proc/PID/mem` where a security module forbids that.
-/// Neither stops the process. Both need the right to trace it.
+/// The memory of another process. It is read by `process_vm_readv`, or by `/proc/PID/mem` where a security module
+/// forbids that. Neither stops the process, and both need the right to trace it.
 package final class RemoteMemory: MemoryReader, @unchecked Sendable {
   package let processID: Int32
-  /// `/proc/PID/mem`, or -1. It was opened at the start so that a reused pid cannot lead to another process's memory.
+  /// `/proc/PID/mem`, or -1. It is opened at the start, so that it can never lead to the memory of another process that
+  /// got the same pid later.
   private let descriptor: Int32
 
   /// Throws when the process is gone or may not be inspected.

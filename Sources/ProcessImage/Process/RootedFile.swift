@@ -3,14 +3,14 @@ import Glibc
 import SystemSupport
 import TraceModel
 
-/// Opens files as a target process sees them, without being led astray by what the target does to its file system.
+/// Opens files as a traced process sees them. What the process does to its file system cannot lead us to other files.
 package enum RootedFile {
   /// Opens the file behind a mapping of a process.
   ///
-  /// First through `/proc/PID/map_files`, which reaches deleted files and other mount namespaces (needs CAP_SYS_ADMIN or
-  /// CAP_CHECKPOINT_RESTORE), then by the mapping's path beneath the process's root, then by that path beneath ours. What was
-  /// opened is compared with the mapping's device and inode; another file that has taken the path is refused.
-  /// Throws `ENOENT` when the mapping has no file.
+  /// It tries three ways: `/proc/PID/map_files`, which reaches deleted files and other mount namespaces (and needs
+  /// CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); the path of the mapping below the root directory of the process; and
+  /// that path below our own root directory. The file that was opened is compared with the device and the inode of the
+  /// mapping: another file that has taken the path since is refused. Throws `ENOENT` when the mapping has no file.
   package static func open(
     mapping: Mapping, processID: Int32
   ) throws(ProcessError) -> OpenFile {
@@ -35,14 +35,15 @@ package enum RootedFile {
     throw firstError ?? ProcessError(operation: "open", path: mapping.path, code: ESTALE)
   }
 
-  /// Opens a regular file by its absolute path in the file system of a process (its root and mount namespace).
+  /// Opens a regular file by its absolute path in the file system of a process, that is, in its root directory and its
+  /// mount namespace.
   package static func open(
     path: String, inRootOf processID: Int32
   ) throws(ProcessError) -> OpenFile {
     try open(path: path, beneath: "/proc/\(processID)/root")
   }
 
-  /// Opens a regular file as if `root` were the root directory: neither `..` nor symbolic links lead out of it.
+  /// Opens a regular file as if `root` were the root directory: neither `..` nor a symbolic link leads out of it.
   package static func open(path: String, beneath root: String) throws(ProcessError) -> OpenFile {
     var descriptor: Int32 = -1
     let code = celf_open_in_root(root, path, &descriptor)
@@ -52,18 +53,18 @@ package enum RootedFile {
     return OpenFile(owning: descriptor)
   }
 
-  /// The kernel's own link to the file of a mapping.
+  /// The path of the kernel's own link to the file of a mapping.
   package static func mapFilesPath(of mapping: Mapping, processID: Int32) -> String {
     "/proc/\(processID)/map_files/\(String(mapping.start, radix: 16))-\(String(mapping.end, radix: 16))"
   }
 
-  /// Whether an open file is the one a mapping shows by device and inode.
+  /// Whether an open file is the one that a mapping shows, by its device and inode.
   package static func isFile(_ descriptor: Int32, backing mapping: Mapping) -> Bool {
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
     if FileIdentity(status) == mapping.file { return true }
-    // btrfs and overlayfs answer stat with other numbers than they print in maps. How they print this file is seen by
-    // mapping it ourselves.
+    // On btrfs and overlayfs, stat gives other numbers than the kernel prints in maps. We map the file ourselves to see
+    // how the kernel prints it.
     return identityWhenMapped(descriptor) == mapping.file
   }
 

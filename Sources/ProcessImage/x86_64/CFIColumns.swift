@@ -1,15 +1,17 @@
-/// The registers that the walker follows, by DWARF's numbers of x86-64.
+/// The registers that the stack walker follows, as DWARF numbers them on x86-64.
 extension CFIState {
   static let framePointerColumn: UInt64 = 6
   static let stackPointerColumn: UInt64 = 7
   static let returnAddressColumn: UInt64 = 16
 }
 
-/// What the kernel puts on the stack for a signal handler: `struct rt_sigframe`, without its return address.
+/// The part of the stack that the kernel writes for a signal handler: `struct rt_sigframe`, without its return address.
+/// All offsets are in bytes.
 enum SignalFrame {
-  /// From its start to the registers that the handler interrupted, of which the frame pointer is the first.
+  /// The distance from its start to the saved registers of the code that the handler interrupted. The frame pointer is
+  /// counted as the first of them.
   static let registers: Int64 = 120
-  /// From the frame pointer's place to those of others, in the order of `struct sigcontext`.
+  /// The distance from the place of the frame pointer to the places of the others, in the order of `struct sigcontext`.
   static let stackPointer: Int64 = 40
   static let programCounter: Int64 = 48
 }

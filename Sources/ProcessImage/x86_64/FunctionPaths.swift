@@ -1,30 +1,31 @@
 import CCapstone
 
-/// Where a call or a jump leads.
+/// The place to which a call or a jump leads.
 package enum BranchDestination: Hashable, Sendable {
   case address(UInt64)
-  /// Through the word at this address, as `call [rip+x]` does.
+  /// The place whose address is in the word at this address, as in `call [rip+x]`.
   case slot(UInt64)
 }
 
-/// Which ways out of a function need not cross the functions asked about.
+/// The ways out of a function that are acceptable although they do not pass through one of the functions asked about.
 package struct HarmlessExits: OptionSet, Hashable, Sendable {
   package let rawValue: UInt8
   package init(rawValue: UInt8) { self.rawValue = rawValue }
-  /// `return 0`: an allocation that failed.
+  /// `return 0`, as after an allocation that failed.
   package static let zero = HarmlessExits(rawValue: 1)
-  /// `return` of a constant other than 0: an error number.
+  /// `return` of a constant other than 0, as with an error number.
   package static let nonzeroConstant = HarmlessExits(rawValue: 2)
-  /// The branch taken when the first argument is null.
+  /// The branch that is taken when the first argument is null.
   package static let nullArgument = HarmlessExits(rawValue: 4)
-  /// Conditional jumps out of the function: code split off because it throws.
+  /// A conditional jump out of the function, to code that the compiler has split off because it throws.
   package static let conditionalJumpOut = HarmlessExits(rawValue: 8)
 }
 
-/// Whether every path through a function calls or jumps to one of the functions that `isTarget` knows, except paths
-/// that leave by a harmless exit.
+/// Whether every path through a function calls or jumps to one of the functions for which `isTarget` is true, except
+/// for paths that leave by a harmless exit. At least one path has to reach such a function.
 ///
-/// False whenever that is not proven: undecodable bytes, computed jumps, more paths than the limit.
+/// False whenever this cannot be proven: because of bytes that cannot be decoded, computed jumps, or more code or paths
+/// than the limits allow.
 package func allPathsReach(
   code: UnsafeRawBufferPointer, address: UInt64, harmless: HarmlessExits,
   isTarget: (BranchDestination) -> Bool
@@ -83,12 +84,12 @@ package func allPathsReach(
   return reachesTarget
 }
 
-/// A point on a path: where it is and what is known of the value about to be returned.
+/// A point on a path: the place in the code, and what is known of the value that will be returned.
 private struct PathState: Hashable {
   enum Result: Hashable { case unknown, zero, nonzero }
   var offset: Int
   var result = Result.unknown
-  /// Whether the instruction before was `test rdi, rdi`.
+  /// Whether the instruction just before was `test rdi, rdi`.
   var testsNull = false
 
   mutating func follow(_ instruction: DecodedInstruction) {
@@ -114,7 +115,7 @@ private struct PathState: Hashable {
 }
 
 extension DecodedInstruction {
-  /// Where a call or jump leads; nil for a computed one and for every other instruction.
+  /// The place to which a call or jump leads. nil for a computed one, and for every other instruction.
   func destination(next: UInt64) -> BranchDestination? {
     if let target = branchTarget { return .address(target) }
     guard isCall || isJump, case .ripRelative(let displacement)? = operands.first else {

@@ -1,7 +1,7 @@
 import CCapstone
 
 extension DecodedInstruction {
-  /// Where a direct jump, conditional jump or call leads, as a virtual address; nil for every other instruction.
+  /// The virtual address to which a direct jump, conditional jump or call leads. nil for every other instruction.
   package var branchTarget: UInt64? {
     guard isJump || isConditionalJump || isCall, case .immediate(let target)? = operands.first
     else {
@@ -17,7 +17,8 @@ extension DecodedInstruction {
 
   package var isConditionalJump: Bool { Self.conditionalJumps.contains(identifier) }
 
-  /// Instructions after which the next one does not run: traps that end a function that does not return.
+  /// Whether the instruction is a trap, after which the next instruction does not run. A function that does not return
+  /// ends with one.
   package var isTrap: Bool {
     identifier == X86_INS_UD2.rawValue || identifier == X86_INS_HLT.rawValue
       || identifier == X86_INS_INT3.rawValue
@@ -32,23 +33,23 @@ extension DecodedInstruction {
     ].map(\.rawValue))
 }
 
-/// The ways control leaves a function to its caller.
+/// The ways in which a function goes back to its caller.
 package struct FunctionExits: Hashable, Sendable {
   /// Offsets of the `ret` instructions.
   package var returnOffsets: [UInt64]
-  /// Whether the function also ends in jumps out of itself (tail calls), after which another function returns for it.
+  /// Whether the function also ends in jumps to other functions (tail calls), which then return in its place.
   package var leavesByJump: Bool
-  /// Whether all the code was decoded and holds no computed jump that may be a tail call.
+  /// Whether all of the code was decoded, and contains no computed jump that may be a tail call.
   package var isComplete: Bool
 
-  /// Whether probes on `returnOffsets` see every return.
+  /// Whether probes at all `returnOffsets` see every return of the function.
   package var returnsAreAllKnown: Bool { isComplete && !leavesByJump && !returnOffsets.isEmpty }
 }
 
-/// Finds the exits of a function by decoding it from end to end.
+/// Finds the exits of a function by decoding it from its start to its end.
 ///
-/// They stand in for a return probe where that would do harm: the kernel's return probes replace the return address,
-/// and a C++ exception that passes through the function then finds no handler.
+/// Probes on these exits take the place of a return probe where a return probe would do harm: the kernel's return
+/// probes replace the return address, so that a C++ exception that passes through the function finds no handler.
 package func findFunctionExits(code: UnsafeRawBufferPointer, address: UInt64) -> FunctionExits {
   var exits = FunctionExits(returnOffsets: [], leavesByJump: false, isComplete: false)
   guard let decoder = InstructionDecoder() else { return exits }

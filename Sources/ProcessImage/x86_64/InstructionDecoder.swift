@@ -1,35 +1,36 @@
 import CCapstone
 
-/// One decoded x86-64 instruction, reduced to what probe-site selection asks about.
+/// One decoded x86-64 instruction, reduced to what the selection of probe sites needs to know.
 package struct DecodedInstruction {
-  /// Bytes from the start of the code that was given.
+  /// Distance from the start of the code that was passed in, in bytes.
   package var offset: Int
   package var length: Int
   /// A value of Capstone's `x86_insn`.
   var identifier: UInt32
   var operands: [Operand]
-  /// Registers written, whole or in part, implicit ones included.
+  /// The registers that are written, in whole or in part, including those that the instruction writes implicitly.
   var writtenRegisters: [ArgumentRegister]
   var writesMemory: Bool
 
   enum Operand: Equatable {
-    /// `isFull` is false for the 8, 16 and 32-bit names of the register.
+    /// `isFull` is false if the operand is an 8, 16 or 32-bit name of the register.
     case register(ArgumentRegister, isFull: Bool)
     case immediate(Int64)
     case memory
-    /// Memory at this distance from the next instruction.
+    /// Memory at this distance, in bytes, from the next instruction.
     case ripRelative(Int64)
-    /// A segment, vector or other register that holds no integer argument.
+    /// A segment, vector or other register, which cannot hold an integer argument.
     case other
   }
 }
 
-/// A Capstone handle for 64-bit x86 in Intel syntax; not thread-safe, cheap enough to open per function.
+/// A Capstone handle that decodes 64-bit x86 in Intel syntax. It is not thread-safe, but cheap enough to be opened for
+/// each function.
 package struct InstructionDecoder: ~Copyable {
   private let handle: csh
   private let instruction: UnsafeMutablePointer<cs_insn>
 
-  /// Nil only when Capstone cannot allocate or was built without x86.
+  /// Returns nil only when Capstone cannot allocate memory or was built without x86.
   package init?() {
     var opened: csh = 0
     guard cs_open(CS_ARCH_X86, CS_MODE_64, &opened) == CS_ERR_OK else { return nil }
@@ -48,7 +49,7 @@ package struct InstructionDecoder: ~Copyable {
     cs_close(&closing)
   }
 
-  /// The instruction at `offset`, or nil where the bytes are no instruction or run out.
+  /// The instruction at `offset`. nil where the bytes are not an instruction, or end in the middle of one.
   package func decode(
     _ code: UnsafeRawBufferPointer, at offset: Int, address: UInt64
   ) -> DecodedInstruction? {
@@ -87,7 +88,7 @@ package struct InstructionDecoder: ~Copyable {
       operands: operands, writtenRegisters: written, writesMemory: writesMemory)
   }
 
-  /// Intel-syntax text of the instruction at `offset`, `(bad)` where there is none.
+  /// The text of the instruction at `offset` in Intel syntax, or `(bad)` where there is none.
   package func text(of code: UnsafeRawBufferPointer, at offset: Int, address: UInt64) -> String {
     guard decode(code, at: offset, address: address) != nil else { return "(bad)" }
     let mnemonic = withUnsafeBytes(of: instruction.pointee.mnemonic) { Self.string($0) }
@@ -111,7 +112,7 @@ package struct InstructionDecoder: ~Copyable {
     }
   }
 
-  /// Every name of a general-purpose register, by Capstone's numbering.
+  /// All names of the general-purpose registers, by Capstone's numbers.
   private static let registers: [UInt32: (ArgumentRegister, Bool)] = {
     let names: [(ArgumentRegister, full: x86_reg, parts: [x86_reg])] = [
       (.rax, X86_REG_RAX, [X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH]),

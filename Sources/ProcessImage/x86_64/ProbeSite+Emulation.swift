@@ -1,23 +1,23 @@
 import Glibc
 
-/// What the kernel does when a uprobe sits on an instruction.
+/// How the kernel runs an instruction on which a uprobe sits.
 package enum UprobeExecution: Hashable, Sendable {
-  /// Carried out by the trap handler itself.
+  /// The trap handler itself carries out the instruction.
   case emulated
-  /// A copy is single-stepped out of line: a second trap.
+  /// The kernel single-steps a copy of the instruction, which costs a second trap.
   case singleStepped
   /// The kernel refuses to place a probe there.
   case refused
 }
 
-/// Which instructions a kernel's uprobes emulate on x86-64.
+/// Knows which instructions the kernel emulates for uprobes on x86-64.
 ///
-/// After `branch_setup_xol_ops`, `push_setup_xol_ops` and `uprobe_init_insn` in Linux's
-/// arch/x86/kernel/uprobes.c; an instruction not proven to be emulated counts as single-stepped. Measured on 6.18 with a
-/// uprobe event, ns per hit: push 1,110, nop 1,070, jmp 1,050, the long NOPs below 1,020 to 1,140; endbr64 10,600,
-/// test 11,700, and 16,200 for the NOP `0f 1f c0`, which is not among the kernel's own.
+/// The rules follow `branch_setup_xol_ops`, `push_setup_xol_ops` and `uprobe_init_insn` in Linux's
+/// arch/x86/kernel/uprobes.c. An instruction that is not proven to be emulated counts as single-stepped. Nanoseconds
+/// per hit, measured on Linux 6.18 with a uprobe event: push 1,110, nop 1,070, jmp 1,050, the long NOPs below 1,020 to
+/// 1,140; endbr64 10,600, test 11,700, and 16,200 for the NOP `0f 1f c0`, which is not one of the kernel's own.
 package struct UprobeEmulation: Hashable, Sendable {
-  /// Whether the kernel's own multi-byte NOP forms are emulated too (Linux 6.18).
+  /// Whether the kernel also emulates the multi-byte NOPs that it uses itself (since Linux 6.18).
   package var emulatesLongNops: Bool
 
   package init(emulatesLongNops: Bool) { self.emulatesLongNops = emulatesLongNops }
@@ -30,7 +30,8 @@ package struct UprobeEmulation: Hashable, Sendable {
     emulatesLongNops = (major, minor) >= (6, 18)
   }
 
-  /// The kernel's multi-byte NOPs (`x86_nops`), compared byte for byte; other encodings are stepped.
+  /// The kernel's own multi-byte NOPs (`x86_nops`). They are compared byte for byte; NOPs in any other encoding are
+  /// single-stepped.
   private static let longNops: [[UInt8]] = [
     [0x0f, 0x1f, 0x00],
     [0x0f, 0x1f, 0x40, 0x00],
@@ -40,7 +41,7 @@ package struct UprobeEmulation: Hashable, Sendable {
     [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
   ]
 
-  /// How the kernel runs a probed instruction, given all its bytes.
+  /// How the kernel runs a probed instruction. `bytes` has to hold all bytes of it.
   package func execution(of bytes: UnsafeRawBufferPointer) -> UprobeExecution {
     var index = 0
     var hasOperandSizePrefix = false
@@ -61,7 +62,8 @@ package struct UprobeEmulation: Hashable, Sendable {
     switch opcode {
     case 0x50...0x57: return isShort && bytes.count == 1 ? .emulated : .singleStepped
     case 0x41:
-      // REX.B before push; before 0x90 it is `xchg r8, rax`, which the kernel would run as a NOP.
+      // A REX.B prefix. push may have one. Before 0x90 it makes `xchg r8, rax`, which the kernel would wrongly run as a
+      // NOP.
       guard isShort, bytes.count == 2, (0x50...0x57).contains(bytes[1]) else {
         return bytes.count > index + 1 && bytes[index + 1] == 0x90 ? .refused : .singleStepped
       }
@@ -77,7 +79,7 @@ package struct UprobeEmulation: Hashable, Sendable {
       if (0x80...0x8f).contains(bytes[index + 1]) {
         return hasOperandSizePrefix ? .refused : .emulated
       }
-      // syscall, ud2 and their like are not in the kernel's table of good instructions.
+      // The kernel's table of instructions that may be probed does not include syscall, ud2 and similar ones.
       if [0x05, 0x07, 0x0b, 0x34, 0x35].contains(bytes[index + 1]) { return .refused }
       return emulatesLongNops && Self.longNops.contains { bytes.elementsEqual($0) }
         ? .emulated : .singleStepped
@@ -89,7 +91,7 @@ package struct UprobeEmulation: Hashable, Sendable {
 }
 
 extension UprobeEmulation {
-  /// What the running kernel emulates, by its release number.
+  /// What the running kernel emulates, according to its release number.
   package static var runningKernel: UprobeEmulation {
     var names = utsname()
     guard uname(&names) == 0 else { return .baseline }

@@ -1,19 +1,20 @@
 import CCapstone
 
-/// Chooses the cheapest correct place for a uprobe in a function.
+/// Chooses the cheapest place for a uprobe in a function at which it is still correct.
 ///
-/// The site is the first instruction that the kernel emulates and that every call crosses exactly once, with the
-/// needed arguments still in known registers. Between the entry and the site the code must run straight, so the only
-/// branch passed is the null check of a function that may ignore null pointers (`free`), whose own `je` is the site
-/// when nothing better follows closely. Computed jumps are taken not to lead back into the entry block: no compiler
-/// makes a switch label of it.
+/// The site is the first instruction that the kernel emulates, that every call passes exactly once, and at which the
+/// needed arguments are still in known registers. Between the entry and the site, the code must run straight on. The
+/// only branch that may lie in between is the null check of a function that may ignore null pointers (`free`); the `je`
+/// of that check is itself the site if nothing better follows soon after. Computed jumps are assumed not to lead back
+/// to the entry block, because no compiler makes it the target of a switch.
 ///
 /// - Parameters:
-///   - code: the function's bytes, all of them if its size is known, else up to 256.
-///   - address: virtual address of `code`; only the text of branches depends on it.
-///   - codeIsWholeFunction: false when `code` was cut; then only a `push` can be proven to be no loop head.
-///   - emulation: what the running kernel emulates.
-/// - Returns: the site, or offset 0 when no other is proven correct.
+///   - code: the bytes of the function: all of them if its size is known, and otherwise up to 256.
+///   - address: the virtual address of `code`. Only the text of branches depends on it.
+///   - codeIsWholeFunction: false when `code` was cut off. Then only of a `push` can it be proven that no loop passes
+///     it.
+///   - emulation: which instructions the running kernel emulates.
+/// - Returns: the site, or offset 0 if no other site could be proven correct.
 package func selectProbeSite(
   code: UnsafeRawBufferPointer, address: UInt64, requirement: ProbeSiteRequirement,
   codeIsWholeFunction: Bool = true, emulation: UprobeEmulation = .baseline
@@ -37,9 +38,10 @@ private struct ProbeSiteSearch {
   let codeIsWholeFunction: Bool
   let emulation: UprobeEmulation
 
-  /// How far from the entry a site may be.
+  /// The largest distance from the entry to a site, in bytes.
   static let reach = 128
-  /// How far past a null check it is worth going to spare calls with a null pointer the trap.
+  /// How far past a null check, in bytes, a better site is looked for. There, calls with a null pointer do not cost a
+  /// trap.
   static let reachPastNullCheck = 16
 
   func run(_ decoder: borrowing InstructionDecoder) -> ProbeSite? {
@@ -67,12 +69,13 @@ private struct ProbeSiteSearch {
     return nullCheckSite
   }
 
-  /// The site at an emulated instruction if its arguments and stack pointer allow it.
+  /// Makes a site of an emulated instruction, if its arguments and its stack pointer allow that.
   private func candidate(
     at instruction: DecodedInstruction, state: EntryState, skipsNull: Bool
   ) -> ProbeSite? {
     if requirement.needsReturn, state.stackPointerOffset != 0 { return nil }
-    // Linux 6.18 turns a 5-byte NOP into a call, which would overwrite what was put below rsp.
+    // Linux 6.18 turns a 5-byte NOP into a call, whose return address would overwrite what the function has stored
+    // below rsp.
     if instruction.identifier == X86_INS_NOP.rawValue, instruction.length > 2,
       state.hasWrittenMemory
     {
@@ -89,15 +92,16 @@ private struct ProbeSiteSearch {
       skipsNullPointer: skipsNull)
   }
 
-  /// Whether nothing in the function leads back to the site or before it.
+  /// Whether no branch in the function leads back to the site or to code before it.
   private func isCrossedOnce(
     _ site: ProbeSite, bytes: UnsafeRawBufferPointer, _ decoder: borrowing InstructionDecoder
   ) -> Bool {
     let last = Int(site.offset)
-    // The entry itself cannot be worse than the fallback, which is the entry.
+    // If the site is the entry, it cannot be worse than the fallback, because that is the entry, too.
     if last == 0 { return true }
     if !codeIsWholeFunction {
-      // A loop cannot contain a lone push; anything else might be a loop head seen only from code that was cut.
+      // A loop cannot contain a lone push, because it would use up the stack. Any other instruction could be the head
+      // of a loop whose jump back lies in the part that was cut off.
       guard (0x50...0x57).contains(bytes[bytes.count - 1]), bytes.count <= 2 else { return false }
     }
     let possible = lastPossibleBranch(intoFirst: last)
@@ -105,8 +109,8 @@ private struct ProbeSiteSearch {
     return !hasBranch(intoFirst: last, upTo: possible, decoder)
   }
 
-  /// The highest position whose bytes, read as a branch at any alignment, would lead to 0...`last`; nil proves that
-  /// no such branch exists without decoding the function.
+  /// The last position at which the bytes, read as a branch at any alignment, would lead to 0...`last`. nil proves that
+  /// there is no such branch, without decoding the function.
   private func lastPossibleBranch(intoFirst last: Int) -> Int? {
     var found: Int?
     for position in code.indices {
@@ -134,8 +138,8 @@ private struct ProbeSiteSearch {
     Int(Int32(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int32.self)))
   }
 
-  /// Decodes from the entry: whether a branch leads to 0...`last`. A recursive call is none. True when bytes that are
-  /// no instruction come before `end`, since then nothing is proven.
+  /// Decodes the function from its entry, and tells whether a branch leads to 0...`last`. A recursive call does not
+  /// count. Returns true also when bytes that are not an instruction come before `end`, because then nothing is proven.
   private func hasBranch(
     intoFirst last: Int, upTo end: Int, _ decoder: borrowing InstructionDecoder
   ) -> Bool {
@@ -155,16 +159,16 @@ private struct ProbeSiteSearch {
   }
 }
 
-/// What is known of registers and stack at a point of the entry block.
+/// What is known of the registers and the stack at some point of the entry block.
 private struct EntryState {
   var arguments = ArgumentLocations()
-  /// rsp relative to its value at entry.
+  /// The value of rsp relative to the one at the entry, in bytes.
   var stackPointerOffset: Int64 = 0
-  /// Whether the zero flag says that the first argument is null.
+  /// Whether the zero flag is set exactly if the first argument is null.
   var flagsTellNullArgument = false
   var hasWrittenMemory = false
 
-  /// Carries out `instruction`; false when its effect is not known well enough to go on.
+  /// Applies the effects of `instruction`. Returns false when these are not known well enough to go on.
   mutating func apply(_ instruction: DecodedInstruction) -> Bool {
     let identifier = instruction.identifier
     if instruction.writesMemory { hasWrittenMemory = true }
@@ -181,7 +185,8 @@ private struct EntryState {
       flagsTellNullArgument = false
     }
     var written = instruction.writtenRegisters
-    // Destinations come first in Intel order; named here as well in case the decoder's access table has a gap.
+    // In Intel syntax the destination comes first. It is added here in case the decoder's list of written registers is
+    // incomplete.
     if case .register(let destination, _)? = instruction.operands.first {
       written.append(destination)
     }
@@ -216,7 +221,7 @@ private struct EntryState {
     return true
   }
 
-  /// `test r, r` or `cmp r, 0` on a register that holds the first argument.
+  /// Whether the instruction is `test r, r` or `cmp r, 0` on a register that holds the first argument.
   private func testsNull(_ instruction: DecodedInstruction) -> Bool {
     guard instruction.operands.count == 2,
       case .register(let register, isFull: true) = instruction.operands[0],
@@ -229,7 +234,7 @@ private struct EntryState {
     }
   }
 
-  /// Instructions that only write their first operand, the registers Capstone lists, and flags.
+  /// Instructions that change nothing but their first operand, the registers that Capstone lists, and flags.
   private static let arithmetic: Set<UInt32> = Set(
     [
       X86_INS_ADD, X86_INS_SUB, X86_INS_AND, X86_INS_OR, X86_INS_XOR, X86_INS_NOT, X86_INS_NEG,

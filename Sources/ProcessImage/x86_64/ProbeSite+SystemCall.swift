@@ -1,5 +1,5 @@
-/// The offset of the instruction after a function's first `syscall`: there the result is in rax and the arguments are
-/// still in the registers of the system call. Nil when there is none.
+/// The offset of the instruction that follows the first `syscall` of a function. At that point the result is in rax,
+/// and the arguments are still in the registers of the system call. nil when there is no `syscall`.
 package func offsetAfterSystemCall(code: UnsafeRawBufferPointer, address: UInt64) -> UInt64? {
   guard let decoder = InstructionDecoder() else { return nil }
   var offset = 0
@@ -13,8 +13,9 @@ package func offsetAfterSystemCall(code: UnsafeRawBufferPointer, address: UInt64
   return nil
 }
 
-/// A place after a function's first `syscall` where its result and arguments are in their registers: the conditional
-/// jump that tells errors, which the kernel emulates, or else the very next instruction.
+/// A place after the first `syscall` of a function where the result and the arguments are still in their registers. It
+/// is the conditional jump that tells errors from results, which the kernel emulates, or otherwise the instruction that
+/// follows the `syscall`.
 package func selectSiteAfterSystemCall(
   code: UnsafeRawBufferPointer, address: UInt64
 ) -> ProbeSite? {
@@ -22,7 +23,8 @@ package func selectSiteAfterSystemCall(
     let start = offsetAfterSystemCall(code: code, address: address)
   else { return nil }
   var offset = Int(start)
-  // A comparison of the result, and what few loads and stores a compiler puts between; all that is needed survives them.
+  // The jump is preceded by a comparison of the result and by the few loads and stores that a compiler puts in between.
+  // The needed registers must survive all of them.
   for _ in 0..<6 {
     guard let instruction = decoder.decode(code, at: offset, address: address) else { break }
     if instruction.isConditionalJump {
@@ -31,7 +33,8 @@ package func selectSiteAfterSystemCall(
         instruction: decoder.text(of: code, at: offset, address: address), isEmulated: true,
         stackPointerIsAtReturnAddress: false)
     }
-    // brk loads into rdx, which only mremap needs, and mremap compares at once.
+    // rdx is not among them. The code of brk loads into it; only mremap needs it, and there the comparison follows at
+    // once.
     let needed: Set<ArgumentRegister> = [.rax, .rdi, .rsi]
     if instruction.isJump || instruction.isCall || instruction.isReturn
       || !needed.isDisjoint(with: instruction.writtenRegisters)
