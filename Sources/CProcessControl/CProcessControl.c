@@ -31,7 +31,7 @@ static void run_child(const char *path, char *const *argv, char *const *envp, in
   _exit(127);
 }
 
-// Waits until a seized child stands behind execve. 0 or −ESRCH when it ended before.
+// Waits until a seized child has carried out execve. Returns 0, or −ESRCH when the child ended before that.
 static int wait_for_exec(pid_t child) {
   cprocess_stop stop;
   while (cprocess_next_stop(child, true, &stop) == 0) {
@@ -55,7 +55,7 @@ static pid_t spawn(const char *path, char *const *argv, char *const *envp, const
     close(go[1]);
     run_child(path, argv, envp, go[0], report[1]);
   }
-  // Should leaktrace die while it holds the program, the program goes too: it was not yet running on its own.
+  // If leaktrace dies while it holds the program, the program is killed, too: it has not yet run on its own.
   int error = cprocess_seize(child, CPROCESS_REPORT_EXEC | CPROCESS_MARK_SYSCALLS | CPROCESS_KILL_WITH_US);
   if (error == 0 && write(go[1], "", 1) != 1)
     error = -errno;
@@ -64,7 +64,7 @@ static pid_t spawn(const char *path, char *const *argv, char *const *envp, const
   if (error == 0)
     return child;
   int reason = 0;
-  // It ends, perhaps has: with the reason why the program cannot be run, or by a signal.
+  // The child ends now or has ended already: it has reported why the program cannot be run, or was killed by a signal.
   fcntl(report[0], F_SETFL, O_NONBLOCK);
   if (read(report[0], &reason, sizeof(reason)) == sizeof(reason))
     error = -reason;
@@ -135,7 +135,7 @@ int cprocess_start_guardian(void) {
   sigset_t all, before;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &before);
-  // Its end is nobody's business: no signal to the parent.
+  // The exit signal is 0, so that the parent gets no signal when the guardian ends.
   long guardian = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
   if (guardian == 0) {
     setsid();

@@ -15,7 +15,7 @@ struct taken_terminal {
   atomic_int is_taken;
 };
 
-// Shared with the guardian, which has a copy of everything else.
+// This memory is shared with the guardian. Of all other memory the guardian has a copy of its own.
 static struct taken_terminal *terminal;
 
 int cterminal_prepare(void) {
@@ -50,7 +50,7 @@ int cterminal_enter(int descriptor) {
     return -errno;
   terminal->descriptor = descriptor;
   struct termios raw = terminal->before;
-  // Signals from the keyboard stay: Ctrl-C ends leaktrace with its last report.
+  // The keyboard still sends signals, because Ctrl-C ends leaktrace with its last report.
   raw.c_lflag &= (tcflag_t) ~(ECHO | ICANON);
   raw.c_cc[VMIN] = 0;
   raw.c_cc[VTIME] = 0;

@@ -2,37 +2,37 @@ import CProcessControl
 import Glibc
 import ProcessImage
 
-/// Holds processes at the moment of their exit, whatever its cause, when their memory is still there.
+/// Holds processes at the moment of their exit, whatever its cause, while their memory is still there.
 ///
-/// All of their threads are traced. Signals to them pass through us and are handed on; job control works as without us.
-/// Should leaktrace die, everything is let go.
+/// All threads of a watched process are traced. Signals to the process come to leaktrace first, which passes them on;
+/// job control works as it does without leaktrace. If leaktrace dies, every process goes on.
 ///
-/// Tracing the first thread alone would not do: a traced thread's process gets signals that it ignores, too, and these
-/// wake whichever thread is at hand.
+/// It would not be enough to trace the first thread: a process that is traced gets even those signals that it ignores,
+/// and they wake whichever thread is available.
 package final class ExitWatch: @unchecked Sendable {
-  /// Makes every ptrace call; all state below belongs to it.
+  /// Makes every ptrace call. All state below may be used in this thread only.
   package let thread: TracerThread
-  /// An event descriptor that is readable when a process is held at its exit or has ended.
+  /// An event descriptor. It is readable when a process is held at its exit or has ended.
   package let descriptor: Int32
 
   private final class Watched {
     let processID: Int32
-    /// Traced threads, and of those that are held at their exit what is in their registers.
+    /// The traced threads. For those that are held at their exit, the value has the contents of their registers.
     var threads: [Int32: Held?] = [:]
-    /// When the first thread came to the exit of the process, if the others have not yet come.
+    /// When the first thread came to the exit of the process, as long as other threads have not come to it.
     var waitsSince: ContinuousClock.Instant?
     var isHeld = false
 
     init(processID: Int32) { self.processID = processID }
   }
 
-  /// A thread at its exit.
+  /// A thread that is held at its exit.
   private struct Held {
     var registers: StoppedThread.Registers?
   }
 
   private var processes: [Int32: Watched] = [:]
-  /// Process by traced thread.
+  /// The process to which each traced thread belongs.
   private var processOfThread: [Int32: Watched] = [:]
   private var newlyHeld: [Int32] = []
   private let restart = SystemCallRestart()
@@ -41,7 +41,7 @@ package final class ExitWatch: @unchecked Sendable {
   package init(thread: TracerThread) {
     self.thread = thread
     descriptor = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-    // The reference is unsafe on purpose: news can come when the last reference is gone and `deinit` waits for the
+    // The reference is unsafe on purpose. News can come after the last reference is gone, while `deinit` waits for the
     // thread. Everything still exists then, but a checked reference would end the program.
     try? thread.perform { [unowned(unsafe) self] in thread.onNews = { [unowned(unsafe) self] in handleNews() } }
   }
@@ -55,8 +55,8 @@ package final class ExitWatch: @unchecked Sendable {
 
   // MARK: For the main thread
 
-  /// Watches a process that has one thread; to be called again after each exec. 0 or −errno: it has ended, or somebody
-  /// else traces it.
+  /// Watches a process that has one thread. This has to be called again after each exec. Returns 0, or −errno if the
+  /// process has ended or somebody else traces it.
   @discardableResult
   package func watch(_ processID: Int32) -> Int32 {
     run { watch in
@@ -66,7 +66,7 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// Watches a process that the tracer thread has seized and stopped, and lets it run on.
+  /// Watches a process that the tracer thread has seized and stopped already, and lets it run on.
   package func watch(seized processID: Int32) -> Int32 {
     run { watch in
       let code = cprocess_set_report(processID, Self.report)
@@ -75,7 +75,7 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// The processes that have come to their exit since the last call. They wait there until `release`.
+  /// The processes that have come to their exit since the last call. They wait there until `release` is called.
   package func takeHeld() -> [Int32] {
     var count: eventfd_t = 0
     eventfd_read(descriptor, &count)
@@ -86,12 +86,12 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// Exit code, or 128 + signal, of a child of ours that is watched and has ended.
+  /// The exit code, or 128 + signal, of a watched child of ours that has ended. nil otherwise.
   package func exitStatus(of processID: Int32) -> Int32? { run { $0.exitStatus[processID] } }
 
   package func isWatched(_ processID: Int32) -> Bool { run { $0.processes[processID] != nil } }
 
-  /// The threads of a held process that are held.
+  /// The threads of a held process that have come to their exit.
   package func heldThreads(of processID: Int32) -> [StoppedThread] {
     run { watch in
       (watch.processes[processID]?.threads ?? [:]).sorted { $0.key < $1.key }.compactMap { thread, held in
@@ -100,10 +100,11 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// Lets a process that is held at its exit go.
+  /// Lets a process that is held at its exit go on.
   package func release(_ processID: Int32) { run { $0.letGo(processID) } }
 
-  /// Stops every thread of a process; see `ProcessPause`. What is traced here otherwise goes on. To be ended by `resume`.
+  /// Stops every thread of a process; see `ProcessPause`. Watched threads stay traced, and other watched processes run
+  /// on. To be ended by `resume`.
   package func pause(_ processID: Int32, patience: Duration, whileWaiting: () -> Void) throws -> ProcessPause {
     try thread.perform { [self] in
       let kept = processes[processID].map { Set($0.threads.keys) } ?? []
@@ -112,12 +113,12 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// Lets a process go on that was stopped by `pause`. Threads that are watched stay traced.
+  /// Lets a process that was stopped by `pause` go on. Threads that are watched stay traced.
   package func resume(_ pause: ProcessPause) {
     run { watch in
       pause.resume()
       for stop in pause.takeUnhandledStops() { watch.handle(stop) }
-      // News that came while the process was being stopped, of threads that the pause did not ask for.
+      // While the process was being stopped, there may have been news of threads that the pause did not ask for.
       watch.handleNews()
     }
   }
@@ -166,11 +167,11 @@ package final class ExitWatch: @unchecked Sendable {
     }
   }
 
-  /// A thread that is not known: a new one of a watched process, a new process, or one that was let go too late to
-  /// stop.
+  /// Handles a stop of a thread that is not known: it is a new thread of a watched process, or belongs to a new
+  /// process, or was let go before it had come to its stop.
   private func handleStray(_ stop: cprocess_stop) {
     if stop.kind == CPROCESS_ENDED {
-      // A child of ours that was no longer watched.
+      // A child of ours that was not watched any more.
       exitStatus[stop.thread] = Self.exitCode(stop.status)
       notify()
       return
@@ -208,7 +209,7 @@ package final class ExitWatch: @unchecked Sendable {
     if process.isHeld || !others.isEmpty && (endsAlone(thread) || others.contains(where: isInExec)) {
       _ = cprocess_resume(thread, 0)
       process.threads[thread] = nil
-      // The end of the first thread will be that of the process.
+      // The first thread stays known, because the kernel reports the end of the process as its end.
       if thread != process.processID { processOfThread[thread] = nil }
       return
     }
@@ -217,13 +218,15 @@ package final class ExitWatch: @unchecked Sendable {
     holdIfLast(process)
   }
 
-  /// Whether a thread is about to replace the program. The others are killed first, and it waits for their end.
+  /// Whether a thread is in the middle of an exec. It then waits until all other threads have been killed, so they must
+  /// not be held.
   private func isInExec(_ thread: Int32) -> Bool {
     guard let call = try? readFile("/proc/\(thread)/syscall") else { return false }
     return [SYS_execve, SYS_execveat].contains { call.starts(with: "\($0) ".utf8) }
   }
 
-  /// Whether only the thread ends: it has called exit(2), not exit_group(2), and was not killed.
+  /// Whether only this thread ends, and not the process: it has called exit(2) rather than exit_group(2), and was not
+  /// killed.
   private func endsAlone(_ thread: Int32) -> Bool {
     var registers = cprocess_registers()
     var status: Int32 = 0
@@ -233,13 +236,14 @@ package final class ExitWatch: @unchecked Sendable {
     return registers.system_call == Int64(SYS_exit) && status & 0x7f == 0
   }
 
-  /// Holds the process when every thread of it is at its exit.
+  /// Holds the process if all of its threads have come to their exit.
   private func holdIfLast(_ process: Watched) {
     guard !process.isHeld, !process.threads.isEmpty, process.threads.values.allSatisfy({ $0 != nil }) else { return }
     hold(process)
   }
 
-  /// A thread that is stuck in the kernel does not come to its exit: the others do not wait for it for long.
+  /// Holds the process although some thread has not come to its exit, because it may be stuck in the kernel. The others
+  /// wait for it no longer than a second.
   private func holdIfOverdue(_ process: Watched) {
     guard !process.isHeld, let since = process.waitsSince, .now - since > .seconds(1) else { return }
     hold(process)
@@ -254,7 +258,7 @@ package final class ExitWatch: @unchecked Sendable {
 
   private func letGo(_ processID: Int32) {
     guard let process = processes[processID], process.isHeld else { return }
-    // The process is not held a second time: its threads come to their end now, and do nothing else.
+    // `isHeld` stays true, so that the process is not held a second time: its threads only come to their end now.
     for (thread, held) in process.threads where held != nil { _ = cprocess_resume(thread, 0) }
   }
 

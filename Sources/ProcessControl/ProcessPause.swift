@@ -4,28 +4,30 @@ import ProcessImage
 
 /// A process all of whose threads are stopped by ptrace.
 ///
-/// Nothing of it shows to the process: no signal is sent, a process that was stopped by job control stays so, signals that
-/// arrive are delivered afterwards, and interrupted system calls go on. Should leaktrace die, the kernel lets every thread
-/// run. To be made, resumed and released in one thread, a `TracerThread`.
+/// The process does not notice the pause: no signal is sent to it, a process that was stopped by job control stays
+/// stopped, signals that arrive meanwhile are delivered afterwards, and interrupted system calls go on. If leaktrace
+/// dies, the kernel lets every thread run. A pause has to be made, resumed and released in the same thread, a
+/// `TracerThread`.
 package final class ProcessPause {
   package let processID: Int32
   package private(set) var threads: [StoppedThread] = []
-  /// The time from the first thread's stop to the last one's resumption, or until now while the pause lasts.
+  /// The time from the stop of the first thread until the last one was resumed. While the pause lasts, the time until
+  /// now.
   package var duration: Duration { (end ?? .now) - start }
   /// When the first thread was asked to stop.
   package let start: ContinuousClock.Instant
   private var end: ContinuousClock.Instant?
 
-  /// How a thread that we hold is to be let go.
+  /// What has to be known to let a thread go that we hold.
   private struct Held {
-    /// Traced before the pause, and to be traced on.
+    /// Whether it was traced before the pause, and is to stay traced afterwards.
     let isKept: Bool
     var stop: cprocess_stop?
   }
   private var held: [Int32: Held] = [:]
   private let restart: SystemCallRestart
-  /// News of kept threads that a pause has no answer to, such as their exit: for whoever traces them. Their threads are
-  /// left as they are.
+  /// News of kept threads that a pause cannot handle, such as their exit. It is left to whoever traces these threads;
+  /// the threads are left as they are.
   private var unhandledStops: [cprocess_stop] = []
 
   package func takeUnhandledStops() -> [cprocess_stop] {
@@ -35,18 +37,19 @@ package final class ProcessPause {
 
   package enum Failure: Error, Equatable {
     case gone
-    /// Another tracer, such as a debugger, has it; its process id where known.
+    /// Another tracer, such as a debugger, traces the process. `by` is the process id of the tracer, where it is known.
     case traced(by: Int32)
     case refused(code: Int32)
   }
 
-  /// Stops every thread.
+  /// Stops every thread of a process.
   ///
   /// - Parameters:
-  ///   - kept: threads that the calling thread has seized already and that are to stay so.
-  ///   - restart: what is known of calls from earlier pauses.
-  ///   - patience: how long to wait for threads to stop; what is stuck in the kernel is left as it is then.
-  ///   - whileWaiting: called now and then while threads are waited for: some may wait for us.
+  ///   - kept: threads that the calling thread has seized already and that are to stay seized.
+  ///   - restart: what earlier pauses have learnt about system calls that they interrupted.
+  ///   - patience: how long to wait for threads to stop. After that, a thread that is stuck in the kernel is left as it
+  ///     is.
+  ///   - whileWaiting: called now and then during the wait, because some threads may themselves be waiting for us.
   package init(
     processID: Int32, keeping kept: Set<Int32> = [], restart: SystemCallRestart, patience: Duration,
     whileWaiting: () -> Void = {}
@@ -78,7 +81,8 @@ package final class ProcessPause {
     kept: Set<Int32>, until deadline: ContinuousClock.Instant, whileWaiting: () -> Void
   ) throws(Failure) {
     var known: Set<Int32> = []
-    // Goes on until a look at the process, whose known threads all stand still, finds no new one.
+    // Goes on until all known threads stand still and the process shows no new one: only then can no more threads be
+    // made.
     while true {
       let found = ProcessInfo.threads(of: processID).filter { known.insert($0).inserted }
       if found.isEmpty { break }
@@ -94,10 +98,11 @@ package final class ProcessPause {
       let code = cprocess_seize(thread, 0)
       if code == -ESRCH { return }
       if code != 0 {
-        // A thread that has ended, the first one perhaps long ago, cannot be traced.
+        // The thread may have ended, the first one even long ago. Then it cannot be traced.
         guard let info = try? ProcessInfo(processID: thread), !info.isThreadOver else { return }
         guard let tracer = tracer(of: thread), tracer != 0 else { throw .refused(code: -code) }
-        // A new thread is ours from its start when we trace the one that made it, before we hear of it.
+        // If we trace the thread that made a new one, the new one is traced by us from its start, even before we hear
+        // of it.
         guard tracer == cprocess_own_thread() else { throw .traced(by: tracer) }
         isKept = true
       }
@@ -114,7 +119,7 @@ package final class ProcessPause {
       let now = ContinuousClock.now
       if waiting.isEmpty || now > deadline { return }
       rounds += 1
-      // Most stop within microseconds. Those that do not may be held by a program of ours until we answer.
+      // Most threads stop within microseconds. Those that do not may be held by a BPF program of ours until we answer.
       usleep(rounds < 20 ? 20 : 500)
       if rounds >= 20 { whileWaiting() }
     }
@@ -129,13 +134,14 @@ package final class ProcessPause {
       held[thread] = nil
     } else {
       held[thread]?.stop = stop
-      // This happens at once: if leaktrace is killed, the kernel lets the thread go on from here.
+      // The system call is restarted at once: if leaktrace is killed during the pause, the thread goes on from here.
       if stop.kind != CPROCESS_EXITING { restart.undo(thread, of: processID) }
     }
     return true
   }
 
-  /// Lets every thread go on. Threads that are stuck in the kernel are let go when the tracer thread ends.
+  /// Lets every thread go on. Threads that are stuck in the kernel are let go by the kernel, when the tracer thread
+  /// ends.
   package func resume() {
     guard end == nil else { return }
     for (thread, how) in held {
@@ -158,8 +164,8 @@ package final class ProcessPause {
     held = [:]
   }
 
-  /// Lets go what on a busy host has not come to its stop in time: if that were left to the kernel, the system call that the
-  /// thread was in would return EINTR.
+  /// Waits for threads that had not come to their stop in time, as can happen on a busy host, and lets them go. If this
+  /// were left to the kernel, the system call that such a thread was in would return EINTR.
   private func letGoLate() {
     var late = held.filter { !$0.value.isKept && $0.value.stop == nil }.map(\.key)
     let deadline = ContinuousClock.now + .seconds(2)
@@ -175,7 +181,7 @@ package final class ProcessPause {
     }
   }
 
-  /// Whether a thread waits in the kernel for something that no signal ends, such as its vfork child.
+  /// Whether a thread waits in the kernel for something that no signal interrupts, such as a child made by vfork.
   private func isStuck(_ thread: Int32) -> Bool {
     guard let bytes = try? readFile("/proc/\(thread)/stat"), let name = bytes.lastIndex(of: UInt8(ascii: ")")) else {
       return true
@@ -183,7 +189,7 @@ package final class ProcessPause {
     return bytes.dropFirst(name + 2).first == UInt8(ascii: "D")
   }
 
-  // MARK: What /proc knows
+  // MARK: What /proc tells
 
   private func tracer(of thread: Int32) -> Int32? {
     guard let status = try? readFile("/proc/\(thread)/status") else { return nil }

@@ -1,13 +1,14 @@
 import CProcessControl
 import ProcessImage
 
-/// One thread of a stopped process.
+/// One thread of a process that has been stopped.
 package struct StoppedThread: Sendable {
   package var threadID: Int32
-  /// nil when the thread could not be stopped: then it is inside the kernel and does not run code of the program, but
-  /// what its registers hold is not known.
+  /// nil when the thread could not be stopped. It is inside of the kernel then and does not run the program's code, but
+  /// the contents of its registers are not known.
   package var registers: Registers?
-  /// Where its stack ends; known for most threads that could not be stopped, too.
+  /// The stack pointer: the address at which the used part of the thread's stack ends. It is known even for most
+  /// threads that could not be stopped.
   package var stackPointer: UInt64?
 
   package struct Registers: Sendable {
@@ -15,11 +16,11 @@ package struct StoppedThread: Sendable {
     package var instructionPointer: UInt64
     /// Address of the thread's control block.
     package var threadBase: UInt64
-    /// Registers that may hold a pointer, as far as they are not 0.
+    /// Registers that may hold a pointer. Those whose value is 0 are left out.
     package var values: [UInt64]
-    /// Vector registers, as far as they are not 0.
+    /// The contents of vector registers, as words. Those whose value is 0 are left out.
     package var vectors: [UInt64]
-    /// The number of the system call that the thread is in; negative when it is in none.
+    /// The number of the system call that the thread is in, or a negative number when it is in none.
     package var systemCall: Int64
 
     package init(
@@ -34,7 +35,7 @@ package struct StoppedThread: Sendable {
       self.systemCall = systemCall
     }
 
-    /// Whether the thread is in exit(2) or exit_group(2), out of which nobody comes.
+    /// Whether the thread is in exit(2) or exit_group(2), from which no thread returns.
     package var endsByItself: Bool { systemCall == Int64(SYS_exit) || systemCall == Int64(SYS_exit_group) }
   }
 
@@ -46,7 +47,7 @@ package struct StoppedThread: Sendable {
 }
 
 extension StoppedThread {
-  /// Where the stack of a thread ends that is inside a system call; the kernel prints it last but one.
+  /// The stack pointer of a thread that is inside of a system call. In the kernel's text it is the last field but one.
   static func stackPointer(ofSystemCall threadID: Int32, of processID: Int32) -> UInt64? {
     guard let bytes = try? readFile("/proc/\(processID)/task/\(threadID)/syscall") else { return nil }
     let fields = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
@@ -56,7 +57,7 @@ extension StoppedThread {
 }
 
 extension StoppedThread.Registers {
-  /// The registers of a thread that the calling thread has stopped; nil when it is gone.
+  /// Reads the registers of a thread that the calling thread has stopped. Returns nil when the thread is gone.
   init?(ofStopped threadID: Int32) {
     var raw = cprocess_registers()
     guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }

@@ -2,17 +2,18 @@ import CProcessControl
 import Glibc
 import ProcessImage
 
-/// Keeps system calls from returning EINTR for no other reason than that a thread was stopped. signal(7) lists those that
+/// Prevents system calls from returning EINTR only because leaktrace stopped the thread. signal(7) lists the calls that
 /// the kernel does not restart by itself.
 ///
-/// A call that is restarted begins its time limit anew. So that one check after the other cannot keep it from ever
-/// expiring, it is ended as if it had expired when that is overdue, counted from the first stop that it met.
+/// When a call with a time limit is restarted, its time begins anew. A series of checks could thus keep it from ever
+/// expiring. To avoid that, the time is counted from the first stop that the call met; when it is over, the call is
+/// ended as if it had expired.
 package final class SystemCallRestart {
-  /// A call with a time limit that was restarted.
+  /// A system call with a time limit that was restarted.
   private struct Waiting {
     var number: Int64
     var stackPointer: UInt64
-    /// How often the thread had gone to sleep when it was restarted.
+    /// How many times the thread had gone to sleep when the call was restarted.
     var sleeps: UInt64
     var deadline: ContinuousClock.Instant
   }
@@ -21,8 +22,8 @@ package final class SystemCallRestart {
 
   package init() {}
 
-  /// These return EINTR from sockets with SO_RCVTIMEO or SO_SNDTIMEO. What was moved before is returned as a count, never with
-  /// EINTR.
+  /// These return EINTR on sockets with SO_RCVTIMEO or SO_SNDTIMEO. When they have moved any data before, they return
+  /// the count of it and never EINTR, so that a restart loses nothing.
   private static let callsOfSockets = Set(
     [
       SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_connect, SYS_accept, SYS_sendto, SYS_recvfrom, SYS_sendmsg,
@@ -30,7 +31,7 @@ package final class SystemCallRestart {
       SYS_accept4, SYS_recvmmsg, SYS_sendmmsg,
     ].map { Int64($0) })
 
-  /// For a thread that the calling thread has stopped and is about to let go.
+  /// Undoes the interruption of a system call, for a thread that the calling thread has stopped and is about to let go.
   package func undo(_ thread: Int32, of processID: Int32) {
     var call = cprocess_syscall()
     guard cprocess_read_syscall(thread, &call) == 0, call.number >= 0, call.result == -Int64(EINTR) else { return }
@@ -48,7 +49,7 @@ package final class SystemCallRestart {
     case SYS_rt_sigtimedwait:
       restart(thread, call, limit: duration(at: call.arguments.2, processID), atLimit: -Int64(EAGAIN))
     default:
-      // It is known of sockets only that a call interrupted so has had no effect.
+      // Only of sockets is it known that a call that was interrupted in this way has had no effect.
       let descriptor = Int32(truncatingIfNeeded: call.arguments.0)
       guard Self.callsOfSockets.contains(call.number),
         readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true
@@ -65,7 +66,8 @@ package final class SystemCallRestart {
     let now = ContinuousClock.now
     let sleeps = sleeps(of: thread)
     var deadline = now + limit
-    // Between two stops a call that goes on sleeps once, and the stop counts as another sleep.
+    // It is still the same call if the thread has gone to sleep twice since then: once to go on waiting, and once for
+    // the stop.
     if let known = waiting[thread], known.number == call.number, known.stackPointer == call.stack_pointer,
       sleeps == known.sleeps + 2
     {
@@ -82,7 +84,7 @@ package final class SystemCallRestart {
     }
   }
 
-  /// A `struct timespec` of the process; nil for none.
+  /// The value of a `struct timespec` in the process's memory. nil if there is none.
   private func duration(at address: UInt64, _ processID: Int32) -> Duration? {
     guard address != 0, let memory = try? RemoteMemory(processID: processID),
       let seconds = memory.value(at: address, as: Int64.self),

@@ -4,10 +4,10 @@ import Synchronization
 
 /// A thread of ours that makes all ptrace calls of a job.
 ///
-/// To the kernel a tracer is a thread, and whatever it still traces when it ends is let go: also threads that could not be
-/// let go while it ran because they never came to a stop.
+/// To the kernel, a tracer is a thread. When that thread ends, the kernel lets go everything that it still traces. This
+/// includes threads that could not be let go earlier, because they never came to a stop.
 package final class TracerThread: @unchecked Sendable {
-  /// A job for the thread, and whether whoever waits for it can go on.
+  /// A closure that is to be run in the thread, with a semaphore for the caller that waits for it.
   private final class Job: @unchecked Sendable {
     private var body: (() -> Void)?
     private var finished = sem_t()
@@ -21,7 +21,7 @@ package final class TracerThread: @unchecked Sendable {
 
     func run() {
       body?()
-      // The closure is released before whoever waits goes on.
+      // The closure is released first, so that the caller does not go on while the closure still holds references.
       body = nil
       sem_post(&finished)
     }
@@ -35,16 +35,17 @@ package final class TracerThread: @unchecked Sendable {
   }
 
   private let state = Mutex(State())
-  /// An event descriptor: there are jobs.
+  /// An event descriptor that tells the thread that there are jobs.
   private let wakeUp: Int32
-  /// A signal descriptor: something has happened to a child or a tracee.
+  /// A signal descriptor that tells the thread that something has happened to a child or a tracee.
   private let childSignals: Int32
   private var thread = pthread_t()
-  /// Called in the thread when something may have happened to a child or a tracee. To be set by a job.
+  /// Called in the thread when something may have happened to a child or a tracee. It has to be set by a job.
   package var onNews: (() -> Void)?
 
-  /// Starts the thread. SIGCHLD is blocked in the calling thread, and so in those it makes, from here on: or the signal
-  /// would be taken away from the descriptor that the thread waits at.
+  /// Starts the thread. From here on, SIGCHLD is blocked in the calling thread, and so in the threads that it makes
+  /// later: otherwise one of them could take the signal, and the descriptor on which this thread waits would not show
+  /// it.
   package init() {
     wakeUp = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
     childSignals = cprocess_signal_descriptor([SIGCHLD], 1)
@@ -55,7 +56,7 @@ package final class TracerThread: @unchecked Sendable {
 
   deinit { end() }
 
-  /// Ends the thread; what it traces is let go.
+  /// Ends the thread. The kernel then lets go whatever it still traces.
   package func end() {
     let isFirst = state.withLock { state in
       defer { state.isEnding = true }
@@ -68,7 +69,8 @@ package final class TracerThread: @unchecked Sendable {
     close(childSignals)
   }
 
-  /// Runs a closure in the thread and waits for it. In the thread itself it is simply called.
+  /// Runs a closure in the thread and waits until it is done. When called in the thread itself, it simply calls the
+  /// closure.
   package func perform<Value>(_ body: () throws -> Value) throws -> Value {
     if pthread_equal(pthread_self(), thread) != 0 { return try body() }
     var result: Result<Value, any Error>?

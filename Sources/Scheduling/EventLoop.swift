@@ -1,20 +1,21 @@
 import CProcessControl
 import Glibc
 
-/// Waits for all that a command reacts to (signals, descriptors, moments) and lets it react, on the calling thread.
+/// Waits for everything that a command reacts to (signals, descriptors, moments), and lets the command react in the
+/// calling thread.
 ///
-/// Each reaction that is registered is a step. A turn of the loop waits until there is something to do and then takes the
-/// steps in the order of their registration, which so is their order of precedence: a step that ends the loop leaves out
-/// those behind it.
+/// Each registered reaction is a step. One turn of the loop waits until there is something to do, and then takes the
+/// steps in the order in which they were registered. So the order of registration is the order of precedence: when a
+/// step ends the loop, the steps behind it are not taken.
 package final class EventLoop {
   package typealias Instant = ContinuousClock.Instant
 
   package let clock: any HostClock
-  /// However quiet it is, a turn begins after so long; nil: it may wait for ever.
+  /// The longest time between two turns, even if nothing happens. nil: a turn may wait for ever.
   package var longestWait: Duration?
   private let signals: Int32
   private var steps: [Step] = []
-  /// What the last wait has found ready.
+  /// The descriptors that the last wait has found ready.
   private var ready: Set<Int32> = []
   private var outcome: Int32?
 
@@ -24,8 +25,9 @@ package final class EventLoop {
     var take: () throws -> Void
   }
 
-  /// - Parameter signals: handled by this loop from now on, instead of having their usual effect on the process. Threads
-  ///   that were begun before are not kept from them.
+  /// - Parameter signals: the signals that this loop handles from now on, in place of their usual effect on the
+  ///   process. They are blocked in the calling thread and in those that it starts later; a thread that was started
+  ///   before can still get them.
   package init(signals: [Int32] = [], clock: any HostClock = SystemClock()) {
     self.clock = clock
     self.signals = signals.isEmpty ? -1 : cprocess_signal_descriptor(signals, Int32(signals.count))
@@ -35,11 +37,11 @@ package final class EventLoop {
 
   // MARK: Steps
 
-  /// A step of every turn.
+  /// Adds a step that is taken in every turn.
   ///
   /// - Parameters:
-  ///   - descriptors: whatever can be read from them begins a turn; asked anew before each wait.
-  ///   - moment: begins a turn, too; asked anew before each wait.
+  ///   - descriptors: a turn begins when one of them can be read. The closure is called again before each wait.
+  ///   - moment: a turn begins when this moment comes. The closure is called again before each wait.
   package func onTurn(
     watching descriptors: @escaping () -> [Int32] = { [] }, until moment: @escaping () -> Instant? = { nil },
     take: @escaping () throws -> Void
@@ -47,7 +49,7 @@ package final class EventLoop {
     steps.append(Step(descriptors: descriptors, moment: moment, take: take))
   }
 
-  /// A step of turns in which a descriptor has something to be read, or its other end is gone.
+  /// Adds a step that is taken in turns in which a descriptor can be read or its other end has been closed.
   package func onReadable(_ descriptor: Int32, _ take: @escaping () throws -> Void) {
     steps.append(
       Step(
@@ -57,7 +59,8 @@ package final class EventLoop {
         }))
   }
 
-  /// A step of turns in which one of the loop's signals has come, with its number; of several each has its turn.
+  /// Adds a step that is taken in turns in which one of the loop's signals has come. It is given the number of the
+  /// signal, and is taken in a turn of its own for each one.
   package func onSignal(_ take: @escaping (Int32) throws -> Void) {
     guard signals >= 0 else { return }
     steps.append(
@@ -69,16 +72,16 @@ package final class EventLoop {
         }))
   }
 
-  /// A moment at which a step is taken.
+  /// A moment at which a step is to be taken.
   package final class Timer {
-    /// nil: not now.
+    /// nil: the step is not taken until somebody sets a moment.
     package var due: Instant?
 
     package init(due: Instant? = nil) { self.due = due }
   }
 
-  /// A step of the turn in which a moment has come. It is given the moment and returns when it is to be taken the next time;
-  /// nil: not before somebody sets the timer.
+  /// Adds a step that is taken in the turn in which the timer's moment has come. The step is given that moment, and
+  /// returns the moment at which it is to be taken next; after nil it is not taken until somebody sets the timer.
   package func onTimer(_ timer: Timer, _ take: @escaping (Instant) throws -> Instant?) {
     steps.append(
       Step(
@@ -89,13 +92,13 @@ package final class EventLoop {
         }))
   }
 
-  /// A step that is taken for the first time at a moment that is known already.
+  /// Adds a step that is taken for the first time at the given moment.
   package func onTimer(due: Instant, _ take: @escaping (Instant) throws -> Instant?) {
     onTimer(Timer(due: due), take)
   }
 
-  /// The moment that follows another in steps of `interval` and lies ahead: what was missed altogether is left out, and a
-  /// schedule does not slip.
+  /// The next moment after `now` in a schedule that goes on from `moment` in steps of `interval`. Moments that were
+  /// missed are left out, and the schedule does not drift.
   package static func next(after moment: Instant, by interval: Duration, now: Instant) -> Instant {
     precondition(interval > .zero)
     var next = moment + interval
@@ -106,10 +109,10 @@ package final class EventLoop {
 
   // MARK: Running
 
-  /// Ends the loop within this turn. The first outcome counts.
+  /// Ends the loop within this turn. If it is called more than once, the first outcome counts.
   package func end(_ outcome: Int32 = 0) { if self.outcome == nil { self.outcome = outcome } }
 
-  /// Takes turns until a step ends the loop; returns the outcome. An error of a step ends it, too.
+  /// Takes turns until a step ends the loop, and returns the outcome. An error that a step throws ends the loop, too.
   package func run() throws -> Int32 {
     outcome = nil
     while true {
@@ -117,7 +120,8 @@ package final class EventLoop {
     }
   }
 
-  /// Takes turns until a step ends the loop or a moment has come, but one at least. Returns the outcome; nil when time is up.
+  /// Takes turns until a step ends the loop or the given moment has come, but at least one turn. Returns the outcome,
+  /// or nil when the time is up.
   package func run(until moment: Instant) throws -> Int32? {
     outcome = nil
     repeat {
@@ -126,12 +130,12 @@ package final class EventLoop {
     return nil
   }
 
-  /// Returns the outcome, if this was the last turn.
+  /// Takes one turn. Returns the outcome if this was the last turn, and nil otherwise.
   private func turn(until end: Instant?) throws -> Int32? {
     var moments = steps.compactMap { $0.moment() }
     if let end { moments.append(end) }
     if let longestWait { moments.append(clock.now + longestWait) }
-    // One that no process has is passed over by poll.
+    // A step may name a descriptor that is not there (a negative number). poll ignores it.
     var descriptors = Set(steps.flatMap { $0.descriptors() }).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
     clock.wait(for: &descriptors, until: moments.min())
     ready = Set(descriptors.filter { $0.revents != 0 }.map(\.fd))

@@ -1,18 +1,18 @@
 import Glibc
 import SystemSupport
 
-/// The times of the host, and waiting for them: what a test replaces by times of its own.
+/// The times of the host, and a way to wait for them. Tests replace it by a clock of their own.
 package protocol HostClock: AnyObject {
   typealias Instant = ContinuousClock.Instant
   var now: Instant { get }
-  /// Seconds since 1970.
+  /// The time of day, in seconds since 1970.
   var unixSeconds: Double { get }
-  /// Seconds of CLOCK_MONOTONIC.
+  /// The time of CLOCK_MONOTONIC, in seconds.
   var monotonicSeconds: Double { get }
-  /// CPU seconds of this process so far.
+  /// The CPU time that this process has used so far, in seconds.
   var processSeconds: Double { get }
-  /// Blocks until one of the descriptors is ready, which then says so, or the moment has come; without one as long as it
-  /// takes.
+  /// Blocks until one of the descriptors is ready, which is then noted in it, or until the moment has come. Without a
+  /// moment it waits as long as it takes.
   func wait(for descriptors: inout [pollfd], until moment: Instant?)
 }
 
@@ -30,7 +30,8 @@ package final class SystemClock: HostClock {
       poll(&descriptors, nfds_t(descriptors.count), -1)
       return
     }
-    // Rounded up: a wait that ends before its moment would be one turn for nothing.
+    // Rounded up to whole milliseconds: a wait that ended before its moment would make the loop take a turn for
+    // nothing.
     let left = max(.zero, moment - .now) / .milliseconds(1)
     poll(&descriptors, nfds_t(descriptors.count), Int32(min(left.rounded(.up), 3.6e6)))
   }

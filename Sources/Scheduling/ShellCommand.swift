@@ -2,11 +2,12 @@ import CProcessControl
 import Glibc
 import SystemSupport
 
-/// A command line of the user's, run by the shell. What it prints goes to standard error: standard output is for results.
+/// A command line of the user, which the shell runs. What the command prints goes to standard error, because standard
+/// output is for the results of leaktrace.
 ///
-/// A command that still runs when its value goes is killed.
+/// If the command still runs when this object is destroyed, it is killed.
 package final class ShellCommand {
-  /// How a command has ended.
+  /// How a command ended.
   package enum Ending: Hashable, Sendable, CustomStringConvertible {
     case status(Int32)
     case signal(Int32)
@@ -20,13 +21,13 @@ package final class ShellCommand {
       }
     }
 
-    /// - Parameter status: as waitpid gives it.
+    /// - Parameter status: the status as waitpid returns it.
     init(_ status: Int32) {
       self = status & 0x7f == 0 ? .status(status >> 8 & 0xff) : .signal(status & 0x7f)
     }
   }
 
-  /// Why a command was not started.
+  /// Why a command could not be started.
   package struct StartError: Error, Hashable, Sendable, CustomStringConvertible {
     package var code: Int32
     package var description: String { "the command cannot be run: \(errorMessage(code))" }
@@ -39,11 +40,11 @@ package final class ShellCommand {
   /// Starts a command.
   ///
   /// - Parameters:
-  ///   - input: what it finds on its standard input, whether it reads it or not.
-  ///   - hasOwnGroup: whether it is the head of a process group of its own, which ends as a whole, and which Ctrl-C on the
-  ///     terminal does not reach.
+  ///   - input: the bytes on the command's standard input. The command need not read them.
+  ///   - hasOwnGroup: whether the command becomes the head of a process group of its own. Such a group is killed as a
+  ///     whole, and Ctrl-C on the terminal does not reach it.
   package init(_ text: String, input: [UInt8] = [], hasOwnGroup: Bool) throws(StartError) {
-    // A file of memory and no pipe: nobody waits for a command that does not read.
+    // A file in memory rather than a pipe, so that nobody has to wait for a command that does not read its input.
     let file = cprocess_make_memory_file(input, input.count)
     guard file >= 0 else { throw StartError(code: -file) }
     defer { close(file) }
@@ -52,7 +53,8 @@ package final class ShellCommand {
     posix_spawn_file_actions_adddup2(&actions, file, STDIN_FILENO)
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    // Signals that leaktrace reads from a descriptor are blocked here, and must not be there; those that it ignores neither.
+    // The signals that leaktrace reads from a descriptor are blocked in leaktrace. The command must not inherit that,
+    // and neither that leaktrace ignores SIGPIPE.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     var none = sigset_t()
@@ -81,7 +83,7 @@ package final class ShellCommand {
     waitForEnd()
   }
 
-  /// nil while it runs.
+  /// How the command ended, or nil while it runs.
   package var ending: Ending? { reap(WNOHANG) }
 
   @discardableResult
@@ -98,7 +100,7 @@ package final class ShellCommand {
     return known
   }
 
-  /// Ends it at once, with its process group if that is its own.
+  /// Kills the command at once, together with its process group if it has one of its own.
   package func kill() {
     if known == nil { _ = Glibc.kill(hasOwnGroup ? -processID : processID, SIGKILL) }
   }

@@ -1,4 +1,5 @@
-// Starting a program stopped at its first instruction, and descriptors for signals and processes.
+// Starts a program that is stopped at its first instruction; opens descriptors for signals and processes; starts the
+// guardian.
 #pragma once
 
 #include <stddef.h>
@@ -10,33 +11,36 @@
 
 #pragma clang assume_nonnull begin
 
-// Starts `path`, seized by the calling thread; it is stopped at its first instruction when this returns, and goes when the
-// caller does. The program's signal mask and dispositions are the defaults. Returns the process id or −errno of what failed.
+// Starts the program `path`, seized by the calling thread. When this returns, the program is stopped at its first
+// instruction. It is killed if the caller ends. Its signal mask and signal dispositions are the defaults. Returns the
+// process id, or −errno of the step that failed.
 pid_t cprocess_spawn_stopped(const char *path, char *_Nullable const *_Nonnull argv,
                              char *_Nullable const *_Nonnull envp);
 
-// Lets a stopped tracee run to its next system call boundary, passing it `signal`. 0 or −errno.
+// Lets a stopped tracee run until it next enters or leaves a system call, and passes `signal` to it. Returns 0 or
+// −errno.
 int cprocess_continue_to_syscall(pid_t process, int signal);
 
-// Lets a stopped tracee go for good, passing it `signal`. 0 or −errno.
+// Lets a stopped tracee go on without being traced any more, and passes `signal` to it. Returns 0 or −errno.
 int cprocess_detach(pid_t process, int signal);
 
-// Process-wide descriptors for signals and processes. −errno on failure.
+// Descriptors for signals and processes, which every thread of this process can use. Return −errno on failure.
 int cprocess_signal_descriptor(const int *signals, int count);
 int cprocess_open_process(pid_t process);
-// Before Linux 6.9 only for the first thread of a process; others give −EINVAL or −ENOENT.
+// Before Linux 6.9 this works only for the first thread of a process; for other threads it returns −EINVAL or −ENOENT.
 int cprocess_open_thread(pid_t thread);
 
-// Reads one pending signal's number from a signal descriptor; 0 when there is none.
+// Reads the number of one pending signal from a signal descriptor. Returns 0 when no signal is pending.
 int cprocess_next_signal(int descriptor);
 
-// Starts a process that shares the caller's descriptors and ends when the caller has ended. The kernel cannot always take
-// uprobes off while it closes the descriptors of a process that is being killed (a pending SIGKILL interrupts it), and
-// would leave breakpoints behind; the guardian closes them in peace. Call before there are threads. 0 or −errno.
+// Starts the guardian: a process that shares the caller's descriptors and ends when the caller has ended. While the
+// kernel closes the descriptors of a process that is being killed, the pending SIGKILL can keep it from removing
+// uprobes, and breakpoints would be left behind. The guardian holds the same descriptors, and is not interrupted when
+// it closes them. Has to be called before there are threads. Returns 0 or −errno.
 int cprocess_start_guardian(void);
 
-// A file in memory that holds `bytes`, open at its beginning, and not in programs that are started without being given it.
-// Its descriptor or −errno.
+// Makes a file in memory that contains `bytes` and is open at its beginning. Programs that are started do not inherit
+// it unless it is passed on to them. Returns its descriptor or −errno.
 int cprocess_make_memory_file(const void *bytes, size_t count);
 
 #pragma clang assume_nonnull end

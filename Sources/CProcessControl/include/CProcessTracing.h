@@ -1,5 +1,5 @@
-// ptrace of single threads by PTRACE_SEIZE, which neither stops them nor sends them signals. Every function here must be
-// called by the thread that seized: the kernel knows a tracer by its thread, not by its process.
+// ptrace of single threads by PTRACE_SEIZE, which neither stops them nor sends them a signal. Every function here has
+// to be called by the thread that seized them, because to the kernel a tracer is a thread and not a process.
 #pragma once
 
 #include <stdbool.h>
@@ -19,14 +19,15 @@ enum {
   CPROCESS_MARK_SYSCALLS = 16  // 0x80 in the signal of system call stops
 };
 
-// Becomes the tracer of a thread, which runs on. `report`: the flags above. 0 or −errno.
+// Makes the calling thread the tracer of a thread, which runs on. `report` is a set of the flags above. Returns 0 or
+// −errno.
 int cprocess_seize(pid_t thread, int report);
 int cprocess_set_report(pid_t thread, int report);
 
-// The calling thread, as the kernel names the tracer of another.
+// The id of the calling thread. The kernel shows this number as the tracer of a traced thread.
 pid_t cprocess_own_thread(void);
 
-// Asks a seized thread to stop. 0 or −errno.
+// Asks a seized thread to stop. Returns 0 or −errno.
 int cprocess_interrupt(pid_t thread);
 
 enum cprocess_stop_kind {
@@ -48,12 +49,13 @@ typedef struct {
   int status;
 } cprocess_stop;
 
-// News of a seized thread or child of the calling thread; −1: of any. Without `waits` it returns at once. 0 or −errno.
+// Gets news of a seized thread or child of the calling thread, or of any of them if `thread` is −1. Returns at once
+// unless `waits` is true. Returns 0 or −errno.
 int cprocess_next_stop(pid_t thread, bool waits, cprocess_stop *out);
 
-// Lets a stopped thread run on, traced as before, passing it `signal`.
+// Lets a stopped thread run on, still traced, and passes `signal` to it.
 int cprocess_resume(pid_t thread, int signal);
-// Leaves it in the stop that a signal to its process has caused, until that ends.
+// Leaves the thread in the stop that a stop signal to its process has caused, until that stop ends.
 int cprocess_stay_stopped(pid_t thread);
 
 // At least as many as any processor has.
@@ -69,8 +71,9 @@ typedef struct {
 
 int cprocess_read_registers(pid_t thread, cprocess_registers *out);
 
-// The vector and floating-point registers as 8-byte words, without what they hold beside values (control words, addresses
-// of instructions). Returns how many words were stored or −errno.
+// Reads the vector and floating-point registers as 8-byte words. Whatever is no value of a register is left out
+// (control words, addresses of instructions), and so are words that are 0. Returns the number of words stored, or
+// −errno.
 ptrdiff_t cprocess_read_vector_registers(pid_t thread, uint64_t *words, size_t capacity);
 
 typedef struct {
@@ -81,17 +84,18 @@ typedef struct {
   int64_t result;
 } cprocess_syscall;
 
-// The system call that a stopped thread is in. 0 or −errno.
+// Reads which system call a stopped thread is in. Returns 0 or −errno.
 int cprocess_read_syscall(pid_t thread, cprocess_syscall *out);
 
-// Makes the system call that a stopped thread is in begin anew when it runs again. Should the handler of a signal run before,
-// the call returns EINTR instead. 0 or −errno.
+// Makes a stopped thread begin its system call anew when it runs again. If a signal handler runs before that, the call
+// returns EINTR instead. Returns 0 or −errno.
 int cprocess_restart_call(pid_t thread);
 
-// Sets what the interrupted system call returns. 0 or −errno.
+// Sets what the interrupted system call of a stopped thread returns. Returns 0 or −errno.
 int cprocess_set_result(pid_t thread, int64_t result);
 
-// Exit code of a thread at CPROCESS_EXITING in the form of wait(), by `status`. 0 or −errno.
+// Reads the exit code of a thread that is at CPROCESS_EXITING into `status`, in the form that wait() uses. Returns 0 or
+// −errno.
 int cprocess_exit_message(pid_t thread, int *status);
 
 #pragma clang assume_nonnull end

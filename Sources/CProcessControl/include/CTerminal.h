@@ -1,4 +1,4 @@
-// The terminal while a live view owns it.
+// Takes the terminal for a live view, and gives it back.
 #pragma once
 
 #include <stdbool.h>
@@ -6,18 +6,19 @@
 
 #pragma clang assume_nonnull begin
 
-// Prepares for cterminal_enter. Call before the guardian is started, which then gives the terminal back should leaktrace
-// die with it. 0 or −errno.
+// Prepares for cterminal_enter. It has to be called before the guardian is started, so that the guardian can give the
+// terminal back if leaktrace dies while it has it. Returns 0 or −errno.
 int cterminal_prepare(void);
 
-// Takes the terminal: another screen, no echo, keys as they come, no cursor. 0 or −errno.
+// Takes the terminal: switches to the alternate screen, turns off echo and the cursor, and makes each key readable at
+// once. Returns 0 or −errno.
 int cterminal_enter(int descriptor);
 
-// Gives the terminal back as it was. Does nothing when it was not taken. Safe in any state and from any process that
-// shares the preparation.
+// Restores the terminal to the state before. Does nothing when the terminal was not taken. May be called in any state,
+// and from any process that shares the prepared memory.
 void cterminal_leave(void);
 
-// Columns and rows; 80 by 24 when the terminal does not say.
+// The number of columns and rows; 80 by 24 when the terminal does not tell.
 void cterminal_size(int descriptor, int *columns, int *rows);
 
 #pragma clang assume_nonnull end

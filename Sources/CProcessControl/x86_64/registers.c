@@ -24,8 +24,8 @@ int cprocess_read_registers(pid_t thread, cprocess_registers *out) {
   return 0;
 }
 
-// The layout of XSAVE: 32 bytes of control words, x87 and XMM registers up to 416, then reserved bytes and the header
-// up to 576, then extensions.
+// The layout of an XSAVE area: 32 bytes of control words; the x87 and XMM registers up to offset 416; reserved bytes
+// and the header up to offset 576; then the extensions.
 #define XSAVE_VALUES 32
 #define XSAVE_RESERVED 416
 #define XSAVE_EXTENSIONS 576
