@@ -4,12 +4,12 @@ import HostObservation
 import Scheduling
 import SystemSupport
 
-/// Carries out one `leaktrace guard`: measures a unit, and bounds its memory.
+/// Carries out one `leaktrace guard`: measures a unit, and limits its memory.
 package struct MemoryGuardRun {
   package var unit: String
-  /// How long it is measured.
+  /// How long the unit is measured.
   package var duration: Duration
-  /// How long it shall run before it is slowed down.
+  /// How long the unit shall run before the limit slows it down.
   package var runway: Duration
 
   package init(unit: String, duration: Duration, runway: Duration) {
@@ -18,7 +18,8 @@ package struct MemoryGuardRun {
     self.runway = runway
   }
 
-  /// What systemd is to be told of the unit. Throws where it does not run or ends meanwhile.
+  /// Measures the unit and returns the settings for systemd. Throws when the unit does not run, or ends during the
+  /// measurement.
   package func measure() throws -> MemoryGuard {
     let sampler = HostSampler()
     let step = max(.milliseconds(250), duration / 60)
@@ -48,14 +49,14 @@ package struct MemoryGuardRun {
       hostBytes: observer.totalBytes, secondsWanted: runway / .seconds(1))
   }
 
-  /// Writes the drop-in. systemd takes it up when it is told to.
+  /// Writes the drop-in file. systemd applies it only when it is told to reload.
   package static func install(_ dropIn: MemoryGuard) throws(Refusal) {
     let directory = dropIn.directory
     if mkdir(directory, 0o755) != 0, errno != EEXIST {
       throw Refusal(
         "\(directory) cannot be made: \(errorMessage(errno)); run it with sudo, or add --dry-run")
     }
-    // Renamed into place: systemd never reads half of it.
+    // The file is written under another name and then renamed, so that systemd never reads an unfinished one.
     let draft = dropIn.path + ".new"
     let descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
     guard descriptor >= 0 else { throw Refusal("\(draft) cannot be written: \(errorMessage(errno))") }

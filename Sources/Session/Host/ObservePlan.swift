@@ -4,12 +4,12 @@ import HostObservation
 package struct ObservePlan {
   package var duration: Duration
   package var interval: Duration
-  /// A history to judge instead of looking now, and from when on (seconds since 1970).
+  /// A history to judge in place of this host as it is now, and the time from which on (seconds since 1970).
   package var history: (path: String, since: Double)?
   package var format: ObservationFormat
-  /// nil: standard output.
+  /// The path of the output file; nil: standard output.
   package var output: String?
-  /// How many series are shown; nil: as many as suit the form.
+  /// How many series are shown; nil: the usual number for the format.
   package var top: Int?
   package var failsOnGrowth = false
 

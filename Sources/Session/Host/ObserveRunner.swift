@@ -15,7 +15,7 @@ package final class ObserveRunner {
   private var observer: HostObserver
   private var sampleSeconds = 0.0
 
-  /// What a process must have grown by before its mappings are read, and how many are read per sample.
+  /// A process's mappings are read only if it has grown by this many bytes, and only of so many processes per sample.
   private static let growthOfInterest: UInt64 = 256 << 10
   private static let examinedPerSample = 4
 
@@ -25,7 +25,7 @@ package final class ObserveRunner {
       interval: plan.interval / .seconds(1), lookback: plan.duration / .seconds(1), ownProcessID: getpid())
   }
 
-  /// The exit code.
+  /// Returns the exit code.
   package func run() throws -> Int32 {
     let descriptor = try openOutput(plan.output)
     let startInUnixSeconds = clock.unixSeconds
@@ -77,7 +77,7 @@ package final class ObserveRunner {
       let name = key.kind == .process && words.count > 1 ? String(words[1]) : nil
       observer.record(kept: size.bytes, of: key, command: name, at: size.time)
     }
-    // Limits are those of now.
+    // A history has no memory limits, so the ones of now are used.
     let sample = sampler.sample()
     observer.noteHost(totalBytes: sample.totalBytes, availableBytes: sample.availableBytes)
     var report = makeReport(first.time, .seconds(seconds))
@@ -110,7 +110,7 @@ package final class ObserveRunner {
     let sampler = sampler
     let lookup = GrowthRanking.Lookup(
       cgroupOfProcess: { sampler.cgroup(of: $0) }, memoryLimitOfProcess: { sampler.memoryLimit(of: $0) })
-    // What of a process grew is seen by its mappings then and now.
+    // The mappings of the growing processes are read once more: compared with the earlier ones, they show what grew.
     var ranking = GrowthRanking(observer, lookup: lookup)
     for entry in ranking.growing.prefix(20) { examine(entry.key) }
     ranking = GrowthRanking(observer, lookup: lookup)
@@ -133,7 +133,7 @@ package final class ObserveRunner {
       secondsPerSample: sampleSeconds / Double(max(1, observer.rounds)), notes: notes())
   }
 
-  /// The process of a control group, or of one below it, that grows most.
+  /// The process of a control group, or of a group below it, that grows the fastest.
   private func fastestMember(of series: RankedSeries, in growing: [RankedSeries]) -> Int32? {
     guard case .cgroup(let path) = series.key else { return nil }
     let members = growing.filter { member in

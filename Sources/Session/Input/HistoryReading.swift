@@ -4,7 +4,7 @@ import ReportFormats
 import SystemSupport
 import TraceModel
 
-/// Reads snapshots of a history as reports.
+/// Reads the snapshots of a history and returns them as reports.
 package struct HistoryReading {
   private let store: HistoryStore
   private let path: String
@@ -14,7 +14,7 @@ package struct HistoryReading {
     do { store = try HistoryStore(reading: path) } catch { throw Refusal("--history: \(error)") }
   }
 
-  /// The last snapshot of each session in a stretch of time.
+  /// The last snapshot of each session within a range of time.
   package func reports(in range: ClosedRange<Double>, target: String?) throws -> [Report] {
     let found = try snapshots(in: range, target)
     var last: [Int64: HistoryStore.Snapshot] = [:]
@@ -23,8 +23,8 @@ package struct HistoryReading {
     return try last.values.sorted { $0.id < $1.id }.map { try report($0) }
   }
 
-  /// The last snapshot until one moment and the first that began at another or later. Without one that began then, as in a
-  /// trace that goes on, the first that ended later does.
+  /// The last snapshot until `before`, and the first one that began at `after` or later. If none began that late, as in
+  /// a trace that goes on, the first one that ended later is taken.
   package func pair(before: Double, after: Double, target: String?) throws -> (before: Report, after: Report) {
     guard let first = try snapshots(in: 0...before, target).last else {
       throw Refusal("--history \(path): there is no snapshot until --before")

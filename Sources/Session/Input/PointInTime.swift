@@ -3,9 +3,9 @@ import Glibc
 import Scheduling
 import SystemSupport
 
-/// A moment on the command line: so long ago, or a date and time in UTC.
+/// A moment on the command line: either how long ago it was, or a date and a time in UTC.
 package enum PointInTime {
-  /// Seconds since 1970.
+  /// Returns the moment in seconds since 1970.
   package static func parse(_ text: String, now: Double = SystemClock().unixSeconds) throws(Refusal) -> Double {
     if let ago = try? TimeValue.parse(text, plainUnit: .seconds(1)) { return now - ago / .seconds(1) }
     let bytes = Array(text.utf8)

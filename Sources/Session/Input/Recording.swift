@@ -4,7 +4,7 @@ import ReportFormats
 import SystemSupport
 import TraceModel
 
-/// Files that hold recordings.
+/// Reads the files that hold recordings.
 package enum Recording {
   private static let sizeLimit = 1 << 30
 

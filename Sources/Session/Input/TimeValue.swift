@@ -1,7 +1,8 @@
 import Quantities
 import SystemSupport
 
-/// A length of time on the command line: a number in the option's own unit, or with `ms`, `s`, `m`, `h` or `d`.
+/// A length of time on the command line: a number, either in the unit that is usual for the option, or followed by
+/// `ms`, `s`, `m`, `h` or `d`.
 package enum TimeValue {
   package static func parse(_ text: String, plainUnit: Duration) throws(Refusal) -> Duration {
     guard let value = Duration(parsing: text, plainUnit: plainUnit) else {

@@ -5,12 +5,12 @@ import SystemSupport
 
 /// Finds the directory of a control group of the unified hierarchy (cgroup v2).
 package enum CgroupPath {
-  /// The directory of the one control group that a name means.
+  /// The directory of the one control group that has a given name.
   ///
   /// - Parameters:
-  ///   - name: the path of its directory, its path below the root of the hierarchy as /proc/PID/cgroup has it, the name of
-  ///     a unit, or the id of a container (see ``ControlGroupPath/matches(path:name:)``).
-  ///   - roots: where hierarchies of version 2 are mounted.
+  ///   - name: the path of the group's directory, its path below the root of the hierarchy as in /proc/PID/cgroup, the
+  ///     name of a unit, or the id of a container (see ``ControlGroupPath/matches(path:name:)``).
+  ///   - roots: the directories at which hierarchies of version 2 are mounted.
   package static func directory(named name: String, roots: [String]) throws(Refusal) -> String {
     guard let root = roots.first else {
       throw Refusal("--cgroup \(name): no cgroup v2 hierarchy is mounted on this host")
@@ -32,12 +32,12 @@ package enum CgroupPath {
     return only
   }
 
-  /// Where hierarchies of version 2 are mounted on this host.
+  /// The directories at which hierarchies of version 2 are mounted on this host.
   package static func roots() -> [String] {
     mountPoints(mountinfo: (try? readFile("/proc/self/mountinfo")).map { String(decoding: $0, as: UTF8.self) } ?? "")
   }
 
-  /// Where hierarchies of version 2 are mounted, from the text of mountinfo.
+  /// The directories at which hierarchies of version 2 are mounted, from the text of a mountinfo file.
   package static func mountPoints(mountinfo: String) -> [String] {
     mountinfo.split(separator: "\n").compactMap { line in
       // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS… - TYPE SOURCE OPTIONS
@@ -54,10 +54,10 @@ package enum CgroupPath {
     return stat(path + "/cgroup.procs", &status) == 0
   }
 
-  /// A hierarchy deeper than this is not looked through.
+  /// How deep below the root groups are searched.
   private static let greatestDepth = 32
 
-  /// The groups that a unit or container has, in the order of their paths; not the groups inside of them.
+  /// The groups that belong to a unit or container, in the order of their paths, without the groups inside of them.
   private static func groups(named name: String, below directory: String, depth: Int = 0) -> [String] {
     guard depth < greatestDepth else { return [] }
     return subdirectories(of: directory).flatMap { part -> [String] in

@@ -8,9 +8,9 @@ package struct KernelPlan {
   package var request: ReportRequest
   package var schedule: ReportSchedule
   package var destinations: [ReportDestination]
-  /// How many sites a report shows; nil: as many as suit its form.
+  /// How many sites a report shows; nil: the usual number for its format.
   package var top: Int?
-  /// Whether a terminal is to show a live screen.
+  /// Whether a live view is to be shown if leaktrace runs on a terminal.
   package var isLive = false
   package var printsEvents = false
   package var showsBlocks = false

@@ -11,7 +11,7 @@ import Scheduling
 import SystemSupport
 import TraceModel
 
-/// Carries out one `leaktrace kernel`: attaches, reports on schedule, and ends in an orderly way whatever happens.
+/// Carries out one `leaktrace kernel`: attaches, reports on schedule, and cleans up however it ends.
 package final class KernelRunner {
   private let plan: KernelPlan
   private let loop: EventLoop
@@ -22,7 +22,7 @@ package final class KernelRunner {
     loop = EventLoop(isLive: plan.isLive)
   }
 
-  /// The exit code.
+  /// Returns the exit code.
   package func run() throws -> Int32 {
     for destination in plan.destinations { try destination.open() }
     if plan.trace.processID != 0, kill(plan.trace.processID, 0) != 0, errno == ESRCH {
@@ -31,7 +31,7 @@ package final class KernelRunner {
     if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()
       live = LiveTerminal()
-      // It gives the terminal back whatever becomes of leaktrace.
+      // The guardian gives the terminal back, whatever happens to leaktrace.
       _ = cprocess_start_guardian()
     }
     let tracer: KernelTracer
@@ -68,19 +68,20 @@ package final class KernelRunner {
 
   private func write(_ tracer: KernelTracer, isLast: Bool) throws {
     let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
-    // One snapshot for all of them: what they show of it is the same.
+    // All destinations are written from one snapshot, so that their numbers agree.
     var limits = destinations.map { plan.top ?? $0.format.usualSites }
     if live != nil { limits.append(LiveTerminal.mostSites) }
     var request = plan.request
     request.limit = ReportLimit.largest(of: limits)
     let report = tracer.report(request)
     func limited(to limit: Int?) -> Report {
-      // What only /proc tells of stands behind the order of the others.
+      // Sites that are known only from /proc are sorted after all others. The limit would cut them off, so it does not
+      // apply to them.
       report.limited(to: limit) { tracer.polledClasses.contains($0.allocationClass) }
     }
     if let live {
       live.show(limited(to: LiveTerminal.mostSites))
-      // The last report stays behind on the terminal.
+      // The live view is closed before the last report is printed, so that this report remains on the terminal.
       if isLast { live.close() }
     }
     for destination in destinations {
@@ -101,7 +102,7 @@ package final class KernelRunner {
     return "\(error)"
   }
 
-  /// One line per event: time, process/thread, what happened.
+  /// Prints one line for each event: the time, the process and thread, and what happened.
   private func printEvent(_ event: KernelEvent, _ tracer: KernelTracer) {
     let descriptor = plan.destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
     let micros = event.time / 1000
@@ -120,7 +121,7 @@ package final class KernelRunner {
 
   // MARK: Without a trace
 
-  /// Prints where the memory of the host is: text for people, or a report with nothing but that.
+  /// Prints where the memory of the host is: either as text for people, or as a report that contains nothing else.
   package static func printWhere(in destinations: [ReportDestination], top: Int?) throws {
     guard let summary = KernelMemory.current().summary(limit: top ?? 10) else {
       throw Refusal("/proc/meminfo cannot be read")

@@ -5,22 +5,23 @@ import ProcessControl
 import ProcessImage
 import TraceModel
 
-/// The leak checks of one trace: at each report and at the exit of processes that leaktrace has started.
+/// The leak checks of one trace. There is one at each report, and one at the exit of each process that leaktrace has
+/// started.
 final class LeakCheckRun {
-  /// Holds the command and its children at their exit.
+  /// Holds the command and its children at their exit, so that they can be checked there.
   let watch: ExitWatch?
   private let checker: LeakChecker
   private let tracer: AllocationTracer
   private var results: [ObjectIdentifier: LeakCheckResult] = [:]
-  /// Why processes could not be checked: now, and at their exit.
+  /// Why processes could not be checked, at the last report and at their exit.
   var notes: [String] { currentNotes + exitNotes }
   private var currentNotes: [String] = []
   private var exitNotes: [String] = []
-  /// How many bytes of each block reports show, and those of blocks in processes that have ended since.
+  /// How many bytes of each block a report shows, and those bytes for processes that have ended since.
   private let dumpBytes: Int
   private var savedBytes: [Int32: [UInt64: [UInt8]]] = [:]
 
-  /// - Parameter watch: there when the trace is of a command.
+  /// - Parameter watch: nil unless leaktrace has started the traced command itself.
   init(settings: LeakCheckSettings, tracer: AllocationTracer, watch: ExitWatch?, dumpBytes: Int = 0) {
     self.watch = watch
     self.dumpBytes = dumpBytes
@@ -28,16 +29,16 @@ final class LeakCheckRun {
     checker = LeakChecker(settings: settings, watch: watch)
   }
 
-  /// Of the processes as they are now, or were at their end.
+  /// The results for the processes as they are now, or for those that have ended, as they were at their end.
   var latestResults: [LeakCheckResult] { Array(results.values) }
 
-  /// Checks every process that runs.
+  /// Checks every process that is running.
   func checkRunning() {
     currentNotes = []
     checkHeld()
     for process in tracer.processes {
       let id = ObjectIdentifier(process)
-      // What was found out at its exit is final.
+      // A check at the exit of a process is final.
       if let result = results[id], result.summary.method == .atExit, result.generation == process.generation {
         continue
       }
@@ -45,7 +46,7 @@ final class LeakCheckRun {
         results[id]?.isPast = true
         continue
       }
-      // Two at once would take twice the memory.
+      // The old result is released first, because two results at once would take twice the memory.
       results[id] = nil
       do {
         results[id] = try checker.check(TracedSubject(process, of: tracer))
@@ -56,7 +57,8 @@ final class LeakCheckRun {
     }
   }
 
-  /// The process that could not be checked may be about to end, and be checked then. Returns whether it can be.
+  /// A process that could not be checked may be about to end, and can then be checked at its exit. Waits up to a second
+  /// for that. Returns false if its exit is not watched.
   private func waitForExit(of process: TracedProcess) -> Bool {
     guard let watch, watch.isWatched(process.processID) else { return false }
     var ready = pollfd(fd: watch.descriptor, events: Int16(POLLIN), revents: 0)
@@ -65,7 +67,7 @@ final class LeakCheckRun {
     return true
   }
 
-  /// Checks processes that wait at their exit, and lets them go.
+  /// Checks the processes that wait at their exit, and lets them go.
   func checkHeld() {
     guard let watch else { return }
     for processID in watch.takeHeld() {
@@ -87,10 +89,10 @@ final class LeakCheckRun {
 
   // MARK: First bytes
 
-  /// So many blocks of one process at most are kept for their first bytes.
+  /// The largest number of blocks of one process whose first bytes are kept.
   private static let mostSavedBlocks = 50_000
 
-  /// Keeps what a report may show, because the process's memory is about to go.
+  /// Keeps the first bytes that a report may show, because the memory of the process is about to disappear.
   private func saveFirstBytes(of process: TracedProcess) {
     guard dumpBytes > 0, let memory = try? RemoteMemory(processID: process.processID) else { return }
     var saved: [UInt64: [UInt8]] = [:]
@@ -108,7 +110,7 @@ final class LeakCheckRun {
     }
   }
 
-  /// Puts the first bytes of the blocks that a report lists beside them.
+  /// Adds the first bytes of its blocks to every block that a report lists.
   func addFirstBytes(to report: inout Report) {
     guard dumpBytes > 0 else { return }
     for index in report.sites.indices where !report.sites[index].allocations.isEmpty {

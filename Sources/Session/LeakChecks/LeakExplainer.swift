@@ -4,12 +4,13 @@ import Symbolization
 import TextOutput
 import TraceModel
 
-/// Puts into words how blocks are reached.
+/// Describes in words by which chain of pointers blocks are reached.
 struct LeakExplainer {
   let tracer: AllocationTracer
   let symbolizer: Symbolizer
 
-  /// One explanation for each address and each process that has a block there; one that says so where none has.
+  /// One explanation for each address and each process that has a block there. If no process has one, an explanation
+  /// that says so.
   func explanations(of addresses: [UInt64], results: [LeakCheckResult]) -> [BlockExplanation] {
     let results = results.sorted { $0.processID < $1.processID }
     return addresses.flatMap { address -> [BlockExplanation] in

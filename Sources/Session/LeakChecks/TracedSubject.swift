@@ -3,7 +3,7 @@ import LeakAnalysis
 import ProcessControl
 import TraceModel
 
-/// A traced process as a leak check sees it.
+/// A traced process in the form that a leak check needs.
 final class TracedSubject: LeakCheckSubject {
   private let tracer: AllocationTracer
   private let process: TracedProcess

@@ -1,16 +1,16 @@
 import Glibc
 
-/// One line on standard error, with the name of the program.
+/// Writes one line, with the name of the program before it, to standard error.
 package func complain(_ message: String) {
   let line = message.split(separator: "\n").first.map(String.init) ?? "failed"
   writeAll("leaktrace: \(line)\n", to: STDERR_FILENO)
 }
 
-/// Writes all of `text`; returns whether the reader is still there.
+/// Writes all of `text`. Returns false if the reader is gone.
 @discardableResult
 package func writeAll(_ text: String, to descriptor: Int32) -> Bool { writeAll(Array(text.utf8), to: descriptor) }
 
-/// Writes all bytes; returns whether the reader is still there, and else `errno` says what is in the way.
+/// Writes all bytes. Returns false if that was not possible; `errno` then says why.
 @discardableResult
 package func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
   bytes.withUnsafeBytes { bytes in

@@ -2,14 +2,14 @@ import Glibc
 import Scheduling
 
 extension EventLoop {
-  /// The loop of a command that ends at a signal with its last report.
+  /// The loop for a command that makes its last report, and ends, when it gets a signal.
   convenience init(isLive: Bool) {
     self.init(signals: [SIGINT, SIGTERM, SIGHUP] + (isLive ? [SIGWINCH] : []))
   }
 
-  /// Steps for what the user wants: the keys of a live view, and signals.
+  /// Adds steps for the input of the user: the keys of a live view, and signals.
   ///
-  /// - Parameter finish: ends the command; for a signal with its number, else with 0.
+  /// - Parameter finish: ends the command. It is given the number of the signal, or 0 if there was none.
   func onUser(_ live: LiveTerminal?, finish: @escaping (Int32) throws -> Void) {
     if let live {
       onReadable(STDIN_FILENO) {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Exit codes of every command that has not simply done what it was asked for.
+/// The exit codes with which any command tells that it did not simply do what was asked.
 package enum Failure {
   package static let leakFound: Int32 = 1
   package static let usageOrEnvironment: Int32 = 2

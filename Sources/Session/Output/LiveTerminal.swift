@@ -5,19 +5,19 @@ import ReportFormats
 import Symbolization
 import TraceModel
 
-/// The live view on a terminal. Whatever ends leaktrace, the terminal is given back: by ``close()``, or by the guardian.
+/// The live view on a terminal. The terminal is given back however leaktrace ends: by ``close()``, or by the guardian.
 final class LiveTerminal {
-  /// Nobody scrolls farther.
+  /// The most sites that the live view keeps. Nobody scrolls farther than that.
   static let mostSites = 1000
   private var screen: LiveScreen
   private let descriptor = STDOUT_FILENO
   private var isOpen = false
   private var latest: Report?
 
-  /// Whether a live view is possible: the terminal both shows and has keys.
+  /// Whether a live view is possible: both the output and the input must be a terminal.
   static var isPossible: Bool { isatty(STDOUT_FILENO) == 1 && isatty(STDIN_FILENO) == 1 }
 
-  /// Call before the guardian is started.
+  /// Has to be called before the guardian is started.
   static func prepare() { _ = cterminal_prepare() }
 
   init() { screen = LiveScreen(shorten: FunctionNameShortener().shorten) }
@@ -41,11 +41,11 @@ final class LiveTerminal {
     draw()
   }
 
-  /// Obeys what was typed. Returns whether the user wants to quit.
+  /// Carries out what the user typed. Returns whether the user wants to quit.
   func handleKeys() -> Bool {
     var bytes = [UInt8](repeating: 0, count: 256)
     let count = read(STDIN_FILENO, &bytes, bytes.count)
-    // The terminal is gone.
+    // Zero bytes and an error state: the terminal is gone.
     if count == 0, !isReadable { return true }
     guard count > 0 else { return false }
     for key in Key.parse(Array(bytes[..<count])) {
@@ -59,7 +59,8 @@ final class LiveTerminal {
     return false
   }
 
-  /// With VMIN 0 nothing typed reads as 0 bytes, too.
+  /// Whether the terminal is still there. A read of 0 bytes does not tell, because with VMIN 0 that also means that
+  /// nothing was typed.
   private var isReadable: Bool {
     var poller = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
     return poll(&poller, 1, 0) >= 0 && poller.revents & Int16(POLLHUP | POLLERR | POLLNVAL) == 0
@@ -71,7 +72,8 @@ final class LiveTerminal {
     var rows: Int32 = 24
     cterminal_size(descriptor, &columns, &rows)
     let lines = screen.lines(width: Int(columns), height: Int(rows))
-    // Each line is cleared behind its end, and what is left below: no flicker as after clearing everything.
+    // Each line is cleared after its end, and so is what is below the last line. Clearing the whole screen first would
+    // flicker.
     let text = "\u{1b}[H" + lines.map { $0 + "\u{1b}[K" }.joined(separator: "\r\n") + "\u{1b}[J"
     writeAll(text, to: descriptor)
   }

@@ -1,12 +1,13 @@
 import Glibc
 
-/// Tells whoever sits at a terminal what a step that can take long is at: one line of standard error, written over again
-/// and cleared before anything else is printed. Elsewhere nothing is written.
+/// Tells the user at a terminal what a step that may take long is doing. It is one line of standard error, which is
+/// overwritten each time and cleared before anything else is printed. Nothing is written if standard error is not a
+/// terminal.
 package struct ProgressLine {
   private let isShown: Bool
   private var isDirty = false
 
-  /// - Parameter isAllowed: false where something else draws on the terminal.
+  /// - Parameter isAllowed: false if something else draws on the terminal.
   package init(isAllowed: Bool = true) {
     isShown = isAllowed && isatty(STDERR_FILENO) == 1
   }

@@ -4,10 +4,10 @@ import ReportFormats
 import SystemSupport
 import TraceModel
 
-/// Where one copy of every report goes.
+/// A place to which every report is written, and the format in which.
 package final class ReportDestination {
   package let format: ReportFormat
-  /// nil: standard output.
+  /// The path of the file; nil: standard output.
   package let path: String?
   private var descriptor: Int32 = STDOUT_FILENO
 
@@ -16,7 +16,7 @@ package final class ReportDestination {
     self.path = path == "-" ? nil : path
   }
 
-  /// Pairs of --format and --output in their order.
+  /// The destinations that the options name: each --format belongs to the --output at the same position.
   package static func pairs(formats: [String], outputs: [String]) throws(Refusal) -> [ReportDestination] {
     if outputs.count > 1, formats.count > outputs.count {
       throw Refusal("every --format needs its --output when there are several")
@@ -41,12 +41,12 @@ package final class ReportDestination {
 
   package var isText: Bool { format.name == "text" }
 
-  /// Creates the file, so that a path that cannot be written is found before anything is traced.
+  /// Creates the file. This is done first, so that a path that cannot be written is reported before anything is traced.
   package func open() throws(Refusal) {
     descriptor = try openOutput(path)
   }
 
-  /// Writes one report. A full disk or a reader that is gone is an error.
+  /// Writes one report. It is an error if the disk is full or the reader is gone.
   package func write(_ report: Report, options: ReportOptions) throws(Refusal) {
     try write(format.render(report, options))
   }
@@ -59,7 +59,7 @@ package final class ReportDestination {
   }
 }
 
-/// The file of an `--output`, readable for its owner only; nil and `-` are standard output.
+/// Opens the file of an `--output`, which only its owner can read. nil and `-` stand for standard output.
 package func openOutput(_ path: String?) throws(Refusal) -> Int32 {
   guard let path, path != "-" else { return STDOUT_FILENO }
   let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)

@@ -2,10 +2,10 @@ import ReportFormats
 import Scheduling
 import TraceModel
 
-/// Runs the command of `--on-report` with a report.
+/// Passes each report to the command of `--on-report`.
 enum ReportHook {
-  /// Gives the report as JSON to the command's standard input and waits for the command. What it makes of it is its own
-  /// affair: a command that fails is told of on standard error, and the trace goes on.
+  /// Runs the command with the report as JSON on its standard input, and waits until it ends. A command that fails does
+  /// not disturb the trace: leaktrace tells of it on standard error and goes on.
   static func run(_ command: String, _ report: Report) {
     do {
       let ending = try ShellCommand(command, input: JSONReport.render(report), hasOwnGroup: false).waitForEnd()

@@ -1,8 +1,8 @@
 import Scheduling
 
-/// When a trace is reported.
+/// At which times a trace makes reports.
 package struct ReportSchedule: Hashable, Sendable {
-  /// nil: one report, at the end.
+  /// The time between reports; nil: only one report, at the end.
   package var interval: Duration?
   package var count: Int?
   package var duration: Duration?
@@ -13,7 +13,7 @@ package struct ReportSchedule: Hashable, Sendable {
     self.duration = duration
   }
 
-  /// Adds to a loop the steps that report on this schedule, which begins now.
+  /// Adds steps to a loop that make the reports of this schedule. The schedule begins now.
   ///
   /// - Parameters:
   ///   - report: makes a report.

@@ -6,7 +6,8 @@ import SystemSupport
 import TraceModel
 
 extension AllocationTracer {
-  /// A tracer whose stacks a symbolizer names. Throws what to tell the user where the kernel refuses.
+  /// Makes a tracer whose call stacks are named by a symbolizer. If the kernel refuses, it throws an error that is
+  /// meant for the user.
   package static func make(
     configuration: TraceConfiguration, discovery: AllocatorDiscovery.Options, symbolizer: Symbolizer
   ) throws -> AllocationTracer {

@@ -10,14 +10,15 @@ import Symbolization
 import SystemSupport
 import TraceModel
 
-/// Traces a running process, puts it under rounds of load, and tells what memory does not come back.
+/// Traces a running process while rounds of load are put on it, and tells which memory does not come back after a
+/// round.
 package final class LiveVerifier {
   package struct Plan {
     package var processIDs: [Int32]
     package var load: String
     package var rounds: Int
     package var warmUps: Int
-    /// How long to wait after each round, for what is freed a little later.
+    /// How long to wait after each round, because some memory is freed a little later.
     package var settling: Duration
 
     package init(processIDs: [Int32], load: String, rounds: Int, warmUps: Int, settling: Duration) {
@@ -34,7 +35,7 @@ package final class LiveVerifier {
   private let loop = EventLoop(isLive: false)
   private let tracer: AllocationTracer
   private var progress = ProgressLine()
-  /// Signal that asked for an early end; 0 for none.
+  /// The signal that asked for an early end, or 0 if there was none.
   package private(set) var signal: Int32 = 0
 
   package init(_ plan: Plan) throws {
@@ -48,7 +49,7 @@ package final class LiveVerifier {
     prepareLoop()
   }
 
-  /// The comparison of the rounds. Fewer than asked for when a signal came.
+  /// Runs the rounds and compares them. There are fewer rounds than asked for when a signal came.
   package func run(_ analysis: RoundsAnalysis) throws -> Comparison {
     defer { tracer.stop() }
     defer { progress.clear() }
@@ -81,7 +82,7 @@ package final class LiveVerifier {
 
   private func run(round: Int, of count: Int, _ name: String) throws {
     guard signal == 0 else { return }
-    // The load may print lines of its own.
+    // The progress line is cleared first, because the load may print lines of its own.
     progress.clear()
     progress.show("\(name) \(round + 1) of \(count); Ctrl-C to end now ")
     let load: ShellCommand

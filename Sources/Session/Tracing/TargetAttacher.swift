@@ -3,17 +3,18 @@ import Glibc
 import ProcessImage
 import TraceModel
 
-/// Attaches to the processes of a selection, and to those that come to belong to it while the trace runs.
+/// Attaches to the processes of a selection, and to processes that start to belong to it while the trace runs.
 ///
-/// Children of traced processes are followed by the tracer itself, from their first allocation. Found here are the others:
-/// a service that its manager starts again, a command that somebody runs inside of a container.
+/// The tracer itself follows the children of traced processes, from their first allocation on. This type finds the
+/// others: for example a service that its manager starts again, or a command that somebody runs inside of a container.
 final class TargetAttacher {
   private let selection: TargetSelection
   private let tracer: AllocationTracer
-  /// How often an attach to a process has failed; a program that has only just begun has no allocator yet.
+  /// How many times attaching to a process has failed. A program that has just started has no allocator yet, so it is
+  /// tried again.
   private var failures: [Int32: Int] = [:]
   private var nextLook: ContinuousClock.Instant
-  /// Which processes are not traced, and why: for the report.
+  /// Which processes are not traced, and why. The report shows these notes.
   private(set) var notes: [String] = []
 
   private static let timeBetweenLooks = Duration.seconds(1)
@@ -26,9 +27,10 @@ final class TargetAttacher {
     nextLook = .now + Self.timeBetweenLooks
   }
 
-  /// Attaches to the first ones.
+  /// Attaches to the processes that are there at the start.
   ///
-  /// A process that was named by its number has to be traced, so whatever prevents that is thrown. Of others, one must be.
+  /// A process that the user named by its number has to be traced, so any error is thrown. Of the other processes, at
+  /// least one has to be traced.
   func attach(_ processIDs: [Int32], progress: inout ProgressLine) throws {
     for processID in processIDs where selection.processIDs.contains(processID) {
       progress.show("attaching to process \(processID)")
@@ -43,17 +45,18 @@ final class TargetAttacher {
         failures[processID] = Self.attempts
         note(processID, error)
       }
-      // Its children wait for us already.
+      // The children of this process may be waiting for us already.
       tracer.handleEvents()
     }
     if let firstError, !tracer.hasRunningTargets { throw firstError }
   }
 
-  /// Looks once a second for processes that match and are not traced yet.
+  /// Looks for processes that match and are not traced yet. It does so once a second, however often it is called.
   func attachNew() {
     guard selection.isOpen, ContinuousClock.now >= nextLook else { return }
     let matching = selection.findMatching()
-    // A child of a traced process is the tracer's, who knows it from its beginning.
+    // A child of a traced process is left to the tracer, which follows it from its beginning. These events tell of such
+    // children.
     tracer.handleEvents()
     let present = Set(matching)
     failures = failures.filter { present.contains($0.key) }
@@ -68,7 +71,7 @@ final class TargetAttacher {
   }
 
   private func note(_ processID: Int32, _ error: any Error) {
-    // One that has ended is not missed.
+    // If the process has ended meanwhile, there is nothing to tell.
     guard let info = try? ProcessInfo(processID: processID), !info.hasEnded else { return }
     if notes.count < Self.maximumNotes {
       notes.append("not traced: \(error)")

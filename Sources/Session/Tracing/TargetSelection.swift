@@ -3,7 +3,8 @@ import Glibc
 import ProcessImage
 import SystemSupport
 
-/// The running processes that the options of `leaktrace trace` name: single ones, and all that match, whenever they start.
+/// The running processes that the options of `leaktrace trace` select: single ones by their number, and all that match
+/// a name, whenever they start.
 package struct TargetSelection {
   package let processIDs: [Int32]
   package let commandNames: [String]
@@ -17,10 +18,10 @@ package struct TargetSelection {
     self.takesAll = takesAll
   }
 
-  /// Whether processes that start later can belong to it.
+  /// Whether processes that start later can belong to the selection.
   package var isOpen: Bool { takesAll || !commandNames.isEmpty || !controlGroups.isEmpty }
 
-  /// What to call it where it is not a single process; nil when it is only a list of those.
+  /// What to call the selection in a report; nil when it consists of single processes only.
   package var name: String? {
     if takesAll { return "all processes" }
     let groups = controlGroups.map { "control group \($0)" }
@@ -31,7 +32,7 @@ package struct TargetSelection {
   package struct Process: Hashable, Sendable {
     package var processID: Int32
     package var command: String
-    /// Its paths in all hierarchies of control groups.
+    /// The paths of its control groups in all hierarchies.
     package var controlGroups: [String]
 
     package init(processID: Int32, command: String, controlGroups: [String]) {
@@ -45,9 +46,9 @@ package struct TargetSelection {
     }
   }
 
-  /// The processes that match now, each once, the single ones first.
+  /// The processes that are selected now. Each occurs once, and the single ones come first.
   ///
-  /// Throws when leaktrace itself is named, or when nothing matches one of the names.
+  /// Throws when leaktrace itself is selected by its number, or when no process matches one of the names.
   package func find() throws(Refusal) -> [Int32] { try find(among: candidates) }
 
   package func find(among others: [Process]) throws(Refusal) -> [Int32] {
@@ -62,7 +63,7 @@ package struct TargetSelection {
     return (processIDs + matching(others)).filter { seen.insert($0).inserted }
   }
 
-  /// The processes that match by something else than their number.
+  /// The processes that match by a name or a control group, and not by their number.
   package func findMatching() -> [Int32] { matching(candidates) }
 
   private var candidates: [Process] { Self.runningProcesses(readingGroups: !controlGroups.isEmpty) }
@@ -73,7 +74,7 @@ package struct TargetSelection {
     }.map(\.processID)
   }
 
-  /// All but kernel threads, what has ended, and leaktrace with its helpers.
+  /// All processes except kernel threads, those that have ended, and leaktrace with its helpers.
   package static func runningProcesses(readingGroups: Bool) -> [Process] {
     ProcessInfo.allProcessIDs().compactMap { processID in
       guard processID != getpid(), let info = try? ProcessInfo(processID: processID), !info.isKernelThread,

@@ -11,23 +11,23 @@ package struct TracePlan {
   package var request: ReportRequest
   package var schedule: ReportSchedule
   package var destinations: [ReportDestination]
-  /// How many sites a report shows; nil: as many as suit its form.
+  /// How many sites a report shows; nil: the usual number for its format.
   package var top: Int?
-  /// Shell command that gets each report.
+  /// A shell command that is given each report.
   package var onReport: String?
-  /// Whether a terminal is to show a live screen.
+  /// Whether a live view is to be shown if leaktrace runs on a terminal.
   package var isLive = false
   package var printsEvents = false
   package var showsBlocks = false
   package var isVerbose = false
   package var fullNames = false
-  /// nil when no leak check was asked for.
+  /// nil if no leak check was asked for.
   package var leakCheck: LeakCheckPlan?
 
   /// What is traced.
   package enum Subject {
     case running(TargetSelection)
-    /// A program that leaktrace starts, and its arguments.
+    /// A program that leaktrace starts, with its arguments.
     case command([String])
   }
 
@@ -47,15 +47,15 @@ package struct TracePlan {
 /// What the leak checks of a trace are to do.
 package struct LeakCheckPlan {
   package var settings: LeakCheckSettings
-  /// Whether reports leave out the sites.
+  /// Whether reports show only the totals of the leak check and no sites.
   package var isSummary = false
-  /// Kinds that make the exit code 1; empty when leaks are no error.
+  /// The kinds of leak that make the exit code 1. Empty if leaks do not count as an error.
   package var failingKinds: Set<VerdictKind> = []
-  /// Addresses of blocks whose reachability is to be explained.
+  /// Addresses of blocks for which the report explains how they are reached.
   package var explainedAddresses: [UInt64] = []
   /// How many bytes of each block are shown.
   package var dumpBytes = 0
-  /// The suppression to print for a site; nil: none.
+  /// Makes the suppression that is printed for a site; nil: none are printed.
   package var suppressionEntry: (@Sendable (AllocationSite) -> String)?
 
   package init(settings: LeakCheckSettings) { self.settings = settings }

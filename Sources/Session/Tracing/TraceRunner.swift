@@ -12,16 +12,16 @@ import Scheduling
 import Symbolization
 import TraceModel
 
-/// Carries out one `leaktrace trace`: attaches, reports on schedule, and ends in an orderly way whatever happens.
+/// Carries out one `leaktrace trace`: attaches, reports on schedule, and cleans up however it ends.
 package final class TraceRunner {
   private let plan: TracePlan
   private let symbolizer: Symbolizer
   private let loop: EventLoop
   private var live: LiveTerminal?
   private var progress: ProgressLine
-  /// nil when a command is run.
+  /// nil if leaktrace starts the traced command itself.
   private var attacher: TargetAttacher?
-  /// nil when no leak check was asked for.
+  /// nil if no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
   package init(_ plan: TracePlan) {
@@ -33,14 +33,14 @@ package final class TraceRunner {
     loop = EventLoop(isLive: plan.isLive)
   }
 
-  /// The exit code.
+  /// Returns the exit code.
   package func run() throws -> Int32 {
     for destination in plan.destinations { try destination.open() }
     if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()
       live = LiveTerminal()
     }
-    // Without it a kill -9 can leave breakpoints behind; everything else works.
+    // If the guardian cannot be started, everything still works, but a kill -9 can leave breakpoints behind.
     _ = cprocess_start_guardian()
     var processIDs: [Int32] = []
     if case .running(let selection) = plan.subject { processIDs = try selection.find() }
@@ -75,7 +75,7 @@ package final class TraceRunner {
     leakChecks = LeakCheckRun(
       settings: leakCheck.settings, tracer: tracer, watch: watch, dumpBytes: leakCheck.dumpBytes)
     guard let watch else { return }
-    // A child is held while it is attached to, and so cannot get away.
+    // The child is held while leaktrace attaches to it, so that it cannot exit before it is watched.
     tracer.onNewImage = { process in watch.watch(process.processID) }
   }
 
@@ -90,7 +90,7 @@ package final class TraceRunner {
       to: STDERR_FILENO)
   }
 
-  /// Whether the last report has leaks of the kinds that make leaktrace fail.
+  /// Whether the last report has leaks of those kinds that make leaktrace fail.
   private var hasFailingLeaks = false
 
   private var exitCode: Int32 { hasFailingLeaks ? 1 : 0 }
@@ -132,14 +132,14 @@ package final class TraceRunner {
     defer { progress.clear() }
     leakChecks?.checkRunning()
     let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
-    // One snapshot for all of them: what they show of it is the same.
+    // All destinations are written from one snapshot, so that their numbers agree.
     var limits = destinations.map { plan.top ?? $0.format.usualSites }
     if live != nil { limits.append(LiveTerminal.mostSites) }
     if plan.onReport != nil { limits.append(plan.top) }
     let report = makeReport(tracer, own, limit: ReportLimit.largest(of: limits))
     if let live {
       live.show(report.limited(to: LiveTerminal.mostSites))
-      // The last report stays behind on the terminal.
+      // The live view is closed before the last report is printed, so that this report remains on the terminal.
       if isLast { live.close() }
     }
     if let hook = plan.onReport { ReportHook.run(hook, report.limited(to: plan.top)) }
@@ -159,7 +159,7 @@ package final class TraceRunner {
     var request = plan.request
     request.limit = limit
     request.includesEnded = own != nil
-    // Seconds, where the debug information of large programs has to be read.
+    // This takes seconds if the debug information of a large program has to be read.
     progress.show("naming call stacks")
     defer { progress.clear() }
     var report = tracer.report(request, checks: leakChecks?.latestResults ?? [])
@@ -186,7 +186,7 @@ package final class TraceRunner {
     return report
   }
 
-  /// One line per event: time, process/thread, what happened.
+  /// Prints one line for each event: the time, the process and thread, and what happened.
   private func printEvent(_ event: AllocationEvent, _ tracer: AllocationTracer) {
     let descriptor = plan.destinations.contains { $0.isText && $0.path == nil } ? STDOUT_FILENO : STDERR_FILENO
     let micros = event.time / 1000
