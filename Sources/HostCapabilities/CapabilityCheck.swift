@@ -1,4 +1,4 @@
-/// One thing that was tried, and whether it worked.
+/// One capability that was tried on this host, and whether it worked.
 package struct CapabilityCheck: Hashable, Sendable {
   package enum Area: String, Hashable, Sendable, CaseIterable {
     case rights
@@ -13,9 +13,9 @@ package struct CapabilityCheck: Hashable, Sendable {
 
   package enum Status: String, Hashable, Sendable {
     case works
-    /// It does not work; something else takes its place at a cost.
+    /// It does not work. Something else takes its place, at a cost.
     case degraded
-    /// A thing that leaktrace does without.
+    /// It is missing, and leaktrace can do without it.
     case absent
     /// It does not work, and nothing can be traced without it.
     case fails
@@ -26,7 +26,7 @@ package struct CapabilityCheck: Hashable, Sendable {
   package var status: Status
   /// What was found, or why it does not work.
   package var detail: String
-  /// What to do about it; nil where there is nothing to do.
+  /// What the user can do about it; nil if there is nothing to do.
   package var remedy: String?
 
   package init(_ area: Area, _ name: String, _ status: Status, _ detail: String, remedy: String? = nil) {
@@ -38,7 +38,7 @@ package struct CapabilityCheck: Hashable, Sendable {
   }
 }
 
-/// All checks of a host, and what probes cost on it.
+/// The results of all checks of a host, and what probes cost on it.
 package struct HostDiagnosis: Sendable {
   package var checks: [CapabilityCheck]
   package var costs: ProbeCosts?
@@ -50,6 +50,6 @@ package struct HostDiagnosis: Sendable {
     self.forecast = forecast
   }
 
-  /// Whether everything is there that a trace cannot do without.
+  /// Whether the host has everything without which nothing can be traced.
   package var isReady: Bool { !checks.contains { $0.status == .fails } }
 }

@@ -1,6 +1,6 @@
 import ReportFormats
 
-/// A way to write a diagnosis.
+/// A format in which a diagnosis can be written.
 package struct DiagnosisFormat: DocumentFormat {
   package let name: String
   package let suffixes: [String]

@@ -1,7 +1,7 @@
 import Quantities
 import TextOutput
 
-/// A diagnosis for people and for programs.
+/// Writes a diagnosis, as text for people and in a form for programs.
 package enum DiagnosisReport {
   package static func text(_ diagnosis: HostDiagnosis) -> String {
     var text = ""

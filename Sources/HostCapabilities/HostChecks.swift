@@ -10,7 +10,7 @@ import ProcessImage
 import SystemSupport
 import TraceModel
 
-/// Tries everything that leaktrace needs of a host.
+/// Tries everything that leaktrace needs from a host.
 package enum HostChecks {
   package static func all() -> [CapabilityCheck] {
     rights() + kernel() + programs() + userProbes() + kernelProbes() + host() + symbols()
@@ -23,7 +23,7 @@ package enum HostChecks {
     return text
   }
 
-  /// A check whose outcome is 0 or −errno.
+  /// Makes a check from the result of an attempt, which is 0 or −errno.
   private static func tried(
     _ area: CapabilityCheck.Area, _ name: String, _ code: Int32, works: String,
     otherwise: CapabilityCheck.Status = .degraded, means: String, remedy: String? = nil
@@ -32,7 +32,7 @@ package enum HostChecks {
     return CapabilityCheck(area, name, otherwise, "\(errorMessage(-code)); \(means)", remedy: remedy)
   }
 
-  /// The same for an attempt that leaves a descriptor.
+  /// Tries to load a program. Returns 0 or −errno, and closes the program's descriptor.
   private static func loads(_ program: ccapability_program) -> Int32 {
     let descriptor = ccapability_load(program)
     if descriptor >= 0 { close(descriptor) }
@@ -41,7 +41,7 @@ package enum HostChecks {
 
   // MARK: Rights
 
-  /// Numbers of capabilities in linux/capability.h.
+  /// The numbers of the capabilities, from linux/capability.h.
   private static let capabilities: [(bit: UInt64, name: String, need: String)] = [
     (39, "CAP_BPF", "loading programs"), (38, "CAP_PERFMON", "probes and reading the stacks of others"),
     (19, "CAP_SYS_PTRACE", "reading the memory and the files of other processes"),
@@ -75,7 +75,8 @@ package enum HostChecks {
     return checks
   }
 
-  /// Counts the processes of the host whose mappings can be read. A sandbox may hide single ones.
+  /// Counts the processes whose mappings can be read. A sandbox may hide some of them, so it is enough if half of them
+  /// can be read.
   private static func processFiles() -> CapabilityCheck {
     let processIDs = ProcessInfo.allProcessIDs().filter { processID in
       guard processID != getpid(), let info = try? ProcessInfo(processID: processID) else { return false }
@@ -121,7 +122,7 @@ package enum HostChecks {
     return checks
   }
 
-  /// What a kernel of this release can do at best.
+  /// Tells what a kernel of this release can do at best.
   static func versionCheck(release: String) -> CapabilityCheck {
     guard let version = KernelVersion(release: release) else {
       return CapabilityCheck(.kernel, "version", .works, "Linux \(release), which is tried below")

@@ -5,20 +5,21 @@ import Scheduling
 import SystemSupport
 import TraceModel
 
-/// What a trace of a process would cost it, from how often it calls its allocator.
+/// What a trace would cost a process, estimated from how often the process calls its allocator.
 package struct OverheadForecast: Hashable, Sendable {
-  /// Hits of all probes together, per second.
+  /// How often all probes together are hit, per second.
   package var hitsPerSecond: Double
-  /// The process's own CPU time meanwhile, in CPUs.
+  /// The CPU time that the process itself used during the measurement, as a number of CPUs.
   package var ownCPUs: Double
   package var secondsMeasured: Double
-  /// CPUs that a full trace adds, and one that samples.
+  /// The number of CPUs that a trace adds: one that records everything, and one that samples.
   package var fullCPUs: Double
   package var sampledCPUs: Double
   package var processID: Int32
 
-  /// What the programs do at a hit beside the probe itself, by `Scripts/bench overhead`: a pair of 2 hits costs 2,500 ns
-  /// traced in full and 1,500 ns sampled, of which the session probes' own part is about 1,200 ns.
+  /// What the BPF programs cost at a hit, besides the probe itself, as measured by `Scripts/bench overhead`: a pair of
+  /// 2 hits costs 2,500 ns when everything is recorded and 1,500 ns when sampled, and about 1,200 ns of that are the
+  /// session probes themselves.
   private static let fullWorkInNanoseconds = 650.0
   private static let sampledWorkInNanoseconds = 150.0
 
@@ -35,7 +36,8 @@ package struct OverheadForecast: Hashable, Sendable {
     sampledCPUs = hitsPerSecond * (probe + Self.sampledWorkInNanoseconds) / 1e9
   }
 
-  /// Counts the hits of a trace that records next to nothing, for a second: it costs the process what a sampled trace does.
+  /// Traces the process for a second, recording next to nothing, and counts the hits. This costs the process as much as
+  /// a sampled trace.
   package static func measure(processID: Int32, costs: ProbeCosts) throws -> OverheadForecast {
     var configuration = TraceConfiguration()
     configuration.sampleMeanInBytes = 1 << 26

@@ -4,13 +4,14 @@ import CLibBPF
 import Glibc
 import ProcessImage
 
-/// What a hit of a probe costs on this machine, measured on functions of our own with a program that does nothing.
+/// What a hit of a probe costs on this machine. It is measured on functions of our own, with a BPF program that does
+/// nothing.
 package struct ProbeCosts: Hashable, Sendable {
   /// Nanoseconds per hit where the kernel emulates the probed instruction.
   package var emulated: Double
-  /// Nanoseconds per hit where it single-steps a copy.
+  /// Nanoseconds per hit where the kernel single-steps a copy of the probed instruction.
   package var stepped: Double
-  /// How the probes were attached.
+  /// The way in which the probes were attached.
   package var method: String
 
   package init(emulated: Double, stepped: Double, method: String) {
@@ -22,7 +23,8 @@ package struct ProbeCosts: Hashable, Sendable {
   private static let calls: UInt32 = 5000
   private static let rounds = 5
 
-  /// Attaches to both functions, by the best way that works, and calls them. nil where no way works.
+  /// Attaches probes to both test functions, by the best way that works, and measures calls of them. nil where no way
+  /// works.
   package static func measure() -> ProbeCosts? {
     let ways: [(program: ccapability_program, kind: Link.MultiKind?, name: String)] = [
       (CCAPABILITY_UPROBE_MULTI, .entry, "uprobe.multi"), (CCAPABILITY_UPROBE, nil, "perf uprobe"),
@@ -49,7 +51,8 @@ package struct ProbeCosts: Hashable, Sendable {
     return max(0, traced - untraced)
   }
 
-  /// Calls `body` while a program that does nothing is attached to a function of ours, in this process alone.
+  /// Calls `body` while a BPF program that does nothing is attached to a function of ours. Only calls by this process
+  /// hit it.
   static func attach<Result>(
     to function: @escaping @convention(c) () -> Void, program: ccapability_program, kind: Link.MultiKind?,
     _ body: () -> Result

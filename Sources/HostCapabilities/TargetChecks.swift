@@ -4,7 +4,7 @@ import HostObservation
 import ProcessImage
 import TraceModel
 
-/// What a process allows, before anything is attached to it.
+/// Checks what a process allows, before anything is attached to it.
 package enum TargetChecks {
   package static func of(_ processID: Int32) -> [CapabilityCheck] {
     let info: ProcessInfo

@@ -1,7 +1,7 @@
 import Scheduling
 
-/// Runs the command of `on-alert` for each alert, without waiting for it: it is killed when it takes too long. At most a few
-/// run at once; the others wait in their order.
+/// Runs the command of `on-alert` for each alert, without waiting for it. A command that takes too long is killed. Only
+/// a few commands run at the same time; further ones wait, and are started in their order.
 package final class AlertQueue {
   private struct Running {
     var command: ShellCommand
@@ -17,7 +17,8 @@ package final class AlertQueue {
 
   package init(clock: any HostClock) { self.clock = clock }
 
-  /// Runs the command now, or when an earlier one has ended. Returns what went wrong, with this one or one that had waited.
+  /// Runs the command now, or as soon as there is room for it. Returns what went wrong, with this command or with one
+  /// that had waited.
   package func run(_ command: String, _ alert: [UInt8]) -> [String] {
     var failures = reap()
     guard waiting.count < Self.mostWaiting else {
@@ -28,8 +29,8 @@ package final class AlertQueue {
     return failures
   }
 
-  /// Takes note of commands that have ended, ends those that take too long, and starts others in their place. Returns why
-  /// commands could not be started.
+  /// Notes which commands have ended, kills those that take too long, and starts waiting ones in their place. Returns
+  /// why commands could not be started.
   package func reap() -> [String] {
     running.removeAll { running in
       if running.end <= clock.now { running.command.kill() }
@@ -46,7 +47,7 @@ package final class AlertQueue {
     return failures
   }
 
-  /// Kills what runs and forgets what waits.
+  /// Kills the commands that run, and drops those that wait.
   package func stop() {
     running = []
     waiting = []

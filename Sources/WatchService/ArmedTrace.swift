@@ -2,21 +2,22 @@ import HostCapabilities
 import Scheduling
 import TraceModel
 
-/// A sampled trace of one process that a watch has armed, and what it costs.
+/// A sampled trace of one process, which the watch has started, and what it costs.
 final class ArmedTrace {
   let processID: Int32
-  /// The kernel's short name, which metrics and the history know it by.
+  /// The kernel's short name of the process. Metrics and the history use this name.
   let command: String
   let session: Int64
   let started: HostClock.Instant
   let end: HostClock.Instant
-  /// `growth`, `target`, `profile`.
+  /// Why the process is traced: `limit`, `oom`, `target`, `growth` or `profile`.
   let reason: String
   private let trace: any SampledTrace
   private(set) var hits: UInt64 = 0
   private(set) var probeSeconds = 0.0
 
-  /// What the programs do at a hit beside the probe's own cost: most hits of a trace that samples return at once.
+  /// What the BPF programs cost at a hit, besides the probe itself. It is little, because in a sampled trace most hits
+  /// return at once.
   private static let workInNanoseconds = 150.0
 
   init(
@@ -38,7 +39,7 @@ final class ArmedTrace {
 
   func handleEvents() { trace.handleEvents() }
 
-  /// CPU seconds that the probes cost since the last call.
+  /// The CPU time that the probes have cost since the last call, in seconds.
   func takeProbeSeconds(_ costs: ProbeCosts) -> Double {
     var all: UInt64 = 0
     var nanoseconds = 0.0
@@ -51,7 +52,7 @@ final class ArmedTrace {
     return max(0, nanoseconds / 1e9 - probeSeconds)
   }
 
-  /// Takes the probes off and returns what was recorded.
+  /// Removes the probes and returns what was recorded.
   func finish() -> Report {
     var report = trace.finish()
     report.target = Report.Target(

@@ -6,12 +6,12 @@ import Session
 import Symbolization
 import TraceModel
 
-/// Looks into processes of this host with probes and page faults.
+/// Looks into processes of this host, by probes and by sampling page faults.
 final class ProbingWatchTracer: WatchTracer {
   func trace(processID: Int32, sampleBytes: UInt64) throws -> any SampledTrace {
     var configuration = TraceConfiguration()
     configuration.sampleMeanInBytes = sampleBytes
-    // Sampled blocks are few.
+    // A sampled trace records few blocks, so these limits are enough and save memory.
     configuration.maximumAllocations = 65_536
     configuration.maximumSites = 2_000
     configuration.followsForks = false
@@ -39,7 +39,7 @@ final class ProbingWatchTracer: WatchTracer {
   func returnMemory() { Symbolizer.returnFreedMemory() }
 }
 
-/// One trace by probes. Its tracer keeps the symbolizer.
+/// One trace by probes. The symbolizer lives as long as the tracer, which holds it.
 private final class ProbingTrace: SampledTrace {
   private let tracer: AllocationTracer
 

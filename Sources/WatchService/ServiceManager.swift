@@ -1,7 +1,7 @@
 import Glibc
 
-/// Tells systemd how the service is (sd_notify(3)): datagrams to the socket that NOTIFY_SOCKET names. Does nothing where
-/// there is none.
+/// Tells systemd about the state of the service (sd_notify(3)), by datagrams to the socket that NOTIFY_SOCKET names.
+/// Does nothing where that variable is not set.
 enum ServiceManager {
   static func notify(_ state: String) {
     guard let value = getenv("NOTIFY_SOCKET") else { return }
@@ -10,7 +10,7 @@ enum ServiceManager {
     guard let first = path.first, first == UInt8(ascii: "/") || first == UInt8(ascii: "@"),
       path.count < MemoryLayout.size(ofValue: address.sun_path)
     else { return }
-    // An abstract socket's name begins with a zero byte.
+    // A leading @ stands for an abstract socket, whose name begins with a zero byte.
     if first == UInt8(ascii: "@") { path[0] = 0 }
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }

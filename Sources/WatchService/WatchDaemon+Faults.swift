@@ -6,18 +6,19 @@ import SystemSupport
 import TraceModel
 import Watch
 
-/// The cheap look at where memory grows: page faults of what grows, sampled with their stacks, without any probe.
+/// The cheap way to see where memory grows: the page faults of growing processes are sampled with their call stacks,
+/// without any probe.
 extension WatchDaemon {
-  /// Functions of a target that metrics name, and targets of which they name any.
+  /// Metrics name at most so many functions of a target, and have functions of at most so many targets.
   private static let functionsPerTarget = 5
   private static let targetsWithFunctions = 20
   private static let stacksPerAlert = 3
   private static let framesPerStack = 8
-  /// CPU seconds that reading the call-frame information and the symbols of a process may take.
+  /// The CPU time, in seconds, that is expected for reading the call-frame information and the symbols of a process.
   private static let usualCost = 0.2
   private static let length = Duration.seconds(20)
 
-  /// Begins with the first process that grows and was not looked at lately, if the budget has enough for it.
+  /// Starts sampling the first growing process that was not sampled lately, if the budget has enough for it.
   func sampleFaultsIfDue() {
     guard faults == nil, configuration.arms, budget.canAfford(Self.usualCost) else { return }
     let now = clock.monotonicSeconds
@@ -38,7 +39,7 @@ extension WatchDaemon {
     }
   }
 
-  /// Minor faults a second since the process was first seen.
+  /// The rate of minor faults of the process since it was first seen, per second.
   private func faultsPerSecond(_ key: SeriesKey) -> Double {
     guard let track = observer.tracks[key], let first = track.firstProcess, let latest = track.latestProcess,
       let start = track.history.points.seconds.first, observer.lastTime > start
@@ -46,7 +47,7 @@ extension WatchDaemon {
     return Double(latest.minorFaults &- min(first.minorFaults, latest.minorFaults)) / (observer.lastTime - start)
   }
 
-  /// CPU seconds of the kernel for sampling since the last call.
+  /// The CPU time that sampling has cost the kernel since the last call, in seconds.
   func takeFaultSeconds() -> Double {
     guard let faults else { return 0 }
     defer { faultSecondsCharged = faults.costSeconds }
@@ -92,7 +93,8 @@ extension WatchDaemon {
     frame.module?.split(separator: "/").last.map(String.init) ?? "?"
   }
 
-  /// By the innermost function that is not the C library's: that copies and clears for all.
+  /// Counts bytes by the innermost function that is not in the C library, because the functions of that one copy and
+  /// clear memory for everybody.
   private func noteFunctions(_ sites: [PageFaultSession.Site], of command: String, seconds: Double) {
     struct Key: Hashable {
       var function: String

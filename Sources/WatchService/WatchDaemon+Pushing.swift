@@ -5,19 +5,19 @@ import TraceModel
 import Watch
 import WatchServer
 
-/// Sending the profiles of traces to Pyroscope and Parca.
+/// Sends the profiles of traces to Pyroscope and Parca.
 extension WatchDaemon {
-  /// One service, and whether its trouble has been told of.
+  /// A service that profiles are sent to, and whether its current trouble has been logged.
   struct Pusher {
     let destination: PushDestination
     let pusher: ProfilePusher
     var isInTrouble = false
   }
 
-  /// What the last trace brought is to arrive when a watch ends, but nobody waits long for that.
+  /// When a watch ends, the last profiles should still arrive, but nobody waits longer than this for them.
   private static let patienceAtEnd = Duration.seconds(3)
 
-  /// Begins, goes on with or ends sending as the configuration says.
+  /// Starts, continues or stops sending, depending on what the configuration says.
   func startPushing() throws {
     let settings = configuration.push
     var headers = [("user-agent", "leaktrace/\(version)")]
@@ -44,13 +44,13 @@ extension WatchDaemon {
   }
 
   func stopPushing() {
-    // Whatever was said last may be new.
+    // The last answers may tell of trouble that has not been logged yet, so the state is asked for once more.
     for pusher in pushers { pusher.pusher.stop(patience: Self.patienceAtEnd) }
     _ = pushes()
     pushers = []
   }
 
-  /// Gives a trace to every service; returns at once.
+  /// Gives a trace to every service, and returns at once.
   func push(_ report: Report, reason: String) {
     guard !pushers.isEmpty, !report.sites.isEmpty else { return }
     let profile = PprofReport.renderForOthers(report)
@@ -64,7 +64,7 @@ extension WatchDaemon {
     }
   }
 
-  /// What came of it, for the metrics. Trouble is logged when it begins and when it is over.
+  /// What came of the sending, for the metrics. Trouble is logged when it begins and when it is over.
   func pushes() -> [WatchStatus.Push] {
     pushers.indices.map { index in
       let (service, counters) = (pushers[index].destination.service.name, pushers[index].pusher.counters)

@@ -6,9 +6,9 @@ import SystemSupport
 import Watch
 import WatchServer
 
-/// What a watch opens by its configuration, at the start and when the configuration is read again.
+/// Opens what the configuration asks for, when the watch starts and when the configuration is read again.
 extension WatchDaemon {
-  /// The text of a file of no more than a mebibyte; nil, and errno says why, where it cannot be read.
+  /// The text of a file of at most 1 MiB. nil if it cannot be read; errno then says why.
   package static func text(of path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
@@ -51,7 +51,7 @@ extension WatchDaemon {
     }
   }
 
-  /// The first line of a file that holds a token.
+  /// The first line of a file that holds a token. nil if no such file is configured; throws if it cannot be used.
   static func token(in path: String?, key: String) throws -> String? {
     guard let path else { return nil }
     let line = text(of: path)?.split(separator: "\n").first.map(String.init)
@@ -71,7 +71,7 @@ extension WatchDaemon {
     do {
       let new = try reload()
       configuration = new
-      // All that can fail comes first.
+      // What can fail comes first, before anything that runs is stopped.
       let token = try token()
       _ = try Self.token(in: new.push.tokenFile, key: "push-token-file")
       try openHistory()
@@ -99,7 +99,7 @@ extension WatchDaemon {
     ServiceManager.notify("READY=1")
   }
 
-  /// Opens again what was open before a configuration that could not be used.
+  /// Opens again what was open before, after a new configuration turned out to be unusable.
   private func goBack() {
     do {
       try openHistory()

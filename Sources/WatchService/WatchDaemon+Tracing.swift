@@ -10,12 +10,13 @@ import TraceModel
 import Watch
 import WatchServer
 
-/// Which processes a watch traces, when, and what becomes of the traces.
+/// Decides which processes a watch traces and when, and handles the results of the traces.
 extension WatchDaemon {
-  /// Call stacks of a target that metrics name, and targets of which they name any.
+  /// Metrics name at most so many call stacks of a target, and have call stacks of at most so many targets.
   private static let sitesPerTarget = 10
   private static let targetsWithSites = 20
-  /// A process of a group in trouble is traced again after so long, and the successor of a victim is waited for so long.
+  /// In seconds: a process of a group in trouble is traced again after the first, and the successor of a victim is
+  /// waited for no longer than the second.
   private static let secondsBetweenTroubles = 60.0
   private static let secondsOfTrouble = 3600.0
 
@@ -27,8 +28,8 @@ extension WatchDaemon {
 
   // MARK: Choosing
 
-  /// Processes to be traced: members of control groups in trouble and successors of victims, which will not wait; those of
-  /// the targets; then what grows.
+  /// The processes that may be traced, in this order: members of control groups in trouble and successors of victims,
+  /// which cannot wait; the processes of the targets; then growing processes.
   private func candidates() -> [Candidate] {
     var result: [Candidate] = []
     var seen: Set<Int32> = [getpid()]
@@ -56,12 +57,12 @@ extension WatchDaemon {
     return result
   }
 
-  /// The largest first.
+  /// The processes of a target, the largest first.
   private func processes(of target: WatchTarget) -> [(processID: Int32, command: String)] {
     largest(of: target).map { ($0.processID, $0.command) }
   }
 
-  /// What a control group holds in processes, as of the last look.
+  /// The processes of a control group with their sizes, as of the last look, the largest first.
   func members(of path: String) -> [Alert.Member] {
     largest(of: .cgroup(path)).prefix(Self.mostMembers).map {
       Alert.Member(processID: $0.processID, command: $0.command, bytes: $0.bytes)
@@ -88,7 +89,7 @@ extension WatchDaemon {
 
   // MARK: Arming
 
-  /// Arms the first candidate whose turn it is, if the budget has enough for it.
+  /// Starts tracing the first candidate whose turn it is, if the budget has enough for it.
   func armIfDue() {
     guard armed == nil, waitingProfiles.isEmpty else { return }
     let now = clock.monotonicSeconds
@@ -99,7 +100,7 @@ extension WatchDaemon {
     var reason: String?
     for due in dueCandidates(now) {
       let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
-      // A trace that ends early still tells something: a fortieth of its time must be paid for at least.
+      // Even a trace that ends early is useful, but the budget must at least pay for a fortieth of its usual length.
       let needed = cost.forecast(seconds: configuration.traceLength / 40)
       guard budget.canEverAfford(needed) else {
         reason =
@@ -112,7 +113,8 @@ extension WatchDaemon {
         return arm(due, at: now)
       }
       reason = reason ?? "the budget is used up, and is being saved up again"
-      // Others wait for whoever is next, but not for ever: what we need ourselves may never leave enough for it.
+      // The other candidates wait for the one that is next, but not for ever: the watch itself may need so much of the
+      // budget that it never saves up enough for that one.
       let since = waited.map { $0.processID == due.processID ? $0.since : now } ?? now
       if now - since > OverheadBudget.span {
         log.notice("process \(due.processID) (\(due.command)) is not traced this time: the budget is too small for it")
@@ -136,7 +138,8 @@ extension WatchDaemon {
     }
   }
 
-  /// Who is in trouble comes first; else whoever was traced longest ago, so that one dear target does not take it all.
+  /// Candidates in trouble come first. Of the others, the one that was traced longest ago comes first, so that one
+  /// expensive target does not use up the whole budget.
   private func dueCandidates(_ now: Double) -> [Candidate] {
     var due: [(candidate: Candidate, isInTrouble: Bool, last: Double)] = []
     for candidate in candidates() {
@@ -145,7 +148,7 @@ extension WatchDaemon {
       let last = lastTraced[candidate.processID] ?? -.infinity
       if now - last >= every { due.append((candidate, isInTrouble, last)) }
     }
-    // Swift's sort is stable: the order of candidates remains among equals.
+    // Swift's sort is stable, so that candidates that compare as equal keep the order of `candidates()`.
     return due.sorted { $0.isInTrouble != $1.isInTrouble ? $0.isInTrouble : !$0.isInTrouble && $0.last < $1.last }
       .map(\.candidate)
   }
@@ -171,7 +174,7 @@ extension WatchDaemon {
     log.info("tracing process \(processID) (\(command)) for \(seconds) s: \(reason)")
   }
 
-  /// A profile that was asked for is taken at once, and the budget pays for it afterwards.
+  /// A profile that somebody asked for is taken at once. The budget pays for it afterwards.
   func armForProfile() {
     let request = waitingProfiles.removeFirst()
     let growing = candidates().first
@@ -197,7 +200,7 @@ extension WatchDaemon {
     if armed.hasEnded || isSpent || clock.now >= armed.end { endTrace(early: isSpent && !armed.hasEnded) }
   }
 
-  /// - Parameter reason: why it is kept, if not for why it began.
+  /// - Parameter reason: why the trace is kept; nil if that is the reason for which it began.
   func endTrace(early: Bool, reason: String? = nil) {
     guard let armed else { return }
     let reason = reason ?? armed.reason
@@ -209,7 +212,7 @@ extension WatchDaemon {
     targetCosts[armed.command]?.learn(
       hits: armed.hits, cpuSeconds: armed.probeSeconds, seconds: seconds, endedEarly: early)
     defer { targetCosts[armed.command]?.finishSeconds = clock.processSeconds - before }
-    // Commands come and go: what was learnt of the first ones may be forgotten.
+    // Commands come and go. When there are too many, everything that was learnt about their costs is dropped.
     if targetCosts.count > 1000 { targetCosts = [:] }
     status.probeHits &+= armed.hits
     if early { status.tracesEndedEarly += 1 }
@@ -234,7 +237,8 @@ extension WatchDaemon {
       let identity = HistoryStore.identity(of: site)
       guard sites.count < Self.sitesPerTarget else { break }
       guard seen.insert(identity).inserted else { continue }
-      // The allocator's own wrappers say little: the innermost frame that is named and not in the C++ library.
+      // The frames of the C++ library's wrappers say little. Therefore the innermost frame is taken that has a name and
+      // is not in that library.
       let frame =
         site.frames.first { $0.function != nil && !($0.module ?? "").contains("libstdc++") } ?? site.frames.first
       sites.append(

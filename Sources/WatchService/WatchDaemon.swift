@@ -14,10 +14,10 @@ import TraceModel
 import Watch
 import WatchServer
 
-/// The loop of a watch. All of it is one thread but for the HTTP server, which is given copies.
+/// The main loop of a watch. Everything runs in one thread, except for the HTTP server, which gets copies.
 package final class WatchDaemon {
   var configuration: WatchConfiguration
-  /// Reads the configuration again; throws what to tell the user.
+  /// Reads the configuration again. Throws an error that is meant for the user.
   let reload: () throws -> WatchConfiguration
   let version: String
   private let loop: EventLoop
@@ -26,7 +26,7 @@ package final class WatchDaemon {
   let costs: ProbeCosts
   let log: Logger
   private let nextLook = EventLoop.Timer()
-  /// Written to by the server's thread when a profile is asked for.
+  /// An event descriptor that the server's thread writes to when somebody asks for a profile.
   let wakeDescriptor = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
   var server: WatchServer?
   var history: HistoryStore?
@@ -40,13 +40,14 @@ package final class WatchDaemon {
   private var lastTrim = 0.0
   var lastKept = -1e9
   private var trouble: String?
-  // What is traced, and what was learnt of it.
+  // What is being traced, and what was learnt from traces.
   var armed: ArmedTrace?
-  /// The control group of what is traced: at its end it may be too late to ask.
+  /// The control group of the traced process. It is noted when the trace begins, because at the end it may be too late
+  /// to ask.
   var armedGroup: String?
-  /// Set where a trace has ended.
+  /// Whether a trace has ended whose memory has not been given back yet.
   var hasMemoryToReturn = false
-  /// Who is next and cannot be paid for yet, and since when.
+  /// The process that is next but cannot be paid for yet, and since when it has been waiting.
   var waiting: (processID: Int32, since: Double)?
   var profileRequest: WatchServer.ProfileRequest?
   var waitingProfiles: [WatchServer.ProfileRequest] = []
@@ -56,19 +57,20 @@ package final class WatchDaemon {
   var sitesByTarget: [String: [WatchStatus.Site]] = [:]
   var nextSession: Int64
   var cgroupsInTrouble: Set<String> = []
-  // Where what grows touches new pages.
+  // Sampling of page faults: where the growing processes touch new pages.
   var faults: (any FaultSampling)?
   var lastFaulted: [Int32: Double] = [:]
   var faultSecondsCharged = 0.0
   var faultSitesByTarget: [String: [WatchStatus.FaultSite]] = [:]
   var growingAt: [Int32: [String]] = [:]
-  // The OOM killer's victims, where the kernel tells of them.
+  // The OOM killer's victims, if the kernel tells of them.
   var victims: (any VictimSource)?
-  /// Groups whose victims were told of since the last look, and commands to be traced when they run again.
+  /// Control groups whose victims have been reported since the last look; and commands whose processes are to be traced
+  /// when they run again, with the time of the victim.
   var groupsOfVictims: Set<String> = []
   var commandsOfVictims: [String: Double] = [:]
 
-  /// How often metrics are made anew while nothing is looked at, and the size of the history is kept.
+  /// How often the history is trimmed at most, in seconds.
   private static let secondsPerTrim = 600.0
 
   package init(
@@ -96,7 +98,7 @@ package final class WatchDaemon {
       forecastThreshold: configuration.forecastThreshold)
     status.emulatedNanoseconds = costs.emulated
     status.steppedNanoseconds = costs.stepped
-    // Starting, calibration included, is done once and is no part of what a watch goes on to cost.
+    // Starting, including the calibration of probe costs, happens once, and is not charged to the budget of the watch.
     budget = OverheadBudget(share: configuration.budget, time: clock.monotonicSeconds)
     lastOwnSeconds = clock.processSeconds
     try openHistory()
@@ -109,7 +111,7 @@ package final class WatchDaemon {
 
   // MARK: The loop
 
-  /// The exit code.
+  /// Returns the exit code.
   package func run() throws -> Int32 {
     log.info(
       "watching: budget \(percentText(configuration.budget, decimals: 2)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
@@ -119,7 +121,7 @@ package final class WatchDaemon {
     return try loop.run()
   }
 
-  /// What a turn does, in its order.
+  /// Registers the steps of a turn, in the order in which they are taken.
   private func prepareLoop() {
     loop.onSignal { [unowned self] signal in
       if signal == SIGHUP { return reloadConfiguration() }
@@ -135,7 +137,8 @@ package final class WatchDaemon {
       take: { [unowned self] in
         takeProfileRequests()
         reapAlerts()
-        // Before the end of a traced victim is seen: its trace is then saved for what it is.
+        // This comes before the step that notices the end of a traced victim, so that its trace is saved with the right
+        // reason.
         if takeVictims() { nextLook.due = clock.now }
       })
     var nextCharge = clock.now
@@ -154,7 +157,7 @@ package final class WatchDaemon {
       watching: { [unowned self] in faults?.pollDescriptors ?? [] }, until: { [unowned self] in faults?.end },
       take: { [unowned self] in
         handleFaults()
-        // A large program's tables and names were a hundred megabytes.
+        // The tables and names of a large program can take a hundred megabytes.
         if hasMemoryToReturn {
           hasMemoryToReturn = false
           tracer.returnMemory()
@@ -233,12 +236,12 @@ package final class WatchDaemon {
   }
 
   private func keep(_ sample: HostSample) {
-    // No closer than trends look at sizes: a history of a month is not to be filled in a day.
+    // Sizes are kept no more often than trends use them, so that a history for a month is not filled in a day.
     let every = max(configuration.interval, configuration.lookback / Double(SizeHistory.maximumWindows))
     guard let history, clock.monotonicSeconds - lastKept >= every - configuration.interval / 2 else { return }
     lastKept = clock.monotonicSeconds
     var sizes: [(kind: String, name: String, bytes: UInt64)] = []
-    // What metrics name is what is kept.
+    // The history keeps the same series that the metrics name.
     for entry in status.series where entry.bytes > 0 {
       let name = entry.command.map { "\(entry.key.name) \($0)" } ?? entry.key.name
       sizes.append((entry.key.kind.rawValue, name, entry.bytes))
@@ -253,7 +256,7 @@ package final class WatchDaemon {
     }
   }
 
-  /// A history that cannot be written is told of once, and tried again the next time.
+  /// Writes to the history. If that fails, the error is logged once, and the next call tries again.
   func writing(_ body: () throws -> Void) {
     do {
       try body()
@@ -281,7 +284,7 @@ package final class WatchDaemon {
 
   private func reapAlerts() { for failure in alertQueue.reap() { log.error("on-alert: \(failure)") } }
 
-  /// Tells of an alert everywhere, unless it is held back.
+  /// Logs an alert, saves it, and runs the command for it, unless it is held back because too many were given lately.
   func give(_ alert: Alert) {
     guard alerts.allows(alert, at: clock.monotonicSeconds) else { return }
     let now = clock.unixSeconds
@@ -308,7 +311,8 @@ package final class WatchDaemon {
 
   // MARK: Cost and metrics
 
-  /// Seconds between looks: longer than asked for where looks alone would take more than half of the budget.
+  /// The time between looks, in seconds. It is longer than configured where the looks alone would take more than half
+  /// of the budget.
   private func lookInterval() -> Double {
     let affordable = status.lastSampleSeconds / (budget.share / 2)
     let interval = max(configuration.interval, affordable)

@@ -11,13 +11,13 @@ import Session
 import SystemSupport
 import TraceModel
 
-/// What a watch works with: this host and its tracers, or what a test puts in their place.
+/// What a watch works with: this host and its tracers, or the replacements that a test passes in.
 package struct WatchEnvironment {
-  /// With the signals that a watch obeys.
+  /// The event loop. It handles the signals that end a watch or make it read its configuration again.
   package var loop: EventLoop
   package var host: any WatchedHost
   package var tracer: any WatchTracer
-  /// What a probe's hit costs here.
+  /// What a hit of a probe costs on this host.
   package var costs: ProbeCosts
   package var log: Logger
 
@@ -29,7 +29,8 @@ package struct WatchEnvironment {
     self.log = log
   }
 
-  /// This host. Call it before there are threads: they must not get the signals. Throws where nothing can be traced.
+  /// The environment for this host. It has to be made before there are other threads, because those must not get the
+  /// signals. Throws where nothing can be traced.
   package static func running() throws(Refusal) -> WatchEnvironment {
     let loop = EventLoop(signals: [SIGINT, SIGTERM, SIGHUP])
     signal(SIGPIPE, SIG_IGN)
@@ -43,7 +44,7 @@ package struct WatchEnvironment {
   }
 }
 
-/// The host as a watch looks at it: see ``HostSampler``.
+/// The host as a watch sees it: see ``HostSampler``.
 package protocol WatchedHost: AnyObject {
   func sample() -> HostSample
   func process(_ processID: Int32) -> ProcessMemory?
@@ -57,33 +58,33 @@ extension HostSampler: WatchedHost {
   package func isGone(_ processID: Int32) -> Bool { kill(processID, 0) != 0 && errno == ESRCH }
 }
 
-/// What looks into processes for a watch.
+/// The means by which a watch looks into processes.
 package protocol WatchTracer: AnyObject {
-  /// Begins to trace a process.
+  /// Starts tracing a process.
   ///
-  /// - Parameter sampleBytes: mean number of bytes between samples.
+  /// - Parameter sampleBytes: the mean number of bytes between two samples.
   func trace(processID: Int32, sampleBytes: UInt64) throws -> any SampledTrace
-  /// Begins to sample the page faults of a process.
+  /// Starts sampling the page faults of a process.
   func sampleFaults(
     of processID: Int32, command: String, length: Duration, faultsPerSecond: Double
   ) throws -> any FaultSampling
-  /// Throws where the kernel does not tell of the OOM killer's victims.
+  /// The source that tells of the OOM killer's victims. Throws where the kernel does not tell of them.
   func watchVictims() throws -> any VictimSource
-  /// Gives memory back that a trace has left behind.
+  /// Gives back memory that a trace no longer needs.
   func returnMemory()
 }
 
-/// A trace of one process, from when its probes are on.
+/// A trace of one process, which exists from the moment at which its probes are attached.
 package protocol SampledTrace: AnyObject {
   var pollDescriptors: [Int32] { get }
   /// Whether the process has ended.
   var hasEnded: Bool { get }
   func handleEvents()
-  /// The probes with their hits so far.
+  /// The probes, with the number of hits each has had so far.
   var probes: [Report.Probe] { get }
-  /// Takes the probes off and returns what was recorded, without a target.
+  /// Removes the probes and returns what was recorded. The report has no target yet.
   func finish() -> Report
-  /// The file that the process runs.
+  /// The path of the file that the process runs.
   var executable: String? { get }
 }
 
@@ -104,7 +105,7 @@ package protocol FaultSampling: AnyObject {
 
 extension PageFaultSession: FaultSampling {}
 
-/// Where the OOM killer's victims are told of: see ``OutOfMemoryWatch``.
+/// A source that tells of the OOM killer's victims: see ``OutOfMemoryWatch``.
 package protocol VictimSource: AnyObject {
   var pollDescriptor: Int32 { get }
   func take() -> [OutOfMemoryWatch.Victim]

@@ -2,7 +2,7 @@ import Glibc
 import Logging
 import Session
 
-/// Log lines on standard error, with the priorities that journald reads where it does.
+/// Writes log lines to standard error. Where journald reads them, each line begins with its priority.
 struct WatchLog: LogHandler {
   var logLevel: Logger.Level = .info
   var metadata: Logger.Metadata = [:]
@@ -19,7 +19,7 @@ struct WatchLog: LogHandler {
     ) {
       text += " \(key)=\(value)"
     }
-    // One event is one line, whatever a name in it holds.
+    // Control characters are replaced, so that one event is always one line, whatever is in a name that it contains.
     var line = ""
     for scalar in text.unicodeScalars { line += scalar.value < 0x20 || scalar.value == 0x7f ? "?" : String(scalar) }
     let prefix =
@@ -27,7 +27,7 @@ struct WatchLog: LogHandler {
     writeAll(prefix + line + "\n", to: STDERR_FILENO)
   }
 
-  /// Priorities of syslog(3).
+  /// The priorities of syslog(3).
   private static func priority(_ level: Logger.Level) -> Int {
     switch level {
     case .trace, .debug: 7

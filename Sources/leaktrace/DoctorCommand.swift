@@ -6,7 +6,7 @@ import HostObservation
 import ReportFormats
 import Session
 
-/// `leaktrace doctor`: what this host allows.
+/// `leaktrace doctor`: tells what this host allows leaktrace to do.
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",

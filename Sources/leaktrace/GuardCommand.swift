@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import Session
 
-/// `leaktrace guard`: keeps a unit that leaks from taking the host down.
+/// `leaktrace guard`: prevents a unit that leaks from using up the memory of the host.
 struct GuardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "guard",

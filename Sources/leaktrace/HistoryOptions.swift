@@ -4,7 +4,7 @@ import Session
 import SystemSupport
 import TraceModel
 
-/// Which part of a history a command looks at.
+/// The options that select the part of a history at which a command looks.
 struct HistoryOptions: ParsableArguments {
   @Option(name: .customLong("history"), help: "Add up the snapshots of this history, which watch keeps.")
   var path: String?

@@ -6,7 +6,7 @@ import ReportFormats
 import Session
 import TraceModel
 
-/// `leaktrace kernel`: the options, and what they mean for a trace of the kernel.
+/// `leaktrace kernel`: its options, and how they become a trace of the kernel.
 struct KernelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "kernel",

@@ -6,7 +6,7 @@ import Session
 import SystemSupport
 import TraceModel
 
-/// The options of a leak check: what is searched, what is shown, what counts as an error.
+/// The options of a leak check: what is searched, what is shown, and what counts as an error.
 struct LeakCheckOptions: ParsableArguments {
   @Option(
     name: .customLong("leak-check"),
@@ -74,7 +74,7 @@ struct LeakCheckOptions: ParsableArguments {
     if pause > .seconds(60) { throw ValidationError("--max-pause \(maxPause): a minute at most") }
   }
 
-  /// An option that was given although it means nothing without a leak check.
+  /// The first option that was given although it has no meaning without a leak check.
   private var firstGiven: String? {
     if leakKinds != nil { return "--leak-kinds" }
     if failOnLeak != nil { return "--fail-on-leak" }
@@ -113,7 +113,7 @@ struct LeakCheckOptions: ParsableArguments {
     return settings
   }
 
-  /// What --gen-suppressions prints for a site.
+  /// What --gen-suppressions prints for a site. nil: nothing.
   private var suppressionEntry: (@Sendable (AllocationSite) -> String)? {
     let kinds = shownKinds
     return switch genSuppressions {
@@ -123,16 +123,17 @@ struct LeakCheckOptions: ParsableArguments {
     }
   }
 
-  /// Kinds whose blocks and sites are shown. memcheck shows the same by default.
+  /// The kinds of leak whose blocks and sites are shown. The default is the same as in memcheck.
   var shownKinds: Set<VerdictKind> { (leakKinds ?? .errors).kinds }
 
-  /// How long a check may stop a process; zero when it must not.
+  /// How long a check may stop a process. Zero when it must not stop it at all.
   private func maximumPause() throws -> Duration {
     if noPause { return .zero }
     return try maxPause.map { try TimeValue.parse($0, plainUnit: .milliseconds(1)) } ?? .milliseconds(250)
   }
 
-  /// The rules of every suppressions file. Throws one line that names the file, and the place in it.
+  /// The rules of all suppression files. If one is wrong, it throws a message of one line with the file and the place
+  /// in it.
   func suppressions() throws -> Suppressions {
     var suppressions = Suppressions()
     for path in suppressionFiles {
@@ -148,15 +149,15 @@ struct LeakCheckOptions: ParsableArguments {
   }
 }
 
-/// How much a leak check reports.
+/// How much detail a leak check reports.
 enum LeakCheckMode: String, ExpressibleByArgument, CaseIterable {
-  /// Every site with its kinds.
+  /// Every site, with the kinds of its leaks.
   case full
-  /// Only the totals of each kind.
+  /// Only the totals for each kind.
   case summary
 }
 
-/// The form in which suppressions are printed.
+/// The syntax in which suppressions are printed.
 enum SuppressionSyntax: String, ExpressibleByArgument, CaseIterable {
   case valgrind, lsan
 }

@@ -2,11 +2,11 @@ import ArgumentParser
 import LeakAnalysis
 import TraceModel
 
-/// A set of kinds of leak, by the names that memcheck's `--show-leak-kinds` has for them.
+/// A set of kinds of leak. It is written with the names that memcheck's `--show-leak-kinds` uses.
 struct LeakKinds: Equatable {
   var kinds: Set<VerdictKind>
 
-  /// What memcheck counts as errors.
+  /// The kinds that memcheck counts as errors.
   static let errors = LeakKinds(kinds: [.definitelyLost, .possiblyLost])
 
   static let words = VerdictKind.listNames
@@ -25,7 +25,8 @@ struct LeakKinds: Equatable {
   }
 }
 
-/// Which roots a check uses: those named, or all but those named with `no-` before them.
+/// Which roots a check uses: either only those that are named, or all except those that are named with `no-` before
+/// them.
 struct RootSelection {
   var policy: RootPolicy
 
@@ -61,7 +62,7 @@ struct RootSelection {
   }
 }
 
-/// An address as reports print it: hexadecimal digits, with or without `0x`.
+/// An address in the form in which reports print it: hexadecimal digits, with or without `0x`.
 struct HexadecimalAddress: Equatable {
   var value: UInt64
 

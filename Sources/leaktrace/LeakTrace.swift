@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import Session
 
-/// The root command: one subcommand per step of leak work.
+/// The root command. It has one subcommand for each step of the work on leaks.
 @main
 struct LeakTrace: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -5,7 +5,7 @@ import ReportFormats
 import Session
 import SystemSupport
 
-/// `leaktrace observe`: what of a host grows.
+/// `leaktrace observe`: shows what grows on a host.
 struct ObserveCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "observe",

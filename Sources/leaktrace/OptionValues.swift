@@ -4,7 +4,7 @@ import ArgumentParser
 import Quantities
 import TraceModel
 
-/// A number of bytes on the command line: plain, or with `K`, `M`, `G` (powers of 1024).
+/// A number of bytes on the command line: a plain number, or one followed by `K`, `M` or `G` (powers of 1024).
 struct ByteCount: ExpressibleByArgument {
   var value: UInt64
 
@@ -16,7 +16,7 @@ struct ByteCount: ExpressibleByArgument {
   var defaultValueDescription: String { String(value) }
 }
 
-/// Sort orders; memleak calls bytes `size`.
+/// The orders in which sites can be sorted. `size` means the same as `bytes`; it is memleak's word.
 enum SortOrder: String, ExpressibleByArgument, CaseIterable {
   case bytes, size, count, age, growth
 

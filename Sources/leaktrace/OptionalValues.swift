@@ -1,12 +1,13 @@
-/// Long options whose value may be left out: `--leak-check` stands for `--leak-check=full`.
+/// Allows long options whose value may be left out: `--leak-check` stands for `--leak-check=full`.
 ///
-/// The argument parser knows only options with a value and flags without one, so the value is put in before it parses.
-/// A word behind the option is taken for its value only when it is one of the option's own words; an INTERVAL is not.
+/// The argument parser only knows options with a value and flags without one. Therefore the missing value is inserted
+/// before it parses the arguments. The word that follows the option is taken for its value only if it is one of the
+/// words that the option knows; an INTERVAL, for example, is not.
 enum OptionalValues {
   struct Option {
     var name: String
     var assumed: String
-    /// Words that may follow as an argument of their own.
+    /// The words that are taken for the value if they follow as an argument of their own.
     var words: [String]
   }
 
@@ -22,7 +23,7 @@ enum OptionalValues {
     var result: [String] = []
     var rest = arguments[...]
     while let argument = rest.popFirst() {
-      // What follows is a command's.
+      // The arguments after `--` belong to the command that is traced.
       if argument == "--" { return result + [argument] + rest }
       guard let option = options.first(where: { $0.name == argument }) else {
         result.append(argument)

@@ -7,7 +7,7 @@ import Symbolization
 import SystemSupport
 import TraceModel
 
-/// `leaktrace report`: renders recordings again, in any form.
+/// `leaktrace report`: shows recordings again, in any format.
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
@@ -56,7 +56,7 @@ struct ReportCommand: ParsableCommand {
   }
 }
 
-/// What `report` does with a recording before it writes it.
+/// The options for what `report` does to a recording before it writes it.
 struct RenderingOptions: ParsableArguments {
   @Option(help: "Only call stacks with a frame that matches this regular expression.")
   var focus: String?

@@ -7,7 +7,7 @@ import ReportFormats
 import Session
 import TraceModel
 
-/// `leaktrace trace`: the options, and what they mean for a trace.
+/// `leaktrace trace`: its options, and how they become a trace.
 struct TraceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "trace",
@@ -257,7 +257,8 @@ struct TraceCommand: ParsableCommand {
     configuration.sampleEveryNth = sampleRate == 1 ? nil : sampleRate
     if let maxAllocations { configuration.maximumAllocations = maxAllocations }
     if let maxStacks { configuration.maximumSites = maxStacks }
-    // As many programs as there are, and not one.
+    // An open selection can take in any number of programs, so the tables for their call stacks need more room than
+    // that for one.
     if selection.isOpen { configuration.maximumUnwindTableBytes = 64 << 20 }
     configuration.followsForks = follow
     configuration.tracesMappings = !leavesOutMappings
@@ -307,7 +308,7 @@ struct TraceCommand: ParsableCommand {
       processIDs: processIDs, commandNames: commandNames, controlGroups: controlGroups, takesAll: takesAll)
   }
 
-  /// Where reports go and in what form: pairs of --format and --output in their order.
+  /// Where reports go, and in which format: each --format belongs to the --output at the same position.
   private func destinations() throws -> [ReportDestination] {
     try ReportDestination.pairs(formats: formats, outputs: outputs)
   }

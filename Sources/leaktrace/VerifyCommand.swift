@@ -8,7 +8,7 @@ import Symbolization
 import SystemSupport
 import TraceModel
 
-/// `leaktrace verify`: whether a fix worked.
+/// `leaktrace verify`: tells whether a fix worked.
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",

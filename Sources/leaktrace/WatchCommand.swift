@@ -6,7 +6,7 @@ import SystemSupport
 import Watch
 import WatchService
 
-/// `leaktrace watch`: the options. What they do not say is taken from the configuration file.
+/// `leaktrace watch`: its options. Whatever they do not set is taken from the configuration file.
 struct WatchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "watch",
@@ -45,7 +45,8 @@ struct WatchCommand: ParsableCommand {
     if code != 0 { throw ExitCode(code) }
   }
 
-  /// Throws with every mistake of the file, or the first of the command line.
+  /// Makes the configuration from the file and the options. Throws an error with all mistakes in the file, or with the
+  /// first one on the command line.
   private func watchConfiguration() throws -> WatchConfiguration {
     var configuration = WatchConfiguration()
     if let config {

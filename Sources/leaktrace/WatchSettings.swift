@@ -1,12 +1,12 @@
 import ArgumentParser
 import Watch
 
-/// The options of `leaktrace watch` that are settings of the watch: one for each ``WatchOption``.
+/// Those options of `leaktrace watch` that are settings of the watch: one for each ``WatchOption``.
 ///
-/// The argument parser learns of options from the properties of a value, which it looks at as a debugger does; these come
-/// from the table instead.
+/// The argument parser finds options by reflection: it looks at the properties of a value. Here the properties are made
+/// from the table of settings, so that each setting is written down only once.
 struct WatchSettings: ParsableArguments, CustomReflectable {
-  /// What was given on the command line, in the order of the table.
+  /// The options that were given on the command line, in the order of the table.
   private(set) var given: [(option: WatchOption, values: [String])] = []
 
   init() {}
