@@ -9,7 +9,7 @@ extension Privileged {
     /// A program that allocates and frees without a pause: two snapshots of it are never the same.
     @Test(arguments: ["bytes", "growth"]) func filesOfOneRunAgree(order: String) throws {
       let directory = try TemporaryDirectory()
-      let program = try RunningProgram([Programs.compile("many_stacks.c"), "2000000000"])
+      let program = try RunningProgram([Programs.compile("loads/many_stacks.c"), "2000000000"])
       defer { kill(program.processID, SIGKILL) }
       let files = ["a.json", "b.json", "a.csv", "a.txt"].map(directory.file)
       let outputs = files.flatMap { ["--output", $0] }

@@ -76,7 +76,7 @@ extension Privileged {
     /// A command of ours, too, goes on when leaktrace is killed in a pause of it.
     @Test func killedInThePauseOfACommand() throws {
       let running = try RunningProgram(
-        [LeakTrace.program, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
+        [LeakTrace.built, "trace", "--leak-check", "0.1", "--", blocked(), "alone"],
         environment: ["STEPS": "1", "LD_PRELOAD": lateResume()])
       try awaitReady(running)
       let child = try #require(Int32(running.readLine(timeout: patience)))
@@ -172,7 +172,7 @@ extension Privileged {
     /// leaktrace in a long pause of the program.
     private func pausing(_ program: TracedProgram) throws -> RunningProgram {
       let running = try RunningProgram(
-        [LeakTrace.program, "trace", "--leak-check", "-p", String(program.processID), "0.1"],
+        [LeakTrace.built, "trace", "--leak-check", "-p", String(program.processID), "0.1"],
         environment: ["LD_PRELOAD": lateResume()], capturesErrors: true)
       #expect(settles { threadStates(program.processID).allSatisfy { $0 == "t" } })
       return running

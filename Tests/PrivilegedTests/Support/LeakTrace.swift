@@ -3,10 +3,14 @@ import TestTools
 
 /// The program under test, run as its users run it.
 enum LeakTrace {
-  /// The built executable beside the test bundle, or what LEAKTRACE_PROGRAM names.
+  /// What LEAKTRACE_PROGRAM names, or else the built executable.
   static let program: String = {
     _ = KernelPrograms.start
-    if let named = getenv("LEAKTRACE_PROGRAM") { return String(cString: named) }
+    return getenv("LEAKTRACE_PROGRAM").map { String(cString: $0) } ?? built
+  }()
+
+  /// The built executable beside the test bundle, which is linked dynamically: a library can be loaded before its own.
+  static let built: String = {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
     let own = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
