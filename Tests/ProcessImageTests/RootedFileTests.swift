@@ -75,19 +75,16 @@ import TraceModel
 @Suite struct RemoteMemoryTests {
   @Test func readsAcrossAHole() throws {
     let page = 4096
-    let base = try #require(
-      mmap(nil, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
-    defer { munmap(base, 3 * page) }
-    memset(base, 7, 3 * page)
-    munmap(base + page, page)
+    let parts = try PartedMemory(at: 0x1100_0000_0000, before: 1, hole: 1, after: 1)
     let memory = try RemoteMemory(processID: getpid())
-    let address = UInt64(UInt(bitPattern: base))
+    let address = parts.start
     #expect(memory.bytes(at: address + 100, count: 2 * page).count == page - 100)
     #expect(memory.bytes(at: address + UInt64(page), count: 10).isEmpty)
     #expect(memory.value(at: address + 2 * UInt64(page), as: UInt32.self) == 0x0707_0707)
     #expect(memory.value(at: address + UInt64(page) - 2, as: UInt32.self) == nil)
     #expect(memory.bytes(at: .max - 3, count: 100).isEmpty)
     #expect(memory.bytes(at: 0, count: 8).isEmpty)
+    withExtendedLifetime(parts) {}
   }
 
   @Test func readsStrings() throws {
