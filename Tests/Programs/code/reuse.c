@@ -19,7 +19,9 @@ typedef void (*code)(void (*callee)(void), void (*decoy)(void));
 static void *volatile kept;
 
 NOINLINE static void decoy(void) { __asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop"); }
-NOINLINE static void allocate(void) { kept = malloc(64); KEEP_FRAME(); }
+// The blocks of the second code differ in size from those of the first, so that a report can be held against its names.
+static volatile size_t block_size = 64;
+NOINLINE static void allocate(void) { kept = malloc(block_size); KEEP_FRAME(); }
 
 NOINLINE static void run_first(code function) {
   for (int i = 0; i < 3; i++)
@@ -28,6 +30,7 @@ NOINLINE static void run_first(code function) {
 }
 
 NOINLINE static void run_other(code function) {
+  block_size = 96;
   for (int i = 0; i < 5; i++)
     function(allocate, decoy);
   KEEP_FRAME();
