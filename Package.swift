@@ -285,6 +285,11 @@ let package = Package(
       dependencies: ["SystemSupport", "ReportFormats", "TextOutput", "TraceModel", "TestTools"],
       exclude: ["Golden"],
       swiftSettings: strict),
+    // Attacks on what reads files and memory of others. Each one has been carried out against a version that fell to it.
+    .testTarget(
+      name: "HostileTests",
+      dependencies: ["ProcessImage", "Symbolization", "TraceModel", "TestTools"],
+      path: "Tests/Hostile", swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [

@@ -153,7 +153,7 @@ int celf_make_writable(const void *start, size_t size) {
 
 void celf_release_pages(const void *base, size_t size) { madvise((void *)base, size, MADV_DONTNEED); }
 
-int celf_open_in_root(const char *root, const char *path, int *out) {
+int celf_open_in_root(const char *root, const char *path, bool follows_links, int *out) {
   *out = -1;
   int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0)
@@ -161,7 +161,7 @@ int celf_open_in_root(const char *root, const char *path, int *out) {
   struct open_how how;
   memset(&how, 0, sizeof how);
   how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = RESOLVE_IN_ROOT | (follows_links ? RESOLVE_NO_MAGICLINKS : RESOLVE_NO_SYMLINKS);
   int place = (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
   int failure = errno;
   close(directory);

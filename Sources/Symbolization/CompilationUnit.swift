@@ -31,10 +31,23 @@ final class CompilationUnit {
     var entry: UInt64
   }
 
+  /// What a walk may still look at.
+  private struct Budget {
+    var entries: Int
+    var ranges: Int
+    var isSpent: Bool { entries <= 0 || ranges <= 0 }
+  }
+
+  /// Whether a walk ended because there was too much to look at, so that functions or inlined calls are missing.
+  private(set) var isCut = false
+
   private static let maximumDepth = 64
   /// The most entries that are looked at in one unit, and the most inlined calls that are kept.
   private static let maximumEntryCount = 8 << 20
   private static let maximumInlinedCallCount = 1 << 18
+  /// The most address ranges that are read for the functions of one unit, and for the calls inlined into one function: each
+  /// entry of a list may refer to the same ranges as the others.
+  private static let maximumRangeCount = 1 << 20
 
   /// - Parameter hasLines: whether to read the unit's lines.
   init(_ entry: Dwarf_Die, hasLines: Bool) {
@@ -72,7 +85,7 @@ final class CompilationUnit {
   /// The name for people, and the linker's where it differs.
   private func names(of entry: inout Dwarf_Die, demangle: Bool) -> (plain: String?, linkage: String?) {
     guard let name = DebugEntry.name(of: &entry) else { return (nil, nil) }
-    let linkage = String(cString: name)
+    let linkage = SymbolText.string(name)
     guard demangle else { return (linkage, nil) }
     let plain = Demangler.demangle(name)
     return (plain, plain == linkage ? nil : linkage)
@@ -111,31 +124,32 @@ final class CompilationUnit {
   }
 
   private func collectFunctions() {
-    var remaining = Self.maximumEntryCount
-    collectFunctions(below: &entry, depth: 0, remaining: &remaining)
+    var left = Budget(entries: Self.maximumEntryCount, ranges: Self.maximumRangeCount)
+    collectFunctions(below: &entry, depth: 0, left: &left)
+    if left.isSpent { isCut = true }
     functionRanges.sort { ($0.low, $1.high) < ($1.low, $0.high) }
   }
 
-  private func collectFunctions(below parent: inout Dwarf_Die, depth: Int, remaining: inout Int) {
+  private func collectFunctions(below parent: inout Dwarf_Die, depth: Int, left: inout Budget) {
     guard depth < Self.maximumDepth else { return }
     DebugEntry.forEachChild(of: &parent) { child in
-      remaining -= 1
-      guard remaining > 0 else { return false }
+      left.entries -= 1
+      guard !left.isSpent else { return false }
       switch UInt32(bitPattern: dwarf_tag(&child)) {
       case UInt32(DW_TAG_subprogram):
         let offset = dwarf_dieoffset(&child)
-        DebugEntry.forEachRange(of: &child) { low, high in
+        DebugEntry.forEachRange(of: &child, left: &left.ranges) { low, high in
           functionRanges.append(FunctionRange(low: low, high: high, entry: offset))
         }
         if includesNestedFunctions {
-          collectFunctions(below: &child, depth: depth + 1, remaining: &remaining)
+          collectFunctions(below: &child, depth: depth + 1, left: &left)
         }
       case UInt32(DW_TAG_lexical_block), UInt32(DW_TAG_inlined_subroutine):
-        collectFunctions(below: &child, depth: depth + 1, remaining: &remaining)
+        collectFunctions(below: &child, depth: depth + 1, left: &left)
       case UInt32(DW_TAG_namespace), UInt32(DW_TAG_module), UInt32(DW_TAG_class_type),
         UInt32(DW_TAG_structure_type), UInt32(DW_TAG_union_type),
         UInt32(DW_TAG_enumeration_type):
-        collectFunctions(below: &child, depth: depth + 1, remaining: &remaining)
+        collectFunctions(below: &child, depth: depth + 1, left: &left)
       default: break
       }
       return true
@@ -153,8 +167,9 @@ final class CompilationUnit {
       var entry = Dwarf_Die()
       var found: [InlinedCall] = []
       if dwarf_offdie(dwarf_cu_getdwarf(self.entry.cu), function, &entry) != nil {
-        var remaining = Self.maximumEntryCount
-        collectCalls(below: &entry, depth: 0, inlining: 0, remaining: &remaining, into: &found)
+        var left = Budget(entries: Self.maximumEntryCount, ranges: Self.maximumRangeCount)
+        collectCalls(below: &entry, depth: 0, inlining: 0, left: &left, into: &found)
+        if left.isSpent { isCut = true }
       }
       if inlinedCallCount + found.count > Self.maximumInlinedCallCount {
         inlinedCalls = [:]
@@ -173,27 +188,27 @@ final class CompilationUnit {
   }
 
   private func collectCalls(
-    below parent: inout Dwarf_Die, depth: Int, inlining: Int, remaining: inout Int,
+    below parent: inout Dwarf_Die, depth: Int, inlining: Int, left: inout Budget,
     into calls: inout [InlinedCall]
   ) {
     guard depth < Self.maximumDepth * 4 else { return }
     DebugEntry.forEachChild(of: &parent) { child in
-      remaining -= 1
-      guard remaining > 0 else { return false }
+      left.entries -= 1
+      guard !left.isSpent else { return false }
       switch UInt32(bitPattern: dwarf_tag(&child)) {
       case UInt32(DW_TAG_inlined_subroutine):
         let offset = dwarf_dieoffset(&child)
-        DebugEntry.forEachRange(of: &child) { low, high in
+        DebugEntry.forEachRange(of: &child, left: &left.ranges) { low, high in
           if calls.count < Self.maximumInlinedCallCount {
             calls.append(InlinedCall(low: low, high: high, depth: inlining + 1, entry: offset))
           }
         }
         collectCalls(
-          below: &child, depth: depth + 1, inlining: inlining + 1, remaining: &remaining,
+          below: &child, depth: depth + 1, inlining: inlining + 1, left: &left,
           into: &calls)
       case UInt32(DW_TAG_lexical_block), UInt32(DW_TAG_try_block), UInt32(DW_TAG_catch_block):
         collectCalls(
-          below: &child, depth: depth + 1, inlining: inlining, remaining: &remaining, into: &calls)
+          below: &child, depth: depth + 1, inlining: inlining, left: &left, into: &calls)
       default: break
       }
       return true
@@ -221,7 +236,7 @@ final class CompilationUnit {
   /// A file name as an absolute path where that can be known. A relative directory of compilation is left out: it is what
   /// remains of reproducible builds, whose file names are relative to the source tree already.
   private func path(_ name: UnsafePointer<CChar>) -> String {
-    let name = String(cString: name)
+    let name = SymbolText.string(name)
     guard name.utf8.first != UInt8(ascii: "/"), let directory = compilationDirectory else {
       return SourcePath.readable(name)
     }
@@ -233,7 +248,7 @@ final class CompilationUnit {
     guard dwarf_attr(&entry, UInt32(DW_AT_comp_dir), &attribute) != nil,
       let text = dwarf_formstring(&attribute), text[0] == CChar(UInt8(ascii: "/"))
     else { return nil }
-    return String(cString: text)
+    return SymbolText.string(text)
   }()
 
   private func callPlace(of call: inout Dwarf_Die) -> Place {

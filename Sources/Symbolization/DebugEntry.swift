@@ -3,14 +3,17 @@ import CElfUtils
 /// Helpers for DWARF entries, bounded where a hostile file could make them run on.
 enum DebugEntry {
   /// Calls `body` for the address ranges of an entry; empty and reversed ones are left out.
-  static func forEachRange(of entry: inout Dwarf_Die, _ body: (UInt64, UInt64) -> Void) {
+  ///
+  /// - Parameter left: how many ranges may still be read; counted down.
+  static func forEachRange(of entry: inout Dwarf_Die, left: inout Int, _ body: (UInt64, UInt64) -> Void) {
     var base: Dwarf_Addr = 0
     var low: Dwarf_Addr = 0
     var high: Dwarf_Addr = 0
     var offset: Int = 0
-    for _ in 0..<1_000_000 {
+    while left > 0 {
       offset = dwarf_ranges(&entry, offset, &base, &low, &high)
       guard offset > 0 else { return }
+      left -= 1
       if low < high { body(low, high) }
     }
   }

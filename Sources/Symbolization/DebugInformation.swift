@@ -83,6 +83,10 @@ final class DebugInformation {
     return unit.functions(at: address, demangle: demangle)
   }
 
+  /// Whether something was left out because a limit was reached.
+  var wasCut: Bool { isCut || units.values.contains(where: \.isCut) }
+  private var isCut = false
+
   /// Whether so much has been parsed that it is time to start anew: libdw keeps all of it until the end.
   var isLarge: Bool { parsedSize > Self.maximumParsedSize }
   private var parsedSize = 0
@@ -101,7 +105,8 @@ final class DebugInformation {
     if let known = units[offset] { return known }
     var entry = Dwarf_Die()
     guard dwarf_offdie(dwarf, offset, &entry) != nil else { return nil }
-    let unit = CompilationUnit(entry, hasLines: isLineProgramModest(of: &entry))
+    let hasLines = isLineProgramModest(of: &entry)
+    let unit = CompilationUnit(entry, hasLines: hasLines)
     units[offset] = unit
     return unit
   }
@@ -127,20 +132,23 @@ final class DebugInformation {
     var version: Dwarf_Half = 0
     var type: UInt8 = 0
     var entry = Dwarf_Die()
+    var left = Self.maximumUnitRangeCount
     while dwarf_get_units(dwarf, unit, &next, &version, &type, &entry, nil) == 0 {
       unit = next
       count += 1
-      guard count <= Self.maximumUnitCount else { break }
+      guard count <= Self.maximumUnitCount else {
+        isCut = true
+        break
+      }
       guard type == UInt8(DW_UT_compile) || type == UInt8(DW_UT_skeleton) else {
         continue
       }
       let offset = dwarf_dieoffset(&entry)
-      DebugEntry.forEachRange(of: &entry) { low, high in
-        if unitRanges.count < Self.maximumUnitRangeCount {
-          unitRanges.append(UnitRange(low: low, high: high, entry: offset))
-        }
+      DebugEntry.forEachRange(of: &entry, left: &left) { low, high in
+        unitRanges.append(UnitRange(low: low, high: high, entry: offset))
       }
     }
+    if left <= 0 { isCut = true }
     unitRanges.sort { $0.low < $1.low }
   }
 
@@ -186,7 +194,7 @@ final class DebugInformation {
     let buildID = hexadecimal(UnsafeRawBufferPointer(start: identifier, count: length))
     guard
       let found = debugFiles.supplement(
-        named: String(cString: name), buildID: buildID, of: file.name),
+        named: SymbolText.string(name), buildID: buildID, of: file.name),
       let opened = open(found)
     else { return nil }
     return Supplement(file: found, elf: opened.elf, dwarf: opened.dwarf)

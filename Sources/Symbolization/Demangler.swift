@@ -4,7 +4,7 @@ import Glibc
 /// Turns linker names into what the programmer wrote: C++ (Itanium), Rust (legacy and v0) and Swift.
 package enum Demangler {
   /// Names longer than this stay as they are: the demanglers' use of the stack grows with the length.
-  static let maximumLength = 8192
+  static let maximumLength = SymbolText.maximumLength
   /// A name that expands beyond this stays as it is.
   private static let maximumResult = 65536
 
@@ -19,7 +19,8 @@ package enum Demangler {
     // No mangled name contains `@`, except at its front, where it may belong to a special name of Swift.
     let length = bytes.dropFirst().firstIndex(of: UInt8(ascii: "@")) ?? bytes.count
     let plain = String(decoding: bytes[..<length], as: UTF8.self)
-    guard length >= 3, length <= maximumLength, let language = language(bytes) else {
+    if length > maximumLength { return SymbolText.string(name) }
+    guard length >= 3, let language = language(bytes) else {
       return plain
     }
     // A private copy: the file behind the name may be changing.

@@ -91,7 +91,9 @@ final class Module {
       }
     }
     defer { releasePages() }
-    return best.map { (options.demangle ? Demangler.demangle($0.name) : String(cString: $0.name), address - $0.start) }
+    return best.map {
+      (options.demangle ? Demangler.demangle($0.name) : SymbolText.string($0.name), address - $0.start)
+    }
   }
 
   private func countTouch() {
@@ -116,7 +118,7 @@ final class Module {
     if loadedIndex == nil { checkIfOverwritten() }
     if isOverwritten { return [] }
     let match = index.lookup(address)
-    let raw = match.map { String(cString: $0.name) }
+    let raw = match.map { SymbolText.string($0.name) }
     let name = match.map { match in
       let name = options.demangle ? Demangler.demangle(match.name) : raw!
       return match.isLinkageStub ? name + "@plt" : name

@@ -10,6 +10,9 @@ enum ProcedureLinkage {
     var nameOffset: UInt32
   }
 
+  /// No object calls so many functions of others.
+  private static let maximumStubCount = 1 << 18
+
   /// The stubs of an object with section headers; none otherwise.
   ///
   /// A stub jumps through a slot of the global offset table, and a relocation says whose address goes into the slot. Reading
@@ -26,7 +29,8 @@ enum ProcedureLinkage {
       guard let code = file.contents(of: section) else { continue }
       let stubSize: UInt64 = section.name == ".plt.got" && section.entrySize == 8 ? 8 : 16
       var offset: UInt64 = 0
-      while let stub = code.slice(at: offset, size: stubSize) {
+      let end = stubSize * UInt64(maximumStubCount)
+      while offset < end, let stub = code.slice(at: offset, size: stubSize) {
         if let slot = Processor.slot(ofStub: stub, at: section.address &+ offset), let name = slots[slot] {
           stubs.append(Stub(address: section.address &+ offset, size: stubSize, nameOffset: name))
         }
@@ -45,7 +49,10 @@ enum ProcedureLinkage {
         let relocations = file.contents(of: section)
       else { continue }
       var offset: UInt64 = 0
-      while let relocation = relocations.value(at: offset, as: Elf64_Rela.self) {
+      let end = UInt64(MemoryLayout<Elf64_Rela>.size * ElfLimits.relocations)
+      while offset < end, names.count < maximumStubCount,
+        let relocation = relocations.value(at: offset, as: Elf64_Rela.self)
+      {
         offset &+= UInt64(MemoryLayout<Elf64_Rela>.size)
         let type = UInt32(truncatingIfNeeded: relocation.r_info)
         guard Processor.bindsFunction(relocationType: type),

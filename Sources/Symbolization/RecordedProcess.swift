@@ -27,11 +27,14 @@ final class RecordedProcess {
   /// A process that loads and unloads forever must not fill our memory.
   private static let maximumFormerCount = 4096
   private let process: ProcessImage.ProcessInfo?
-  private lazy var perfMap: PerfMapFile? = process.map(PerfMapFile.init)
+  private let perfMapLimits: PerfMapLimits
+  private lazy var perfMap: PerfMapFile? = process.map { PerfMapFile($0, limits: perfMapLimits) }
   /// Whether the perf map has been asked for, so that nothing is opened for processes without generated code.
   private var usesPerfMap = false
 
-  init(processID: Int32) {
+  /// - Parameter perfMapLimits: what this process's perf map shares with those of others.
+  init(processID: Int32, perfMapLimits: PerfMapLimits = PerfMapLimits()) {
+    self.perfMapLimits = perfMapLimits
     process = try? ProcessImage.ProcessInfo(processID: processID)
   }
 

@@ -12,6 +12,9 @@ struct SeparateDebugFile {
   /// Larger packed symbol tables are not unpacked; those of the largest programs take a tenth of this.
   private static let maximumPackedSymbols = 64 << 20
 
+  /// Larger files are not taken by their checksums, which takes a second for each gigabyte; by their build ids they are.
+  private static let maximumChecksummedSize = 256 << 20
+
   /// By build id (`/usr/lib/debug/.build-id/xx/yyyy.debug`), then by `.gnu_debuglink` beside the object, in `.debug` beside it,
   /// and beneath the debug directories. A file with another build id or checksum is not taken.
   func find(for file: ElfFile, path: String) -> ElfFile? {
@@ -29,6 +32,7 @@ struct SeparateDebugFile {
     for candidate in candidates {
       let found = open(candidate) { other in
         if let own = file.buildID, let theirs = other.buildID { return own == theirs }
+        guard other.size <= Self.maximumChecksummedSize else { return false }
         return celf_checksum(other.bytes.baseAddress!, other.size) == link.checksum
       }
       if let found { return found }

@@ -18,6 +18,9 @@ struct SymbolIndexBuilder {
   /// The executable sections, or segments where section headers are missing.
   private(set) var codeRanges: [Range<UInt64>] = []
 
+  /// Objects that are linked have a dozen executable sections. They are searched one by one.
+  private static let maximumRangeCount = 1024
+
   private let file: ElfFile
   private let separate: ElfFile?
   private let segments: [Range<UInt64>]
@@ -35,7 +38,7 @@ struct SymbolIndexBuilder {
     codeRanges = file.sections.filter {
       $0.flags & UInt64(SHF_EXECINSTR) != 0 && $0.flags & UInt64(SHF_ALLOC) != 0
     }.compactMap { Self.range(start: $0.address, size: $0.size) }
-    if codeRanges.isEmpty { codeRanges = segments }
+    if codeRanges.isEmpty || codeRanges.count > Self.maximumRangeCount { codeRanges = segments }
   }
 
   mutating func collect() {

@@ -17,6 +17,7 @@ package final class Symbolizer {
   private let options: SymbolizerOptions
   private let modules: ModuleCache
   private var processes: [ProcessKey: RecordedProcess] = [:]
+  private let perfMapLimits = PerfMapLimits()
   private lazy var virtualSharedObject = VirtualSharedObject.module(options: options)
   /// What names frames of runtimes, by their kind on the wire.
   private let runtimeSources: [UInt32: any FrameSource]
@@ -43,7 +44,7 @@ package final class Symbolizer {
     epoch: UInt32 = 0
   ) {
     let key = ProcessKey(processID: processID, generation: generation)
-    let process = processes[key] ?? RecordedProcess(processID: processID)
+    let process = processes[key] ?? RecordedProcess(processID: processID, perfMapLimits: perfMapLimits)
     processes[key] = process
     var opened: [FileIdentity: any FrameSource] = [:]
     process.update(snapshot, epoch: epoch) { mapping in
@@ -66,6 +67,9 @@ package final class Symbolizer {
     processes[ProcessKey(processID: processID, generation: generation)] = nil
     modules.prune()
   }
+
+  /// What could not be named, or not as well as it might, because it exceeds a limit: sentences for the notes of a report.
+  package var notes: [String] { perfMapLimits.notes }
 
   /// Gives back the memory of symbol tables and debug information; they are read again when needed.
   package func trim() {

@@ -1,4 +1,5 @@
 import Allocators
+import Glibc
 import ProcessImage
 import Runtimes
 
@@ -123,9 +124,11 @@ struct AllocatorObject {
     // The first two bytes rule out most names, before a string is made of them.
     var firstBytes = [Bool](repeating: false, count: 65536)
     var indices: [String: Int] = [:]
+    var longest = 0
     for (index, searched) in wanted.enumerated() where symbols[index] == nil {
       let name = Array(searched.name.text.utf8)
       guard name.count >= 2 else { continue }
+      longest = max(longest, name.count)
       firstBytes[Int(name[0]) << 8 | Int(name[1])] = true
       if indices[searched.name.text] == nil { indices[searched.name.text] = index }
     }
@@ -137,6 +140,8 @@ struct AllocatorObject {
       guard first != 0, firstBytes[first << 8 | Int(UInt8(bitPattern: symbol.name[1]))] else {
         return
       }
+      // A name may have megabytes, and many symbols may have it.
+      guard strnlen(symbol.name, longest + 1) <= longest else { return }
       guard let index = indices[String(cString: symbol.name)], symbols[index] == nil else { return }
       symbols[index] = symbol
     }

@@ -1,4 +1,5 @@
 import Allocators
+import Glibc
 import ProcessImage
 
 /// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the
@@ -62,9 +63,12 @@ struct SystemCallProbes {
     }
     guard readsFullSymbolTable || found.isEmpty && file.interpreter == nil else { return found }
     let wanted = Set(names.map(\.text))
+    let longest = wanted.map(\.utf8.count).max() ?? 0
     for table in [ElfFile.SymbolTable.dynamic, .full] {
       file.forEachSymbol(in: table) { symbol in
-        guard symbol.isDefined, symbol.kind == .function, symbol.name.pointee != 0 else { return }
+        guard symbol.isDefined, symbol.kind == .function, symbol.name.pointee != 0,
+          strnlen(symbol.name, longest + 1) <= longest
+        else { return }
         let name = String(cString: symbol.name)
         if wanted.contains(name), found[name] == nil { found[name] = symbol }
       }

@@ -54,7 +54,7 @@ struct ReportBuilder {
     report.probes = snapshot.probes
     report.loss = snapshot.losses + snapshot.walks.brokenStacks
     report.notes =
-      snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks)
+      snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks) + naming.notes
     if configuration.isSampling {
       report.sampling = Report.Sampling(
         meanInBytes: configuration.sampleMeanInBytes ?? 0,

@@ -10,6 +10,12 @@ package protocol StackNaming: AnyObject {
   func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame]
   /// Tells for each frame of a stack which code it was in. The same stack can mean different code in different epochs.
   func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?]
+  /// What could not be named because it exceeds a limit: sentences for the notes of a report.
+  var notes: [String] { get }
+}
+
+extension StackNaming {
+  package var notes: [String] { [] }
 }
 
 /// Stacks named by symbols and debug information.
@@ -33,6 +39,8 @@ package final class SymbolizedNaming: StackNaming {
     symbolizer.codeIdentities(
       of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
   }
+
+  package var notes: [String] { symbolizer.notes }
 }
 
 /// Leaves stacks as bare addresses, for a trace whose names nobody reads.

@@ -10,6 +10,7 @@
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <libelf.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +32,9 @@ void celf_release_pages(const void *_Nonnull base, size_t size);
 int celf_make_writable(const void *_Nonnull start, size_t size);
 
 /// Opens `path` for reading as if the directory `root` were the root directory: neither `..` nor symbolic links
-/// lead out of it. Opens nothing but regular files and never blocks on a FIFO. Gives a close-on-exec descriptor.
-int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, int *_Nonnull out);
+/// lead out of it, and without `follows_links` a path with a symbolic link leads nowhere. Opens nothing but regular files and
+/// never blocks on a FIFO. Gives a close-on-exec descriptor.
+int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, bool follows_links, int *_Nonnull out);
 
 /// Gives memory that has been freed back to the system.
 void celf_return_freed_memory(void);

@@ -19,8 +19,8 @@ package struct CFIConverter {
     package var commons: Int
 
     package init(
-      words: Int = 6 << 20, textSpan: UInt64 = 1 << 30, sectionBytes: Int = 128 << 20,
-      functions: Int = 2 << 20, commons: Int = 1 << 16
+      words: Int = 6 << 20, textSpan: UInt64 = 1 << 30, sectionBytes: Int = 64 << 20,
+      functions: Int = 1 << 20, commons: Int = 1 << 16
     ) {
       self.words = words
       self.textSpan = textSpan

@@ -74,7 +74,7 @@ extension ElfFile {
     guard let table = fileOffset(ofVirtualAddress: address),
       let bucketCount = bytes.value(at: table, as: UInt32.self),
       let firstHashed = bytes.value(at: table &+ 4, as: UInt32.self),
-      let filterWords = bytes.value(at: table &+ 8, as: UInt32.self)
+      let filterWords = bytes.value(at: table &+ 8, as: UInt32.self), UInt64(bucketCount) <= ElfLimits.hashBuckets
     else { return nil }
     let buckets = table &+ 16 &+ UInt64(filterWords) &* 8
     let chains = buckets &+ UInt64(bucketCount) &* 4
@@ -85,7 +85,8 @@ extension ElfFile {
     }
     guard last >= firstHashed else { return UInt64(firstHashed) }
     // In the chain of the last bucket, the entry whose low bit is set is the last one, and that is the last symbol.
-    while let hash = bytes.value(at: chains &+ UInt64(last &- firstHashed) &* 4, as: UInt32.self) {
+    for _ in 0..<ElfLimits.hashChain {
+      guard let hash = bytes.value(at: chains &+ UInt64(last &- firstHashed) &* 4, as: UInt32.self) else { break }
       last &+= 1
       if hash & 1 != 0 || last == .max { return UInt64(last) }
     }

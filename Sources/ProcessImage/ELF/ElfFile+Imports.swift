@@ -5,10 +5,13 @@ package struct ElfImports {
   /// Maps the virtual address of a GOT word to the name of the function whose address the dynamic linker puts there.
   private var names: [UInt64: String] = [:]
   private let file: ElfFile
+  /// Of those wanted, in bytes. Of longer names no more than this is read: many relocations may have one name of megabytes.
+  private let longestName: Int
 
   /// Reads the object's relocations, and keeps those of the functions in `wanted`.
   package init(_ file: ElfFile, wanted: Set<HashedSymbolName>) {
     self.file = file
+    longestName = wanted.map(\.bytes.count).max() ?? 0
     guard let symbols = file.symbolTable(.dynamic) else { return }
     let byHash = Dictionary(wanted.map { ($0.hash, $0) }, uniquingKeysWith: { first, _ in first })
     var values: [Int64: UInt64] = [:]
@@ -30,19 +33,20 @@ package struct ElfImports {
   ) {
     let width = UInt64(MemoryLayout<Elf64_Rela>.size)
     var offset: UInt64 = 0
-    while let entry = table.value(at: offset, as: Elf64_Rela.self) {
+    let end = width * UInt64(ElfLimits.relocations)
+    while offset < end, let entry = table.value(at: offset, as: Elf64_Rela.self) {
       offset += width
       let type = UInt32(truncatingIfNeeded: entry.r_info)
       guard Processor.bindsFunction(relocationType: type),
         let symbol = file.symbol(in: symbols, at: Int(entry.r_info >> 32))
       else { continue }
       var hash: UInt32 = 5381
-      var cursor = symbol.name
-      while cursor.pointee != 0 {
-        hash = hash &* 33 &+ UInt32(UInt8(bitPattern: cursor.pointee))
-        cursor += 1
+      var length = 0
+      while length <= longestName, symbol.name[length] != 0 {
+        hash = hash &* 33 &+ UInt32(UInt8(bitPattern: symbol.name[length]))
+        length += 1
       }
-      if let name = wanted[hash], name.equals(symbol.name) { names[entry.r_offset] = name.text }
+      if length <= longestName, let name = wanted[hash], name.equals(symbol.name) { names[entry.r_offset] = name.text }
     }
   }
 

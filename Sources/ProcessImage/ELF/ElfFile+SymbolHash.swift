@@ -72,7 +72,8 @@ package struct ElfSymbolHashTable {
     else { return nil }
     var index = UInt64(first)
     guard index >= firstHashed else { return nil }
-    while index < UInt64(symbols.count),
+    let end = min(UInt64(symbols.count), index + UInt64(ElfLimits.hashChain))
+    while index < end,
       let entry = table.value(at: chains + (index - firstHashed) * 4, as: UInt32.self)
     {
       if entry | 1 == hash | 1, let symbol = file.symbol(in: symbols, at: Int(index)),

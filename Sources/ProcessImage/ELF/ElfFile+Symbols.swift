@@ -55,7 +55,10 @@ extension ElfFile {
     package let entries: UnsafeRawBufferPointer
     package let strings: UnsafeRawBufferPointer
 
-    package var count: Int { entries.count / MemoryLayout<Elf64_Sym>.size }
+    /// Entries that are read.
+    package var count: Int { min(entries.count / MemoryLayout<Elf64_Sym>.size, ElfLimits.symbols) }
+    /// Whether the table has more entries than are read.
+    package var isCut: Bool { entries.count / MemoryLayout<Elf64_Sym>.size > ElfLimits.symbols }
   }
 
   /// Calls `body` for every entry of a table except the null symbol. If a name lies outside of the string table, it is

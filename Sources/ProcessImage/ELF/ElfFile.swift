@@ -98,7 +98,7 @@ package final class ElfFile: @unchecked Sendable {
     is64Bit = true
     entry = headers.entry
     programHeaders = headers.programHeaders
-    loadSegments = headers.programHeaders.compactMap(LoadSegment.init)
+    loadSegments = Array(headers.programHeaders.lazy.compactMap(LoadSegment.init).prefix(ElfLimits.loadSegments))
     sections = headers.sections
     buildID = headers.buildID(in: bytes)
     interpreter = headers.programHeaders.first { $0.type == UInt32(PT_INTERP) }

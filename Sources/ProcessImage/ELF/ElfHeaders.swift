@@ -61,9 +61,6 @@ struct ElfHeaders {
   /// Where in the file the section headers are, as far as they lie inside of it.
   var sectionTable = 0..<0
 
-  /// More headers than any linker writes. A file with more is refused, because reading it could take long.
-  private static let maximumHeaderCount: UInt64 = 100_000
-
   init(_ bytes: UnsafeRawBufferPointer, name: String, machine: UInt16) throws(ElfError) {
     guard let header = bytes.value(at: 0, as: Elf64_Ehdr.self) else {
       throw .truncated(name: name, size: bytes.count)
@@ -90,7 +87,7 @@ struct ElfHeaders {
     let nameTable =
       header.e_shstrndx == UInt16(SHN_XINDEX)
       ? UInt64(first?.sh_link ?? 0) : UInt64(header.e_shstrndx)
-    guard segmentCount <= Self.maximumHeaderCount, sectionCount <= Self.maximumHeaderCount else {
+    guard segmentCount <= ElfLimits.programHeaders, sectionCount <= ElfLimits.sections else {
       throw .malformed(name: name, what: "too many program or section headers")
     }
     if segmentCount > 0 {
@@ -148,16 +145,17 @@ struct ElfHeaders {
   /// The GNU build id. It is taken from the note segments, or from the note sections where the segments have none:
   /// files of debug information keep segments whose contents they do not have.
   func buildID(in bytes: UnsafeRawBufferPointer) -> String? {
+    var left = ElfLimits.notes
     for header in programHeaders where header.type == UInt32(PT_NOTE) {
       if let notes = bytes.slice(at: header.fileOffset, size: header.fileSize),
-        let found = Self.buildID(inNotes: notes, alignment: header.alignment)
+        let found = Self.buildID(inNotes: notes, alignment: header.alignment, left: &left)
       {
         return found
       }
     }
     for section in sections where section.type == UInt32(SHT_NOTE) {
       if let notes = bytes.slice(at: section.offset, size: section.size),
-        let found = Self.buildID(inNotes: notes, alignment: 4)
+        let found = Self.buildID(inNotes: notes, alignment: 4, left: &left)
       {
         return found
       }
@@ -165,10 +163,13 @@ struct ElfHeaders {
     return nil
   }
 
-  private static func buildID(inNotes notes: UnsafeRawBufferPointer, alignment: UInt64) -> String? {
+  private static func buildID(
+    inNotes notes: UnsafeRawBufferPointer, alignment: UInt64, left: inout Int
+  ) -> String? {
     let unit: UInt64 = alignment == 8 ? 8 : 4
     var offset: UInt64 = 0
-    while let note = notes.value(at: offset, as: Elf64_Nhdr.self) {
+    while left > 0, let note = notes.value(at: offset, as: Elf64_Nhdr.self) {
+      left -= 1
       let nameStart = offset &+ UInt64(MemoryLayout<Elf64_Nhdr>.size)
       let contentStart = roundUp(nameStart &+ UInt64(note.n_namesz), to: unit)
       if note.n_type == UInt32(NT_GNU_BUILD_ID), note.n_namesz == 4,

@@ -24,30 +24,24 @@ package struct OpenFile: ~Copyable {
     while bytes.count < limit {
       let wanted = min(chunk, limit - bytes.count)
       var code: Int32 = 0
-      var isAtEnd = false
-      let start = bytes.count
-      bytes.append(contentsOf: repeatElement(0, count: wanted))
-      let got = bytes.withUnsafeMutableBytes { buffer -> Int in
-        var filled = 0
+      let part = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, filled in
         while filled < wanted {
-          let result = read(descriptor, buffer.baseAddress! + start + filled, wanted - filled)
+          let result = read(descriptor, buffer.baseAddress! + filled, wanted - filled)
           if result > 0 {
             filled += result
           } else if result == 0 {
-            isAtEnd = true
-            break
+            return
           } else if errno != EINTR {
             code = errno
-            break
+            return
           }
         }
-        return filled
       }
-      bytes.removeLast(wanted - got)
       if code != 0 {
         throw ProcessError(operation: "read", path: "descriptor \(descriptor)", code: code)
       }
-      if isAtEnd { return bytes }
+      if bytes.isEmpty { bytes = part } else { bytes += part }
+      if part.count < wanted { return bytes }
       chunk = min(chunk * 2, 1 << 22)
     }
     return bytes

@@ -6,45 +6,86 @@ package enum ProcessMaps {
   /// The mappings of a live process in ascending order of their addresses. A zombie or a kernel thread has none. Throws
   /// when the process is gone or may not be inspected.
   package static func read(processID: Int32) throws(ProcessError) -> [Mapping] {
-    let text = try readFile("/proc/\(processID)/maps", limit: 1 << 30)
-    return text.withUnsafeBytes(parse)
+    let path = "/proc/\(processID)/maps"
+    let file = try OpenFile(path: path)
+    var parser = Parser()
+    // The text of a process with many mappings may be larger than what is kept of it, so that it is never read as a whole.
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    var filled = 0
+    while true {
+      let got = buffer.withUnsafeMutableBytes {
+        Glibc.read(file.descriptor, $0.baseAddress! + filled, $0.count - filled)
+      }
+      if got < 0, errno == EINTR { continue }
+      guard got >= 0 else { throw ProcessError(operation: "read", path: path, code: errno) }
+      filled += got
+      guard let end = got == 0 ? filled : buffer[..<filled].lastIndex(of: newline).map({ $0 + 1 }) else {
+        // No line of the kernel's is as long as this.
+        if filled == buffer.count { filled = 0 }
+        continue
+      }
+      buffer.withUnsafeBytes { parser.parse(UnsafeRawBufferPointer(rebasing: $0[..<end])) }
+      if got == 0 { return parser.mappings }
+      buffer.replaceSubrange(..<end, with: EmptyCollection())
+      buffer.append(contentsOf: repeatElement(0, count: end))
+      filled -= end
+    }
   }
 
   /// Parses the text of a maps file. Lines that do not have the kernel's form are left out.
   package static func parse(_ text: UnsafeRawBufferPointer) -> [Mapping] {
-    var mappings: [Mapping] = []
-    var reader = LineReader(text)
+    var parser = Parser()
+    parser.parse(text)
+    return parser.mappings
+  }
+
+  private struct Parser {
+    private(set) var mappings: [Mapping] = []
     // Consecutive mappings mostly belong to the same file, so its path is decoded only once.
-    var previousBytes = UnsafeRawBufferPointer(start: nil, count: 0)
-    var previousPath = (path: "", isDeleted: false)
-    while let line = reader.next() {
-      var fields = FieldReader(line)
-      guard let start = fields.hexadecimal(endingWith: UInt8(ascii: "-")),
-        let end = fields.hexadecimal(endingWith: space), start < end,
-        let permissions = fields.permissions(),
-        let offset = fields.hexadecimal(endingWith: space),
-        let major = fields.hexadecimal(endingWith: UInt8(ascii: ":")),
-        let minor = fields.hexadecimal(endingWith: space),
-        let inode = fields.decimal()
-      else { continue }
-      let pathBytes = fields.rest()
-      if !(pathBytes.count == previousBytes.count && pathBytes.elementsEqual(previousBytes)) {
-        previousBytes = pathBytes
-        previousPath = path(pathBytes, isFile: inode != 0)
+    private var previousBytes: [UInt8] = []
+    private var previousPath = (path: "", isDeleted: false)
+    private var pathBytes = 0
+    /// The most bytes of paths that are kept whole. Each of a million mappings may have another path of 4 KiB.
+    private static let maximumPathBytes = 16 << 20
+    private static let cutLength = 64
+
+    mutating func parse(_ text: UnsafeRawBufferPointer) {
+      var reader = LineReader(text)
+      while let line = reader.next() {
+        var fields = FieldReader(line)
+        guard let start = fields.hexadecimal(endingWith: UInt8(ascii: "-")),
+          let end = fields.hexadecimal(endingWith: space), start < end,
+          let permissions = fields.permissions(),
+          let offset = fields.hexadecimal(endingWith: space),
+          let major = fields.hexadecimal(endingWith: UInt8(ascii: ":")),
+          let minor = fields.hexadecimal(endingWith: space),
+          let inode = fields.decimal()
+        else { continue }
+        let bytes = fields.rest()
+        if !(bytes.count == previousBytes.count && bytes.elementsEqual(previousBytes)) {
+          note(bytes, isFile: inode != 0)
+        }
+        mappings.append(
+          Mapping(
+            start: start, end: end, fileOffset: offset, permissions: permissions,
+            device: major << 32 | minor, inode: inode, path: previousPath.path,
+            isDeleted: previousPath.isDeleted))
       }
-      mappings.append(
-        Mapping(
-          start: start, end: end, fileOffset: offset, permissions: permissions,
-          device: major << 32 | minor, inode: inode, path: previousPath.path,
-          isDeleted: previousPath.isDeleted))
     }
-    return mappings
+
+    private mutating func note(_ bytes: UnsafeRawBufferPointer, isFile: Bool) {
+      previousBytes = Array(bytes)
+      previousPath = ProcessMaps.path(bytes, isFile: isFile)
+      pathBytes += bytes.count
+      guard pathBytes > Self.maximumPathBytes, previousPath.path.utf8.count > Self.cutLength else { return }
+      previousPath.path = String(decoding: previousPath.path.utf8.prefix(Self.cutLength), as: UTF8.self) + "…"
+    }
   }
 
   /// Undoes what the kernel does to a path when it prints it. A newline is printed as `\012`, but a backslash is left
   /// alone: a name that contains these four characters cannot be told from one that contains a newline. ` (deleted)`
   /// follows the path of an unlinked file.
-  private static func path(
+  fileprivate static func path(
     _ bytes: UnsafeRawBufferPointer, isFile: Bool
   ) -> (path: String, isDeleted: Bool) {
     var text = bytes[...]

@@ -38,15 +38,20 @@ package enum RootedFile {
   /// Opens a regular file by its absolute path in the file system of a process, that is, in its root directory and its
   /// mount namespace.
   package static func open(
-    path: String, inRootOf processID: Int32
+    path: String, inRootOf processID: Int32, followsLinks: Bool = true
   ) throws(ProcessError) -> OpenFile {
-    try open(path: path, beneath: "/proc/\(processID)/root")
+    try open(path: path, beneath: "/proc/\(processID)/root", followsLinks: followsLinks)
   }
 
   /// Opens a regular file as if `root` were the root directory: neither `..` nor a symbolic link leads out of it.
-  package static func open(path: String, beneath root: String) throws(ProcessError) -> OpenFile {
+  ///
+  /// - Parameter followsLinks: whether the path may have symbolic links. It must not where others can make links in one of
+  ///   its directories: they could name any file within the root that we may read and they may not.
+  package static func open(
+    path: String, beneath root: String, followsLinks: Bool = true
+  ) throws(ProcessError) -> OpenFile {
     var descriptor: Int32 = -1
-    let code = celf_open_in_root(root, path, &descriptor)
+    let code = celf_open_in_root(root, path, followsLinks, &descriptor)
     guard code == 0 else {
       throw ProcessError(operation: "openat2 beneath \(root)", path: path, code: -code)
     }

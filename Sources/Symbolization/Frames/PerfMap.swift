@@ -14,48 +14,83 @@ struct PerfMap {
 
   private struct Entry {
     var start: UInt64
-    var size: UInt64
-    /// Place of the name in `text`.
+    /// Functions of 4 GiB and more are cut.
+    var size: UInt32
+    /// Place of the name in `names`.
     var name: UInt32
-    var nameLength: UInt32
-    /// Line number.
+    /// Number of the line.
     var order: UInt32
+    var nameLength: UInt16
   }
 
-  private let text: [UInt8]
-  private let entries: [Entry]
+  private var names: [UInt8] = []
+  /// Ascending by start, then by line.
+  private var entries: [Entry] = []
+  private var lastOrder: UInt32 = 0
+  /// Whether lines were left out because there were too many.
+  private(set) var isCut = false
 
-  /// Larger files are cut: names of more than a million functions.
-  static let maximumSizeInBytes = 64 << 20
+  /// The most functions that are kept, and the most bytes of their names. What comes behind them is left out.
+  static let maximumCount = 1 << 19
+  static let maximumNameBytes = 32 << 20
+  /// Longer names are cut, in bytes.
+  private static let maximumNameLength = 4096
 
   var count: Int { entries.count }
+  /// Bytes of memory that the map takes.
+  var sizeInBytes: Int { names.capacity + entries.capacity * MemoryLayout<Entry>.stride }
 
-  /// Lines of another form are left out.
-  init(text: [UInt8]) {
-    self.text = text
-    entries = text.withUnsafeBytes { buffer in
-      var entries: [Entry] = []
+  init() {}
+
+  init(text: [UInt8]) { append(text) }
+
+  /// Adds lines. Those of another form are left out.
+  mutating func append(_ text: [UInt8]) {
+    var added: [Entry] = []
+    text.withUnsafeBytes { buffer in
       var lines = LineReader(buffer)
-      var order: UInt32 = 0
       while let line = lines.next() {
-        order &+= 1
+        lastOrder &+= 1
         var rest = line[...]
-        guard let start = Self.number(&rest), let size = Self.number(&rest), size > 0 else {
-          continue
-        }
+        guard let start = Self.number(&rest), let size = Self.number(&rest), size > 0 else { continue }
         if rest.last == UInt8(ascii: "\r") { rest.removeLast() }
-        guard let first = rest.first, first != 0, let base = rest.base.baseAddress,
-          !start.addingReportingOverflow(size).overflow
-        else { continue }
-        let name = base + rest.startIndex - buffer.baseAddress!
-        entries.append(
+        guard let first = rest.first, first != 0, !start.addingReportingOverflow(size).overflow else { continue }
+        let name = rest.prefix(Self.maximumNameLength)
+        guard entries.count + added.count < Self.maximumCount, names.count + name.count <= Self.maximumNameBytes else {
+          isCut = true
+          return
+        }
+        added.append(
           Entry(
-            start: start, size: size, name: UInt32(name),
-            nameLength: UInt32(min(rest.count, 4096)), order: order))
+            start: start, size: UInt32(clamping: size), name: UInt32(names.count), order: lastOrder,
+            nameLength: UInt16(name.count)))
+        names.append(contentsOf: name)
       }
-      entries.sort { ($0.start, $0.order) < ($1.start, $1.order) }
-      return entries
     }
+    merge(added)
+  }
+
+  /// Takes new entries in among the old ones, which are sorted already.
+  private mutating func merge(_ added: [Entry]) {
+    guard !added.isEmpty else { return }
+    func comesFirst(_ left: Entry, _ right: Entry) -> Bool { (left.start, left.order) < (right.start, right.order) }
+    let added = added.sorted(by: comesFirst)
+    guard !entries.isEmpty else {
+      entries = added
+      return
+    }
+    var merged: [Entry] = []
+    merged.reserveCapacity(entries.count + added.count)
+    var next = 0
+    for entry in entries {
+      while next < added.count, comesFirst(added[next], entry) {
+        merged.append(added[next])
+        next += 1
+      }
+      merged.append(entry)
+    }
+    merged += added[next...]
+    entries = merged
   }
 
   /// The function that covers an address; the latest one where several do.
@@ -69,12 +104,12 @@ struct PerfMap {
     var best: Entry?
     for index in stride(from: low - 1, through: max(0, low - 64), by: -1) {
       let entry = entries[index]
-      if address &- entry.start < entry.size, entry.order > best?.order ?? 0 { best = entry }
+      if address &- entry.start < UInt64(entry.size), entry.order > best?.order ?? 0 { best = entry }
     }
     return best.map { entry in
       let start = Int(entry.name)
       return Match(
-        name: String(decoding: text[start..<(start + Int(entry.nameLength))], as: UTF8.self),
+        name: String(decoding: names[start..<(start + Int(entry.nameLength))], as: UTF8.self),
         start: entry.start)
     }
   }
