@@ -33,6 +33,8 @@ final class DebugInformation {
   private static let maximumUnpackedSize: UInt64 = 1 << 30
   /// Parsed units that may stay in memory.
   private static let maximumParsedSize = 12 << 20
+  /// Copied bytes of the file that may come to those with which its reading began.
+  private static let maximumCopiedSize = 32 << 20
   private static let maximumUnitRangeCount = 4 << 20
   /// Browsers have a tenth of these; libdw takes 200 bytes for each.
   private static let maximumUnitCount = 1 << 18
@@ -60,6 +62,8 @@ final class DebugInformation {
     dwarf_setalt(dwarf, supplement?.dwarf ?? Self.noSupplement)
     if let supplement { dwarf_setalt(supplement.dwarf, Self.noSupplement) }
     readUnitRanges()
+    copiedAtStart = copiedBytes
+    if isIncomplete { return nil }
   }
 
   deinit {
@@ -70,8 +74,8 @@ final class DebugInformation {
       dwarf_end(supplement.dwarf)
       elf_end(supplement.elf)
     }
-    file.discardLibelfNotes()
-    file.releasePages()
+    file.takeBackFromLibelf()
+    supplement?.file.takeBackFromLibelf()
   }
 
   /// The functions at a virtual address, innermost first, each with the place in it where control is: the physical function
@@ -87,9 +91,17 @@ final class DebugInformation {
   var wasCut: Bool { isCut || units.values.contains(where: \.isCut) }
   private var isCut = false
 
-  /// Whether so much has been parsed that it is time to start anew: libdw keeps all of it until the end.
-  var isLarge: Bool { parsedSize > Self.maximumParsedSize }
+  /// Whether so much has been parsed or copied that it is time to start anew: libdw keeps all of it until the end, and what it
+  /// has seen may not change meanwhile.
+  var isLarge: Bool {
+    parsedSize > Self.maximumParsedSize || copiedBytes - copiedAtStart > Self.maximumCopiedSize || isIncomplete
+  }
   private var parsedSize = 0
+  private var copiedAtStart = 0
+  private var copiedBytes: Int { file.residentBytes + (supplement?.file.residentBytes ?? 0) }
+
+  /// Whether parts of the file could not be copied, for want of memory. What was said of it since does not count.
+  var isIncomplete: Bool { file.isIncomplete || supplement?.file.isIncomplete == true }
 
   private func unit(at address: UInt64) -> CompilationUnit? {
     var low = 0
@@ -154,11 +166,15 @@ final class DebugInformation {
 
   private static func open(_ file: ElfFile) -> (elf: OpaquePointer, dwarf: OpaquePointer)? {
     guard unpackedSize(of: file) <= maximumUnpackedSize, elf_version(UInt32(EV_CURRENT)) != 0,
-      let image = file.imageForLibelf(), let elf = elf_memory(image, file.size)
+      let image = file.lendToLibelf()
     else { return nil }
+    guard let elf = elf_memory(image, file.size) else {
+      file.takeBackFromLibelf()
+      return nil
+    }
     guard let dwarf = dwarf_begin_elf(elf, DWARF_C_READ, nil) else {
       elf_end(elf)
-      file.discardLibelfNotes()
+      file.takeBackFromLibelf()
       return nil
     }
     return (elf, dwarf)

@@ -27,15 +27,20 @@ final class Module {
   private var loadedIndex: SymbolIndex?
   private var loadedDebugInformation: DebugInformation??
   private var separateFile: ElfFile??
+  /// How often debug information did not fit into memory.
+  private var incompleteCount = 0
+  private static let maximumIncompleteCount = 8
   /// Functions by the virtual address they were looked up at, innermost first.
   private var cache: [UInt64: [Function]] = [:]
   private static let maximumCacheCount = 32768
   /// So many addresses keep their functions between reports, so that what stays in the report need not be read again.
   private static let maximumKeptCount = 8192
   private var trampolines: [UInt64: Bool] = [:]
-  /// Places of the file read since its pages were given back, each of which may have brought in 64 KiB around it.
+  /// Places of the file read since its pages were given back.
   private var touchCount = 0
   private static let maximumTouchCount = 192
+  /// Bytes of the file that stay copied between lookups.
+  private static let maximumCopiedSize = 1 << 20
 
   /// - Parameters:
   ///   - version: the file as it was when it was mapped.
@@ -98,7 +103,11 @@ final class Module {
 
   private func countTouch() {
     touchCount += 1
-    if touchCount % Self.maximumTouchCount == 0 { releasePages() }
+    if touchCount % Self.maximumTouchCount == 0 || elf.residentBytes > Self.maximumCopiedSize
+      || ElfFile.copiesAreNearLimit
+    {
+      releasePages()
+    }
   }
 
   /// Must be called when another version of the file is met.
@@ -128,6 +137,11 @@ final class Module {
     var functions: [Function] = []
     if options.linesAndInlines, match?.isLinkageStub != true, let debugInformation {
       functions = debugInformation.functions(at: address, demangle: options.demangle)
+      if debugInformation.isIncomplete {
+        functions = []
+        incompleteCount += 1
+        if incompleteCount >= Self.maximumIncompleteCount { loadedDebugInformation = .some(nil) }
+      }
     }
     if functions.isEmpty {
       return match == nil ? [] : [Function(name: name, linkageName: linkageName, start: match?.start)]
@@ -188,6 +202,7 @@ final class Module {
     loadedIndex = nil
     loadedDebugInformation = nil
     separateFile = nil
+    incompleteCount = 0
     elf.releasePages()
   }
 }

@@ -129,15 +129,4 @@ import Testing
         == "/x: an ELF file for another processor (machine 183; x86-64 is 62)")
   }
 
-  @Test func survivesAFileThatShrinksWhileItIsMapped() throws {
-    let directory = try TemporaryDirectory()
-    let path = try build(directory)
-    let file = try ElfFile(path: path)
-    #expect(file.section(named: ".symtab") != nil)
-    truncate(path, 0)
-    #expect(exercise(file) != .max)
-    #expect(file.bytes.allSatisfy { $0 == 0 })
-    file.releasePages()
-    #expect(file.bytes.count == file.size && file.bytes[0] == 0)
-  }
 }

@@ -130,6 +130,42 @@ import Testing
     #expect(found > rounds)
   }
 
+  /// The owner of a file may rewrite it while it is read: what has been checked must be what is used.
+  @Test(arguments: compilers)
+  func survivesAFileThatIsRewrittenWhileItIsRead(compiler: [String]) async throws {
+    let victim = try build(
+      compiler[0] == "gcc" ? waitingProgram : Self.inlines, compiler: compiler[0], Array(compiler.dropFirst()))
+    let directory = try TemporaryDirectory()
+    let path = try directory.write("victim", victim.bytes)
+    let bytes = victim.bytes
+    let sections = victim.debugSections + victim.structure
+    let rounds = fuzzRounds(200)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask {
+        var mutator = Mutator(seed: 7)
+        let descriptor = open(path, O_WRONLY)
+        defer { close(descriptor) }
+        while !Task.isCancelled {
+          for image in [mutator.mutate(bytes, focus: sections), bytes] {
+            _ = image.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+          }
+          await Task.yield()
+        }
+      }
+      let finder = SeparateDebugFile(directories: [], processID: nil)
+      for _ in 0..<rounds {
+        guard let file = try? ElfFile(path: path) else { continue }
+        lookUp(file, separate: nil, victim.text)
+        if let debug = DebugInformation(file: file, debugFiles: finder) {
+          for address in stride(from: victim.text.lowerBound, to: victim.text.upperBound, by: 13) {
+            _ = debug.functions(at: address, demangle: true)
+          }
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
   /// libelf does not look at the size of section headers, and notes in them what it has unpacked.
   @Test func sectionHeadersOfAnotherSize() throws {
     var bytes = try build(Self.inlines, compiler: "g++", ["-gdwarf-5", "-gz=zlib"]).bytes

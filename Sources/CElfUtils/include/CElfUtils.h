@@ -14,27 +14,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Maps `size` bytes of a file read-only, followed by at least one zero byte. The mapping survives truncation of the file
-/// by somebody else: bytes that are gone read as 0 instead of raising SIGBUS. Release with `celf_unmap`.
-int celf_map_file(int descriptor, size_t size, const void *_Nullable *_Nonnull out);
+/// Makes a private copy of `size` bytes of a file, read-only and followed by at least one zero byte. The copy never changes
+/// again, whatever is done to the file: each page is read once, when it is first touched (`is_lazy`, which needs
+/// userfaultfd(2)), or all at once. Bytes that the file does not have any more are 0. The descriptor stays the caller's and
+/// must stay open as long as a lazy copy exists. −EFBIG when the file is to be copied at once and does not fit into the limit.
+/// `slot` is the number by which the functions below know the copy; release it with `celf_free_copy`.
+int celf_copy_file(int descriptor, size_t size, _Bool is_lazy, const void *_Nullable *_Nonnull out, int *_Nonnull slot);
 
-/// Copies `size` bytes into memory of the same shape as `celf_map_file` gives: read-only, followed by a zero byte.
-int celf_map_copy(const void *_Nonnull source, size_t size, const void *_Nullable *_Nonnull out);
+/// Copies `size` bytes into memory of the same shape as `celf_copy_file` gives: read-only, followed by a zero byte.
+int celf_copy_memory(const void *_Nonnull source, size_t size, const void *_Nullable *_Nonnull out);
 
-/// Releases what `celf_map_file` or `celf_map_copy` gave; `size` as it was asked for.
-void celf_unmap(const void *_Nonnull base, size_t size);
+/// Releases what `celf_copy_file` or `celf_copy_memory` gave, which has slot −1; `size` as it was asked for.
+void celf_free_copy(const void *_Nonnull base, size_t size, int slot);
 
-/// Tells the kernel that the resident pages of a mapping are not needed now; they are read again on the next touch.
-/// Only for `celf_map_file` mappings (the content of a copy would be lost).
-void celf_release_pages(const void *_Nonnull base, size_t size);
+/// Forgets the pages of a lazy copy: they are read anew on the next touch, and can be other ones then. Does nothing to
+/// other copies.
+void celf_release_pages(int slot);
 
-/// Makes the pages around a part of a mapping writable for this process alone; the file stays as it is.
+/// Bytes of a copy of a file that are in memory.
+size_t celf_resident_size(int slot);
+
+/// Whether zeros were put in place of some of the file's bytes, because the copies have reached their limit.
+_Bool celf_is_incomplete(int slot);
+
+/// Whether copies are filled page by page here.
+_Bool celf_copies_are_lazy(void);
+
+/// Bytes of all copies of files that are in memory.
+size_t celf_copied_size(void);
+
+/// How many bytes of all copies of files are in memory at most: half of what this process may use, between 32 MiB and 1 GiB.
+size_t celf_copies_limit(void);
+
+/// Sets that limit.
+void celf_limit_copies(size_t size);
+
+/// Makes the pages around a part of a copy writable.
 int celf_make_writable(const void *_Nonnull start, size_t size);
 
 /// Opens `path` for reading as if the directory `root` were the root directory: neither `..` nor symbolic links
 /// lead out of it, and without `follows_links` a path with a symbolic link leads nowhere. Opens nothing but regular files and
 /// never blocks on a FIFO. Gives a close-on-exec descriptor.
 int celf_open_in_root(const char *_Nonnull root, const char *_Nonnull path, bool follows_links, int *_Nonnull out);
+
+/// Opens for reading what one of the kernel's own links (under /proc) leads to, under the same conditions.
+int celf_open_link(const char *_Nonnull link, int *_Nonnull out);
 
 /// Gives memory that has been freed back to the system.
 void celf_return_freed_memory(void);

@@ -1,11 +1,11 @@
 import CElfUtils
 import Glibc
 
-/// An ELF object that is mapped read-only, and of which the headers have been parsed.
+/// An open ELF object, of which the headers have been parsed.
 ///
-/// The file may be hostile. Therefore every offset and size in it is checked before it is used, nothing traps, and a
-/// file that shrinks while it is mapped reads as zeros. The contents of symbols and sections are views of the mapping;
-/// they are valid as long as the object exists.
+/// The file may be hostile. Therefore every offset and size in it is checked before it is used, nothing traps, and what is
+/// read is a private copy, which stays the same while the file is rewritten or truncated. The contents of
+/// symbols and sections are views of the copy; they are valid as long as the object exists.
 package final class ElfFile: @unchecked Sendable {
   /// What the file is called in messages: the path by which it was opened.
   package let name: String
@@ -29,18 +29,27 @@ package final class ElfFile: @unchecked Sendable {
   /// The path of the program interpreter (`PT_INTERP`), or nil if there is none.
   package let interpreter: String?
 
+  /// The file itself, open as long as this object exists: what is to be done to the file that was parsed is done through this
+  /// descriptor, because paths may lead elsewhere meanwhile. −1 for an image in memory.
+  package let descriptor: Int32
+
   private let base: UnsafeRawPointer
-  private let isFileMapping: Bool
+  /// By which the keeper of the copies knows this one.
+  private let slot: Int32
+  /// Whether libelf works on the copy: its pages must then stay as they are.
+  private var isLentToLibelf = false
+  /// The section headers as they were before libelf wrote to them, where they cannot be read again.
+  private var pristineSectionTable: [UInt8] = []
   /// Where in the file the section headers are; empty if there are none.
   private let sectionTable: Range<Int>
 
   /// The whole file.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: size) }
 
-  /// Opens and maps a file.
+  /// Opens a file. Anything but a regular file is refused.
   package convenience init(path: String) throws(ElfError) {
     // O_NONBLOCK, because the path may turn out to be a FIFO, on which open would wait for ever.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
     guard descriptor >= 0 else {
       throw .unreadable(name: path, operation: "open", code: errno)
     }
@@ -48,7 +57,7 @@ package final class ElfFile: @unchecked Sendable {
     try self.init(descriptor: descriptor, name: path)
   }
 
-  /// Maps an open file. The descriptor remains the caller's, who may close it at once. `name` is used in messages.
+  /// Reads an open file. The descriptor remains the caller's, who may close it at once. `name` is used in messages.
   package convenience init(descriptor: Int32, name: String) throws(ElfError) {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {
@@ -57,10 +66,16 @@ package final class ElfFile: @unchecked Sendable {
     guard status.st_mode & S_IFMT == S_IFREG else { throw .notRegularFile(name: name) }
     let size = Int(status.st_size)
     guard size >= MemoryLayout<Elf64_Ehdr>.size else { throw .truncated(name: name, size: size) }
+    let own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+    guard own >= 0 else { throw .unreadable(name: name, operation: "fcntl", code: errno) }
     var base: UnsafeRawPointer?
-    let code = celf_map_file(descriptor, size, &base)
-    guard code == 0, let base else { throw .unreadable(name: name, operation: "mmap", code: -code) }
-    try self.init(mapping: base, size: size, name: name, isFileMapping: true)
+    var slot: Int32 = -1
+    let code = celf_copy_file(own, size, true, &base, &slot)
+    guard code == 0, let base else {
+      close(own)
+      throw .unreadable(name: name, operation: "copy", code: -code)
+    }
+    try self.init(copy: base, size: size, slot: slot, name: name, descriptor: own)
   }
 
   /// Copies an ELF image that is in memory already, such as a vDSO, a decompressed section or a BPF object.
@@ -71,27 +86,30 @@ package final class ElfFile: @unchecked Sendable {
       throw .truncated(name: name, size: image.count)
     }
     var base: UnsafeRawPointer?
-    let code = celf_map_copy(source, image.count, &base)
+    let code = celf_copy_memory(source, image.count, &base)
     guard code == 0, let base else { throw .unreadable(name: name, operation: "mmap", code: -code) }
-    try self.init(mapping: base, size: image.count, name: name, isFileMapping: false, machine: machine)
+    try self.init(copy: base, size: image.count, slot: -1, name: name, descriptor: -1, machine: machine)
   }
 
-  /// Takes ownership of the mapping, even when it throws.
+  /// Takes ownership of the copy and of the descriptor, even when it throws.
   private init(
-    mapping base: UnsafeRawPointer, size: Int, name: String, isFileMapping: Bool, machine: UInt16 = Processor.elfMachine
+    copy base: UnsafeRawPointer, size: Int, slot: Int32, name: String, descriptor: Int32,
+    machine: UInt16 = Processor.elfMachine
   ) throws(ElfError) {
     let bytes = UnsafeRawBufferPointer(start: base, count: size)
     let headers: ElfHeaders
     do {
       headers = try ElfHeaders(bytes, name: name, machine: machine)
     } catch {
-      celf_unmap(base, size)
+      celf_free_copy(base, size, slot)
+      if descriptor >= 0 { close(descriptor) }
       throw error
     }
     self.base = base
+    self.slot = slot
+    self.descriptor = descriptor
     self.size = size
     self.name = name
-    self.isFileMapping = isFileMapping
     self.machine = headers.machine
     type = headers.type
     sectionTable = headers.sectionTable
@@ -105,38 +123,56 @@ package final class ElfFile: @unchecked Sendable {
       .flatMap { bytes.slice(at: $0.fileOffset, size: $0.fileSize)?.string(at: 0) }
   }
 
-  deinit { celf_unmap(base, size) }
+  deinit {
+    celf_free_copy(base, size, slot)
+    if descriptor >= 0 { close(descriptor) }
+  }
 
-  /// Gives resident pages back to the page cache, after a pass over the file. They are read again when they are
-  /// touched.
+  // MARK: Memory
+
+  /// Bytes of the private copy that are in memory.
+  package var residentBytes: Int { celf_resident_size(slot) }
+
+  /// Whether parts of the file read as zeros because of the limit of all copies. What was read of it does not count then.
+  package var isIncomplete: Bool { celf_is_incomplete(slot) }
+
+  /// Whether the copies of all files take so much memory that those which are not needed now should be released.
+  package static var copiesAreNearLimit: Bool { celf_copied_size() > celf_copies_limit() / 2 }
+
+  /// Forgets what was copied, after a pass over the file. It is read from the file when it is touched again, and may be
+  /// different then: nobody may rely on bounds that were checked before. Does nothing while libelf works on the copy.
   package func releasePages() {
-    guard isFileMapping else { return }
-    // The pages of the section headers are kept. libelf may have written to them, and that would be lost.
-    let pageMask = 4095
-    let start = sectionTable.lowerBound & ~pageMask
-    let end = min((sectionTable.upperBound + pageMask) & ~pageMask, size)
-    if start > 0 { celf_release_pages(base, start) }
-    if end < size { celf_release_pages(base + end, size - end) }
+    if !isLentToLibelf { celf_release_pages(slot) }
   }
 
   /// The image for libelf, which needs to write to it: it notes in the section headers, and nowhere else, which
-  /// sections it has decompressed. The pages of the section headers become private to this process. Returns nil if that
-  /// fails, and also when we could not read the section headers: libelf may read them differently, and would then write
-  /// to memory that is not writable.
-  package func imageForLibelf() -> UnsafeMutablePointer<CChar>? {
-    guard !sectionTable.isEmpty, celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0 else {
-      return nil
+  /// sections it has decompressed. Returns nil if somebody else works with the image already, and also when we could not
+  /// read the section headers: libelf may read them differently, and would then write to memory that is not writable.
+  package func lendToLibelf() -> UnsafeMutablePointer<CChar>? {
+    guard !isLentToLibelf, !sectionTable.isEmpty,
+      celf_make_writable(base + sectionTable.lowerBound, sectionTable.count) == 0
+    else { return nil }
+    isLentToLibelf = true
+    if descriptor < 0 || !celf_copies_are_lazy() {
+      pristineSectionTable = Array(UnsafeRawBufferPointer(rebasing: bytes[sectionTable]))
     }
     return UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: CChar.self)
   }
 
-  /// Removes what libelf has noted in the section headers. To be called when libelf is done with the image: the next
-  /// reader would take compressed sections for decompressed ones.
-  package func discardLibelfNotes() {
-    guard isFileMapping, !sectionTable.isEmpty else { return }
-    let start = sectionTable.lowerBound & ~4095
-    celf_release_pages(base + start, sectionTable.upperBound - start)
+  /// To be called when libelf is done with the image. Removes what it has noted in the section headers: the next reader
+  /// would take compressed sections for decompressed ones.
+  package func takeBackFromLibelf() {
+    guard isLentToLibelf else { return }
+    isLentToLibelf = false
+    releasePages()
+    if !pristineSectionTable.isEmpty {
+      UnsafeMutableRawPointer(mutating: base + sectionTable.lowerBound).copyMemory(
+        from: pristineSectionTable, byteCount: pristineSectionTable.count)
+      pristineSectionTable = []
+    }
   }
+
+  // MARK: Contents
 
   /// The first section with that name.
   package func section(named name: String) -> Section? { sections.first { $0.name == name } }

@@ -10,7 +10,8 @@ package enum RootedFile {
   /// It tries three ways: `/proc/PID/map_files`, which reaches deleted files and other mount namespaces (and needs
   /// CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); the path of the mapping below the root directory of the process; and
   /// that path below our own root directory. The file that was opened is compared with the device and the inode of the
-  /// mapping: another file that has taken the path since is refused. Throws `ENOENT` when the mapping has no file.
+  /// mapping: another file that has taken the path since is refused. Nothing but a regular file is ever opened, and opening
+  /// never waits. Throws `ENOENT` when the mapping has no file.
   package static func open(
     mapping: Mapping, processID: Int32
   ) throws(ProcessError) -> OpenFile {
@@ -18,11 +19,14 @@ package enum RootedFile {
       throw ProcessError(operation: "open", path: mapping.path, code: ENOENT)
     }
     var firstError: ProcessError?
-    do {
-      let file = try OpenFile(path: mapFilesPath(of: mapping, processID: processID))
+    var descriptor: Int32 = -1
+    let link = mapFilesPath(of: mapping, processID: processID)
+    let code = celf_open_link(link, &descriptor)
+    if code == 0 {
+      let file = OpenFile(owning: descriptor)
       if isFile(file.descriptor, backing: mapping) { return file }
-    } catch {
-      firstError = error
+    } else {
+      firstError = ProcessError(operation: "open", path: link, code: -code)
     }
     if !mapping.isDeleted, mapping.path.utf8.first == UInt8(ascii: "/") {
       for root in ["/proc/\(processID)/root", "/"] {
