@@ -27,8 +27,7 @@ import Testing
 
   @Test func attachCookie() {
     let object = ProbedObject(
-      path: "/lib/x", kernelPath: "/proc/1/map_files/0-1", pathBelowRoot: nil,
-      identity: FileIdentity(device: 1, inode: 2), buildID: nil)
+      path: "/lib/x", identity: FileIdentity(device: 1, inode: 2), buildID: nil)
     let probe = AllocatorProbe(
       function: AllocatorFunction("realloc", .reallocate(pointer: 0, size: 1), .mayNest),
       aliases: [], object: object, address: 0x1000, fileOffset: 0x800,

@@ -117,11 +117,7 @@ package struct AllocatorDiscovery {
   }
 
   func describe(_ mapping: Mapping, _ file: ElfFile) -> ProbedObject {
-    let range = String(mapping.start, radix: 16) + "-" + String(mapping.end, radix: 16)
-    return ProbedObject(
-      path: mapping.path, kernelPath: "/proc/\(processID)/map_files/\(range)",
-      pathBelowRoot: mapping.isDeleted ? nil : "/proc/\(processID)/root\(mapping.path)",
-      identity: mapping.file, buildID: file.buildID)
+    ProbedObject(path: mapping.path, identity: mapping.file, buildID: file.buildID)
   }
 
   private func probe(

@@ -18,10 +18,6 @@ package struct AllocatorPlan: Sendable {
 package struct ProbedObject: Hashable, Sendable {
   /// Path as the target sees it.
   package var path: String
-  /// A path by which the kernel opens exactly the mapped file, whatever namespace the target is in.
-  package var kernelPath: String
-  /// The same file through the target's root directory, for kernels that refuse `kernelPath`; nil when it is unlinked.
-  package var pathBelowRoot: String?
   package var identity: FileIdentity
   package var buildID: String?
 }

@@ -16,7 +16,7 @@ final class ProbeAttacher {
   private(set) var probes: [AllocatorProbe] = []
   private var kinds: [Report.Probe.Kind] = []
   private var indexOfPlace: [ProbeKey: UInt32] = [:]
-  private var objects: [FileIdentity: OpenObject] = [:]
+  private var objects: [FileIdentity: ProbedFile] = [:]
   /// Links at the places in C libraries and loaders where processes wait for us, by object. One link serves all processes.
   private var holdLinks: [FileIdentity: [Link]] = [:]
 
@@ -26,7 +26,7 @@ final class ProbeAttacher {
   }
 
   /// Decides which program is attached at a place.
-  private enum Role { case free, mapping, allocation, returnInstruction }
+  private enum Role: CaseIterable { case free, mapping, returnInstruction, allocation }
 
   init(configuration: TraceConfiguration, programs: ProbePrograms, reader: ProcessReader, notes: TraceNotes) {
     self.configuration = configuration
@@ -57,6 +57,7 @@ final class ProbeAttacher {
     for mapping in fresh {
       guard let file = files.file(behind: mapping, of: process.threadID) else { continue }
       let object = reader.describe(mapping, file, of: process.threadID)
+      if objects[object.identity] == nil { objects[object.identity] = ProbedFile(file) }
       let calls = SystemCallProbes(
         file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
       try hold(at: calls, in: object, of: process)
@@ -67,15 +68,24 @@ final class ProbeAttacher {
     for note in plan.notes { notes.addOnce(note) }
     // Where nothing allocates, probing mappings alone is not worth a trace.
     if !plan.probes.isEmpty || !process.probes.isEmpty { found += plan.probes }
+    for probe in found {
+      objects[probe.object.identity]?.choose(Role.allCases.flatMap { fileOffsets(of: probe, role: $0) })
+    }
+    files.releasePages()
     // After an exec the same objects are mapped again, and their probes are still attached.
     let attached = Set(process.probes)
-    try attach(found.map(index(of:)).filter { !attached.contains($0) }, to: process)
-    process.failure = plan.failure
+    try attach(found.compactMap(index(of:)).filter { !attached.contains($0) }, to: process)
+    if plan.failure != nil || process.hasAllocator { process.failure = plan.failure }
   }
 
-  private func index(of probe: AllocatorProbe) -> UInt32 {
+  /// The index of a place; nil if there are too many.
+  private func index(of probe: AllocatorProbe) -> UInt32? {
     let key = ProbeKey(file: probe.object.identity, fileOffset: probe.fileOffset)
     if let known = indexOfPlace[key] { return known }
+    guard probes.count < Int(LT_MAX_PROBES) else {
+      notes.addOnce("more than \(LT_MAX_PROBES) places cannot be probed at once: what came later is not traced")
+      return nil
+    }
     let index = UInt32(probes.count)
     probes.append(probe)
     kinds.append(.perf)
@@ -88,42 +98,66 @@ final class ProbeAttacher {
   /// Attaches to places in one process: to what frees before what allocates, so that no free of a recorded block is missed,
   /// and to what sees a return before what expects it.
   func attach(_ indices: [UInt32], to process: TracedProcess) throws {
-    guard probes.count <= Int(LT_MAX_PROBES) else {
-      throw Refusal("more than \(LT_MAX_PROBES) allocator functions cannot be probed at once")
-    }
     var links: [Link] = []
-    for role in [Role.free, .mapping, .returnInstruction, .allocation] {
+    var leftOut: Set<FileIdentity> = []
+    for role in Role.allCases {
       var placesByObject: [FileIdentity: [Link.Place]] = [:]
       for index in indices {
         let probe = probes[Int(index)]
-        let identity = probe.object.identity
         var cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
         if role == .returnInstruction { cookie |= Self.atReturn }
         let offsets = fileOffsets(of: probe, role: role)
         if offsets.isEmpty { continue }
         kinds[Int(index)] = kind(role)
-        objects[identity] = try objects[identity] ?? OpenObject(probe.object)
-        placesByObject[identity, default: []] += offsets.map {
+        placesByObject[probe.object.identity, default: []] += offsets.map {
           Link.Place(fileOffset: $0, cookie: cookie)
         }
       }
-      for (identity, places) in placesByObject {
-        guard let object = objects[identity] else { continue }
-        object.readIntoPageCache(places.map(\.fileOffset))
+      for (identity, places) in placesByObject where !leftOut.contains(identity) {
         do {
-          links += try link(places, role: role, path: object.path, processID: process.processID)
-        } catch {
-          if error.code == ESRCH {
-            throw Refusal("process \(process.processID) ended while it was being attached")
-          }
-          throw error
+          links += try link(places, role: role, in: objects[identity], of: process)
+        } catch let error as LeftOut {
+          leftOut.insert(identity)
+          let object = indices.lazy.map { self.probes[Int($0)].object }.first { $0.identity == identity }
+          let path = object?.path ?? "an object"
+          process.failure = "\(path) cannot be probed: \(error.reason)"
+          notes.addOnce("\(path) is left out, its allocations are not seen: \(error.reason)")
         }
       }
     }
     // Links are released in the opposite order.
     process.links = links.reversed() + process.links
-    process.probes += indices
-    if indices.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
+    let attached = indices.filter { !leftOut.contains(probes[Int($0)].object.identity) }
+    process.probes += attached
+    if attached.contains(where: { !probes[Int($0)].function.isSystemCall }) { process.hasAllocator = true }
+  }
+
+  /// An object that is not probed, because of what its file says; the trace goes on without it.
+  private struct LeftOut: Error {
+    var reason: String
+  }
+
+  /// Checks the places of one object, and attaches to them.
+  private func link(
+    _ places: [Link.Place], role: Role, in object: ProbedFile?, of process: TracedProcess
+  ) throws -> [Link] {
+    guard let object else { throw LeftOut(reason: "its file is not open") }
+    do { try object.verify(places.map(\.fileOffset)) } catch { throw LeftOut(reason: "\(error)") }
+    do throws(BPFError) {
+      return try link(places, role: role, path: object.path, processID: process.processID)
+    } catch {
+      if error.code == ESRCH {
+        throw Refusal("process \(process.processID) ended while it was being attached")
+      }
+      if Self.concernsOneFile(error.code) { throw LeftOut(reason: errorMessage(error.code)) }
+      throw error
+    }
+  }
+
+  /// Whether a refusal of the kernel is about the file or the places in it, rather than about what leaktrace may do and what
+  /// the host has left.
+  private static func concernsOneFile(_ code: Int32) -> Bool {
+    ![EPERM, EACCES, EMFILE, ENFILE, ENOMEM, ENOSPC, E2BIG, EAGAIN, EINTR].contains(code)
   }
 
   /// Makes processes wait for us where the object's code forks, or where it changes the list of loaded objects.
@@ -144,9 +178,12 @@ final class ProbeAttacher {
     }
     var links: [Link] = []
     for place in places {
-      let opened = try objects[identity] ?? OpenObject(object)
-      objects[identity] = opened
-      opened.readIntoPageCache([place.offset])
+      guard let opened = objects[identity] else { continue }
+      opened.choose([place.offset])
+      do { try opened.verify([place.offset]) } catch {
+        notes.addOnce("\(object.path): forks and loads in it are not seen at once: \(error)")
+        continue
+      }
       let program = try programs.lifecycle.program(place.program)
       let target = Link.Place(fileOffset: place.offset, cookie: 0)
       switch programs.method {

@@ -72,13 +72,17 @@ struct ProcessReader {
   }
 }
 
-/// ELF files that were opened for planning, by file identity: most processes share most of them.
+/// ELF files that were opened for planning, by file identity: most processes share most of them. They stay open, since they
+/// are what is probed.
 final class ElfFileCache {
+  /// Each takes a descriptor. More are not opened, whatever processes map.
+  private static let maximumCount = 8192
   private var files: [FileIdentity: ElfFile?] = [:]
 
   func file(behind mapping: Mapping, of processID: Int32) -> ElfFile? {
     let identity = mapping.file
     if let known = files[identity] { return known }
+    guard files.count < Self.maximumCount else { return nil }
     var file: ElfFile?
     if let opened = try? RootedFile.open(mapping: mapping, processID: processID) {
       file = try? ElfFile(descriptor: opened.descriptor, name: mapping.path)
@@ -87,6 +91,14 @@ final class ElfFileCache {
     return file
   }
 
-  /// Lets go of the files; they are opened again when new processes or libraries come.
-  func removeAll() { files = [:] }
+  /// Forgets what was copied of large files, or of all when the copies take much memory, but not the files.
+  func releasePages() {
+    let isTight = ElfFile.copiesAreNearLimit
+    for file in files.values {
+      if let file, isTight || file.residentBytes > Self.keptBytes { file.releasePages() }
+    }
+  }
+
+  /// What the search for allocators reads of a library stays in memory for the next process that maps it.
+  private static let keptBytes = 1 << 20
 }
