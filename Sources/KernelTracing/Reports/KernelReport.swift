@@ -127,7 +127,7 @@ extension KernelTracer {
           let position = Int(positions[block.site])
           if let clock {
             drafts[position].sums.survivors?.add(
-              bytes: Double(block.sizeInBytes), time: block.time, ages: clock.ages)
+              bytes: Double(block.sizeInBytes) * Double(nth), count: Double(nth), time: block.time, ages: clock.ages)
           }
           guard block.time &+ age <= now else { return }
           drafts[position].add(block, nth: nth, now: now, listsBlock: request.listsBlocks)
