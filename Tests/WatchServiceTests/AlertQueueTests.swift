@@ -9,14 +9,12 @@ struct AlertQueueTests {
 
   init() throws { directory = try TemporaryDirectory() }
 
-  private func wait(for condition: () -> Bool) -> Bool { eventually { condition() } }
-
   @Test func anAlertIsGivenToItsCommand() throws {
     let queue = AlertQueue(clock: clock)
     let path = directory.file("alert")
     #expect(queue.run("cat > \(path)", Array("{}\n".utf8)).isEmpty)
     #expect(
-      wait {
+      eventually {
         _ = queue.reap()
         return queue.runningCount == 0
       })
@@ -42,7 +40,7 @@ struct AlertQueueTests {
     #expect(queue.waitingCount == 1)
     clock.advance(by: .seconds(1))
     #expect(
-      wait {
+      eventually {
         _ = queue.reap()
         return access(path, F_OK) == 0
       })

@@ -127,10 +127,6 @@ import WatchServer
     return .init(path: pushed.path, contentType: pushed.contentType, body: pushed.body)
   }
 
-  private func waitUntil(_ seconds: Double = 60, _ isSo: () -> Bool) -> Bool {
-    eventually(within: seconds, isSo)
-  }
-
   private static let profile: [UInt8] = {
     var report = Report(
       target: Report.Target(kind: .process, processID: 42, command: "worker", executable: "/opt/worker"),
@@ -165,7 +161,7 @@ import WatchServer
     #expect(received.labels["region"] == "eu west")
     #expect(received.labels[service == .parca ? "comm" : "service_name"] != nil)
     #expect(contents(of: received.file) == Self.profile)
-    #expect(waitUntil { pusher.counters.sent == 1 })
+    #expect(eventually { pusher.counters.sent == 1 })
     pusher.stop(patience: .zero)
     #expect(pusher.counters.sentBytes == UInt64(request.body.count))
     #expect(pusher.counters.failed.isEmpty)
@@ -186,7 +182,7 @@ import WatchServer
     pusher.send(try request(Self.profile, port: receiver.port))
     let statuses = (0..<4).map { _ in receiver.next()?.status }
     #expect(statuses == [503, 0, 429, 200])
-    #expect(waitUntil { pusher.counters.sent == 1 })
+    #expect(eventually { pusher.counters.sent == 1 })
     pusher.stop(patience: .zero)
     #expect(pusher.counters.retries == 3)
     #expect(pusher.counters.failed.isEmpty)
@@ -198,13 +194,13 @@ import WatchServer
     let pusher = try pusher(receiver.port)
     pusher.send(try request(Self.profile, port: receiver.port))
     #expect(receiver.next()?.status == 400)
-    #expect(waitUntil { pusher.counters.failed == [.refused: 1] })
+    #expect(eventually { pusher.counters.failed == [.refused: 1] })
     #expect(pusher.counters.retries == 0)
     #expect(pusher.counters.trouble == "status 400 Bad Request: scripted")
     // The next one is sent as if nothing had been.
     pusher.send(try request(Self.profile, port: receiver.port))
     #expect(receiver.next()?.status == 200)
-    #expect(waitUntil { pusher.counters.sent == 1 && pusher.counters.trouble == nil })
+    #expect(eventually { pusher.counters.sent == 1 && pusher.counters.trouble == nil })
     pusher.stop(patience: .zero)
   }
 
@@ -212,7 +208,7 @@ import WatchServer
     let receiver = try ProfileReceiver(statuses: [-1, 500, 500, 500, 500])
     let pusher = try pusher(receiver.port)
     pusher.send(try request(Self.profile, port: receiver.port))
-    #expect(waitUntil { pusher.counters.failed == [.service: 1] })
+    #expect(eventually { pusher.counters.failed == [.service: 1] })
     pusher.stop(patience: .zero)
     #expect(pusher.counters.retries == 4)
     #expect(pusher.counters.trouble == "status 500 Internal Server Error: scripted")
@@ -234,7 +230,7 @@ import WatchServer
     // One is being sent at once or waits like the rest.
     let overflown = pusher.counters.failed[.overflow] ?? 0
     #expect(overflown == 6 || overflown == 7)
-    #expect(waitUntil { pusher.counters.failed[.connection] == 10 - overflown })
+    #expect(eventually { pusher.counters.failed[.connection] == 10 - overflown })
     #expect(pusher.counters.trouble?.contains("refused") == true, "\(pusher.counters.trouble ?? "")")
     #expect(pusher.counters.retries == 10 - overflown)
     pusher.send(try request(Self.profile, port: port))

@@ -57,7 +57,7 @@ extension Privileged {
       let running = try pausing(program)
       #expect(threadStates(program.processID).allSatisfy { $0 == "t" })
       // Between a thread's stop and our looking at the call that it was in, its call cannot be mended.
-      #expect(settles { isPausing(running.processID) })
+      #expect(eventually { isPausing(running.processID) })
       kill(running.processID, SIGKILL)
       running.wait()
       try expectUndisturbed(program)
@@ -81,10 +81,10 @@ extension Privileged {
       try awaitReady(running)
       let child = try #require(Int32(running.readLine(timeout: patience)))
       defer { kill(child, SIGKILL) }
-      #expect(settles { threadStates(child).allSatisfy { $0 == "t" } })
+      #expect(eventually { threadStates(child).allSatisfy { $0 == "t" } })
       kill(running.processID, SIGKILL)
       running.wait()
-      #expect(settles { threadStates(child).allSatisfy { $0 == "S" || $0 == "D" } })
+      #expect(eventually { threadStates(child).allSatisfy { $0 == "S" || $0 == "D" } })
       #expect(tracer(of: child) == 0)
     }
 
@@ -92,7 +92,7 @@ extension Privileged {
     @Test func stoppedProcessStaysStopped() throws {
       let program = try TracedProgram([blocked(), "handled"])
       kill(program.processID, SIGSTOP)
-      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "T" } })
+      #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "T" } })
       let attachment = try LeakAttachment(to: program, interval: "50ms")
       for _ in 0..<10 {
         _ = try attachment.nextReport()
@@ -114,10 +114,10 @@ extension Privileged {
       for _ in 0..<20 {
         kill(program.processID, SIGSTOP)
         _ = try attachment.nextReport()
-        #expect(settles { threadStates(program.processID).allSatisfy { $0 == "T" } })
+        #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "T" } })
         kill(program.processID, SIGCONT)
         _ = try attachment.nextReport()
-        #expect(settles { threadStates(program.processID).allSatisfy { $0 == "S" } })
+        #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "S" } })
       }
       try program.step()
       _ = try attachment.interrupt()
@@ -174,12 +174,12 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.built, "trace", "--leak-check", "-p", String(program.processID), "0.1"],
         environment: ["LD_PRELOAD": lateResume()], capturesErrors: true)
-      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "t" } })
+      #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "t" } })
       return running
     }
 
     private func expectUndisturbed(_ program: TracedProgram) throws {
-      #expect(settles { threadStates(program.processID).allSatisfy { $0 == "S" } })
+      #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "S" } })
       #expect(tracer(of: program.processID) == 0)
       program.letGo()
       #expect(program.readLine() == "undisturbed")
@@ -189,11 +189,6 @@ extension Privileged {
     /// Until the command says that it is ready; leaktrace's first reports may come before that.
     private func awaitReady(_ running: RunningProgram) throws {
       try #require(eventually { running.readLine(timeout: patience).hasSuffix("ready") })
-    }
-
-    /// Whether a condition comes true.
-    private func settles(_ condition: () -> Bool) -> Bool {
-      eventually { condition() }
     }
 
     /// Whether a thread of leaktrace lets time pass with the process stopped, which it does when it has looked at all of it.
