@@ -47,7 +47,7 @@ let package = Package(
 
     // Swift, from the bottom up.
     .target(name: "Quantities", swiftSettings: strict),
-    .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: strict),
+    .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: optimized),
     .target(name: "SystemSupport", swiftSettings: strict),
     .target(name: "TraceModel", dependencies: ["SystemSupport"], swiftSettings: strict),
     .target(name: "BPFRuntime", dependencies: ["SystemSupport", "CLibBPF"], swiftSettings: strict),
@@ -153,7 +153,7 @@ let package = Package(
       dependencies: [
         "Accounting",
         "SystemSupport", "Quantities", "Scheduling", "TraceModel", "Symbolization", "AllocationTracing",
-        "KernelTracing", "ReportFormats", "CProcessControl",
+        "KernelTracing", "ReportFormats", "TextOutput", "CProcessControl",
         "HostObservation", "HostCapabilities", "History", "PageFaults", "Session", "Watch", "WatchServer",
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -277,6 +277,14 @@ let package = Package(
         "SystemSupport", "Watch", "WatchServer", "HostObservation", "ReportFormats", "TraceModel", "TestTools",
       ],
       swiftSettings: strict),
+    // What hostile processes, files, users and clients do: attacks, each of which once succeeded or was tried.
+    .testTarget(
+      name: "HostileTests",
+      dependencies: [
+        "HostObservation", "ProcessImage", "ReportFormats", "SystemSupport", "TextOutput", "TraceModel", "Watch",
+        "WatchServer", "TestTools",
+      ],
+      path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(name: "HostCapabilitiesTests", dependencies: ["HostCapabilities"], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["TraceModel", "LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["TraceModel", "ReportAnalysis"], swiftSettings: strict),

@@ -1,3 +1,5 @@
+import TextOutput
+
 /// Text in the OpenMetrics 1.0 format: families in order, every sample of a family behind its header.
 package struct OpenMetrics: Sendable {
   package enum Kind: String, Sendable { case gauge, counter, info }
@@ -14,14 +16,14 @@ package struct OpenMetrics: Sendable {
     self.kind = kind
     text += "# TYPE \(name) \(kind.rawValue)\n"
     if let unit { text += "# UNIT \(name) \(unit)\n" }
-    text += "# HELP \(name) \(Self.escaped(help))\n"
+    text += "# HELP \(name) \(escapedForLabel(help))\n"
   }
 
   package mutating func sample(_ labels: [(String, String)], _ value: Double) {
     let suffix = kind == .counter ? "_total" : kind == .info ? "_info" : ""
     text += name + suffix
     if !labels.isEmpty {
-      text += "{" + labels.map { "\($0.0)=\"\(Self.escaped($0.1))\"" }.joined(separator: ",") + "}"
+      text += "{" + labels.map { "\($0.0)=\"\(escapedForLabel($0.1))\"" }.joined(separator: ",") + "}"
     }
     text += " \(Self.number(value))\n"
   }
@@ -37,20 +39,5 @@ package struct OpenMetrics: Sendable {
     if value.isInfinite { return value > 0 ? "+Inf" : "-Inf" }
     if value == value.rounded(), abs(value) < 1e15 { return String(Int64(value)) }
     return "\(value)"
-  }
-
-  /// Names come from processes: besides what the format escapes, control characters are left out, and long ones cut.
-  private static func escaped(_ value: String) -> String {
-    var result = ""
-    for scalar in value.unicodeScalars.prefix(200) {
-      switch scalar {
-      case "\\": result += "\\\\"
-      case "\"": result += "\\\""
-      case "\n": result += "\\n"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7f: result += "?"
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result
   }
 }

@@ -1,3 +1,5 @@
+import TextOutput
+
 /// The configuration file of a watch: one `key = value` a line, `#` before a remark. Every line that is wrong is told.
 package enum WatchConfigurationFile {
   package struct Mistake: Hashable, Sendable, CustomStringConvertible {
@@ -52,7 +54,7 @@ package enum WatchConfigurationFile {
 
   /// As much of a line as fits into a message: the file may be anything but a configuration.
   private static func shown(_ text: String) -> String {
-    String(text.prefix(60).map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7f } ? "?" : $0 })
+    String(String.UnicodeScalarView(text.unicodeScalars.prefix(60).map { isUnsafe($0) ? "?" : $0 }))
   }
 
   private static func trimmed(_ text: some StringProtocol) -> String {

@@ -1,6 +1,7 @@
 import Glibc
 import Logging
 import Session
+import TextOutput
 
 /// Writes log lines to standard error. Where journald reads them, each line begins with its priority.
 struct WatchLog: LogHandler {
@@ -19,13 +20,17 @@ struct WatchLog: LogHandler {
     ) {
       text += " \(key)=\(value)"
     }
-    // Control characters are replaced, so that one event is always one line, whatever is in a name that it contains.
-    var line = ""
-    for scalar in text.unicodeScalars { line += scalar.value < 0x20 || scalar.value == 0x7f ? "?" : String(scalar) }
+    // One event is always one line, whatever is in a name that it contains: journald begins a new one after 48 KiB.
+    var line = escapedForTerminal(text)
+    if line.utf8.count > Self.mostBytes {
+      line = String(decoding: line.utf8.prefix(Self.mostBytes), as: UTF8.self) + "…"
+    }
     let prefix =
       isJournal ? "<\(Self.priority(event.level))>" : "leaktrace: \(event.level == .info ? "" : "\(event.level): ")"
     writeAll(prefix + line + "\n", to: STDERR_FILENO)
   }
+
+  private static let mostBytes = 16 << 10
 
   /// The priorities of syslog(3).
   private static func priority(_ level: Logger.Level) -> Int {

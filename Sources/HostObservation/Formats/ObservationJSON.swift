@@ -138,11 +138,10 @@ package enum ObservationJSON {
     return text
   }
 
+  /// A name, or a number, which may be negative.
   private static func cell(_ text: String) -> String {
-    var text = escapedForTerminal(text)
-    // A spreadsheet must not take a name for a formula; numbers may be negative.
-    if let first = text.first, "=+@".contains(first) || first == "-" && Double(text) == nil { text = "'" + text }
-    guard text.contains(where: { ",\"".contains($0) }) else { return text }
-    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    let isNumber =
+      text.utf8.allSatisfy { (0x30...0x39).contains($0) || "-+.e".utf8.contains($0) } && Double(text) != nil
+    return isNumber ? text : csvCell(text)
   }
 }

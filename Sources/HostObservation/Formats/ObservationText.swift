@@ -11,7 +11,7 @@ package enum ObservationText {
       + SeriesKey.Kind.allCases.compactMap { kind in report.counts[kind].map { "\($0) \(plural(kind, $0))" } }
       .joined(separator: ", ") + "\n"
     text += "  memory: \(size(report.availableBytes)) of \(size(report.totalBytes)) available\n"
-    for note in report.notes { text += "  note: \(note)\n" }
+    for note in report.notes { text += "  note: \(escapedForTerminal(note))\n" }
     let growing = report.growing
     if growing.isEmpty {
       text += "\nNothing grows by more than moves at random. The largest:\n"

@@ -1,5 +1,6 @@
 import KernelStatistics
 import Runtimes
+import TextOutput
 
 /// What to do about a series that grows: the commands can be run as they stand, and each has its reason.
 package struct NextStep: Hashable, Sendable {
@@ -60,7 +61,10 @@ package struct NextStep: Hashable, Sendable {
       self.init(command: "ipcs -m -p", reason: "\(name) of System V shared memory; it stays until it is removed")
     }
     if let owner = entry.owner, owner.kind == .unit, owner.name.hasSuffix(".service") {
-      mitigation = "sudo leaktrace guard \(shellQuoted(owner.name)) --dry-run"
+      // Whatever the name begins with is not to be taken for an option.
+      let isLikeOption = owner.name.utf8.first == UInt8(ascii: "-")
+      mitigation = "sudo leaktrace guard " + (isLikeOption ? "--dry-run -- " : "") + shellQuoted(owner.name)
+      if !isLikeOption { mitigation? += " --dry-run" }
     }
   }
 
@@ -91,16 +95,4 @@ package struct NextStep: Hashable, Sendable {
       for: Runtime.Subject(processID: processID, allocator: profile.allocator?.name))
     return NextStep(command: "\(trace) \(suggestion.options)", reason: suggestion.reason)
   }
-}
-
-/// A word of a shell command; quoted only where it has to be.
-package func shellQuoted(_ word: String) -> String {
-  let isPlain =
-    !word.isEmpty
-    && word.utf8.allSatisfy { byte in
-      (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-        || [0x2d, 0x2e, 0x2f, 0x3a, 0x40, 0x5f].contains(byte)
-    }
-  if isPlain { return word }
-  return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
 }

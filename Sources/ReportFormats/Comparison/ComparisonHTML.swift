@@ -27,19 +27,19 @@ enum ComparisonHTML {
     output.line("<tr><th class=\"name\">verdict and stack</th><th>before</th><th>after</th></tr>")
     for site in comparison.sites {
       output.line(
-        "<tr><td class=\"name\"><details><summary>\(site.verdict.rawValue)\(site.isLeaking ? ", leaking" : ""): \(escapedForMarkup(singleLine(site.frames.first?.plainName ?? site.allocator)))</summary><div class=\"stack\">"
+        "<tr><td class=\"name\"><details><summary>\(site.verdict.rawValue)\(site.isLeaking ? ", leaking" : ""): \(escapedForMarkup(site.frames.first?.plainName ?? site.allocator))</summary><div class=\"stack\">"
       )
       for frame in site.frames {
         var place = frame.file.map { " at " + $0 } ?? ""
         if !place.isEmpty, let line = frame.line { place += ":\(line)" }
         output.line(
-          "<div>\(escapedForMarkup(singleLine(frame.plainName)))<span class=\"dim\">\(escapedForMarkup(singleLine(place)))</span></div>"
+          "<div>\(escapedForMarkup(frame.plainName))<span class=\"dim\">\(escapedForMarkup(place))</span></div>"
         )
       }
       output.line("</div></details></td><td>\(rateText(site.before))</td><td>\(rateText(site.after))</td></tr>")
     }
     output.line("</table></div></section>")
-    for note in comparison.notes { output.line("<p>\(escapedForMarkup(singleLine(note)))</p>") }
+    for note in comparison.notes { output.line("<p>\(escapedForMarkup(note))</p>") }
     output.line("</body></html>")
     return output.bytes
   }

@@ -21,7 +21,7 @@ enum ComparisonJUnit {
       output.line(start + ">")
       let message = "\(site.verdict.rawValue): \(comparison.change(of: site))"
       output.line("    <failure message=\"\(escapedForMarkup(message))\">")
-      for frame in site.frames { output.line("      " + escapedForMarkup(singleLine(frame.plainName))) }
+      for frame in site.frames { output.line("      " + escapedForMarkup(frame.plainName)) }
       output.line("    </failure>")
       output.line("  </testcase>")
     }

@@ -11,13 +11,6 @@ extension Frame {
   }
 }
 
-/// A name on one line: unsafe characters escaped, and those that mean something in the format replaced.
-func singleLine(_ name: String, replacing special: [Character: Character] = [:]) -> String {
-  let escaped = escapedForTerminal(name)
-  guard !special.isEmpty, escaped.contains(where: { special[$0] != nil }) else { return escaped }
-  return String(escaped.map { special[$0] ?? $0 })
-}
-
 /// Outstanding bytes and blocks by whole stack, sites of the same names added up.
 struct NamedStacks {
   struct Entry {
@@ -28,8 +21,8 @@ struct NamedStacks {
   private(set) var names: [String] = []
   private(set) var entries: [Entry] = []
 
-  /// - Parameter special: characters that the format needs for itself, and what stands in for them.
-  init(_ report: Report, replacing special: [Character: Character]) {
+  /// - Parameter written: a name as the format takes it.
+  init(_ report: Report, written: @escaping (String) -> String) {
     var positions: [[Int]: Int] = [:]
     var ids: [String: Int] = [:]
     var names: [String] = []
@@ -39,7 +32,7 @@ struct NamedStacks {
       names.append(name)
       return names.count - 1
     }
-    let frameIDs = FrameCache { id(singleLine($0.plainName, replacing: special)) }
+    let frameIDs = FrameCache { id(written($0.plainName)) }
     let commands = Dictionary(
       report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
     for site in report.sites where site.outstanding.bytes > 0 || site.outstanding.count > 0 {
@@ -48,9 +41,9 @@ struct NamedStacks {
       if site.stack.completeness == .broken || site.stack.completeness == .truncated {
         path.append(id("[callers unknown]"))
       }
-      if let cache = site.kernel?.cache { path.insert(id(singleLine("[\(cache)]", replacing: special)), at: 0) }
+      if let cache = site.kernel?.cache { path.insert(id(written("[\(cache)]")), at: 0) }
       if report.processes.count > 1 {
-        path.append(id(singleLine("\(commands[site.processID] ?? "process") (\(site.processID))", replacing: special)))
+        path.append(id(written("\(commands[site.processID] ?? "process") (\(site.processID))")))
       }
       if let known = positions[path] {
         entries[known].outstanding += site.outstanding

@@ -13,7 +13,7 @@ package enum FlameGraphReport {
   static let top = 66.0
 
   package static func render(_ report: Report) -> [UInt8] {
-    let stacks = NamedStacks(report, replacing: [:])
+    let stacks = NamedStacks(report) { singleLine($0) }
     let tree = CallTree(name: "all", stacks: stacks, fromLeaf: false)
     var layout = FlameLayout(root: tree.root)
     layout.run()
@@ -23,10 +23,10 @@ package enum FlameGraphReport {
     output.line(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" id=\"flame\" width=\"\(Int(width))\" height=\"\(Int(height))\" "
         + "viewBox=\"0 0 \(Int(width)) \(Int(height))\" font-family=\"ui-monospace,Menlo,monospace\" font-size=\"12\">")
-    output.line("<title>\(escapedForMarkup(singleLine(title(report))))</title>")
+    output.line("<title>\(escapedForMarkup(title(report)))</title>")
     output.line("<style>\(style)</style>")
     output.line("<rect class=\"page\" width=\"100%\" height=\"100%\"/>")
-    output.line("<text class=\"head\" x=\"10\" y=\"22\">\(escapedForMarkup(singleLine(title(report))))</text>")
+    output.line("<text class=\"head\" x=\"10\" y=\"22\">\(escapedForMarkup(title(report)))</text>")
     output.line(
       "<text id=\"info\" x=\"10\" y=\"58\">\(ByteSize.exact(tree.root.outstanding.bytes)) in \(tree.root.outstanding.count) blocks</text>"
     )

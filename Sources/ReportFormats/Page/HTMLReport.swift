@@ -10,7 +10,7 @@ package enum HTMLReport {
 
   package static func render(_ report: Report) -> [UInt8] {
     var output = ByteWriter()
-    let title = escapedForMarkup(singleLine("leaktrace: " + (report.target.command ?? report.target.kind.rawValue)))
+    let title = escapedForMarkup("leaktrace: " + (report.target.command ?? report.target.kind.rawValue))
     output.line("<!DOCTYPE html>")
     output.line("<html lang=\"en\"><head><meta charset=\"utf-8\">")
     output.line("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">")
@@ -20,7 +20,7 @@ package enum HTMLReport {
     output.line("<title>\(title)</title>")
     output.line("<style>\(HTMLPage.style)</style></head><body>")
     output.line("<header><h1>\(title)</h1>")
-    for line in headLines(report) { output.line("<p>\(escapedForMarkup(singleLine(line)))</p>") }
+    for line in headLines(report) { output.line("<p>\(escapedForMarkup(line))</p>") }
     output.line("</header>")
     output.write(HTMLPage.body)
     output.write("<script type=\"application/json\" id=\"report\">")

@@ -21,8 +21,9 @@ package enum CSVReport {
     output.write(columns.joined(separator: ",") + "\r\n")
     let commands = Dictionary(
       report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
-    // Escaped as in the middle of a quoted cell.
-    let names = FrameCache { frame in doubled(singleLine(frame.plainName)) }
+    // As in the middle and at the beginning of a quoted cell, without its quotes.
+    let names = FrameCache { frame in Self.inner("." + frame.plainName).dropFirst() }
+    let firstNames = FrameCache { frame in Self.inner(frame.plainName) }
     let start = output.bytes.count
     for (position, site) in report.sites.enumerated() {
       if position == 200 { output.expectRest(since: start, done: 200, of: report.sites.count) }
@@ -30,9 +31,7 @@ package enum CSVReport {
       output.write(",\"")
       for (index, frame) in site.shownFrames.enumerated() {
         if index > 0 { output.write(" < ") }
-        // A spreadsheet must not take the cell for a formula.
-        if index == 0, let first = frame.plainName.first, "=+-@".contains(first) { output.write("'") }
-        output.write(names[frame])
+        output.write(index == 0 ? firstNames[frame] : String(names[frame]))
       }
       output.write("\"\r\n")
     }
@@ -41,7 +40,7 @@ package enum CSVReport {
 
   private static func row(_ site: AllocationSite, command: String?) -> String {
     var cells = [
-      "\(site.processID)", text(command ?? ""), site.allocationClass.rawValue, text(site.allocator),
+      "\(site.processID)", csvCell(command ?? ""), site.allocationClass.rawValue, csvCell(site.allocator),
     ]
     for tally in [site.outstanding, site.allocated, site.freed] { cells += ["\(tally.bytes)", "\(tally.count)"] }
     cells.append(site.oldestAge.map(\.decimalSeconds) ?? "")
@@ -50,25 +49,14 @@ package enum CSVReport {
       cells += [tally.map { "\($0.bytes)" } ?? "", tally.map { "\($0.count)" } ?? ""]
     }
     cells += [site.growth?.word.rawValue ?? "", site.growth.map { "\($0.slopeInBytesPerSecond)" } ?? ""]
-    cells.append(text(site.kernel?.cache ?? ""))
+    cells.append(csvCell(site.kernel?.cache ?? ""))
     let leaf = site.shownFrames.first
     cells += [
-      text(leaf?.plainName ?? ""), text(leaf?.module ?? ""), text(leaf?.file ?? ""),
+      csvCell(leaf?.plainName ?? ""), csvCell(leaf?.module ?? ""), csvCell(leaf?.file ?? ""),
       leaf?.line.map { "\($0)" } ?? "",
     ]
     return cells.joined(separator: ",")
   }
 
-  /// Quoted where needed; a spreadsheet must not take a name for a formula.
-  private static func text(_ value: String) -> String {
-    var value = singleLine(value)
-    if let first = value.first, "=+-@".contains(first) { value = "'" + value }
-    guard value.contains(where: { $0 == "," || $0 == "\"" }) else { return value }
-    return "\"" + doubled(value) + "\""
-  }
-
-  private static func doubled(_ value: String) -> String {
-    guard value.utf8.contains(UInt8(ascii: "\"")) else { return value }
-    return value.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-  }
+  private static func inner(_ name: String) -> String { String(csvCell(name, quoted: true).dropFirst().dropLast()) }
 }

@@ -9,7 +9,7 @@ package enum FoldedReport {
 
   package static func render(_ report: Report) -> [UInt8] {
     var output = ByteWriter()
-    let stacks = NamedStacks(report, replacing: [";": ","])
+    let stacks = NamedStacks(report, written: foldedFrame)
     let names = stacks.names.map { Array($0.utf8) }
     for entry in stacks.entries where entry.outstanding.bytes > 0 {
       for (index, name) in entry.path.reversed().enumerated() {

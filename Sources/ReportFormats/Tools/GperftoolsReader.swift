@@ -1,5 +1,6 @@
 import Glibc
 import SystemSupport
+import TextOutput
 import TraceModel
 
 /// Reads heap profiles in gperftools' text form, as tcmalloc and jeprof's `--text` sources write them.

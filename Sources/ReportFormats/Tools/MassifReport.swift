@@ -16,7 +16,7 @@ package enum MassifReport {
     output.line("desc: leaktrace")
     output.line("cmd: " + name(report.target.command ?? report.target.kind.rawValue))
     output.line("time_unit: ms")
-    let stacks = NamedStacks(report, replacing: ["#": "_"])
+    let stacks = NamedStacks(report, written: name)
     let whole = stacks.entries.reduce(into: Tally()) { $0 += $1.outstanding }
     var snapshot = 0
     for moment in report.timeline where moment.elapsed < report.window.duration {

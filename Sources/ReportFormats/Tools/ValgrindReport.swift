@@ -20,7 +20,7 @@ package enum ValgrindReport {
     output.line("<tool>memcheck</tool>")
     output.line("<args>")
     output.line("<vargv><exe>leaktrace</exe></vargv>")
-    output.line("<argv><exe>\(escaped(report.target.command ?? report.target.executable ?? ""))</exe></argv>")
+    output.line("<argv><exe>\(escapedForMarkup(report.target.command ?? report.target.executable ?? ""))</exe></argv>")
     output.line("</args>")
     output.line("<status><state>RUNNING</state><time>00:00:00:00.000</time></status>")
     output.line("<status><state>FINISHED</state><time>\(time(report.window.duration))</time></status>")
@@ -41,7 +41,7 @@ package enum ValgrindReport {
     output.line("</errorcounts>")
     output.line("<suppcounts>")
     for use in report.suppressions where use.matched.count > 0 {
-      output.line("<pair><count>\(use.matched.count)</count><name>\(escaped(use.pattern))</name></pair>")
+      output.line("<pair><count>\(use.matched.count)</count><name>\(escapedForMarkup(use.pattern))</name></pair>")
     }
     output.line("</suppcounts>")
     output.line("</valgrindoutput>")
@@ -88,12 +88,14 @@ package enum ValgrindReport {
     do {
       output.line("    <frame>")
       output.line("      <ip>\(hexadecimal(frame.address).uppercasedDigits)</ip>")
-      if let module = frame.module { output.line("      <obj>\(escaped(module))</obj>") }
-      if let function = frame.function { output.line("      <fn>\(escaped(function))</fn>") }
+      if let module = frame.module { output.line("      <obj>\(escapedForMarkup(module))</obj>") }
+      if let function = frame.function { output.line("      <fn>\(escapedForMarkup(function))</fn>") }
       if let file = frame.file {
         let parts = file.split(separator: "/", omittingEmptySubsequences: false)
-        if parts.count > 1 { output.line("      <dir>\(escaped(parts.dropLast().joined(separator: "/")))</dir>") }
-        output.line("      <file>\(escaped(String(parts.last ?? "")))</file>")
+        if parts.count > 1 {
+          output.line("      <dir>\(escapedForMarkup(parts.dropLast().joined(separator: "/")))</dir>")
+        }
+        output.line("      <file>\(escapedForMarkup(String(parts.last ?? "")))</file>")
       }
       if let line = frame.line, line > 0 { output.line("      <line>\(line)</line>") }
       output.line("    </frame>")
@@ -109,25 +111,6 @@ package enum ValgrindReport {
     let rest = String(1000 + milliseconds % 1000).dropFirst()
     return "\(two(seconds / 86400)):\(two(seconds / 3600 % 24)):\(two(seconds / 60 % 60)):\(two(seconds % 60)).\(rest)"
   }
-
-  private static func escaped(_ text: String) -> String { escapedForMarkup(singleLine(text)) }
-}
-
-/// Text in XML or HTML, in attributes too.
-func escapedForMarkup(_ text: String) -> String {
-  guard text.utf8.contains(where: { "<>&\"'".utf8.contains($0) }) else { return text }
-  var escaped = ""
-  for character in text.unicodeScalars {
-    switch character {
-    case "<": escaped += "&lt;"
-    case ">": escaped += "&gt;"
-    case "&": escaped += "&amp;"
-    case "\"": escaped += "&quot;"
-    case "'": escaped += "&#39;"
-    default: escaped.unicodeScalars.append(character)
-    }
-  }
-  return escaped
 }
 
 extension String {

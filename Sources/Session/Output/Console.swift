@@ -1,9 +1,10 @@
 import Glibc
+import TextOutput
 
 /// Writes one line, with the name of the program before it, to standard error.
 package func complain(_ message: String) {
   let line = message.split(separator: "\n").first.map(String.init) ?? "failed"
-  writeAll("leaktrace: \(line)\n", to: STDERR_FILENO)
+  writeAll("leaktrace: \(escapedForTerminal(line))\n", to: STDERR_FILENO)
 }
 
 /// Writes all of `text`. Returns false if the reader is gone.

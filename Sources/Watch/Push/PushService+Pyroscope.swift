@@ -1,3 +1,5 @@
+import TextOutput
+
 extension PushService {
   package static let pyroscope = PushService(
     name: "pyroscope", title: "Pyroscope", example: "http://10.0.0.5:4040", defaultPort: 4040,
@@ -34,6 +36,6 @@ extension PushService {
 
   /// A value ends at a comma or brace, and there is no way to escape one.
   private static func labelValue(_ value: String) -> String {
-    String(value.map { $0 == "," || $0 == "}" || $0 == "{" || $0 == "=" ? "_" : $0 })
+    singleLine(value, replacing: [",": "_", "}": "_", "{": "_", "=": "_"])
   }
 }

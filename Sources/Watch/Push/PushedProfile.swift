@@ -83,7 +83,7 @@ package struct PushLabel: Hashable, Sendable {
     guard parts.count == 2, let first = parts[0].first, first.isASCII, first.isLetter || first == "_",
       parts[0].allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }), !parts[0].hasPrefix("__"),
       !["job", "instance", "reason", "comm", "service_name"].contains(parts[0]),
-      !parts[1].contains(where: { ",{}=".contains($0) }), parts[1].unicodeScalars.allSatisfy({ $0.value >= 0x20 })
+      parts[1].unicodeScalars.allSatisfy({ $0.value >= 0x20 && !",{}=".unicodeScalars.contains($0) })
     else { return nil }
     self.init(name: parts[0], value: parts[1])
   }
