@@ -44,7 +44,7 @@ package final class HistoryStore {
   package init(path: String, limits: Limits = Limits()) throws(HistoryError) {
     self.path = path
     self.limits = limits
-    HistoryFile.create(path)
+    try HistoryFile.create(path)
     database = try Database(path: path, readOnly: false)
     // This must come before the first table, or it has no effect.
     try database.execute("PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")

@@ -138,8 +138,8 @@ struct LeakCheckOptions: ParsableArguments {
     var suppressions = Suppressions()
     for path in suppressionFiles {
       let bytes: [UInt8]
-      do { bytes = try readFile(path) } catch {
-        throw ValidationError("--suppressions \(path) cannot be read: \(errorMessage(error.code))")
+      do throws(Refusal) { bytes = try TrustedFile.read(path) } catch {
+        throw ValidationError("--suppressions \(path) cannot be read: \(error)")
       }
       do { try suppressions.add(String(decoding: bytes, as: UTF8.self), file: path) } catch {
         throw ValidationError("--suppressions \(error)")

@@ -50,8 +50,9 @@ struct WatchCommand: ParsableCommand {
   private func watchConfiguration() throws -> WatchConfiguration {
     var configuration = WatchConfiguration()
     if let config {
-      guard let text = WatchDaemon.text(of: config) else {
-        throw ValidationError("--config \(config) cannot be read: \(errorMessage(errno))")
+      let text: String
+      do throws(Refusal) { text = String(decoding: try TrustedFile.read(config), as: UTF8.self) } catch {
+        throw ValidationError("--config \(config) cannot be read: \(error)")
       }
       try take(WatchConfigurationFile.apply(text, to: &configuration).map { "\(config), \($0)" })
     }

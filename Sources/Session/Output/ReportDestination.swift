@@ -59,12 +59,10 @@ package final class ReportDestination {
   }
 }
 
-/// Opens the file of an `--output`, which only its owner can read. nil and `-` stand for standard output.
+/// Opens the file of an `--output`, which only its owner can read: see ``OutputFile``. nil and `-` stand for standard output.
 package func openOutput(_ path: String?) throws(Refusal) -> Int32 {
   guard let path, path != "-" else { return STDOUT_FILENO }
-  let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-  guard descriptor >= 0 else {
-    throw Refusal("--output \(path) cannot be written: \(errorMessage(errno))")
+  do throws(Refusal) { return try OutputFile.open(path) } catch {
+    throw Refusal("--output \(path) cannot be written: \(error)")
   }
-  return descriptor
 }
