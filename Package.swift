@@ -277,14 +277,6 @@ let package = Package(
         "SystemSupport", "Watch", "WatchServer", "HostObservation", "ReportFormats", "TraceModel", "TestTools",
       ],
       swiftSettings: strict),
-    // What hostile processes, files, users and clients do: attacks, each of which once succeeded or was tried.
-    .testTarget(
-      name: "HostileTests",
-      dependencies: [
-        "HostObservation", "ProcessImage", "ReportFormats", "SystemSupport", "TextOutput", "TraceModel", "Watch",
-        "WatchServer", "TestTools",
-      ],
-      path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(name: "HostCapabilitiesTests", dependencies: ["HostCapabilities"], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["TraceModel", "LiveView"], swiftSettings: strict),
     .testTarget(name: "ReportAnalysisTests", dependencies: ["TraceModel", "ReportAnalysis"], swiftSettings: strict),
@@ -296,8 +288,12 @@ let package = Package(
     // Attacks on what reads files and memory of others. Each one has been carried out against a version that fell to it.
     .testTarget(
       name: "HostileTests",
-      dependencies: ["ProcessImage", "Symbolization", "TraceModel", "TestTools"],
-      path: "Tests/Hostile", swiftSettings: strict),
+      dependencies: [
+        "HostObservation", "ProcessImage", "ReportFormats", "Symbolization", "SystemSupport", "TextOutput",
+        "TraceModel",
+        "WatchServer", "TestTools",
+      ],
+      path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [

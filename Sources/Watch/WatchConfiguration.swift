@@ -9,8 +9,15 @@ package struct WatchConfiguration: Hashable, Sendable {
   package var lookback = 3600.0
   /// Address and port of the HTTP server; nil for none.
   package var listen: String? = "127.0.0.1:9777"
-  /// File whose first line HTTP clients must send as a bearer token.
+  /// Path of the HTTP server's Unix socket, which only the watch's own user can open; nil for none.
+  package var socket: String? = usualSocket
+  package static let usualSocket = "/run/leaktrace/watch.sock"
+  /// File whose first line HTTP clients of `listen` must send as a bearer token.
   package var tokenFile: String?
+  /// Names in the `Host` header that are answered, beside the address itself.
+  package var hostNames: [String] = []
+  /// Whether profiles tell where the memory of the traced processes lies.
+  package var hasAddressesInProfiles = false
   package var history: String?
   package var historySize: Int64 = 256 << 20
   /// Seconds.

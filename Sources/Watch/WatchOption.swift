@@ -83,13 +83,7 @@ package struct WatchOption: Sendable {
         configuration.targets.append(target)
         return nil
       }),
-    WatchOption(
-      "arm", "Whether what grows is traced, and not only targets: yes or no", values: { [$0.arms ? "yes" : "no"] },
-      set: { configuration, value in
-        guard value == "yes" || value == "no" else { return "'\(value)' is neither yes nor no" }
-        configuration.arms = value == "yes"
-        return nil
-      }),
+    yesOrNo("arm", "Whether what grows is traced, and not only targets: yes or no", \.arms),
     seconds("trace-length", "How long a trace lasts", 2...600, \.traceLength),
     seconds("trace-every", "Least time between two traces of one process", 10...604_800, \.traceEvery),
     WatchOption(
@@ -114,9 +108,35 @@ package struct WatchOption: Sendable {
         configuration.listen = value
         return nil
       }),
+    WatchOption(
+      "socket", "Unix socket of the HTTP server, for its own user only, or off", reload: .server,
+      values: { [$0.socket ?? "off"] },
+      set: { configuration, value in
+        guard value == "off" || value.hasPrefix("/") && value.utf8.count <= 107 else {
+          return "'\(value)' is neither an absolute path of at most 107 bytes nor off"
+        }
+        configuration.socket = value == "off" ? nil : value
+        return nil
+      }),
     text(
-      "token-file", "File with the bearer token that HTTP clients must send", \.tokenFile,
-      example: "/etc/leaktrace/token"),
+      "token-file",
+      "File with the bearer token that clients of the address must send; without one they get no profiles",
+      \.tokenFile, example: "/etc/leaktrace/token"),
+    WatchOption(
+      "host-name", "Name by which HTTP clients know this host, beside its address", example: "db1.example.net",
+      values: { $0.hostNames }, clear: { $0.hostNames = [] },
+      set: { configuration, value in
+        guard (1...253).contains(value.utf8.count),
+          value.unicodeScalars.allSatisfy({
+            ("a"..."z").contains($0) || ("A"..."Z").contains($0) || ("0"..."9").contains($0)
+              || "-._".unicodeScalars.contains($0)
+          })
+        else { return "'\(value)' is no host name without a port" }
+        configuration.hostNames.append(value)
+        return nil
+      }),
+    yesOrNo(
+      "profile-addresses", "Whether profiles tell where in memory things are: yes or no", \.hasAddressesInProfiles),
     WatchOption(
       "top", "Series of each kind that metrics name", values: { [String($0.top)] },
       set: { configuration, value in
@@ -193,6 +213,18 @@ package struct WatchOption: Sendable {
             "'\(value)' is no length of time from \(plain(range.lowerBound)) s to \(plain(range.upperBound)) s (10s, 5m, 2h, 7d)"
         }
         configuration[keyPath: path] = seconds
+        return nil
+      })
+  }
+
+  private static func yesOrNo(
+    _ name: String, _ summary: String, _ path: WritableKeyPath<WatchConfiguration, Bool> & Sendable
+  ) -> WatchOption {
+    WatchOption(
+      name, summary, values: { [$0[keyPath: path] ? "yes" : "no"] },
+      set: { configuration, value in
+        guard value == "yes" || value == "no" else { return "'\(value)' is neither yes nor no" }
+        configuration[keyPath: path] = value == "yes"
         return nil
       })
   }

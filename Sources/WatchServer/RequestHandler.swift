@@ -1,61 +1,69 @@
 import NIOCore
 import NIOHTTP1
 
-/// Answers the requests of one connection.
+/// Answers the requests of one connection, one after the other: a request is looked at when the kernel has taken all of the
+/// answer to the one before it, so that a client that only sends makes nothing grow here.
 final class RequestHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
   private let state: WatchServer.SharedState
+  private let limits: ServerLimits
+  private let connection: ConnectionGuard
+  /// Whether the connection came over the Unix socket, which only the owner of the watch can open.
+  private let isLocal: Bool
   private var head: HTTPRequestHead?
-  private var isCounted = false
+  private var requests = 0
 
-  init(state: WatchServer.SharedState) { self.state = state }
-
-  func channelActive(context: ChannelHandlerContext) {
-    let isTooMany = state.value.withLock { state in
-      state.connections += 1
-      return state.connections > WatchServer.mostConnections
-    }
-    isCounted = true
-    if isTooMany { context.close(promise: nil) }
-    context.fireChannelActive()
-  }
-
-  func channelInactive(context: ChannelHandlerContext) {
-    if isCounted { state.value.withLock { $0.connections -= 1 } }
-    isCounted = false
-    context.fireChannelInactive()
-  }
-
-  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if event is IdleStateHandler.IdleStateEvent { context.close(promise: nil) }
+  init(state: WatchServer.SharedState, limits: ServerLimits, connection: ConnectionGuard, isLocal: Bool) {
+    self.state = state
+    self.limits = limits
+    self.connection = connection
+    self.isLocal = isLocal
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head(let head): self.head = head
+    case .head(let head):
+      // Nothing here takes a body. Not to read it is the surest way to bound it.
+      if head.headers.contains(name: "transfer-encoding")
+        || !["0", nil].contains(head.headers.first(name: "content-length"))
+      {
+        connection.requestEnded(on: context.channel)
+        requests = limits.requestsPerConnection
+        return respond(context, head, .payloadTooLarge, "no request has a body here\n")
+      }
+      self.head = head
     case .body: break
     case .end:
       guard let head else { return }
       self.head = nil
+      connection.requestEnded(on: context.channel)
+      requests += 1
       answer(head, context)
     }
   }
 
   private func answer(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    let (token, hosts) = state.value.withLock { ($0.token, $0.hosts) }
+    guard isLocal || hosts.allows(head.headers["host"], at: context.localAddress) else {
+      return respond(
+        context, head, .misdirectedRequest,
+        "the Host header names another server: allow its name by host-name in the configuration\n")
+    }
     let parts = head.uri.split(separator: "?", maxSplits: 1).map(String.init)
-    let path = parts.first ?? "/"
+    let path = parts.first ?? ""
+    guard path.hasPrefix("/") else { return respond(context, head, .badRequest, "the target is no path\n") }
     guard head.method == .GET || head.method == .HEAD else {
       return respond(context, head, .methodNotAllowed, "only GET is answered\n", more: [("allow", "GET, HEAD")])
     }
     if path == "/healthz" {
-      let trouble = state.value.withLock { $0.trouble }
+      let trouble = state.trouble(turnTime: limits.turnTime)
       return respond(context, head, trouble == nil ? .ok : .serviceUnavailable, (trouble ?? "ok") + "\n")
     }
-    guard isAuthorized(head) else {
+    guard isLocal || token == nil || hasToken(head, token ?? []) else {
       return respond(context, head, .unauthorized, "a bearer token is needed\n", more: [("www-authenticate", "Bearer")])
     }
     switch path {
@@ -67,21 +75,36 @@ final class RequestHandler: ChannelInboundHandler {
         accepts.contains("application/openmetrics-text") || accepts.isEmpty || accepts.contains("*/*")
         ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8"
       respond(context, head, .ok, metrics, type: type)
-    case "/profile": profile(head, parts.count > 1 ? parts[1] : "", context)
+    case "/profile":
+      // A profile shows the inside of other users' programs, and taking one costs the watch its budget.
+      guard isLocal || token != nil else {
+        return respond(
+          context, head, .forbidden,
+          "a profile is given over the Unix socket, or to whoever has the token of token-file\n")
+      }
+      guard head.method == .GET else {
+        return respond(context, head, .methodNotAllowed, "a profile is taken by GET\n", more: [("allow", "GET")])
+      }
+      profile(head, parts.count > 1 ? parts[1] : "", context)
     case "/": respond(context, head, .ok, "leaktrace watch: /metrics /healthz /profile?seconds=N&pid=N\n")
     default: respond(context, head, .notFound, "there is /metrics, /healthz and /profile?seconds=N\n")
     }
   }
 
-  /// Compares the whole token even when its beginning is wrong, so that the time taken tells nothing about it.
-  private func isAuthorized(_ head: HTTPRequestHead) -> Bool {
-    guard let token = state.value.withLock({ $0.token }) else { return true }
-    let prefix = "Bearer "
-    guard let given = head.headers.first(name: "authorization"), given.hasPrefix(prefix) else { return false }
-    let bytes = Array(given.dropFirst(prefix.count).utf8)
-    var difference = bytes.count ^ token.count
-    for place in bytes.indices { difference |= Int(bytes[place] ^ token[place % max(1, token.count)]) }
-    return difference == 0 && !token.isEmpty
+  private func hasToken(_ head: HTTPRequestHead, _ token: [UInt8]) -> Bool {
+    let prefix = Array("bearer ".utf8)
+    let fields = head.headers["authorization"]
+    guard fields.count == 1 else { return false }
+    let given = Array(fields[0].utf8)
+    guard given.count > prefix.count, zip(given, prefix).allSatisfy({ $0 | 0x20 == $1 | 0x20 }) else { return false }
+    return Self.isSame(given[prefix.count...], as: token)
+  }
+
+  /// Takes as long for a wrong first byte as for a wrong last one, so that the time tells nothing of the token.
+  static func isSame(_ given: ArraySlice<UInt8>, as token: [UInt8]) -> Bool {
+    var difference = UInt8(given.count == token.count && !token.isEmpty ? 0 : 1)
+    for (index, byte) in given.enumerated() { difference |= byte ^ (token.isEmpty ? 0xff : token[index % token.count]) }
+    return difference == 0
   }
 
   // MARK: Profiles
@@ -128,6 +151,7 @@ final class RequestHandler: ChannelInboundHandler {
       return true
     }
     guard isTaken else { return respond(context, head, .tooManyRequests, "a profile is being taken\n") }
+    connection.answerTakes(.milliseconds(Int64(seconds * 1000)) + limits.profileTime, on: context.channel)
     state.wake()
   }
 
@@ -145,20 +169,31 @@ final class RequestHandler: ChannelInboundHandler {
     type: String, more: [(String, String)] = []
   ) {
     guard context.channel.isActive else { return }
-    var headers = HTTPHeaders([("content-type", type), ("content-length", String(bytes.count))])
+    let isLast = !head.isKeepAlive || requests >= limits.requestsPerConnection
+    var headers = HTTPHeaders([
+      ("content-type", type), ("content-length", String(bytes.count)), ("cache-control", "no-store"),
+      ("x-content-type-options", "nosniff"),
+    ])
     for (name, value) in more { headers.add(name: name, value: value) }
-    if !head.isKeepAlive { headers.add(name: "connection", value: "close") }
-    context.write(
-      wrapOutboundOut(.head(HTTPResponseHead(version: head.version, status: status, headers: headers))), promise: nil)
-    if head.method != .HEAD {
+    if isLast { headers.add(name: "connection", value: "close") }
+    connection.answerBegins(bytes: bytes.count, on: context.channel)
+    let responseHead = HTTPResponseHead(version: head.version, status: status, headers: headers)
+    let hasBody = head.method != .HEAD
+    let taken = context.eventLoop.makePromise(of: Void.self)
+    context.write(wrapOutboundOut(.head(responseHead)), promise: hasBody ? nil : taken)
+    if hasBody {
       var buffer = context.channel.allocator.buffer(capacity: bytes.count)
       buffer.writeBytes(bytes)
-      context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+      context.write(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: taken)
     }
-    let isLast = !head.isKeepAlive
-    let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-    context.writeAndFlush(wrapOutboundOut(.end(nil))).whenComplete { _ in
-      if isLast { bound.value.close(promise: nil) }
+    context.flush()
+    // The end of the answer makes the next request of the connection come, and not before the client has taken this one.
+    let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+    taken.futureResult.whenComplete { result in
+      let (handler, context) = bound.value
+      guard case .success = result, !isLast else { return context.close(promise: nil) }
+      handler.connection.answerEnded(on: context.channel)
+      context.writeAndFlush(handler.wrapOutboundOut(.end(nil)), promise: nil)
     }
   }
 }

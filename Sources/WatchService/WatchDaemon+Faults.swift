@@ -86,7 +86,8 @@ extension WatchDaemon {
   }
 
   private static func name(_ frame: Frame) -> String {
-    frame.function ?? "\(module(frame))+0x\(String(frame.moduleOffset ?? frame.address, radix: 16))"
+    // Where memory of a process lies is not for everybody who reads the metrics.
+    frame.function ?? frame.moduleOffset.map { "\(module(frame))+0x\(String($0, radix: 16))" } ?? module(frame)
   }
 
   private static func module(_ frame: Frame) -> String {

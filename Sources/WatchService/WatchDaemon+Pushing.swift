@@ -53,7 +53,7 @@ extension WatchDaemon {
   /// Gives a trace to every service, and returns at once.
   func push(_ report: Report, reason: String) {
     guard !pushers.isEmpty, !report.sites.isEmpty else { return }
-    let profile = PprofReport.renderForOthers(report)
+    let profile = PprofReport.renderForOthers(forOthers(report))
     let start = report.window.startInUnixSeconds
     let origin = PushedProfile.Origin(
       host: Self.hostName, command: report.target.command ?? "unknown", reason: reason,

@@ -223,12 +223,15 @@ extension WatchDaemon {
     )
     if let history { writing { try history.save(report, session: armed.session, reason: reason) } }
     if let request = profileRequest {
-      request.answer(.success(PprofReport.render(report)))
+      request.answer(.success(PprofReport.render(forOthers(report))))
       profileRequest = nil
     } else {
       push(report, reason: reason)
     }
   }
+
+  /// What leaves the watch.
+  func forOthers(_ report: Report) -> Report { configuration.hasAddressesInProfiles ? report : report.withoutAddresses }
 
   private func noteSites(_ report: Report, of armed: ArmedTrace) {
     var sites: [WatchStatus.Site] = []

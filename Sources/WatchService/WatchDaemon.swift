@@ -101,6 +101,7 @@ package final class WatchDaemon {
     // Starting, including the calibration of probe costs, happens once, and is not charged to the budget of the watch.
     budget = OverheadBudget(share: configuration.budget, time: clock.monotonicSeconds)
     lastOwnSeconds = clock.processSeconds
+    try checkAlertCommand()
     try openHistory()
     try startServer()
     try startPushing()
@@ -123,6 +124,7 @@ package final class WatchDaemon {
 
   /// Registers the steps of a turn, in the order in which they are taken.
   private func prepareLoop() {
+    loop.onTurn { [unowned self] in server?.turnBegins() }
     loop.onSignal { [unowned self] signal in
       if signal == SIGHUP { return reloadConfiguration() }
       stop()
@@ -175,6 +177,7 @@ package final class WatchDaemon {
     loop.onTurn { [unowned self] in
       if armed == nil, !waitingProfiles.isEmpty { armForProfile() }
       publish()
+      server?.turnEnds(nextWithin: nextLook.due.map { max(.zero, $0 - clock.now) })
     }
   }
 

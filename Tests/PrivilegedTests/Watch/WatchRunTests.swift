@@ -14,7 +14,7 @@ extension Privileged {
 
       init(_ arguments: [String], log: String) throws {
         self.log = log
-        let words = [LeakTrace.program, "watch", "--listen", "127.0.0.1:0"] + arguments
+        let words = [LeakTrace.program, "watch", "--listen", "127.0.0.1:0", "--socket", "off"] + arguments
         let command = words.map { "'\($0)'" }.joined(separator: " ")
         running = try RunningProgram(["sh", "-c", "exec \(command) 2>'\(log)'"])
         port = try Self.waitForPort(log)
