@@ -8,7 +8,7 @@ build_packages=(
 )
 
 # What Scripts/check asks.
-check_packages=(shellcheck clang-format python3)
+check_packages=(shellcheck clang-format python3 systemd)
 
 # What tests compare with or run on; those that miss theirs are skipped and say so.
 test_packages=(
