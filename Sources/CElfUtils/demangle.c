@@ -19,6 +19,9 @@ static void celf_append(const char *text, size_t length, void *opaque) {
   struct celf_output *output = opaque;
   if (length > output->capacity - output->length)
     longjmp(output->overflow, 1);
+  // An empty piece may come without an address.
+  if (length == 0)
+    return;
   memcpy(output->buffer + output->length, text, length);
   output->length += length;
 }
