@@ -44,6 +44,7 @@ let package = Package(
     ),
     .target(name: "CProcessControl", cSettings: strictC),
     .target(name: "CPerfEvents", cSettings: strictC),
+    .target(name: "CConfinement", cSettings: strictC),
 
     // Swift, from the bottom up.
     .target(name: "Quantities", swiftSettings: strict),
@@ -59,7 +60,8 @@ let package = Package(
     .target(name: "Allocators", swiftSettings: strict),
     .target(name: "Runtimes", dependencies: ["ProcessImage"], swiftSettings: strict),
     .target(
-      name: "Symbolization", dependencies: ["CTraceABI", "SystemSupport", "TraceModel", "ProcessImage", "CElfUtils"],
+      name: "Symbolization",
+      dependencies: ["CTraceABI", "SystemSupport", "TraceModel", "ProcessImage", "CElfUtils", "CConfinement"],
       swiftSettings: strict),
     .target(
       name: "PageFaults",
@@ -289,9 +291,8 @@ let package = Package(
     .testTarget(
       name: "HostileTests",
       dependencies: [
-        "HostObservation", "ProcessImage", "ReportFormats", "Symbolization", "SystemSupport", "TextOutput",
-        "TraceModel",
-        "WatchServer", "TestTools",
+        "CElfUtils", "HostObservation", "ProcessImage", "ReportFormats", "Symbolization", "SystemSupport", "TextOutput",
+        "TraceModel", "WatchServer", "TestTools", "leaktrace",
       ],
       path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(

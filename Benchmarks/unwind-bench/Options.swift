@@ -8,6 +8,7 @@ struct Options {
   var library = "/lib/x86_64-linux-gnu/libc.so.6"
   var atReturn = false
   var usesDebugInformation = true
+  var usesWorker = false
   var stackCount = 100
   var command: [String]
 
@@ -32,6 +33,7 @@ struct Options {
       case "-l": library = try value(of: option)
       case "-r": atReturn = true
       case "-d": usesDebugInformation = false
+      case "-w": usesWorker = true
       case "-n": stackCount = Int(try number(of: option))
       case "-c":
         configuration.sample_period = try number(of: option)

@@ -52,6 +52,7 @@ private func symbolize(
   _ stacks: [[UInt64]], of processID: Int32, _ options: Options
 ) throws -> (time: Duration, frames: Int, named: Int, inlined: Int, peak: Int) {
   var symbolizerOptions = SymbolizerOptions()
+  if options.usesWorker { symbolizerOptions.worker = WorkerLimits() }
   if !options.usesDebugInformation {
     symbolizerOptions.debugDirectories = []
     symbolizerOptions.linesAndInlines = false

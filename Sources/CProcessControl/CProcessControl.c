@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -126,6 +128,51 @@ int cprocess_open_thread(pid_t thread) {
 int cprocess_next_signal(int descriptor) {
   struct signalfd_siginfo info;
   return read(descriptor, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+// The signal that waits to be read and is to end the process, or 0.
+static int waiting_signal(void) {
+  sigset_t waiting;
+  sigpending(&waiting);
+  return sigismember(&waiting, SIGTERM) == 1 ? SIGTERM : sigismember(&waiting, SIGINT) == 1 ? SIGINT : 0;
+}
+
+enum { HEARING_STEP = 100, HEARING_MENTION = 900, HEARING_END = 20000 };
+
+static void *hear_signals(void *argument) {
+  prctl(PR_SET_NAME, "lt-signals");
+  struct pollfd wait = {.fd = (int)(intptr_t)argument, .events = POLLIN};
+  for (;;) {
+    if (poll(&wait, 1, -1) > 0 && wait.revents & POLLNVAL)
+      return NULL;
+    int number;
+    for (int waited = 0; (number = waiting_signal()) != 0; waited += HEARING_STEP) {
+      if (waited == HEARING_MENTION) {
+        static const char text[] = "leaktrace: told to end; finishing what is under way, for 20 seconds at most\n";
+        ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+        (void)written;
+      }
+      if (waited >= HEARING_END)
+        _exit(128 + number);
+      usleep(HEARING_STEP * 1000);
+    }
+    // Another signal that has not been read yet.
+    usleep(HEARING_STEP * 1000);
+  }
+}
+
+int cprocess_hear_signals(int descriptor) {
+  // A descriptor of its own, which nobody closes.
+  int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (own < 0)
+    return -errno;
+  pthread_t thread;
+  int error = pthread_create(&thread, NULL, hear_signals, (void *)(intptr_t)own);
+  if (error == 0)
+    pthread_detach(thread);
+  else
+    close(own);
+  return -error;
 }
 
 int cprocess_start_guardian(void) {

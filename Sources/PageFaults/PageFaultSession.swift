@@ -30,11 +30,16 @@ package final class PageFaultSession {
   private static let wishedSamples = 200.0
 
   /// - Parameter faultsPerSecond: what the process had of late, from which follows how many faults a sample stands for.
-  package init(processID: Int32, command: String, length: Duration, faultsPerSecond: Double) throws {
+  /// - Parameter worker: the limits of the process that reads the files which are named; nil: this process reads them.
+  package init(
+    processID: Int32, command: String, length: Duration, faultsPerSecond: Double, worker: WorkerLimits? = nil
+  ) throws {
     self.processID = processID
     self.command = command
     stacks = try FaultStacks(processID: processID)
-    let symbolizer = Symbolizer(options: SymbolizerOptions())
+    var options = SymbolizerOptions()
+    options.worker = worker
+    let symbolizer = Symbolizer(options: options)
     symbolizer.record(processID: processID, generation: 0, snapshot: stacks.snapshot)
     self.symbolizer = symbolizer
     let period = faultsPerSecond * (length / .seconds(1)) / Self.wishedSamples

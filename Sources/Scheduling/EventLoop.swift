@@ -35,6 +35,13 @@ package final class EventLoop {
 
   deinit { if signals >= 0 { close(signals) } }
 
+  /// From now on a thread sees to it that a signal which ends the command is heard while a step takes long: after a second it
+  /// says so, and if the loop does not come to take the signal, it ends the process. Not to be called before the guardian has
+  /// been started.
+  package func startHearing() {
+    if signals >= 0 { cprocess_hear_signals(signals) }
+  }
+
   // MARK: Steps
 
   /// Adds a step that is taken in every turn.

@@ -224,8 +224,11 @@ final class CompilationUnit {
 
   private func line(at address: UInt64) -> Place {
     var table: OpaquePointer?
-    guard hasLines, dwarf_getsrclines(&entry, &table, &lineCount) == 0,
-      let found = dwarf_getsrc_die(&entry, address)
+    guard hasLines else { return Place() }
+    // Fails for lack of memory, too.
+    let isReadable = dwarf_getsrclines(&entry, &table, &lineCount) == 0
+    if !isReadable { isCut = true }
+    guard isReadable, let found = dwarf_getsrc_die(&entry, address)
     else { return Place() }
     var number: Int32 = 0
     dwarf_lineno(found, &number)

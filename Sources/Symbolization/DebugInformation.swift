@@ -29,8 +29,6 @@ final class DebugInformation {
     let dwarf: OpaquePointer
   }
 
-  /// Unpacked debug sections larger than this are not read.
-  private static let maximumUnpackedSize: UInt64 = 1 << 30
   /// Parsed units that may stay in memory.
   private static let maximumParsedSize = 12 << 20
   /// Copied bytes of the file that may come to those with which its reading began.
@@ -52,18 +50,27 @@ final class DebugInformation {
   }
 
   /// nil if the file has no usable DWARF.
-  init?(file: ElfFile, debugFiles: SeparateDebugFile) {
+  ///
+  /// - Parameter supplementFile: the file that shares what several debug files have in common, if there is one.
+  init?(file: ElfFile, supplement supplementFile: ElfFile?) {
     guard let opened = Self.open(file) else { return nil }
     self.file = file
     elf = opened.elf
     dwarf = opened.dwarf
-    supplement = Self.supplement(of: opened.dwarf, file: file, debugFiles: debugFiles)
+    supplement = supplementFile.flatMap { file in
+      Self.open(file).map { Supplement(file: file, elf: $0.elf, dwarf: $0.dwarf) }
+    }
     // By itself libdw would open whatever the file names as its supplement, even a FIFO.
     dwarf_setalt(dwarf, supplement?.dwarf ?? Self.noSupplement)
     if let supplement { dwarf_setalt(supplement.dwarf, Self.noSupplement) }
     readUnitRanges()
     copiedAtStart = copiedBytes
     if isIncomplete { return nil }
+  }
+
+  /// The same, with the supplement that the file names.
+  convenience init?(file: ElfFile, debugFiles: SeparateDebugFile) {
+    self.init(file: file, supplement: debugFiles.supplement(of: file))
   }
 
   deinit {
@@ -134,6 +141,7 @@ final class DebugInformation {
     guard var size = bytes.value(at: offset, as: UInt32.self).map(UInt64.init) else { return false }
     // The mark of the 64-bit format.
     if size == 0xffff_ffff { size = bytes.value(at: offset &+ 4, as: UInt64.self) ?? .max }
+    if size > Self.maximumLineProgramSize { isCut = true }
     return size <= Self.maximumLineProgramSize
   }
 
@@ -165,7 +173,7 @@ final class DebugInformation {
   }
 
   private static func open(_ file: ElfFile) -> (elf: OpaquePointer, dwarf: OpaquePointer)? {
-    guard unpackedSize(of: file) <= maximumUnpackedSize, elf_version(UInt32(EV_CURRENT)) != 0,
+    guard unpackedSize(of: file) <= SymbolizerOptions.mostUnpackedBytes, elf_version(UInt32(EV_CURRENT)) != 0,
       let image = file.lendToLibelf()
     else { return nil }
     guard let elf = elf_memory(image, file.size) else {
@@ -181,7 +189,7 @@ final class DebugInformation {
   }
 
   /// Bytes that libdw will unpack compressed debug sections into, all at once and unasked.
-  private static func unpackedSize(of file: ElfFile) -> UInt64 {
+  static func unpackedSize(of file: ElfFile) -> UInt64 {
     var total: UInt64 = 0
     for section in file.sections
     where section.name.hasPrefix(".debug") || section.name.hasPrefix(".zdebug") {
@@ -198,21 +206,5 @@ final class DebugInformation {
       }
     }
     return total
-  }
-
-  private static func supplement(
-    of dwarf: OpaquePointer, file: ElfFile, debugFiles: SeparateDebugFile
-  ) -> Supplement? {
-    var name: UnsafePointer<CChar>?
-    var identifier: UnsafeRawPointer?
-    let length = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &identifier)
-    guard length > 0, length <= 64, let name, let identifier else { return nil }
-    let buildID = hexadecimal(UnsafeRawBufferPointer(start: identifier, count: length))
-    guard
-      let found = debugFiles.supplement(
-        named: SymbolText.string(name), buildID: buildID, of: file.name),
-      let opened = open(found)
-    else { return nil }
-    return Supplement(file: found, elf: opened.elf, dwarf: opened.dwarf)
   }
 }

@@ -8,6 +8,12 @@ package enum Demangler {
   /// A name that expands beyond this stays as it is.
   private static let maximumResult = 65536
 
+  /// Whether a name looks like one of a known mangling.
+  static func isMangled(_ name: String) -> Bool {
+    var name = name
+    return name.withUTF8 { language(UnsafeRawBufferPointer($0)) != nil }
+  }
+
   /// The plain form of a name, or the name itself when it is in no known mangling.
   package static func demangle(_ name: String) -> String {
     name.withCString { demangle($0) }

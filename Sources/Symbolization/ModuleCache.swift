@@ -18,7 +18,15 @@ final class ModuleCache {
   private var nextRecent = 0
   private static let maximumRecentCount = 64
 
-  init(options: SymbolizerOptions) { self.options = options }
+  private let losses: NamingLosses
+  private let worker: SymbolWorker?
+
+  /// - Parameter worker: what reads the files; nil: this process.
+  init(options: SymbolizerOptions, losses: NamingLosses = NamingLosses(), worker: SymbolWorker? = nil) {
+    self.options = options
+    self.losses = losses
+    self.worker = worker
+  }
 
   enum Lookup {
     case module(Module)
@@ -50,9 +58,11 @@ final class ModuleCache {
     do {
       let elf = try ElfFile(descriptor: file.descriptor, name: mapping.path)
       let isForeign = ProcessImage.ProcessInfo.sharesMountNamespace(processID) == false
+      let debugFiles = SeparateDebugFile(
+        directories: options.debugDirectories, processID: isForeign ? processID : nil, owner: status.st_uid)
       let module = Module(
-        elf: elf, path: mapping.path, version: version, options: options,
-        processID: isForeign ? processID : nil)
+        elf: elf, path: mapping.path, version: version, isForeign: isForeign,
+        reader: reader(of: elf, mapping.path, debugFiles))
       entries[version] = Entry(module)
       keep(module)
       return .module(module)
@@ -62,6 +72,21 @@ final class ModuleCache {
       default: return .unreadable
       }
     }
+  }
+
+  private func reader(
+    of elf: ElfFile, _ path: String, _ debugFiles: SeparateDebugFile
+  ) -> any ModuleReading {
+    if let worker {
+      return RemoteModuleReader(
+        elf, path: path, debugFiles: debugFiles, options: options, losses: losses,
+        worker: worker)
+    }
+    return ModuleReader(
+      .init(
+        object: elf, separate: { debugFiles.find(for: elf, path: path) },
+        supplement: { debugFiles.supplement(of: $0) }),
+      options: options, losses: losses)
   }
 
   /// Forgets entries whose module nobody uses.

@@ -8,6 +8,9 @@ struct SeparateDebugFile {
   let directories: [String]
   /// A process whose root is tried after ours, for objects that live in a container.
   let processID: Int32?
+  /// Whom the object belongs to. A debug file that only others may read is not taken: whoever made the object may have named it
+  /// to see what is in it.
+  var owner: UInt32 = 0
 
   /// Larger packed symbol tables are not unpacked; those of the largest programs take a tenth of this.
   private static let maximumPackedSymbols = 64 << 20
@@ -40,18 +43,24 @@ struct SeparateDebugFile {
     return nil
   }
 
-  /// The file that dwz moved common parts of several debug files to (`.gnu_debugaltlink`), by its name, which may be relative
-  /// to the debug file, or by its build id, which it must have.
-  func supplement(named name: String, buildID: String, of debugFile: String) -> ElfFile? {
+  /// The file that dwz moved common parts of several debug files to, by the name that the debug file has for it
+  /// (`.gnu_debugaltlink`), which may be relative to the debug file, or by its build id, which it must have.
+  func supplement(of debugFile: ElfFile) -> ElfFile? {
+    guard let section = debugFile.section(named: ".gnu_debugaltlink"), let contents = debugFile.contents(of: section),
+      let name = contents.string(at: 0)
+    else { return nil }
+    // Invalid UTF-8 in the name has been repaired: the length in the file is that up to the NUL.
+    guard let end = contents.prefix(4096).firstIndex(of: 0) else { return nil }
+    let identifier = UnsafeRawBufferPointer(rebasing: contents.dropFirst(end + 1))
+    guard !identifier.isEmpty, identifier.count <= 64 else { return nil }
+    let buildID = hexadecimal(identifier)
     var candidates: [String] = []
     if name.utf8.first == UInt8(ascii: "/") {
       candidates.append(name)
-    } else if let slash = debugFile.utf8.lastIndex(of: UInt8(ascii: "/")) {
-      candidates.append(debugFile[...slash] + name)
+    } else if let slash = debugFile.name.utf8.lastIndex(of: UInt8(ascii: "/")) {
+      candidates.append(debugFile.name[...slash] + name)
     }
-    candidates += directories.map {
-      "\($0)/.build-id/\(buildID.prefix(2))/\(buildID.dropFirst(2)).debug"
-    }
+    candidates += directories.map { "\($0)/.build-id/\(buildID.prefix(2))/\(buildID.dropFirst(2)).debug" }
     for candidate in candidates {
       if let found = open(candidate, where: { $0.buildID == buildID }) { return found }
     }
@@ -60,7 +69,9 @@ struct SeparateDebugFile {
 
   private func open(_ path: String, where isRight: (ElfFile) -> Bool) -> ElfFile? {
     for root in ["/"] + (processID.map { ["/proc/\($0)/root"] } ?? []) {
-      guard let opened = try? RootedFile.open(path: path, beneath: root),
+      var status = stat()
+      guard let opened = try? RootedFile.open(path: path, beneath: root), fstat(opened.descriptor, &status) == 0,
+        status.st_uid == owner || status.st_mode & S_IROTH != 0,
         let file = try? ElfFile(descriptor: opened.descriptor, name: path), isRight(file)
       else { continue }
       return file

@@ -18,6 +18,9 @@ package final class Symbolizer {
   private let modules: ModuleCache
   private var processes: [ProcessKey: RecordedProcess] = [:]
   private let perfMapLimits = PerfMapLimits()
+  private let losses = NamingLosses()
+  /// What reads hostile files; nil: this process does.
+  private let worker: SymbolWorker?
   private lazy var virtualSharedObject = VirtualSharedObject.module(options: options)
   /// What names frames of runtimes, by their kind on the wire.
   private let runtimeSources: [UInt32: any FrameSource]
@@ -29,7 +32,8 @@ package final class Symbolizer {
   init(options: SymbolizerOptions, runtimeSources: [UInt32: any FrameSource]) {
     self.options = options
     self.runtimeSources = runtimeSources
-    modules = ModuleCache(options: options)
+    worker = options.worker.map { SymbolWorker(limits: $0, isInterrupted: options.isInterrupted) }
+    modules = ModuleCache(options: options, losses: losses, worker: worker)
   }
 
   /// Records what is executable in a process and opens its files, so that its stacks can be named after it has ended. Reads no
@@ -69,11 +73,15 @@ package final class Symbolizer {
   }
 
   /// What could not be named, or not as well as it might, because it exceeds a limit: sentences for the notes of a report.
-  package var notes: [String] { perfMapLimits.notes }
+  package var notes: [String] { losses.notes + perfMapLimits.notes }
+
+  /// The process that reads files for this symbolizer; nil if there is none at present.
+  var workerProcessID: Int32? { worker.flatMap { $0.processID > 0 ? $0.processID : nil } }
 
   /// Gives back the memory of symbol tables and debug information; they are read again when needed.
   package func trim() {
     modules.trim()
+    worker?.stop()
     Self.returnFreedMemory()
   }
 
@@ -148,12 +156,13 @@ package final class Symbolizer {
       let region = process.region(at: lookup, epoch: epoch) ?? process.region(at: address, epoch: epoch)
     else {
       var frame = Frame(address: address, unresolved: .unmapped)
-      GeneratedFrames.name(&frame, at: lookup, of: process, options)
+      GeneratedFrames.name(&frame, at: lookup, of: process, demangle)
       frames.append(frame)
       return false
     }
     let request = FrameRequest(
-      address: address, lookup: lookup, mapping: region.mapping, process: process, options: options)
+      address: address, lookup: lookup, mapping: region.mapping, process: process, options: options,
+      demangle: demangle)
     return region.source.append(request, to: &frames)
   }
 
@@ -166,7 +175,20 @@ package final class Symbolizer {
     }
     let payload = lt_frame_payload(word)
     return source.append(
-      FrameRequest(address: payload, lookup: payload, mapping: nil, process: process, options: options), to: &frames)
+      FrameRequest(
+        address: payload, lookup: payload, mapping: nil, process: process, options: options,
+        demangle: demangle), to: &frames)
+  }
+
+  /// The plain form of a name that a process has chosen, which is read where files are read.
+  private func demangle(_ name: String) -> String {
+    guard options.demangle, Demangler.isMangled(name) else { return name }
+    guard let worker else { return Demangler.demangle(name) }
+    var message = MessageWriter()
+    message.put(WorkerRequest.demangle.rawValue)
+    message.put(name)
+    guard var answer = try? worker.request(message) else { return name }
+    return answer.text() ?? name
   }
 
   private func source(ofArea mapping: Mapping) -> any FrameSource {

@@ -12,8 +12,8 @@ package func monotonicSeconds() -> Double { Double(monotonicNanoseconds()) / 1e9
 /// Seconds since 1970.
 package func unixSeconds() -> Double { seconds(time(of: CLOCK_REALTIME)) }
 
-/// CPU seconds of this process so far, all its threads together.
-package func processSeconds() -> Double { seconds(time(of: CLOCK_PROCESS_CPUTIME_ID)) }
+/// CPU seconds of this process so far, all its threads together, and of what worked for it and has ended.
+package func processSeconds() -> Double { seconds(time(of: CLOCK_PROCESS_CPUTIME_ID)) + HelperTime.seconds }
 
 /// CPU seconds of another process so far; nil once it has ended.
 package func cpuSeconds(ofProcess processID: Int32) -> Double? {

@@ -4,6 +4,7 @@ import KernelTracing
 import PageFaults
 import Session
 import Symbolization
+import SystemSupport
 import TraceModel
 
 /// Looks into processes of this host, by probes and by sampling page faults.
@@ -19,6 +20,7 @@ final class ProbingWatchTracer: WatchTracer {
     discovery.emulation = .runningKernel
     var options = SymbolizerOptions()
     options.linesAndInlines = true
+    options.worker = .service
     let tracer = try AllocationTracer.make(
       configuration: configuration, discovery: discovery, symbolizer: Symbolizer(options: options))
     do { try tracer.attach(processID: processID) } catch {
@@ -31,10 +33,13 @@ final class ProbingWatchTracer: WatchTracer {
   func sampleFaults(
     of processID: Int32, command: String, length: Duration, faultsPerSecond: Double
   ) throws -> any FaultSampling {
-    try PageFaultSession(processID: processID, command: command, length: length, faultsPerSecond: faultsPerSecond)
+    try PageFaultSession(
+      processID: processID, command: command, length: length, faultsPerSecond: faultsPerSecond, worker: .service)
   }
 
   func watchVictims() throws -> any VictimSource { try OutOfMemoryWatch() }
+
+  func hurry() { Interruption.raise(afterSeconds: 0.5) }
 
   func returnMemory() { Symbolizer.returnFreedMemory() }
 }

@@ -119,6 +119,7 @@ package final class WatchDaemon {
     )
     ServiceManager.notify("READY=1\nSTATUS=watching")
     prepareLoop()
+    loop.startHearing()
     return try loop.run()
   }
 
@@ -183,6 +184,7 @@ package final class WatchDaemon {
 
   private func stop() {
     ServiceManager.notify("STOPPING=1")
+    tracer.hurry()
     for request in waitingProfiles { request.answer(.failure(.init("the watch is ending"))) }
     waitingProfiles = []
     if armed != nil { endTrace(early: false) }

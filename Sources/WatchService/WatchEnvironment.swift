@@ -72,6 +72,12 @@ package protocol WatchTracer: AnyObject {
   func watchVictims() throws -> any VictimSource
   /// Gives back memory that a trace no longer needs.
   func returnMemory()
+  /// The watch is ending: what is being traced is kept, but nobody waits for all its names.
+  func hurry()
+}
+
+extension WatchTracer {
+  package func hurry() {}
 }
 
 /// A trace of one process, which exists from the moment at which its probes are attached.

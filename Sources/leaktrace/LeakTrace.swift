@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Session
+import Symbolization
 
 /// The root command. It has one subcommand for each step of the work on leaks.
 @main
@@ -15,6 +16,7 @@ struct LeakTrace: ParsableCommand {
     ])
 
   static func main() {
+    WorkerMain.runIfStarted()
     do {
       let arguments = OptionalValues.filledIn(Array(CommandLine.arguments.dropFirst()))
       var command = try parseAsRoot(arguments)

@@ -36,4 +36,6 @@ private final class PatientNaming: StackNaming {
   func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] {
     tracer.naming.codeIdentities(of: stack, in: code)
   }
+
+  var notes: [String] { tracer.naming.notes }
 }

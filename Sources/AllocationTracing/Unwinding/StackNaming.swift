@@ -14,10 +14,6 @@ package protocol StackNaming: AnyObject {
   var notes: [String] { get }
 }
 
-extension StackNaming {
-  package var notes: [String] { [] }
-}
-
 /// Stacks named by symbols and debug information.
 package final class SymbolizedNaming: StackNaming {
   private let symbolizer: Symbolizer
@@ -51,4 +47,5 @@ package final class UnnamedStacks: StackNaming {
     stack.addresses.map { Frame(address: $0) }
   }
   package func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] { [Int(code.epoch)] }
+  package var notes: [String] { [] }
 }

@@ -33,6 +33,10 @@ int cprocess_open_thread(pid_t thread);
 // Reads the number of one pending signal from a signal descriptor. Returns 0 when no signal is pending.
 int cprocess_next_signal(int descriptor);
 
+// Starts a thread that watches over the signals SIGINT and SIGTERM of a signal descriptor: one that nobody has read for a second
+// is mentioned on standard error, and after 20 seconds the process ends as if by that signal. Returns 0 or −errno.
+int cprocess_hear_signals(int descriptor);
+
 // Starts the guardian: a process that shares the caller's descriptors and ends when the caller has ended. While the
 // kernel closes the descriptors of a process that is being killed, the pending SIGKILL can keep it from removing
 // uprobes, and breakpoints would be left behind. The guardian holds the same descriptors, and is not interrupted when

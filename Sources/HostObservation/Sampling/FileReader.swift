@@ -3,7 +3,8 @@ import Glibc
 /// Reads small files into one buffer that is used again and again.
 package final class FileReader {
   private var buffer: UnsafeMutableRawBufferPointer
-  private static let greatest = 64 << 20
+  /// The largest file that is read as a whole. The buffer stays as large as the largest one was.
+  private static let greatest = 8 << 20
 
   package init() { buffer = .allocate(byteCount: 32 << 10, alignment: 16) }
 
@@ -30,6 +31,36 @@ package final class FileReader {
       filled += count
     }
     return body(Bytes(rebasing: UnsafeRawBufferPointer(buffer)[..<filled]))
+  }
+
+  /// Calls `body` with the lines of a file, some at a time, so that it takes no memory however long it is.
+  ///
+  /// - Parameter limit: so many bytes at most are read.
+  /// - Returns: whether that was all; nil where the file cannot be read.
+  package func readLines(of path: String, atMost limit: Int, _ body: (Bytes) -> Void) -> Bool? {
+    let descriptor = path.withCString { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) }
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var filled = 0
+    var left = limit
+    while true {
+      let count = Glibc.read(descriptor, buffer.baseAddress! + filled, buffer.count - filled)
+      if count < 0, errno == EINTR { continue }
+      if count < 0 { return nil }
+      filled += count
+      left -= count
+      let bytes = UnsafeRawBufferPointer(buffer)[..<filled]
+      if count == 0 {
+        body(Bytes(rebasing: bytes))
+        return true
+      }
+      guard left > 0 else { return false }
+      // A line that is longer than the buffer comes in parts.
+      let end = bytes.lastIndex(of: 0x0a).map { $0 + 1 } ?? (filled == buffer.count ? filled : 0)
+      if end > 0 { body(Bytes(rebasing: bytes[..<end])) }
+      memmove(buffer.baseAddress!, buffer.baseAddress! + end, filled - end)
+      filled -= end
+    }
   }
 
   package func text(_ path: String) -> String? { read(path) { String(decoding: $0, as: UTF8.self) } }

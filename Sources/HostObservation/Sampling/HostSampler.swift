@@ -15,6 +15,12 @@ package final class HostSampler {
   private var samplesSinceListing = Int.max
   private var reclaimable: [String: Bool] = [:]
 
+  /// Processes whose mappings were too many, and when they were looked at.
+  private var tooManyMappings: [Int32: Double] = [:]
+  private static let secondsBetweenTries = 600.0
+  /// What is read of a description of mappings: some 20,000 mappings.
+  private static let mappingBytes = 16 << 20
+
   /// Control groups come and go seldom: their directories are listed once in so many samples.
   private static let samplesPerListing = 10
 
@@ -61,9 +67,25 @@ package final class HostSampler {
     return memory
   }
 
-  /// What the memory of a process is for; nil where its mappings may not be read.
+  /// What the memory of a process is for; nil where its mappings may not be read, or are too many: the kernel takes a second to
+  /// describe 65,000.
   package func mappingClasses(of processID: Int32) -> MappingClasses? {
-    reader.read(root.path("/proc/\(processID)/smaps")) { $0.isEmpty ? nil : MappingClasses(smaps: $0) } ?? nil
+    let now = monotonicSeconds()
+    if let since = tooManyMappings[processID], now - since < Self.secondsBetweenTries { return nil }
+    var classes = MappingClasses.Reader()
+    var isEmpty = true
+    let isWhole = reader.readLines(of: root.path("/proc/\(processID)/smaps"), atMost: Self.mappingBytes) { text in
+      if !text.isEmpty { isEmpty = false }
+      classes.read(text)
+    }
+    guard isWhole == true else {
+      if isWhole == false {
+        tooManyMappings = tooManyMappings.filter { now - $0.value < Self.secondsBetweenTries }
+        tooManyMappings[processID] = now
+      }
+      return nil
+    }
+    return isEmpty ? nil : classes.classes
   }
 
   /// The process's memory with each shared page divided by its users (PSS), in bytes.

@@ -27,12 +27,33 @@ package struct MappingClasses: Hashable, Sendable {
   package var proportional: UInt64 { sizes.values.reduce(0) { $0 &+ $1.proportional } }
 
   package init(smaps: Bytes) {
-    var table = [Sizes](repeating: Sizes(), count: Class.allCases.count)
-    var current = 1
-    ProcText.forEachLine(smaps) { line in
+    var reader = Reader()
+    reader.read(smaps)
+    self = reader.classes
+  }
+
+  /// Adds up what comes in pieces of whole lines.
+  package struct Reader {
+    private var table = [Sizes](repeating: Sizes(), count: Class.allCases.count)
+    /// The class of the mapping that the last line was about.
+    private var current = 1
+
+    package init() {}
+
+    package var classes: MappingClasses {
+      var classes = MappingClasses()
+      for (index, kind) in Class.allCases.enumerated() where table[index].mappings > 0 {
+        classes.sizes[kind] = table[index]
+      }
+      return classes
+    }
+
+    package mutating func read(_ text: Bytes) { ProcText.forEachLine(text) { note($0) } }
+
+    private mutating func note(_ line: Bytes) {
       // A mapping begins with its address in lower-case hexadecimal, a field with a capital letter.
       if line[0] < 0x41 || line[0] > 0x5a {
-        current = Self.index(ofMapping: line)
+        current = MappingClasses.index(ofMapping: line)
         table[current].mappings += 1
         return
       }
@@ -48,8 +69,9 @@ package struct MappingClasses: Hashable, Sendable {
         table[current].swap &+= value.kibibytes
       }
     }
-    for (index, kind) in Class.allCases.enumerated() where table[index].mappings > 0 { sizes[kind] = table[index] }
   }
+
+  private init() {}
 
   /// Index in `Class.allCases` of the class of the mapping that a line of smaps begins.
   private static func index(ofMapping line: Bytes) -> Int {

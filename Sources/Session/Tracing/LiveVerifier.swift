@@ -31,7 +31,7 @@ package final class LiveVerifier {
   }
 
   private let plan: Plan
-  private let symbolizer = Symbolizer(options: SymbolizerOptions())
+  private let symbolizer: Symbolizer
   private let loop = EventLoop(isLive: false)
   private let tracer: AllocationTracer
   private var progress = ProgressLine()
@@ -40,7 +40,11 @@ package final class LiveVerifier {
 
   package init(_ plan: Plan) throws {
     self.plan = plan
+    var options = SymbolizerOptions()
+    options.worker = WorkerLimits()
+    symbolizer = Symbolizer(options: options)
     _ = cprocess_start_guardian()
+    loop.startHearing()
     var configuration = TraceConfiguration()
     configuration.looksAtRetention = true
     var discovery = AllocatorDiscovery.Options()

@@ -28,6 +28,7 @@ package final class TraceRunner {
     self.plan = plan
     var options = SymbolizerOptions()
     options.linesAndInlines = true
+    options.worker = WorkerLimits()
     symbolizer = Symbolizer(options: options)
     progress = ProgressLine(isAllowed: !plan.isLive)
     loop = EventLoop(isLive: plan.isLive)
@@ -42,6 +43,7 @@ package final class TraceRunner {
     }
     // If the guardian cannot be started, everything still works, but a kill -9 can leave breakpoints behind.
     _ = cprocess_start_guardian()
+    loop.startHearing()
     var processIDs: [Int32] = []
     if case .running(let selection) = plan.subject { processIDs = try selection.find() }
     let tracer = try AllocationTracer.make(

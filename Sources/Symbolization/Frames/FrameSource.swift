@@ -30,6 +30,8 @@ struct FrameRequest {
   var mapping: Mapping?
   let process: RecordedProcess
   let options: SymbolizerOptions
+  /// Gives the plain form of a name that the process has chosen.
+  let demangle: (String) -> String
 
   /// The address as a place in the mapping, and in the mapped file.
   var offset: UInt64 { address &- (mapping?.start ?? 0) }

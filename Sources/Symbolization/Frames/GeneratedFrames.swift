@@ -8,17 +8,17 @@ struct GeneratedFrames: FrameSource {
     let path = request.mapping?.path ?? ""
     var frame = Frame(address: request.address, module: path.isEmpty ? nil : path)
     frame.unresolved = .generatedCode
-    Self.name(&frame, at: request.lookup, of: request.process, request.options)
+    Self.name(&frame, at: request.lookup, of: request.process, request.demangle)
     frames.append(frame)
     return false
   }
 
   /// Gives a frame the name that the process's perf map has for an address, if it has one.
   static func name(
-    _ frame: inout Frame, at lookup: UInt64, of process: RecordedProcess, _ options: SymbolizerOptions
+    _ frame: inout Frame, at lookup: UInt64, of process: RecordedProcess, _ demangle: (String) -> String
   ) {
     guard let match = process.generatedFunction(at: lookup) else { return }
-    frame.function = options.demangle ? Demangler.demangle(match.name) : match.name
+    frame.function = demangle(match.name)
     frame.functionOffset = frame.address &- match.start
     frame.unresolved = nil
   }

@@ -17,6 +17,9 @@ enum VirtualSharedObject {
         copying: UnsafeRawBufferPointer(start: start, count: Int(mapping.end - mapping.start)),
         name: path)
     else { return nil }
-    return Module(elf: elf, path: path, version: .none, options: options, processID: nil)
+    let files = ModuleReader.Files(object: elf, separate: { nil }, supplement: { _ in nil })
+    return Module(
+      elf: elf, path: path, version: .none, isForeign: true,
+      reader: ModuleReader(files, options: options, losses: NamingLosses()))
   }
 }

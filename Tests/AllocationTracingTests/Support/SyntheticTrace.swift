@@ -73,6 +73,7 @@ struct SyntheticTrace {
 
 /// Names frames by their addresses, and says that code changed where a test says so.
 final class FakeNaming: StackNaming {
+  var notes: [String] = []
   /// Addresses that mean something else in every epoch.
   var changing: Set<UInt64> = []
   private(set) var namedStacks = 0
