@@ -184,7 +184,17 @@ static void drop_identity(void) {
   syscall(SYS_capset, &header, none);
 }
 
+/// Where memory is short, the kernel is to end this process and not the one that traces.
+static void offer_to_be_killed(void) {
+  int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (file < 0)
+    return;
+  (void)!write(file, "1000", 4);
+  close(file);
+}
+
 int cconfine_enter(uint64_t cpu_seconds) {
+  offer_to_be_killed();
   prctl(PR_SET_NAME, "lt-reader");
   // Others of the same user may neither trace it nor read its memory.
   prctl(PR_SET_DUMPABLE, 0);

@@ -13,6 +13,8 @@ final class ModuleCache {
 
   private let options: SymbolizerOptions
   private var entries: [FileVersion: Entry] = [:]
+  /// The version of each file that was met last.
+  private var latest: [FileIdentity: FileVersion] = [:]
   /// Keeps a few modules alive between processes that come and go.
   private var recent: [Module] = []
   private var nextRecent = 0
@@ -54,7 +56,11 @@ final class ModuleCache {
     }
     let version = FileVersion(status, by: .modification)
     if let known = entries[version]?.module { return .module(known) }
-    for (other, entry) in entries where other.file == version.file { entry.module?.noteOverwriting() }
+    guard file.descriptor < Self.highestDescriptor else {
+      losses.note(.noNames, of: mapping.path, why: "too many files are open")
+      return .unreadable
+    }
+    if let other = latest[version.file] { entries[other]?.module?.noteOverwriting() }
     do {
       let elf = try ElfFile(descriptor: file.descriptor, name: mapping.path)
       let isForeign = ProcessImage.ProcessInfo.sharesMountNamespace(processID) == false
@@ -64,6 +70,7 @@ final class ModuleCache {
         elf: elf, path: mapping.path, version: version, isForeign: isForeign,
         reader: reader(of: elf, mapping.path, debugFiles))
       entries[version] = Entry(module)
+      latest[version.file] = version
       keep(module)
       return .module(module)
     } catch {
@@ -90,7 +97,18 @@ final class ModuleCache {
   }
 
   /// Forgets entries whose module nobody uses.
-  func prune() { entries = entries.filter { $0.value.module != nil } }
+  func prune() {
+    entries = entries.filter { $0.value.module != nil }
+    latest = latest.filter { entries[$0.value] != nil }
+  }
+
+  /// Each module keeps its file open. A process may map any number of files, and must not take the descriptors that probes, tables
+  /// and other processes need.
+  private static let highestDescriptor: Int32 = {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    return Int32(clamping: limit.rlim_cur / 4 * 3)
+  }()
 
   /// Drops what modules can read again.
   func trim() {
