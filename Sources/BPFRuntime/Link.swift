@@ -1,16 +1,44 @@
 import CLibBPF
 import Glibc
+import Synchronization
 
 /// An attached probe. It is taken off soon after the value is released, or by the kernel when the process ends in any way.
 package final class Link {
-  private let descriptors: [Int32]
+  private enum Holding {
+    /// By descriptors of this process.
+    case descriptors([Int32])
+    /// By the file system of ``clibbpf_keep``, under a number; and the kernel's own number of the link.
+    case kept(UInt64, id: UInt32)
+  }
 
-  private init(descriptors: [Int32]) { self.descriptors = descriptors }
+  private let holding: Holding
 
-  deinit { for descriptor in descriptors { clibbpf_close_in_background(descriptor) } }
+  private init(descriptors: [Int32]) { holding = .descriptors(descriptors) }
 
-  /// Waits until every link released so far is off.
-  package static func finishDetaching() { clibbpf_finish_closing() }
+  /// A link of uprobes. Its breakpoints stay in the probed processes when its end fails, so its end is left to the kernel.
+  private init(uprobes descriptor: Int32) {
+    let id = clibbpf_link_id(descriptor)
+    let number = clibbpf_keep(descriptor)
+    holding = number == 0 ? .descriptors([descriptor]) : .kept(number, id: id)
+  }
+
+  deinit {
+    switch holding {
+    case .descriptors(let descriptors):
+      for descriptor in descriptors { clibbpf_close_in_background(descriptor) }
+    case .kept(let number, let id):
+      clibbpf_let_go(number)
+      EndingLinks.shared.add(id)
+    }
+  }
+
+  /// Waits until every link released so far is off, or is being taken off by the kernel, but for a second at most.
+  package static func finishDetaching() {
+    let begin = ContinuousClock.now
+    while EndingLinks.shared.areLeft, ContinuousClock.now - begin < .seconds(1) { usleep(5_000) }
+    let passed = ContinuousClock.now - begin
+    _ = clibbpf_finish_closing(UInt32(max(0, (.seconds(1) - passed) / .milliseconds(1))))
+  }
 
   /// One place of an object file and the word that its program is given there.
   package struct Place {
@@ -45,7 +73,20 @@ package final class Link {
     guard result >= 0 else {
       throw BPFError(operation: "attach \(program.name) to \(path)", code: -result)
     }
-    return Link(descriptors: [result])
+    return Link(uprobes: result)
+  }
+
+  /// A link to places of a file that probes nothing. When it ends, the kernel takes off whatever another link's end has left
+  /// at these places: see ``clibbpf_link_uprobes_nowhere``.
+  package static func cleaner(
+    _ program: BPFProgram, kind: MultiKind, path: String, places: [Place]
+  ) throws(BPFError) -> Link {
+    let result = clibbpf_link_uprobes_nowhere(
+      program.descriptor, kind.attachType, path, places.map(\.fileOffset), places.map(\.cookie), UInt32(places.count))
+    guard result >= 0 else {
+      throw BPFError(operation: "attach \(program.name) to \(path)", code: -result)
+    }
+    return Link(uprobes: result)
   }
 
   /// Attaches to one place through a perf event: kernels without multi links. `processID` −1 means every process.
@@ -81,11 +122,33 @@ package final class Link {
   }
 
   /// Attaches to a raw tracepoint; needs no tracefs.
-  package static func rawTracepoint(_ program: BPFProgram, name: String) throws(BPFError) -> Link {
+  ///
+  /// - Parameter name: nil when the program was loaded for one tracepoint.
+  package static func rawTracepoint(_ program: BPFProgram, name: String?) throws(BPFError) -> Link {
     let result = bpf_raw_tracepoint_open(name, program.descriptor)
     guard result >= 0 else {
-      throw BPFError(operation: "attach \(program.name) to tracepoint \(name)", code: -result)
+      throw BPFError(operation: "attach \(program.name) to tracepoint \(name ?? "of its own")", code: -result)
     }
     return Link(descriptors: [result])
+  }
+}
+
+/// The links that were released and that the kernel may not have begun to take off.
+private final class EndingLinks: Sendable {
+  static let shared = EndingLinks()
+  private let ids = Mutex<[UInt32]>([])
+
+  func add(_ id: UInt32) {
+    ids.withLock { ids in
+      if ids.count > 4096 { ids.removeAll { !clibbpf_link_exists($0) } }
+      ids.append(id)
+    }
+  }
+
+  var areLeft: Bool {
+    ids.withLock { ids in
+      ids.removeAll { !clibbpf_link_exists($0) }
+      return !ids.isEmpty
+    }
   }
 }

@@ -204,68 +204,6 @@ int clibbpf_set_attach_type(struct bpf_program *program, uint32_t attach_type) {
 
 int clibbpf_synchronize_rcu(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0) < 0 ? -errno : 0; }
 
-static pthread_mutex_t closing_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t closing_changed = PTHREAD_COND_INITIALIZER;
-static int *closing;
-static size_t closing_count, closing_capacity;
-static bool closing_runs, closing_is_busy;
-
-static void *close_all(void *unused) {
-  (void)unused;
-  pthread_mutex_lock(&closing_lock);
-  for (;;) {
-    while (closing_count == 0)
-      pthread_cond_wait(&closing_changed, &closing_lock);
-    int *batch = closing;
-    size_t count = closing_count;
-    closing = NULL;
-    closing_count = closing_capacity = 0;
-    closing_is_busy = true;
-    pthread_mutex_unlock(&closing_lock);
-    for (size_t i = 0; i < count; i++)
-      close(batch[i]);
-    free(batch);
-    pthread_mutex_lock(&closing_lock);
-    closing_is_busy = false;
-    pthread_cond_broadcast(&closing_changed);
-  }
-}
-
-void clibbpf_close_in_background(int descriptor) {
-  pthread_mutex_lock(&closing_lock);
-  if (!closing_runs) {
-    pthread_t thread;
-    closing_runs = pthread_create(&thread, NULL, close_all, NULL) == 0;
-    if (closing_runs)
-      pthread_detach(thread);
-  }
-  bool queued = closing_runs;
-  if (queued && closing_count == closing_capacity) {
-    size_t capacity = closing_capacity ? closing_capacity * 2 : 64;
-    int *grown = realloc(closing, capacity * sizeof(int));
-    if (grown) {
-      closing = grown;
-      closing_capacity = capacity;
-    } else {
-      queued = false;
-    }
-  }
-  if (queued) {
-    closing[closing_count++] = descriptor;
-    pthread_cond_broadcast(&closing_changed);
-  }
-  pthread_mutex_unlock(&closing_lock);
-  if (!queued)
-    close(descriptor);
-}
-
-void clibbpf_finish_closing(void) {
-  pthread_mutex_lock(&closing_lock);
-  while (closing_count > 0 || closing_is_busy)
-    pthread_cond_wait(&closing_changed, &closing_lock);
-  pthread_mutex_unlock(&closing_lock);
-}
-
 _Bool clibbpf_has_helper(uint32_t helper) {
   return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, (enum bpf_func_id)helper, NULL) == 1;
 }

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -175,6 +176,23 @@ int cprocess_hear_signals(int descriptor) {
   return -error;
 }
 
+// Closes every descriptor, from several processes at a time, so that the kernel's waits for them pass together. They have
+// the descriptors in common: when the last of the processes ends, the kernel closes what is left.
+static void close_everything(void) {
+  enum { CLOSERS = 16 };
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit))
+    return;
+  for (int number = 0; number < CLOSERS; number++) {
+    if (syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0) != 0)
+      continue;
+    for (rlim_t descriptor = 3 + (rlim_t)number; descriptor < limit.rlim_cur && descriptor < 1 << 20;
+         descriptor += CLOSERS)
+      close((int)descriptor);
+    _exit(0);
+  }
+}
+
 int cprocess_start_guardian(void) {
   int caller = cprocess_open_process(getpid());
   if (caller < 0)
@@ -191,6 +209,7 @@ int cprocess_start_guardian(void) {
     while (poll(&wait, 1, -1) < 0 && errno == EINTR)
       ;
     cterminal_leave();
+    close_everything();
     _exit(0);
   }
   int error = guardian < 0 ? -errno : 0;

@@ -14,7 +14,7 @@ extension Privileged {
       let program = try TracedProgram([options(), "order"])
       let attachment = try Attachment(to: program, ["-v"], interval: "300s", waitsForReport: false)
       #expect(attachment.running.readErrorLine(timeout: patience).hasPrefix("leaktrace: attached to "))
-      let held = KernelPrograms.held(by: attachment.running.processID)
+      let held = try KernelPrograms.held(by: attachment.running.processID)
       #expect(held.programs.count >= 5 && held.links.count >= 5)
       try program.step()
       kill(attachment.running.processID, signal)
@@ -31,7 +31,7 @@ extension Privileged {
       let program = try TracedProgram([options(), "order"])
       let attachment = try Attachment(to: program)
       let processID = attachment.running.processID
-      let held = KernelPrograms.held(by: processID)
+      let held = try KernelPrograms.held(by: processID)
       // Or the test sees nothing.
       #expect(held.programs.count >= 5 && held.links.count >= 5)
       #expect(try KernelPrograms.remaining(of: held) == held)

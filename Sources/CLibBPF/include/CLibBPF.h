@@ -57,10 +57,25 @@ _Bool clibbpf_has_helper(uint32_t helper);
 // Waits for an RCU grace period: every non-sleepable program that ran at the call has ended. Returns 0 or −errno.
 int clibbpf_synchronize_rcu(void);
 
-// Closes a link descriptor on a thread of its own, in the order of the calls: taking a uprobe off waits for every program
-// that is running, a traced process that waits for us among them.
+// Gives a link into the keeping of a file system that is mounted nowhere, and closes its descriptor. The link ends with
+// clibbpf_let_go, or with this process and all that share its descriptors, and the kernel's own workers take it off. Returns
+// its number, or 0 where that cannot be done: then the descriptor is as it was.
+uint64_t clibbpf_keep(int link);
+// Ends a link that is kept. Does not wait.
+void clibbpf_let_go(uint64_t number);
+// The kernel's number of a link, and whether there is still one of that number. 0 is none.
+uint32_t clibbpf_link_id(int link);
+_Bool clibbpf_link_exists(uint32_t id);
+
+// Links one program to many places of one file, in a process that has ended already: nothing is probed. But when that link
+// ends, the kernel looks at these places everywhere and takes off what no other link wants, also what the end of another
+// link has left because it failed. Returns a link descriptor or −errno.
+int clibbpf_link_uprobes_nowhere(int program, uint32_t attach_type, const char *path, const uint64_t *offsets,
+                                 const uint64_t *cookies, uint32_t count);
+
+// Closes a link descriptor on a thread of its own: taking a uprobe off waits for every program that is running.
 void clibbpf_close_in_background(int descriptor);
-// Waits until every descriptor given so far is closed.
-void clibbpf_finish_closing(void);
+// Waits until every descriptor given so far is closed, but not for longer than that. Returns whether they are.
+_Bool clibbpf_finish_closing(uint32_t milliseconds);
 
 #pragma clang assume_nonnull end

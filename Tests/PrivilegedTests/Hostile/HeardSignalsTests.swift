@@ -11,7 +11,7 @@ extension Privileged {
       let attachment = try Attachment(
         to: program, ["--on-report", "echo begun; exec sleep 60"], waitsForReport: false)
       #expect(eventually { attachment.running.readErrorLine(timeout: patience) == "begun" })
-      let held = KernelPrograms.held(by: attachment.running.processID)
+      let held = try KernelPrograms.held(by: attachment.running.processID)
       kill(attachment.running.processID, SIGTERM)
       #expect(attachment.running.readErrorLine(timeout: patience).hasPrefix("leaktrace: told to end"))
       #expect(attachment.running.wait() == 143)

@@ -10,7 +10,7 @@ extension Privileged {
       let running = try RunningProgram(
         [LeakTrace.program, "kernel", "--format", "json", "-v", "-p", "1", "300"], capturesErrors: true)
       #expect(running.readErrorLine(timeout: patience).hasPrefix("leaktrace: tracing the kernel"))
-      let held = KernelPrograms.held(by: running.processID)
+      let held = try KernelPrograms.held(by: running.processID)
       #expect(held.programs.count >= 5 && held.links.count >= 5)
       kill(running.processID, signal)
       let outcome = LeakTrace.finish(running)
@@ -23,7 +23,7 @@ extension Privileged {
 
     @Test func killed() throws {
       let trace = try KernelTrace(["--stacks", "all", "--pages"])
-      let held = KernelPrograms.held(by: trace.running.processID)
+      let held = try KernelPrograms.held(by: trace.running.processID)
       #expect(held.programs.count >= 8 && held.links.count >= 8)
       #expect(try KernelPrograms.remaining(of: held) == held)
       kill(trace.running.processID, SIGKILL)
@@ -34,7 +34,7 @@ extension Privileged {
     @Test(arguments: [20, 100, 200, 400]) func killedWhileAttaching(milliseconds: Int) throws {
       let running = try RunningProgram([LeakTrace.program, "kernel"])
       pause(milliseconds: milliseconds)
-      let held = KernelPrograms.held(by: running.processID)
+      let held = try KernelPrograms.held(by: running.processID)
       kill(running.processID, SIGKILL)
       running.wait()
       #expect(try KernelPrograms.remainingForGood(of: held).isEmpty)

@@ -7,7 +7,8 @@ enum KernelPrograms {
   /// Names of our programs, as far as the kernel keeps them (15 characters).
   private static let ours: Set<String> = [
     "allocate_session", "allocate_enter", "allocate_exit", "allocate_return_site", "free_enter",
-    "mapping_site", "on_fork", "on_exec", "on_exit", "hold_child", "hold_loader", "loader_changed",
+    "mapping_site", "on_fork", "on_exec", "on_fork_holding", "on_exec_holding", "on_exit", "hold_loader",
+    "loader_changed",
   ]
 
   /// When this run of the tests began, in seconds since 1970; what was loaded before is none of its affairs.
@@ -20,17 +21,22 @@ enum KernelPrograms {
     var isEmpty: Bool { programs.isEmpty && links.isEmpty }
   }
 
-  /// What a process holds by its descriptors.
-  static func held(by processID: Int32) -> Identifiers {
-    var held = Identifiers()
+  /// The programs that a process holds by its descriptors, and all links of them.
+  static func held(by processID: Int32) throws -> Identifiers {
+    let programs = programs(heldBy: processID)
+    let links = try list("link").filter { programs.contains($0["prog_id"] as? Int ?? 0) }
+    return Identifiers(programs: programs, links: Set(links.compactMap { $0["id"] as? Int }))
+  }
+
+  private static func programs(heldBy processID: Int32) -> Set<Int> {
+    var held: Set<Int> = []
     let directory = "/proc/\(processID)/fdinfo"
     for entry in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? [] {
       let text = String(decoding: contents(of: "\(directory)/\(entry)"), as: UTF8.self)
       for line in text.split(separator: "\n") {
         let fields = line.split(separator: ":")
         guard fields.count == 2, let id = Int(fields[1].filter(\.isNumber)) else { continue }
-        if fields[0] == "prog_id" { held.programs.insert(id) }
-        if fields[0] == "link_id" { held.links.insert(id) }
+        if fields[0] == "prog_id" { held.insert(id) }
       }
     }
     return held
@@ -77,7 +83,7 @@ enum KernelPrograms {
     if programs.isEmpty { return [:] }
     for entry in try FileManager.default.contentsOfDirectory(atPath: "/proc") {
       guard let processID = Int32(entry) else { continue }
-      for id in held(by: processID).programs { programs[id] = nil }
+      for id in Self.programs(heldBy: processID) { programs[id] = nil }
     }
     return programs
   }
