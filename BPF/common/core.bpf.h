@@ -13,6 +13,10 @@ struct mm_struct {
   unsigned long start_stack, exec_vm;
 } __attribute__((preserve_access_index));
 
+struct bpf_map {
+  __u32 id;
+} __attribute__((preserve_access_index));
+
 struct task_struct {
   int pid;
   int tgid;
@@ -49,6 +53,7 @@ typedef struct {
 
 struct signal_struct {
   atomic_t live;
+  unsigned int flags;
 } __attribute__((preserve_access_index));
 
 struct task_struct___signal {

@@ -21,10 +21,7 @@ package final class AllocationTracer {
   let attacher: ProbeAttacher
   let completion: StackCompletion
   let pump: EventPump
-  /// The map whose entries hold forked children until they are attached to.
-  let pendingChildren: BPFMap
-  /// Children that ran before their probes were attached, because this kernel has no way to hold them.
-  var unheldChildren: UInt64 = 0
+  let children: PendingChildren
   private var lifecycleLinks: [Link] = []
   var reclamation = SiteReclamation<lt_site>(interval: 200_000_000, synchronizes: true)
   /// nil before the first attach.
@@ -55,7 +52,7 @@ package final class AllocationTracer {
     let sizes = ProbePrograms.sizes(for: configuration)
     tables = try TraceTables(
       object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
-    processTable = ProcessTable(tables: tables)
+    processTable = ProcessTable(tables: tables, limit: configuration.maximumProcesses)
     pump = try EventPump(object: programs.object, tables: tables)
     var unwindTables: UnwindTables?
     if programs.framePointerReason == nil {
@@ -69,15 +66,18 @@ package final class AllocationTracer {
     attacher = ProbeAttacher(configuration: configuration, programs: programs, reader: reader, notes: traceNotes)
     completion = try StackCompletion(
       object: programs.object, tables: tables, processes: processTable, spaces: spaces)
-    pendingChildren = try programs.lifecycle.map("pending_children")
+    children = PendingChildren(map: try programs.lifecycle.map("pending_processes"))
     try attachLifecycle()
   }
 
   private func attachLifecycle() throws(BPFError) {
-    var places = [("on_exit", "sched_process_exit"), ("on_exec", "sched_process_exec")]
-    if configuration.followsForks { places.append(("on_fork", "sched_process_fork")) }
-    for (program, tracepoint) in places {
-      lifecycleLinks.append(try Link.rawTracepoint(programs.lifecycle.program(program), name: tracepoint))
+    var places: [(program: String, tracepoint: String?)] = [("on_exit", "sched_process_exit")]
+    places.append(programs.holdsProcesses ? ("on_exec_holding", nil) : ("on_exec", "sched_process_exec"))
+    if configuration.followsForks {
+      places.append(programs.holdsProcesses ? ("on_fork_holding", nil) : ("on_fork", "sched_process_fork"))
+    }
+    for place in places {
+      lifecycleLinks.append(try Link.rawTracepoint(programs.lifecycle.program(place.program), name: place.tracepoint))
     }
   }
 
@@ -88,7 +88,7 @@ package final class AllocationTracer {
   /// Every probed place. Its position is the index by which the programs know it.
   package var probes: [AllocatorProbe] { attacher.probes }
   /// Sentences for the report.
-  package var notes: [String] { traceNotes.sentences }
+  package var notes: [String] { traceNotes.sentences + children.notes(limit: processTable.limit) }
   /// nil when stacks are walked by frame pointers.
   package var unwindTables: UnwindTables? { spaces.unwindTables }
   /// How many stacks broke off in the kernel and were completed here.
@@ -99,6 +99,8 @@ package final class AllocationTracer {
   package var hasRunningTargets: Bool { processes.contains { $0.isTarget && $0.state == .running } }
   /// Whether a running process belongs to the trace.
   package func isTracing(_ processID: Int32) -> Bool { processTable.running(processID) != nil }
+  /// Whether as many processes are traced as may be at a time.
+  package var isFull: Bool { processTable.isFull }
 
   // MARK: Attaching
 

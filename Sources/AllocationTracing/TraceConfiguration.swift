@@ -12,6 +12,8 @@ package struct TraceConfiguration: Sendable {
   package var maximumAllocations: Int
   /// How many distinct call stacks can be kept. Further ones are refused and counted.
   package var maximumSites: Int
+  /// How many processes are traced at a time, at most. See decision 20.
+  package var maximumProcesses = 128
   /// The most kernel memory that the stack walker's tables may take, in bytes. It is allocated as it is needed.
   package var maximumUnwindTableBytes = 16 << 20
   /// Trace children of the traced processes too.

@@ -209,7 +209,7 @@ package enum HostChecks {
       means: "probes are attached one by one", remedy: "Linux 6.6 or later")
     let session = attempt(
       "uprobe.session", CCAPABILITY_UPROBE_SESSION, .session, otherwise: .degraded,
-      means: "a call costs two programs, and children are not held until they are probed", remedy: "Linux 6.13 or later"
+      means: "a call costs two programs, and loaders do not wait for new probes", remedy: "Linux 6.13 or later"
     )
     return [session, multi, single]
   }

@@ -126,6 +126,9 @@ struct TraceCommand: ParsableCommand {
     help: "Distinct call stacks; blocks from further ones are refused and counted.")
   var maxStacks: Int?
 
+  @Option(help: "Processes traced at a time (128, at most 1000); further ones are counted.")
+  var maxProcesses: Int?
+
   @OptionGroup(title: "Leak check")
   var leakCheck: LeakCheckOptions
 
@@ -198,6 +201,9 @@ struct TraceCommand: ParsableCommand {
     if let maxStacks, !(1...400_000).contains(maxStacks) {
       throw ValidationError("--max-stacks must be from 1 to 400000")
     }
+    if let maxProcesses, !(1...1000).contains(maxProcesses) {
+      throw ValidationError("--max-processes must be from 1 to 1000")
+    }
     if leakCheck.mode != nil { try validateLeakCheck() }
     _ = try destinations()
     _ = try discovery()
@@ -257,6 +263,7 @@ struct TraceCommand: ParsableCommand {
     configuration.sampleEveryNth = sampleRate == 1 ? nil : sampleRate
     if let maxAllocations { configuration.maximumAllocations = maxAllocations }
     if let maxStacks { configuration.maximumSites = maxStacks }
+    if let maxProcesses { configuration.maximumProcesses = maxProcesses }
     // An open selection can take in any number of programs, so the tables for their call stacks need more room than
     // that for one.
     if selection.isOpen { configuration.maximumUnwindTableBytes = 64 << 20 }

@@ -60,7 +60,7 @@ import TraceModel
     event.kind = LT_EVENT_FORK.rawValue
     event.address = 4711
     event.process_slot = 3
-    #expect(TraceEvent(event) == .forked(child: 4711, parentSlot: 3))
+    #expect(TraceEvent(event) == .forked(TraceEvent.Fork(child: 4711, parentSlot: 3, time: event.time)))
     event.kind = LT_EVENT_EXEC.rawValue
     event.process_id = 12
     event.address = 7

@@ -57,25 +57,22 @@ extension Privileged {
       expectExactOrTold(report, found, (0..<6).map { Blocks(200 + 2 * $0, 2) })
     }
 
-    /// Children are held for three seconds each at most, and for a tenth of the time together: on a busy host one may run
-    /// before its probes are on. Every such child is counted, none counts for more than it did, and nothing else is lost.
+    /// Children are held for 20 ms each at most, and for a tenth of the time together: on a busy host one may run before its
+    /// probes are on. Every such child is counted, none counts for more than it did, and nothing else is lost.
     private func expectExactOrTold(_ report: TraceReport, _ found: [Blocks], _ expected: [Blocks]) {
       let late = report.losses["late_forks", default: 0]
       #expect(report.losses.filter { $0.key != "late_forks" } == [:])
-      let untold = report.notes.count { $0.contains("was not followed") }
-      #expect(found.count + untold == expected.count)
+      #expect(found.count <= expected.count && UInt64(expected.count - found.count) <= late)
       let exact = found.count { expected.contains($0) }
       #expect(UInt64(expected.count - exact) <= late, "\(found)")
       #expect(late > 0 || found == expected)
     }
 
-    /// A child that is missed must be told of: by a counter and in a note.
+    /// A child that is missed must be told of.
     @Test func missedChildrenAreCounted() throws {
       let report = try trace("crowd")
       let children = report.processes.count { $0.parentPid != nil }
-      let told = report.notes.count { $0.contains("was not followed") }
-      #expect(children + told == 6)
-      #expect(children == 6 || report.losses["late_forks", default: 0] > 0)
+      #expect(UInt64(children) + report.losses["late_forks", default: 0] >= 6)
     }
 
     @Test func childRunsAnotherProgram() throws {

@@ -2,13 +2,19 @@ import Allocators
 import Glibc
 import ProcessImage
 
+/// The function that a dynamic loader calls for debuggers whenever its list of objects changes.
+struct LoaderHook: Equatable {
+  var object: ProbedObject
+  var fileOffset: UInt64
+
+  static func == (a: Self, b: Self) -> Bool { a.object.identity == b.object.identity && a.fileOffset == b.fileOffset }
+}
+
 /// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the
-/// program maps itself, forks, and changes of the list of loaded objects.
+/// program maps itself, and changes of the list of loaded objects.
 struct SystemCallProbes {
   /// `mmap`, `munmap`, `mremap`, `brk`.
   var mappings: [AllocatorProbe] = []
-  /// File offset of the instruction after the system call of the C library's fork.
-  var forkReturn: UInt64?
   /// File offset of the function that the loader calls for debuggers whenever its list of objects changes.
   var loaderHook: UInt64?
 
@@ -33,12 +39,6 @@ struct SystemCallProbes {
           function: AllocatorFunction(name, kind), aliases: [], object: object,
           address: symbol.value, fileOffset: fileOffset, site: site, returns: .none))
     }
-    if let symbol = symbols["_Fork"] ?? symbols["fork"], let code = Self.code(of: symbol, in: file),
-      let offset = offsetAfterSystemCall(code: code, address: symbol.value),
-      let start = file.fileOffset(ofVirtualAddress: symbol.value)
-    {
-      forkReturn = start + offset
-    }
     if let symbol = symbols["_dl_debug_state"] {
       loaderHook = file.fileOffset(ofVirtualAddress: symbol.value)
     }
@@ -48,7 +48,7 @@ struct SystemCallProbes {
     ("mmap", .map), ("mmap64", .map), ("munmap", .unmap), ("mremap", .remap), ("brk", .programBreak),
   ]
   private static let names: [HashedSymbolName] =
-    (mappingFunctions.map(\.0) + ["_Fork", "fork", "_dl_debug_state"]).map(HashedSymbolName.init)
+    (mappingFunctions.map(\.0) + ["_dl_debug_state"]).map(HashedSymbolName.init)
 
   private static func find(
     _ names: [HashedSymbolName], in file: ElfFile, readsFullSymbolTable: Bool

@@ -17,8 +17,9 @@ final class ProbeAttacher {
   private var kinds: [Report.Probe.Kind] = []
   private var indexOfPlace: [ProbeKey: UInt32] = [:]
   private var objects: [FileIdentity: ProbedFile] = [:]
-  /// Links at the places in C libraries and loaders where processes wait for us, by object. One link serves all processes.
-  private var holdLinks: [FileIdentity: [Link]] = [:]
+  /// Places for which there is a link that cleans up after the others, whatever ends them, and these links.
+  private var cleanedPlaces: Set<ProbeKey> = []
+  private var cleaners: [Link] = []
 
   private struct ProbeKey: Hashable {
     var file: FileIdentity
@@ -42,8 +43,8 @@ final class ProbeAttacher {
 
   func probes(of process: TracedProcess) -> [AllocatorProbe] { process.probes.map { probes[Int($0)] } }
 
-  /// Takes off the probes that all processes share.
-  func stop() { holdLinks = [:] }
+  /// Ends what belongs to no process. Called when the links of all processes have ended.
+  func stop() { cleaners = [] }
 
   // MARK: Finding
 
@@ -60,7 +61,7 @@ final class ProbeAttacher {
       if objects[object.identity] == nil { objects[object.identity] = ProbedFile(file) }
       let calls = SystemCallProbes(
         file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
-      try hold(at: calls, in: object, of: process)
+      if let offset = calls.loaderHook { try watchLoader(LoaderHook(object: object, fileOffset: offset), of: process) }
       if configuration.tracesMappings { found += calls.mappings }
     }
     // The plan is made anew as a whole: which functions are wrappers depends on every object of the process.
@@ -115,7 +116,7 @@ final class ProbeAttacher {
       }
       for (identity, places) in placesByObject where !leftOut.contains(identity) {
         do {
-          links += try link(places, role: role, in: objects[identity], of: process)
+          links += try link(places, role: role, in: objects[identity], identity, of: process)
         } catch let error as LeftOut {
           leftOut.insert(identity)
           let object = indices.lazy.map { self.probes[Int($0)].object }.first { $0.identity == identity }
@@ -139,18 +140,16 @@ final class ProbeAttacher {
 
   /// Checks the places of one object, and attaches to them.
   private func link(
-    _ places: [Link.Place], role: Role, in object: ProbedFile?, of process: TracedProcess
+    _ places: [Link.Place], role: Role, in object: ProbedFile?, _ identity: FileIdentity, of process: TracedProcess
   ) throws -> [Link] {
     guard let object else { throw LeftOut(reason: "its file is not open") }
     do { try object.verify(places.map(\.fileOffset)) } catch { throw LeftOut(reason: "\(error)") }
     do throws(BPFError) {
+      try clean(places, of: identity, path: object.path)
       return try link(places, role: role, path: object.path, processID: process.processID)
     } catch {
-      if error.code == ESRCH {
-        throw Refusal("process \(process.processID) ended while it was being attached")
-      }
-      if Self.concernsOneFile(error.code) { throw LeftOut(reason: errorMessage(error.code)) }
-      throw error
+      if error.code != ESRCH, Self.concernsOneFile(error.code) { throw LeftOut(reason: errorMessage(error.code)) }
+      throw refusal(error, process)
     }
   }
 
@@ -160,50 +159,53 @@ final class ProbeAttacher {
     ![EPERM, EACCES, EMFILE, ENFILE, ENOMEM, ENOSPC, E2BIG, EAGAIN, EINTR].contains(code)
   }
 
-  /// Makes processes wait for us where the object's code forks, or where it changes the list of loaded objects.
-  ///
-  /// All processes that run this code are probed, because children must be caught before they have probes of their own.
-  /// Processes that are not traced go on at once, at the cost of one trap for each fork or load. A program that reads its
-  /// own code, as valgrind does with the code of what it runs, meets a breakpoint there; so when children are not followed,
-  /// only the traced process is probed.
-  private func hold(at calls: SystemCallProbes, in object: ProbedObject, of process: TracedProcess) throws {
-    let identity = object.identity
-    guard holdLinks[identity] == nil else { return }
-    var places: [(program: String, offset: UInt64)] = []
-    if configuration.followsForks, programs.method == .session, let offset = calls.forkReturn {
-      places.append(("hold_child", offset))
+  /// Attaches what a parent has to a child that runs the same program.
+  func attach(like parent: TracedProcess, to child: TracedProcess) throws {
+    for hook in parent.loaderHooks { try watchLoader(hook, of: child) }
+    try attach(parent.probes, to: child)
+  }
+
+  /// Makes a process wait for us where its dynamic loader changes the list of loaded objects.
+  private func watchLoader(_ hook: LoaderHook, of process: TracedProcess) throws {
+    let identity = hook.object.identity
+    guard !process.loaderHooks.contains(hook), let opened = objects[identity] else { return }
+    opened.choose([hook.fileOffset])
+    do { try opened.verify([hook.fileOffset]) } catch {
+      notes.addOnce("\(hook.object.path): loads in it are not seen at once: \(error)")
+      return
     }
-    if let offset = calls.loaderHook {
-      places.append((programs.method == .session ? "hold_loader" : "loader_changed", offset))
-    }
-    var links: [Link] = []
-    for place in places {
-      guard let opened = objects[identity] else { continue }
-      opened.choose([place.offset])
-      do { try opened.verify([place.offset]) } catch {
-        notes.addOnce("\(object.path): forks and loads in it are not seen at once: \(error)")
-        continue
-      }
-      let program = try programs.lifecycle.program(place.program)
-      let target = Link.Place(fileOffset: place.offset, cookie: 0)
+    let place = Link.Place(fileOffset: hook.fileOffset, cookie: 0)
+    do throws(BPFError) {
       switch programs.method {
       case .session:
-        links.append(
-          try Link.uprobes(
-            program, kind: .entry, path: opened.path, places: [target],
-            processID: configuration.followsForks ? 0 : process.processID))
+        let program = try programs.lifecycle.program("hold_loader")
+        try clean([place], of: identity, path: opened.path)
+        process.links.append(
+          try Link.uprobes(program, kind: .entry, path: opened.path, places: [place], processID: process.processID))
       case .perf:
-        links.append(
+        let program = try programs.lifecycle.program("loader_changed")
+        process.links.append(
           try Link.perfUprobe(
-            program, isReturn: false, path: opened.path, place: target,
-            processID: process.processID))
+            program, isReturn: false, path: opened.path, place: place, processID: process.processID))
       }
+    } catch { throw refusal(error, process) }
+    process.loaderHooks.append(hook)
+  }
+
+  private func refusal(_ error: BPFError, _ process: TracedProcess) -> any Error {
+    error.code == ESRCH ? Refusal("process \(process.processID) ended while it was being attached") : error
+  }
+
+  /// Makes sure that what another link may leave at some places of a file is taken off when the trace ends in any way. If
+  /// leaktrace is killed while it attaches, the kernel may not be able to undo what it has done of that.
+  private func clean(_ places: [Link.Place], of identity: FileIdentity, path: String) throws(BPFError) {
+    guard programs.method == .session else { return }
+    let fresh = places.filter {
+      cleanedPlaces.insert(ProbeKey(file: identity, fileOffset: $0.fileOffset)).inserted
     }
-    if programs.method == .session, configuration.followsForks {
-      holdLinks[identity] = links
-    } else {
-      process.links += links
-    }
+    if fresh.isEmpty { return }
+    cleaners.append(
+      try Link.cleaner(programs.object.program("free_enter"), kind: .entry, path: path, places: fresh))
   }
 
   /// Where in the probe's file the places of one role are.

@@ -19,13 +19,16 @@ final class ProbePrograms {
   let object: BPFObject
   let lifecycle: BPFObject
   let method: Method
+  /// Whether programs can hold a forked child, or a process that runs another program, until it is attached to (Linux 6.18).
+  let holdsProcesses: Bool
   /// Why stacks are walked by frame pointers; nil when they are walked by unwind tables.
   private(set) var framePointerReason: String?
 
-  private init(object: BPFObject, lifecycle: BPFObject, method: Method) {
+  private init(object: BPFObject, lifecycle: BPFObject, method: Method, holdsProcesses: Bool) {
     self.object = object
     self.lifecycle = lifecycle
     self.method = method
+    self.holdsProcesses = holdsProcesses
   }
 
   struct Sizes {
@@ -98,6 +101,16 @@ final class ProbePrograms {
     }
     let object = try open.load()
 
+    if isSession, let lifecycle = try? loadLifecycle(sharing: object, values, method: method, holdsProcesses: true) {
+      return ProbePrograms(object: object, lifecycle: lifecycle, method: method, holdsProcesses: true)
+    }
+    let lifecycle = try loadLifecycle(sharing: object, values, method: method, holdsProcesses: false)
+    return ProbePrograms(object: object, lifecycle: lifecycle, method: method, holdsProcesses: false)
+  }
+
+  private static func loadLifecycle(
+    sharing object: BPFObject, _ values: lt_configuration, method: Method, holdsProcesses: Bool
+  ) throws(BPFError) -> BPFObject {
     let lifecycleImage = ctrace_process_lifecycle()
     let openLifecycle = try OpenBPFObject(
       name: "process_lifecycle",
@@ -110,17 +123,17 @@ final class ProbePrograms {
       try openLifecycle.reuse(object.map(map), as: map)
     }
     try openLifecycle.configure(values)
-    for program in ["hold_child", "hold_loader"] {
-      try openLifecycle.setLoaded(isSession, program: program)
-      if isSession {
-        try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
-        try openLifecycle.setSleepable(program: program)
-      }
+    for program in ["on_fork", "on_exec"] { try openLifecycle.setLoaded(!holdsProcesses, program: program) }
+    for program in ["on_fork_holding", "on_exec_holding"] {
+      try openLifecycle.setLoaded(holdsProcesses, program: program)
     }
-    try openLifecycle.setLoaded(!isSession, program: "loader_changed")
-    let lifecycle = try openLifecycle.load()
-    return ProbePrograms(
-      object: object, lifecycle: lifecycle, method: method)
+    try openLifecycle.setLoaded(method == .session, program: "hold_loader")
+    if method == .session {
+      try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "hold_loader")
+      try openLifecycle.setSleepable(program: "hold_loader")
+    }
+    try openLifecycle.setLoaded(method == .perf, program: "loader_changed")
+    return try openLifecycle.load()
   }
 
   private static func values(
@@ -139,6 +152,7 @@ final class ProbePrograms {
     values.largest_safe_request =
       UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     values.sites_by_thread = configuration.separatesThreads ? 1 : 0
+    values.tracer_process = UInt32(getpid())
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
     values.fillSamplingTables()
     return values

@@ -12,13 +12,8 @@ extension AllocationTracer {
     // Stacks come first: on whose behalf a mapping was made is decided by the stack of its site.
     completion.completeSamples()
     pump.drain { handle($0, &work) }
-    for process in work.toUpdate.values where process.state == .running {
-      do { try update(process) } catch let error as Refusal {
-        traceNotes.add(error.description)
-      } catch {
-        // The process has ended meanwhile: its exit event follows.
-      }
-    }
+    followLasting()
+    for process in work.toUpdate.values where process.state == .running { updateOrNote(process) }
     for (slot, change) in work.answers { tables.answerLoader(change: change, slot: slot) }
     pump.relax()
     completion.answerRequests()
@@ -45,14 +40,24 @@ extension AllocationTracer {
   private func handle(_ event: TraceEvent, _ work: inout EventWork) {
     switch event {
     case .block(let block): onEvent?(allocationEvent(block))
-    case .forked(let child, let parentSlot):
+    case .forked(let fork):
+      // Where nobody can be held, a child is attached to as soon as possible, unless there are so many that we lag behind.
+      let isFresh = !programs.holdsProcesses && monotonicNanoseconds() &- fork.time < Self.freshForkNanoseconds
+      guard fork.isHeld || isFresh && !fork.sharesMemory else { return children.add(fork) }
       pump.hurry()
-      follow(child: child, parentSlot: parentSlot)
+      tables.setAttaching(fork.child)
+      follow(fork)
+      tables.setAttaching(nil)
     case .executed(let processID, let generation):
+      // The process may wait for us before the program's first instruction.
+      defer { children.release(processID) }
       guard let process = processTable.running(processID) else { return }
+      pump.hurry()
+      tables.setAttaching(processID)
+      defer { tables.setAttaching(nil) }
       completion.completeSamples(lastOf: process)
       replaceImage(of: process, generation: generation)
-      work.update(process)
+      updateOrNote(process)
     case .exited(let processID):
       guard let process = processTable.running(processID) else { return }
       completion.completeSamples(lastOf: process)
@@ -82,34 +87,75 @@ extension AllocationTracer {
 
   // MARK: Processes
 
-  private func follow(child: Int32, parentSlot: UInt32) {
-    // Whatever happens here, the child must not wait any longer.
-    defer {
-      pendingChildren.remove(UInt32(child))
-      tables.finishWaitingChild()
+  /// For how many nanoseconds after its birth a child is attached to at once although it was not held.
+  private static let freshForkNanoseconds: UInt64 = 20_000_000
+
+  private func updateOrNote(_ process: TracedProcess) {
+    do { try update(process) } catch let error as Refusal {
+      traceNotes.add(error.description)
+    } catch {
+      // The process has ended meanwhile: its exit event follows.
     }
-    guard let parent = processTable.process(slot: parentSlot), !isTracing(child) else { return }
-    // On kernels whose programs cannot hold a child, it is running already.
-    if programs.method == .perf { unheldChildren += 1 }
+  }
+
+  /// Follows a process that has not been attached to.
+  private func follow(_ fork: TraceEvent.Fork) {
+    // Whatever happens here, the child must not wait any longer.
+    defer { children.release(fork.child) }
+    guard let parent = processTable.process(slot: fork.parentSlot), !isTracing(fork.child), children.isPresent(fork)
+    else { return }
+    if processTable.isFull {
+      children.refusedCount += 1
+      return
+    }
     do {
-      let process = try enter(processID: child, parent: parent) { generation, number in
-        .forked(from: parent.image, generation: generation, number: number, beginTime: monotonicNanoseconds())
+      let process = try enter(processID: fork.child, parent: parent) { generation, number in
+        guard fork.hasExecuted else {
+          var image = TracedImage.forked(
+            from: parent.image, generation: generation, number: number, beginTime: monotonicNanoseconds())
+          image.isTracedFromStart = fork.isHeld
+          return image
+        }
+        return .executed(
+          generation: generation, number: number, beginTime: monotonicNanoseconds(), waitsForUs: fork.isHeld)
       }
-      process.hasAllocator = parent.hasAllocator
-      try spaces.read(process)
-      do { try attacher.attach(parent.probes, to: process) } catch {
+      do {
+        if fork.isHeld, !fork.hasExecuted {
+          process.hasAllocator = parent.hasAllocator
+          try spaces.read(process)
+          try attacher.attach(like: parent, to: process)
+        } else {
+          // Its parent may have got further, or run another program, since it was born.
+          process.image.examinedObjects = []
+          try update(process)
+        }
+      } catch {
         abandon(process)
         throw error
       }
       noteInitialHeap(of: process)
       onNewImage?(process)
     } catch {
-      traceNotes.add("process \(child), child of \(parent.processID), was not followed: \(error)")
+      guard !reader.isGone(fork.child) else {
+        children.endedCount += 1
+        return
+      }
+      traceNotes.add("process \(fork.child), child of \(parent.processID), was not followed: \(error)")
+    }
+  }
+
+  /// Follows the children that were not held and have lived for a while, as far as there is time: this must not keep the
+  /// held ones waiting.
+  private func followLasting() {
+    let begin = monotonicNanoseconds()
+    while monotonicNanoseconds() &- begin < Self.freshForkNanoseconds, let fork = children.takeLasting(now: begin) {
+      if fork.sharesMemory { children.lateCount += 1 }
+      follow(fork)
     }
   }
 
   private func replaceImage(of process: TracedProcess, generation: UInt32) {
-    // Where programs can hold a process, its loader waits for us before any code of the program runs.
+    // Where programs can hold a process, it waits for us before any code of the program runs; else only its loader does.
     let waitsForUs = programs.method == .session && hasLoader(process)
     processTable.replaceImage(
       of: process,

@@ -14,7 +14,7 @@ final class EventPump {
   /// How many nanoseconds events may wait while something else takes long.
   private static let longestPause: UInt64 = 10_000_000
   /// The most time in hand for holding processes in a burst, in nanoseconds.
-  private static let holdLimit: Int64 = 10_000_000_000
+  private static let holdLimit: Int64 = 2_000_000_000
 
   init(object: BPFObject, tables: TraceTables) throws(BPFError) {
     self.tables = tables
@@ -44,7 +44,7 @@ final class EventPump {
 
   func noteRun() { lastRun = monotonicNanoseconds() }
 
-  /// Adds to the budget for holding processes: a tenth of the time that has passed, up to 10 s, which serve a burst of
+  /// Adds to the budget for holding processes: a tenth of the time that has passed, up to 2 s, which serve a burst of
   /// forks. A child that comes when the budget is used up is not held and is counted as late.
   private func refillHoldBudget() {
     let now = monotonicNanoseconds()

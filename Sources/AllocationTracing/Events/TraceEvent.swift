@@ -4,7 +4,7 @@ import CTraceABI
 enum TraceEvent: Equatable {
   /// A block was allocated or freed. Reported only while events are printed.
   case block(Block)
-  case forked(child: Int32, parentSlot: UInt32)
+  case forked(Fork)
   case executed(processID: Int32, generation: UInt32)
   /// The last thread of the process is gone.
   case exited(processID: Int32)
@@ -13,6 +13,20 @@ enum TraceEvent: Equatable {
   /// The dynamic loader has mapped or unmapped objects, and the process waits for an answer to this change.
   case loaded(processID: Int32, change: UInt64)
   case addressSpace(AddressSpaceEvent)
+
+  /// A process to attach to: the child of a traced process, or of one that is to be attached to itself.
+  struct Fork: Equatable {
+    var child: Int32
+    var parentSlot: UInt32
+    /// CLOCK_MONOTONIC nanoseconds. Tells it from another process that has the same id later.
+    var time: UInt64
+    /// Whether it waits until it is attached to.
+    var isHeld = false
+    /// Whether it has begun to run another program than its parent.
+    var hasExecuted = false
+    /// Whether it runs in its parent's memory (vfork).
+    var sharesMemory = false
+  }
 
   struct Block: Equatable {
     var isFree: Bool
@@ -48,7 +62,12 @@ enum TraceEvent: Equatable {
           address: event.address, sizeInBytes: event.size, probe: event.probe))
       return
     case LT_EVENT_FORK:
-      self = .forked(child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot)
+      let flags = UInt32(truncatingIfNeeded: event.size)
+      self = .forked(
+        Fork(
+          child: Int32(truncatingIfNeeded: event.address), parentSlot: event.process_slot, time: event.time,
+          isHeld: flags & LT_FORK_IS_HELD.rawValue != 0, hasExecuted: flags & LT_FORK_HAS_EXECUTED.rawValue != 0,
+          sharesMemory: flags & LT_FORK_SHARES_MEMORY.rawValue != 0))
       return
     case LT_EVENT_EXEC:
       self = .executed(processID: processID, generation: UInt32(truncatingIfNeeded: event.address))

@@ -16,7 +16,15 @@ final class ProcessTable {
   /// Totals of images that exec replaced.
   private(set) var replacedImages: [Report.ProcessTotals] = []
 
-  init(tables: TraceTables) { self.tables = tables }
+  /// How many processes are traced at a time, at most.
+  let limit: Int
+
+  init(tables: TraceTables, limit: Int) {
+    self.tables = tables
+    self.limit = min(limit, Int(LT_MAX_PROCESS_SLOTS))
+  }
+
+  var isFull: Bool { runningByID.count >= limit }
 
   func running(_ processID: Int32) -> TracedProcess? { runningByID[processID] }
   /// The process that a slot stands for, or stood for last.
@@ -29,8 +37,8 @@ final class ProcessTable {
     processID: Int32, parent: TracedProcess?, description: ProcessReader.Description,
     makeImage: (_ generation: UInt32, _ number: UInt32) -> TracedImage
   ) throws -> TracedProcess {
-    guard let slot = takeSlot() else {
-      throw Refusal("more than \(LT_MAX_PROCESS_SLOTS) processes at once cannot be traced")
+    guard !isFull, let slot = takeSlot() else {
+      throw Refusal("process \(processID): \(limit) processes are traced already (--max-processes)")
     }
     // A generation of its own, so that what is left in the tables of the slot's last process is not taken for this one's.
     let generation = tables.process(slot: slot).generation &+ 1

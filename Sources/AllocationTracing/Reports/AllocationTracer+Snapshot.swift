@@ -21,7 +21,7 @@ extension AllocationTracer {
     snapshot.processes = processTable.all.map { process(of: $0, sites: snapshot.sites) }
     snapshot.replacedImages = processTable.replacedImages
     snapshot.stacks = stacksOfHolders(in: snapshot)
-    snapshot.notes = traceNotes.sentences
+    snapshot.notes = notes
     if looksAtBlocks {
       do { snapshot.blocks = try blocks() } catch {
         snapshot.notes.append("ages and single blocks are missing: \(error)")
@@ -129,7 +129,7 @@ extension AllocationTracer {
 
   private func losses() -> [Report.LossCounter] {
     var values = tables.counterValues()
-    values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += unheldChildren
+    values[Int(LT_COUNTER_LATE_FORKS.rawValue)] += children.lateCount
     return Report.LossCounter.losses(values)
   }
 }

@@ -130,8 +130,8 @@ package final class TraceTables {
     if missing > 0 { ctrace_add_signed(&words.pointee.hold_budget, min(nanoseconds, missing)) }
   }
 
-  /// Counts one forked child less that still waits to be attached to.
-  func finishWaitingChild() { ctrace_subtract(&words.pointee.waiting_children, 1) }
+  /// Which process is being attached to while it is held; nil for none. It is held for longer than those that are not.
+  func setAttaching(_ processID: Int32?) { words.pointee.attaching_process = UInt64(processID ?? 0) }
 
   /// Lets a process go on that waits until change number `change` of its list of loaded objects has been looked at.
   func answerLoader(change: UInt64, slot: UInt32) {

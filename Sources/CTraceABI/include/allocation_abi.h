@@ -209,6 +209,7 @@ struct lt_configuration {
   __u32 walk_with_tables;      // unwind by tables; otherwise by frame pointers
   __u32 sites_by_thread;       // threads of a process have sites of their own
   __u64 largest_safe_request;  // a request for more is likely to fail: functions that may throw are not followed then
+  __u32 tracer_process;        // leaktrace itself: nobody is held when it is gone
   __u32 log2_table[LT_LOG_STEPS + 1];       // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];  // x / (1 − e^−x) · 65536 at x = i/64
 };
@@ -216,15 +217,17 @@ struct lt_configuration {
 // Shared words that both halves change atomically.
 struct lt_globals {
   __u64 live_blocks;
-  __u64 waiting_children;  // forked, and not yet attached to
-  __s64 hold_budget;       // nanoseconds that traced processes may still be held; refilled by user space
+  __u64 held_processes;     // wait for user space at this moment
+  __s64 hold_budget;        // nanoseconds that traced processes may still be held; refilled by user space
+  __u64 tracer_is_gone;     // leaktrace is being killed or ends
+  __u64 attaching_process;  // id of the process that user space attaches to at this moment while it is held
 };
 
 // ---- Events -------------------------------------------------------------------------------------------------------
 enum lt_event_kind {
   LT_EVENT_ALLOCATED = 1,
   LT_EVENT_FREED,
-  LT_EVENT_FORK,  // process_id: parent, address: child
+  LT_EVENT_FORK,  // a process to attach to; address: its id, size: enum lt_fork_flag, process_slot: its parent's
   LT_EVENT_EXEC,
   LT_EVENT_EXIT,    // the last thread of the process is gone
   LT_EVENT_LOADED,  // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
@@ -233,6 +236,12 @@ enum lt_event_kind {
   LT_EVENT_REMAP,   // address: new, other_address: old, size: new, other_size: old
   LT_EVENT_BREAK,   // address: the new program break
   LT_EVENT_THREAD,  // thread_id has a new site; its name is in address and size (16 bytes)
+};
+
+enum lt_fork_flag {
+  LT_FORK_IS_HELD = 1,        // it waits until it is attached to
+  LT_FORK_HAS_EXECUTED = 2,   // it runs another program than its parent
+  LT_FORK_SHARES_MEMORY = 4,  // it runs in its parent's memory (vfork)
 };
 
 struct lt_event {

@@ -60,7 +60,7 @@ LT_FIELD(lt_process, 56, is_held);
 
 LT_SIZE(lt_thread_state, 64);
 
-LT_SIZE(lt_configuration, 5192);
+LT_SIZE(lt_configuration, 5200);
 LT_FIELD(lt_configuration, 0, minimum_size);
 LT_FIELD(lt_configuration, 8, maximum_size);
 LT_FIELD(lt_configuration, 16, sample_mean);
@@ -73,13 +73,16 @@ LT_FIELD(lt_configuration, 44, follow_forks);
 LT_FIELD(lt_configuration, 48, walk_with_tables);
 LT_FIELD(lt_configuration, 52, sites_by_thread);
 LT_FIELD(lt_configuration, 56, largest_safe_request);
-LT_FIELD(lt_configuration, 64, log2_table);
-LT_FIELD(lt_configuration, 1092, weight_table);
+LT_FIELD(lt_configuration, 64, tracer_process);
+LT_FIELD(lt_configuration, 68, log2_table);
+LT_FIELD(lt_configuration, 1096, weight_table);
 
-LT_SIZE(lt_globals, 24);
+LT_SIZE(lt_globals, 40);
 LT_FIELD(lt_globals, 0, live_blocks);
-LT_FIELD(lt_globals, 8, waiting_children);
+LT_FIELD(lt_globals, 8, held_processes);
 LT_FIELD(lt_globals, 16, hold_budget);
+LT_FIELD(lt_globals, 24, tracer_is_gone);
+LT_FIELD(lt_globals, 32, attaching_process);
 
 LT_SIZE(lt_event, 64);
 LT_FIELD(lt_event, 0, kind);

@@ -14,8 +14,17 @@ final class TargetAttacher {
   /// tried again.
   private var failures: [Int32: Int] = [:]
   private var nextLook: ContinuousClock.Instant
-  /// Which processes are not traced, and why. The report shows these notes.
-  private(set) var notes: [String] = []
+  /// Which processes are not traced, and why.
+  private var failureNotes: [String] = []
+  /// How many processes were left out at the last look because enough are traced.
+  private var leftOut = 0
+
+  /// Sentences for the report: which processes are not traced, and why.
+  var notes: [String] {
+    if leftOut == 0 { return failureNotes }
+    let reason = "as many are traced as may be at a time (--max-processes)"
+    return failureNotes + ["\(leftOut) processes of the selection are not traced: \(reason)"]
+  }
 
   private static let timeBetweenLooks = Duration.seconds(1)
   private static let attempts = 3
@@ -38,8 +47,14 @@ final class TargetAttacher {
     }
     var firstError: (any Error)?
     for (number, processID) in processIDs.enumerated() where !selection.processIDs.contains(processID) {
-      progress.show("attaching to process \(processID), \(number + 1) of \(processIDs.count)")
+      // The user wants an end, and is not to wait for it. What is attached to by now is reported.
+      if isInterrupted { return }
       if tracer.isTracing(processID) { continue }
+      if tracer.isFull {
+        leftOut += 1
+        continue
+      }
+      progress.show("attaching to process \(processID), \(number + 1) of \(processIDs.count)")
       do { try tracer.attach(processID: processID) } catch {
         firstError = firstError ?? error
         failures[processID] = Self.attempts
@@ -60,7 +75,13 @@ final class TargetAttacher {
     tracer.handleEvents()
     let present = Set(matching)
     failures = failures.filter { present.contains($0.key) }
+    leftOut = 0
     for processID in matching where !tracer.isTracing(processID) && failures[processID, default: 0] < Self.attempts {
+      if isInterrupted { return }
+      if tracer.isFull {
+        leftOut += 1
+        continue
+      }
       do { try tracer.attach(processID: processID) } catch {
         failures[processID, default: 0] += 1
         if failures[processID] == Self.attempts { note(processID, error) }
@@ -70,13 +91,20 @@ final class TargetAttacher {
     nextLook = .now + Self.timeBetweenLooks
   }
 
+  /// Whether a signal waits that ends the trace. The loop of the trace takes it when it comes to it.
+  private var isInterrupted: Bool {
+    var pending = sigset_t()
+    guard sigpending(&pending) == 0 else { return false }
+    return [SIGINT, SIGTERM, SIGHUP].contains { sigismember(&pending, $0) == 1 }
+  }
+
   private func note(_ processID: Int32, _ error: any Error) {
     // If the process has ended meanwhile, there is nothing to tell.
     guard let info = try? ProcessInfo(processID: processID), !info.hasEnded else { return }
-    if notes.count < Self.maximumNotes {
-      notes.append("not traced: \(error)")
-    } else if notes.count == Self.maximumNotes {
-      notes.append("further processes are not traced, each for a reason like those above")
+    if failureNotes.count < Self.maximumNotes {
+      failureNotes.append("not traced: \(error)")
+    } else if failureNotes.count == Self.maximumNotes {
+      failureNotes.append("further processes are not traced, each for a reason like those above")
     }
   }
 }
