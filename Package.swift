@@ -47,6 +47,7 @@ let package = Package(
     .target(name: "CConfinement", cSettings: strictC),
 
     // Swift, from the bottom up.
+    .target(name: "SaturatingIntegers", swiftSettings: optimized),
     .target(name: "Quantities", swiftSettings: strict),
     .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: optimized),
     .target(name: "SystemSupport", swiftSettings: strict),
@@ -228,6 +229,8 @@ let package = Package(
       name: "NativeBPFTests",
       dependencies: ["AllocationTracing", "CNativeBPF", "CTraceABI", "ProcessImage", "ProgramSupport", "TestTools"],
       swiftSettings: strict),
+    .testTarget(
+      name: "SaturatingIntegersTests", dependencies: ["SaturatingIntegers"], swiftSettings: strict),
     .testTarget(name: "QuantitiesTests", dependencies: ["Quantities"], swiftSettings: strict),
     .testTarget(name: "SystemSupportTests", dependencies: ["SystemSupport", "TestTools"], swiftSettings: strict),
     .testTarget(name: "TextOutputTests", dependencies: ["TextOutput"], swiftSettings: strict),
@@ -305,3 +308,12 @@ let package = Package(
   ],
   cLanguageStandard: .gnu2x
 )
+
+// In the modules of the product no arithmetic traps: a number of a hostile process would end the program (decision 0018). The
+// compiler imports the module of the operators into each of their files.
+for target in package.targets where target.path == nil && target.type != .test {
+  guard let settings = target.swiftSettings, !settings.isEmpty, target.name != "SaturatingIntegers" else { continue }
+  target.dependencies.append("SaturatingIntegers")
+  target.swiftSettings =
+    settings + [.unsafeFlags(["-Xfrontend", "-import-module", "-Xfrontend", "SaturatingIntegers"])]
+}

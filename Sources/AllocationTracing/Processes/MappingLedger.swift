@@ -39,7 +39,7 @@ package struct MappingLedger {
   private static let addressLimit: UInt64 = 1 << 47
 
   private func roundedUp(_ size: UInt64) -> UInt64 {
-    (size &+ Self.pageSize - 1) & ~(Self.pageSize - 1)
+    (size + (Self.pageSize - 1)) & ~(Self.pageSize - 1)
   }
 
   /// Records a new mapping. Whatever it lies over is unmapped by it. Without a `site` it is not a mapping of the program's
@@ -48,8 +48,9 @@ package struct MappingLedger {
   package mutating func map(
     start: UInt64, size: UInt64, site: UInt32?, time: UInt64, forAllocator: Bool = false
   ) {
-    let end = start &+ roundedUp(size)
-    guard end > start else { return }
+    // A process that jumps into the middle of the C library can report calls that the kernel has not carried out.
+    let end = start + roundedUp(size)
+    guard end > start, end <= Self.addressLimit else { return }
     add(start: start, end: end, site: site, time: time)
     if site == nil, forAllocator { insertAllocatorMemory(start..<end) }
   }
@@ -67,7 +68,7 @@ package struct MappingLedger {
   package mutating func unmap(start: UInt64, size: UInt64) {
     // The call is seen before it is made, and the kernel refuses these. What it accepts succeeds.
     guard start % Self.pageSize == 0, size != 0 else { return }
-    let end = start &+ roundedUp(size)
+    let end = start + roundedUp(size)
     guard end > start, end <= Self.addressLimit else { return }
     _ = remove(start: start, end: end)
   }
@@ -76,6 +77,7 @@ package struct MappingLedger {
   package mutating func moveBreak(
     from previous: UInt64, to current: UInt64, site: UInt32?, time: UInt64
   ) {
+    guard max(previous, current) <= Self.addressLimit else { return }
     if current > previous {
       add(start: previous, end: current, site: site, time: time)
     } else {
@@ -89,8 +91,8 @@ package struct MappingLedger {
     oldStart: UInt64, oldSize: UInt64, newStart: UInt64, newSize: UInt64, site: UInt32?,
     time: UInt64
   ) {
-    let oldEnd = oldStart &+ roundedUp(oldSize)
-    guard oldEnd >= oldStart else { return }
+    let oldEnd = oldStart + roundedUp(oldSize)
+    guard oldEnd <= Self.addressLimit else { return }
     let wasAllocators = allocatorMemory.contains { $0.overlaps(oldStart..<max(oldEnd, oldStart + 1)) }
     let wasTracked = !remove(start: oldStart, end: oldEnd).isEmpty
     // Growth of what was mapped before the trace, or by an allocator, is not a new mapping of the program's.
