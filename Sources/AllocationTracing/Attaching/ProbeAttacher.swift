@@ -188,7 +188,11 @@ final class ProbeAttacher {
           try Link.perfUprobe(
             program, isReturn: false, path: opened.path, place: place, processID: process.processID))
       }
-    } catch { throw refusal(error, process) }
+    } catch {
+      guard Self.concernsOneFile(error.code), error.code != ESRCH else { throw refusal(error, process) }
+      notes.addOnce("\(hook.object.path): loads in it are not seen at once: \(errorMessage(error.code))")
+      return
+    }
     process.loaderHooks.append(hook)
   }
 

@@ -67,10 +67,12 @@ package enum RootedFile {
     "/proc/\(processID)/map_files/\(String(mapping.start, radix: 16))-\(String(mapping.end, radix: 16))"
   }
 
-  /// Whether an open file is the one that a mapping shows, by its device and inode.
+  /// Whether an open file is the one that a mapping shows, by its device and inode, and has what is mapped of it.
   package static func isFile(_ descriptor: Int32, backing mapping: Mapping) -> Bool {
     var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      UInt64(status.st_size) > mapping.fileOffset
+    else { return false }
     if FileIdentity(status) == mapping.file { return true }
     // On btrfs and overlayfs, stat gives other numbers than the kernel prints in maps. We map the file ourselves to see
     // how the kernel prints it.
