@@ -294,8 +294,8 @@ let package = Package(
     .testTarget(
       name: "HostileTests",
       dependencies: [
-        "CElfUtils", "HostObservation", "ProcessImage", "ReportFormats", "Symbolization", "SystemSupport", "TextOutput",
-        "TraceModel", "WatchServer", "TestTools", "leaktrace",
+        "CElfUtils", "HostObservation", "LeakAnalysis", "ProcessImage", "ReportFormats", "Symbolization",
+        "SystemSupport", "TextOutput", "TraceModel", "Watch", "WatchServer", "TestTools", "leaktrace",
       ],
       path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(

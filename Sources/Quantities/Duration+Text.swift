@@ -2,7 +2,7 @@
 extension Duration {
   /// `0.12 s`, `12.3 s`, `5 m 03 s`, `2 h 05 m`, `3 d 04 h`.
   package var text: String {
-    let (seconds, attoseconds) = components
+    let (seconds, attoseconds) = parts
     guard seconds >= 0, attoseconds >= 0 else { return "0 s" }
     func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
     switch seconds {
@@ -17,7 +17,7 @@ extension Duration {
 
   /// `59s`, `5m3s`, `2h5m`, `3d4h`: for the columns of a live table.
   package var shortText: String {
-    let seconds = max(0, components.seconds)
+    let seconds = max(0, parts.seconds)
     switch seconds {
     case 0..<60: return "\(seconds)s"
     case 60..<3600: return "\(seconds / 60)m\(seconds % 60)s"
@@ -28,7 +28,7 @@ extension Duration {
 
   /// Seconds as a decimal number, exact to the nanosecond, without needless zeros.
   package var decimalSeconds: String {
-    let (seconds, attoseconds) = components
+    let (seconds, attoseconds) = parts
     let isNegative = seconds < 0 || attoseconds < 0
     let nanoseconds = attoseconds.magnitude / 1_000_000_000
     var text = (isNegative ? "-" : "") + String(seconds.magnitude)

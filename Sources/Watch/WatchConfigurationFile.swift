@@ -5,7 +5,7 @@ package enum WatchConfigurationFile {
   package struct Mistake: Hashable, Sendable, CustomStringConvertible {
     package var line: Int
     package var text: String
-    package var description: String { "line \(line): \(text)" }
+    package var description: String { "line \(line): \(escapedForTerminal(text))" }
   }
 
   /// Applies the text to a configuration. Where anything is wrong nothing of it is to be used.

@@ -12,7 +12,7 @@ enum ComparisonHTML {
     output.line("<title>leaktrace verify</title><style>\(HTMLPage.style)</style></head><body>")
     output.line("<header><h1>\(escapedForMarkup(comparison.headline))</h1>")
     output.line(
-      "<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %</p></header>"
+      "<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(saturating: comparison.confidence * 100)) %</p></header>"
     )
     output.line("<section class=\"cards\">")
     let rates =

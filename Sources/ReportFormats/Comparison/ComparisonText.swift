@@ -7,7 +7,7 @@ enum ComparisonText {
     var output = ByteWriter()
     output.line("leaktrace verify: " + comparison.headline)
     output.line(
-      "  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(comparison.confidence * 100)) %"
+      "  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(saturating: comparison.confidence * 100)) %"
     )
     if comparison.isOfRounds {
       output.line("  growth:   \(rateText(comparison.after))")

@@ -60,7 +60,7 @@ package enum FlameGraphReport {
       "<g class=\"f\"><title>\(name): \(ByteSize.exact(box.node.outstanding.bytes)) in \(box.node.outstanding.count) blocks, \(percent) %</title>"
     )
     output.write("<rect x=\"\(x)\" y=\"\(y)\" width=\"\(length)\" height=\"16\" fill=\"\(color(box.node.name))\"/>")
-    let room = Int(box.share * width / 7.3)
+    let room = Int(saturating: box.share * width / 7.3)
     if room >= 3 {
       let text = box.node.name.count <= room ? box.node.name : String(box.node.name.prefix(room - 1)) + "…"
       output.write(
@@ -79,7 +79,7 @@ package enum FlameGraphReport {
 
   /// At most two decimals.
   static func number(_ value: Double) -> String {
-    let hundredths = Int((value * 100).rounded())
+    let hundredths = Int(saturating: (value * 100).rounded())
     return hundredths % 100 == 0 ? "\(hundredths / 100)" : "\(Double(hundredths) / 100)"
   }
 

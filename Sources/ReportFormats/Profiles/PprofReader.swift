@@ -151,7 +151,9 @@ struct PprofProfile {
 
   private mutating func addMapping(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     var (id, mapping): (UInt64, Mapping) = (0, Mapping())
+    var path: String?
     try Self.forEachField(bytes) { field, value throws(Refusal) in
+      if field == PprofField.path, case .bytes(let text) = value { path = String(decoding: text, as: UTF8.self) }
       guard case .integer(let number) = value else { return }
       switch field {
       case 1: id = number
@@ -163,6 +165,7 @@ struct PprofProfile {
       default: break
       }
     }
+    if let path { mapping.path = path }
     mappings[id] = mapping
   }
 
@@ -194,7 +197,9 @@ struct PprofProfile {
 
   private mutating func addFunction(_ bytes: ArraySlice<UInt8>) throws(Refusal) {
     var (id, function): (UInt64, Function) = (0, Function())
+    var exact: [Int: String] = [:]
     try Self.forEachField(bytes) { field, value throws(Refusal) in
+      if field >= PprofField.own, case .bytes(let text) = value { exact[field] = String(decoding: text, as: UTF8.self) }
       guard case .integer(let number) = value else { return }
       switch field {
       case 1: id = number
@@ -204,6 +209,9 @@ struct PprofProfile {
       default: break
       }
     }
+    if let name = exact[PprofField.name] { function.name = name }
+    if let name = exact[PprofField.linkageName] { function.linkageName = name }
+    if let file = exact[PprofField.path] { function.file = file }
     functions[id] = function
   }
 

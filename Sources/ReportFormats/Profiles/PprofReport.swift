@@ -36,6 +36,11 @@ enum PprofField {
   static let unresolved = 1002
   /// In a location: the module is known, but not where in it the address is.
   static let hasNoModuleOffset = 1003
+  /// In a function: name, name for the linker and file, and in a mapping: path, as they are, where other readers get them
+  /// with escapes.
+  static let name = 1004
+  static let linkageName = 1005
+  static let path = 1006
 }
 
 /// What a sample keeps beside its values and labels: the site without its stack.
@@ -199,7 +204,9 @@ private struct PprofBuilder {
       if let cache = site.kernel?.cache { words.append(("cache", cache)) }
       return words
     }
-    for (key, value) in words() where !value.isEmpty { labels.append(Label(key: string(key), text: string(value))) }
+    for (key, value) in words() where !value.isEmpty {
+      labels.append(Label(key: string(key), text: string(escapedForTerminal(value))))
+    }
     labels.append(Label(key: string("pid"), number: Int64(site.processID)))
     if let age = site.oldestAge {
       labels.append(
@@ -255,8 +262,13 @@ private struct PprofBuilder {
   }
 
   private mutating func writeTables() {
+    let isRecording = hasOwnFields
+    // Others print what they read: to a terminal, a page, a log.
+    func keep(_ text: String, as field: Int, in writer: inout ProtobufWriter) {
+      if isRecording, escapedForTerminal(text) != text { writer.field(field, string: text) }
+    }
     for (index, mapping) in mappings.enumerated() {
-      let (path, buildID) = (string(mapping.key.path), string(mapping.buildID ?? ""))
+      let (path, buildID) = (string(escapedForTerminal(mapping.key.path)), string(mapping.buildID ?? ""))
       output.field(3) {
         $0.field(1, UInt64(index + 1))
         $0.field(2, mapping.key.bias)
@@ -264,9 +276,9 @@ private struct PprofBuilder {
         $0.field(5, path)
         $0.field(6, buildID)
         for field in 7...10 { $0.field(field, true) }
+        keep(mapping.key.path, as: PprofField.path, in: &$0)
       }
     }
-    let isRecording = hasOwnFields
     for (index, location) in locations.enumerated() {
       let lines = location.frames.map { (function($0), Int64($0.line ?? 0), $0.function != nil) }
       let last = location.frames.last!
@@ -289,12 +301,17 @@ private struct PprofBuilder {
       }
     }
     for (index, function) in functions.enumerated() {
-      let (name, linkageName, file) = (string(function.name), string(function.linkageName), string(function.file))
+      let name = string(escapedForTerminal(function.name))
+      let linkageName = string(escapedForTerminal(function.linkageName))
+      let file = string(escapedForTerminal(function.file))
       output.field(5) {
         $0.field(1, UInt64(index + 1))
         $0.field(2, name)
         $0.field(3, linkageName)
         $0.field(4, file)
+        keep(function.name, as: PprofField.name, in: &$0)
+        keep(function.linkageName, as: PprofField.linkageName, in: &$0)
+        keep(function.file, as: PprofField.path, in: &$0)
       }
     }
   }

@@ -8,7 +8,7 @@ extension TextRenderer {
     let sites = report.sites.prefix(shown)
     var time = ""
     if options.timestamps {
-      let (seconds, attoseconds) = report.window.duration.components
+      let (seconds, attoseconds) = report.window.duration.parts
       let end =
         report.window.startInUnixSeconds + Double(seconds) + Double(attoseconds) / 1e18
         + Double(options.secondsFromUTC)

@@ -1,4 +1,5 @@
 import Glibc
+import Quantities
 import SystemSupport
 import TextOutput
 import TraceModel
@@ -29,7 +30,7 @@ package enum GperftoolsReader {
         var frame = Frame(address: address, unresolved: .noSymbol)
         if let map = maps.first(where: { $0.start <= address && address < $0.end }) {
           frame.module = map.path
-          frame.moduleOffset = address - map.start + map.offset
+          frame.moduleOffset = address &- map.start &+ map.offset
         }
         return frame
       }
@@ -68,20 +69,23 @@ package enum GperftoolsReader {
     let factor = 1 / (1 - exp(-mean / period))
     guard factor.isFinite, Double(tally.bytes) * factor < 1e18 else { return tally }
     return Tally(
-      bytes: UInt64((Double(tally.bytes) * factor).rounded()), count: UInt64((Double(tally.count) * factor).rounded()))
+      bytes: UInt64(saturating: (Double(tally.bytes) * factor).rounded()),
+      count: UInt64(saturating: (Double(tally.count) * factor).rounded()))
   }
 
   private static func modules(_ lines: ArraySlice<Substring>) -> [(
     start: UInt64, end: UInt64, offset: UInt64, path: String
   )] {
-    lines.compactMap { line in
+    var found: [(start: UInt64, end: UInt64, offset: UInt64, path: String)] = []
+    for line in lines {
       let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
       let range = fields.first?.split(separator: "-") ?? []
       guard fields.count == 6, range.count == 2, let start = UInt64(range[0], radix: 16),
         let end = UInt64(range[1], radix: 16), let offset = UInt64(fields[2], radix: 16)
-      else { return nil }
-      return (start, end, offset, String(fields[5]).trimmingBlanks)
+      else { continue }
+      found.append((start, end, offset, String(fields[5]).trimmingBlanks))
     }
+    return found
   }
 }
 

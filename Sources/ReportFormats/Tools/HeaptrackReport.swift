@@ -19,7 +19,11 @@ package enum HeaptrackReport {
     writer.output.line("v 10400 3")
     writer.output.line("X " + singleLine(report.target.command ?? report.target.kind.rawValue))
     writer.output.line("I 1000 0")
-    let count = report.sites.reduce(UInt64(0)) { $0.addingReportingOverflow($1.outstanding.count).partialValue }
+    // A recording can claim any count. What its sum leaves out must not be written one by one.
+    let count = report.sites.reduce(UInt64(0)) { sum, site in
+      let (sum, isTooLarge) = sum.addingReportingOverflow(site.outstanding.count)
+      return isTooLarge ? .max : sum
+    }
     let scale = max(1, count / blockLimit + (count % blockLimit > 0 && count > blockLimit ? 1 : 0))
     for site in report.sites where site.outstanding.bytes > 0 { writer.write(site, scale: scale) }
     writer.output.line("c " + String(max(0, report.window.duration.inMilliseconds), radix: 16))
