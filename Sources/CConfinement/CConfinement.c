@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,11 +39,17 @@ pid_t cconfine_start(const char *path, const char *argument, int *connection) {
     return -errno;
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  // By way of a number above all those that are opened here: descriptor 3 may be one of the two ends.
+  // By way of numbers above all those that are opened here: descriptor 3 may be one of the two ends.
   int high = fcntl(ends[1], F_DUPFD_CLOEXEC, 16);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-  posix_spawn_file_actions_adddup2(&actions, 0, 1);
-  posix_spawn_file_actions_adddup2(&actions, 0, 2);
+  // Where the root has no /dev, a file of its own: it can write nothing to it, nor to any other.
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0)
+    null = memfd_create("null", MFD_CLOEXEC);
+  int high_null = fcntl(null, F_DUPFD_CLOEXEC, 16);
+  if (null >= 0)
+    close(null);
+  for (int descriptor = 0; descriptor < CCONFINE_CONNECTION; descriptor++)
+    posix_spawn_file_actions_adddup2(&actions, high_null, descriptor);
   posix_spawn_file_actions_adddup2(&actions, high, CCONFINE_CONNECTION);
   posix_spawn_file_actions_addclosefrom_np(&actions, CCONFINE_CONNECTION + 1);
   posix_spawnattr_t attributes;
@@ -58,11 +65,14 @@ pid_t cconfine_start(const char *path, const char *argument, int *connection) {
   char *arguments[] = {"leaktrace", (char *)argument, NULL};
   char *environment[] = {NULL};
   pid_t process = -1;
-  int error = high < 0 ? EMFILE : posix_spawn(&process, path, &actions, &attributes, arguments, environment);
+  int error =
+      high < 0 || high_null < 0 ? EMFILE : posix_spawn(&process, path, &actions, &attributes, arguments, environment);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (high >= 0)
     close(high);
+  if (high_null >= 0)
+    close(high_null);
   close(ends[1]);
   if (error) {
     close(ends[0]);
