@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -101,6 +102,10 @@ static size_t closers, busy_closers;
 
 static void *close_all(void *unused) {
   (void)unused;
+  // Signals are for the threads that wait for them: SIGCHLD would be lost here.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
   pthread_mutex_lock(&closing_lock);
   for (;;) {
     while (closing_count == 0)

@@ -141,6 +141,10 @@ static int waiting_signal(void) {
 enum { HEARING_STEP = 100, HEARING_MENTION = 900, HEARING_END = 20000 };
 
 static void *hear_signals(void *argument) {
+  // A signal that is ignored unless somebody blocks it, as SIGCHLD, would be lost if the kernel offered it to this thread.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
   prctl(PR_SET_NAME, "lt-signals");
   struct pollfd wait = {.fd = (int)(intptr_t)argument, .events = POLLIN};
   for (;;) {
