@@ -23,7 +23,7 @@ extension UnwindTables {
   }
 
   /// Continues a walk from where the walker had to stop, with what is published now. The sample tells what the process had
-  /// mapped when it was taken. Where something else is mapped by now, the stack ends and says so.
+  /// mapped when it was taken. Where something else is mapped by now, the stack ends before that and says so.
   ///
   /// - Parameter earlier: what was published before the process's mappings were read for this sample.
   func complete(
@@ -35,6 +35,8 @@ extension UnwindTables {
       $0.generation == header.generation ? $0 : nil
     }
     var isCurrent = current != nil
+    // Whether the walk ended in code whose place other code has taken.
+    var isReplaced = false
     var unwinder = StackCopyUnwinder(
       frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
       stackPointer: header.sp, framePointer: header.fp,
@@ -45,6 +47,7 @@ extension UnwindTables {
         isSame(current.areas[index], at: address, in: record, earlier: earlier)
       else {
         isCurrent = false
+        isReplaced = current?.index(at: address) != nil
         let isTrampoline = uprobePages[header.process_slot]?.contains(address &+ 1) == true
         return .nothing(isTrampoline ? LT_UNWIND_UPROBE_TRAMPOLINE : LT_UNWIND_UNKNOWN_MAPPING)
       }
@@ -56,7 +59,9 @@ extension UnwindTables {
       case .refused: return .nothing(LT_UNWIND_REFUSED_TABLE)
       }
     }
-    return CompletedStack(frames: unwinder.frames, outcome: outcome, isCurrent: isCurrent)
+    // Nobody has seen the code that the last address lay in, and it would be given a name of the code that came after.
+    let frames = isReplaced && unwinder.frames.count > 1 ? unwinder.frames.dropLast() : unwinder.frames
+    return CompletedStack(frames: Array(frames), outcome: outcome, isCurrent: isCurrent)
   }
 
   private func isSame(

@@ -76,17 +76,18 @@ extension Privileged {
 
     /// Whether the names of a site are those of the code that asked for its blocks, which their size tells.
     ///
-    /// Code that was gone before it could be looked at has no name. If it was mapped by hand, its callers can be missing.
+    /// Code that was gone before it could be looked at has no name, or the stack ends before it. If it was mapped by hand,
+    /// its callers can be missing.
     private func isRight(_ site: TraceReport.Site) -> Bool {
       let known = Array(site.functions.prefix(3))
       let chains = [(bytes: UInt64(64), Self.firstChain), (bytes: UInt64(96), Self.otherChain)]
       // Stacks that end at the code are the same for both, as long as it has no name.
       guard let chain = chains.first(where: { site.outstanding.bytes == $0.bytes * UInt64(site.outstanding.count) })?.1
       else {
-        return !site.stackComplete && known == ["allocate", "?"]
+        return !site.stackComplete && (known == ["allocate"] || known == ["allocate", "?"])
       }
       return known == chain || known == [chain[0], "?", chain[2]]
-        || !site.stackComplete && (known == ["allocate", "?"] || known == Array(chain.prefix(2)))
+        || !site.stackComplete && (known == ["allocate", "?"] || chain.starts(with: known) && known.count < 3)
     }
 
     /// Nobody waits for leaktrace to have a look. What is known of a stack must be right all the same.
