@@ -14,9 +14,13 @@ package enum Interruption {
 
   /// Asks the kernel each time, which takes less than a microsecond.
   package static var isRaised: Bool {
+    isWaiting([SIGINT, SIGTERM]) || monotonicNanoseconds() >= moment.load(ordering: .relaxed)
+  }
+
+  /// Whether one of some blocked signals waits for a loop to take it.
+  package static func isWaiting(_ signals: [Int32]) -> Bool {
     var waiting = sigset_t()
     sigpending(&waiting)
-    if sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 { return true }
-    return monotonicNanoseconds() >= moment.load(ordering: .relaxed)
+    return signals.contains { sigismember(&waiting, $0) == 1 }
   }
 }

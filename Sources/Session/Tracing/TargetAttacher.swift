@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// Attaches to the processes of a selection, and to processes that start to belong to it while the trace runs.
@@ -92,11 +93,7 @@ final class TargetAttacher {
   }
 
   /// Whether a signal waits that ends the trace. The loop of the trace takes it when it comes to it.
-  private var isInterrupted: Bool {
-    var pending = sigset_t()
-    guard sigpending(&pending) == 0 else { return false }
-    return [SIGINT, SIGTERM, SIGHUP].contains { sigismember(&pending, $0) == 1 }
-  }
+  private var isInterrupted: Bool { Interruption.isWaiting([SIGINT, SIGTERM, SIGHUP]) }
 
   private func note(_ processID: Int32, _ error: any Error) {
     // If the process has ended meanwhile, there is nothing to tell.
