@@ -63,6 +63,8 @@ package enum ReportMerge {
 
 extension AllocationSite {
   mutating func add(_ site: AllocationSite) {
+    heldBy = Holder.added(heldBy, site.heldBy)
+    freedAt = FreePlace.added(freedAt, of: allocated.count, site.freedAt, of: site.allocated.count)
     outstanding += site.outstanding
     allocated += site.allocated
     freed += site.freed

@@ -38,7 +38,10 @@ package struct Suppressions: Sendable {
       // The entry stays, with nothing in it: a site without any kind would count as unchecked.
       site.verdicts[kind] = Tally()
       site.allocations.removeAll { $0.verdict?.kind == kind }
-      if kind == .stillReachable { site.holders = [:] }
+      if kind == .stillReachable {
+        site.holders = [:]
+        site.heldBy = nil
+      }
     }
     let losesOthers = [VerdictKind.definitelyLost, .possiblyLost].contains { (site.verdicts[$0]?.count ?? 0) > 0 }
     if !losesOthers { site.keeps = Tally() }

@@ -87,6 +87,21 @@ enum JSONLeakCheck {
         $0.member("count", entry.value.count)
       }
     }
+    if let holders = site.heldBy {
+      writer.key("held_by")
+      writer.array(holders) { write($1, to: &$0) }
+    }
+    if let places = site.freedAt {
+      writer.key("freed_at")
+      writer.array(places) { writer, place in
+        writer.object { writer in
+          writer.member("share", place.share)
+          writer.member("sampled_count", place.sampledCount)
+          writer.key("frames")
+          writer.array(place.frames) { JSONReport.write($1, to: &$0) }
+        }
+      }
+    }
     writer.key("growth")
     guard let growth = site.growth else {
       writer.null()
@@ -101,6 +116,33 @@ enum JSONLeakCheck {
       $0.member("windows", growth.windows)
       $0.member("generations_alive", growth.generationsAlive)
       $0.member("survival", growth.survival)
+    }
+  }
+
+  private static func write(_ holder: Holder, to writer: inout JSONWriter) {
+    writer.object { writer in
+      writer.member("kind", holder.kind.rawValue)
+      writer.member("words", holder.words)
+      writer.member("name", holder.name)
+      writer.member("type", holder.type)
+      writer.member("module", holder.module)
+      writer.member("file", holder.file)
+      writer.member("line", holder.line)
+      writer.member("thread_id", holder.threadID)
+      writer.member("thread_name", holder.threadName)
+      writer.key("through")
+      writer.array(holder.through) { writer, step in
+        writer.object {
+          $0.member("function", step.function)
+          $0.member("file", step.file)
+          $0.member("line", step.line)
+          $0.member("count", step.count)
+          $0.member("same_site", step.isSameSite)
+        }
+      }
+      writer.member("bytes", holder.held.bytes)
+      writer.member("count", holder.held.count)
+      writer.member("share", holder.share)
     }
   }
 

@@ -157,7 +157,7 @@ package enum JSONReport {
     }
   }
 
-  private static func write(_ frame: Frame, to writer: inout JSONWriter) {
+  static func write(_ frame: Frame, to writer: inout JSONWriter) {
     writer.object {
       $0.member("address", hexadecimal(frame.address))
       $0.member("function", frame.function)

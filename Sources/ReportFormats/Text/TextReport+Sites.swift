@@ -52,6 +52,8 @@ extension TextRenderer {
     }
     kernelDetails(of: site)
     verdict(of: site)
+    holders(of: site)
+    freePlaces(of: site)
     growth(of: site)
     guard options.showAllocations else { return }
     for allocation in site.allocations { write(allocation) }

@@ -23,6 +23,25 @@ extension TextRenderer {
     if !parts.isEmpty { output.line("\t\tverdict: " + parts.joined(separator: "; ")) }
   }
 
+  /// Who keeps the reachable blocks, as long as it is a twentieth at least.
+  mutating func holders(of site: AllocationSite) {
+    for holder in (site.heldBy ?? []).prefix(3) where holder.share >= 0.05 || holder == site.heldBy?.first {
+      var line = "\t\t\(wholeNumber((holder.share * 100).rounded(.down))) % held by \(escapedForTerminal(holder.words))"
+      if let path = holder.path { line += ", \(escapedForTerminal(path))" }
+      output.line(line)
+    }
+  }
+
+  /// Where such blocks are freed as a rule.
+  mutating func freePlaces(of site: AllocationSite) {
+    for place in (site.freedAt ?? []).prefix(3) {
+      let names = place.frames.compactMap(\.function).prefix(3).map(escapedForTerminal)
+      if names.isEmpty { continue }
+      let share = wholeNumber((place.share * 100).rounded(.down))
+      output.line("\t\t\(share) % freed in \(names.joined(separator: " < "))")
+    }
+  }
+
   mutating func growth(of site: AllocationSite) {
     guard let growth = site.growth else { return }
     // That nothing can be said interests only those who look for leaks.
