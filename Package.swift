@@ -251,7 +251,8 @@ let package = Package(
       name: "AllocationTracingTests",
       dependencies: [
         "Allocators",
-        "Accounting", "LeakAnalysis", "SystemSupport", "ProcessImage", "TraceModel", "AllocationTracing", "CTraceABI",
+        "Accounting", "GrowthStatistics", "LeakAnalysis", "SystemSupport", "ProcessImage", "TraceModel",
+        "AllocationTracing", "CTraceABI",
       ],
       swiftSettings: strict),
     .testTarget(

@@ -1,3 +1,5 @@
+import TraceModel
+
 /// What each site held through the run, in at most 64 equal windows of time: its memory is bounded, and a tick costs
 /// nanoseconds per site.
 ///
@@ -196,6 +198,13 @@ package struct OutstandingSeries: Hashable, Sendable {
   package var allocatedWithoutYoungest: Double
   /// A bit for each window in which blocks were allocated.
   package var birthWindows: UInt64 = 0
+
+  /// The same as a course to show: milliseconds and whole bytes.
+  package var course: SiteCourse {
+    SiteCourse(
+      seconds: seconds.map { ($0 * 1000).rounded() / 1000 },
+      bytes: bytes.map { $0.isFinite && $0 > 0 ? UInt64(min($0, 9e18)) : 0 })
+  }
 
   /// Leaves out the windows before the first in which the site held something.
   package mutating func dropBeginning() {

@@ -112,6 +112,8 @@ package struct AllocationSite: Codable, Sendable {
   package var freedAt: [FreePlace]?
   /// nil when the run was too short to say anything.
   package var growth: GrowthEvidence?
+  /// Of the sites that matter most: what they held over time (``SiteCourse/maximumSites``).
+  package var course: SiteCourse?
   /// Only for memory of the kernel.
   package var kernel: KernelSiteDetails?
   /// Filled only when single blocks were asked for (`-a`).

@@ -28,6 +28,12 @@ extension SyntheticReports {
         processID: 78, took: .seconds(2), scannedBytes: 512, kinds: [.unchecked: Tally(bytes: 16, count: 1)],
         method: .running),
     ]
+    report.timeline = (0..<48).map { (step: Int) -> Report.Moment in
+      let outstanding = Tally(bytes: UInt64(step) * 22_310, count: UInt64(step) * 44)
+      let resident: UInt64 = 20_971_520 + UInt64(step) * 2_228_224
+      return Report.Moment(
+        elapsed: .milliseconds(12_766 * step), outstanding: outstanding, residentBytes: step == 47 ? nil : resident)
+    }
     report.leftOutSites = 12
     report.leftOut = Tally(bytes: 40_960, count: 90)
     report.suppressions = [
@@ -83,6 +89,9 @@ extension SyntheticReports {
     site.growth = GrowthEvidence(
       word: .growing, slopeInBytesPerSecond: 1700.5, lowerSlope: 1650, upperSlope: 1752.25, confidence: 0.95,
       windows: 47, generationsAlive: 46, survival: 0.9905)
+    let windows: [Int] = Array(0..<47)
+    site.course = SiteCourse(
+      seconds: windows.map { (Double($0 * 12_766) + 6383) / 1000 }, bytes: windows.map { 21_570 * UInt64($0 + 1) })
     return site
   }
 

@@ -2,6 +2,7 @@ import Accounting
 import CTraceABI
 import GrowthStatistics
 import LeakAnalysis
+import ProcessImage
 import Quantities
 import TraceModel
 
@@ -16,6 +17,8 @@ struct GrowthRecorder {
   private let siteCapacity: Int
 
   private static let maximumMoments = 240
+  /// More processes than these have no resident memory in the timeline: reading it takes microseconds for each.
+  private static let maximumProcesses = 64
 
   /// - Parameters:
   ///   - start: beginning of the trace, CLOCK_MONOTONIC nanoseconds.
@@ -54,18 +57,28 @@ struct GrowthRecorder {
     }
     history.endTick()
     if isSampling { whole.count >>= UInt64(LT_COUNT_UNIT_SHIFT) }
-    addMoment(whole, at: now)
+    addMoment(whole, processes, at: now)
   }
 
   /// Adds a moment to the timeline. When there are too many, every other one is dropped, and those that follow keep twice
   /// the distance.
-  private mutating func addMoment(_ outstanding: Tally, at time: UInt64) {
+  private mutating func addMoment(_ outstanding: Tally, _ processes: [TracedProcess], at time: UInt64) {
     let elapsed = time - start
     if let last = timeline.last, elapsed - UInt64(max(0, last.elapsed.inNanoseconds)) < momentDistance { return }
-    timeline.append(Report.Moment(elapsed: .nanoseconds(Int64(elapsed)), outstanding: outstanding))
+    timeline.append(
+      Report.Moment(
+        elapsed: .nanoseconds(Int64(elapsed)), outstanding: outstanding, residentBytes: residentBytes(of: processes)))
     if timeline.count > Self.maximumMoments {
       timeline = timeline.enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
       momentDistance = max(momentDistance * 2, 200_000_000)
     }
+  }
+
+  /// Resident memory of the running processes together; nil where they are too many to be read in passing, and when none
+  /// runs.
+  private func residentBytes(of processes: [TracedProcess]) -> UInt64? {
+    let running = processes.filter { $0.state == .running }
+    guard !running.isEmpty, running.count <= Self.maximumProcesses else { return nil }
+    return running.reduce(0) { $0 &+ (ProcessInfo.residentBytes(of: $1.processID) ?? 0) }
   }
 }

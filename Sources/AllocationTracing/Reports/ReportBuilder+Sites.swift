@@ -8,7 +8,8 @@ extension ReportBuilder {
   /// Adds the sites to a report that it is to show, in the order given.
   func addSites(_ drafts: [SiteDraft], to report: inout Report) {
     var suppressions = request.suppressions
-    for draft in drafts {
+    var places: [Int] = []
+    for (place, draft) in drafts.enumerated() {
       let verdicts = draft.tallies
       var prepared: AllocationSite?
       if let verdicts, !suppressions.isEmpty, canBeSuppressed(verdicts) {
@@ -32,6 +33,10 @@ extension ReportBuilder {
         site.allocations.removeAll { $0.verdict.map { !kinds.contains($0.kind) } ?? false }
       }
       report.sites.append(site)
+      places.append(place)
+    }
+    for position in SiteCourse.chosen(of: report.sites) {
+      report.sites[position].course = course(of: drafts[places[position]])
     }
     if request.summaryOnly {
       report.leftOutSites = 0
@@ -74,6 +79,12 @@ extension ReportBuilder {
     }
     return GrowthAnalysis.evidence(
       series: series, survivors: survivors, clock: clock, isTracedFromStart: process.isTracedFromStart)
+  }
+
+  /// What a site held through the run; nil when it never held memory when it was looked at.
+  private func course(of draft: SiteDraft) -> SiteCourse? {
+    guard let clock = snapshot.processes[draft.process].growthClock else { return nil }
+    return snapshot.history?.series(sites: draft.sites, clock: clock)?.course
   }
 
   // MARK: Suppressions

@@ -62,6 +62,9 @@ extension KernelTracer {
     for site in shown.prefix(request.limit ?? .max) {
       report.sites.append(allocationSite(of: site, groups, clock, slab: after.slab, nth: nth, now: now))
     }
+    for place in SiteCourse.chosen(of: report.sites) {
+      report.sites[place].course = series(of: shown[place].draft, groups, clock)?.course
+    }
     let polled = polledSites(after)
     report.sites.append(contentsOf: polled)
     let pages = drafts.reduce(into: Tally()) { if $1.allocationClass == .pages { $0 += $1.sums.outstanding } }
@@ -163,19 +166,33 @@ extension KernelTracer {
     of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?
   ) -> GrowthEvidence? {
     guard let clock else { return nil }
-    let parts = draft.site.stack_hash == 0 ? groups[draft.group] ?? [draft] : [draft]
     var survivors = Survivors()
-    for part in parts {
+    for part in parts(of: draft, groups) {
       guard let own = part.sums.survivors else { return nil }
       survivors.add(own)
     }
-    guard var series = history.series(sites: parts.map { ($0.index, $0.site.key | 1) }, clock: clock) else {
-      return nil
-    }
+    guard let series = series(of: draft, groups, clock) else { return nil }
+    return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
+  }
+
+  private func parts(
+    of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]]
+  ) -> [KernelSiteDraft] {
+    draft.site.stack_hash == 0 ? groups[draft.group] ?? [draft] : [draft]
+  }
+
+  /// What a site held over time; nil when it never held memory at a tick.
+  private func series(
+    of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?
+  ) -> OutstandingSeries? {
+    guard let clock,
+      var series = history.series(
+        sites: parts(of: draft, groups).map { ($0.index, $0.site.key | 1) }, clock: clock)
+    else { return nil }
     if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
     // A call stack is known only since its caller is suspected. That there was nothing before is not part of its course.
     if draft.site.stack_hash != 0 { series.dropBeginning() }
-    return GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false)
+    return series
   }
 
   // MARK: Sites

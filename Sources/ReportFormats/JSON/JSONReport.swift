@@ -53,6 +53,15 @@ package enum JSONReport {
         return writer.bytes
       }
       writer.array(report.sites) { write($1, frames, to: &$0) }
+      writer.key("timeline")
+      writer.array(report.timeline) { writer, moment in
+        writer.object {
+          $0.member("elapsed_seconds", moment.elapsed)
+          $0.member("outstanding_bytes", moment.outstanding.bytes)
+          $0.member("outstanding_count", moment.outstanding.count)
+          $0.member("resident_bytes", moment.residentBytes)
+        }
+      }
       if let memory = report.kernelMemory {
         writer.key("kernel")
         write(memory, to: &writer)
@@ -142,6 +151,15 @@ package enum JSONReport {
         write(kernel, to: &writer)
       }
       JSONLeakCheck.write(site, to: &writer)
+      if let course = site.course {
+        writer.key("course")
+        writer.object {
+          $0.key("seconds")
+          $0.array(course.seconds) { $0.number($1) }
+          $0.key("bytes")
+          $0.array(course.bytes) { $0.integer($1) }
+        }
+      }
       writer.key("frames")
       writer.array(site.shownFrames) { $0.raw(frames[$1]) }
       writer.key("allocations")

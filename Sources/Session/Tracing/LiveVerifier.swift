@@ -126,9 +126,7 @@ package final class LiveVerifier {
 
   private func residentBytes() -> UInt64 {
     tracer.processes.filter { $0.state == .running }.reduce(0) { sum, process in
-      guard let text = try? readFile("/proc/\(process.processID)/statm") else { return sum }
-      let pages = String(decoding: text, as: UTF8.self).split(separator: " ").dropFirst().first.flatMap { UInt64($0) }
-      return sum + (pages ?? 0) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+      sum + (ProcessInfo.residentBytes(of: process.processID) ?? 0)
     }
   }
 }

@@ -1,5 +1,6 @@
 import Accounting
 import CTraceABI
+import GrowthStatistics
 import LeakAnalysis
 import Testing
 import TraceModel
@@ -53,6 +54,44 @@ import TraceModel
     let key = { SiteKey(slot: slot, generation: 1, stackHash: $0, allocationClass: .heap, epoch: 0, threadID: nil) }
     trace.snapshot.previousOutstanding = [key(1): 900, key(2): 100, key(3): 100]
     #expect(order(.growth)[0] == 2)
+  }
+
+  /// The first sites have a course, and so have those that come late but grow.
+  @Test func whatMattersHasACourse() {
+    var trace = SyntheticTrace()
+    let slot = trace.addProcess(7)
+    trace.snapshot.siteCapacity = 64
+    // Twenty-one that stay as they are, each smaller than the one before, and a small one that grows.
+    let sizes = (0..<21).map { UInt64(10_000 - $0 * 100) }
+    for (index, size) in sizes.enumerated() {
+      let site = trace.addSite(slot: slot, at: UInt64(index + 1), allocated: Tally(bytes: size, count: 1))
+      trace.addBlock(site, at: UInt64(0x1000 + index), bytes: size, bornAfter: 0)
+    }
+    let growing = trace.addSite(slot: slot, at: 99, allocated: Tally(bytes: 640, count: 64))
+    for block in 0..<64 {
+      trace.addBlock(growing, at: UInt64(0x9000 + block), bytes: 10, bornAfter: UInt64(block * 10 / 64))
+    }
+    var history = OutstandingHistory(start: trace.snapshot.startTime, siteCount: 64)
+    for tick in 0..<64 {
+      history.beginTick(at: trace.snapshot.startTime + UInt64(tick) * SyntheticTrace.second * 10 / 64)
+      for record in trace.snapshot.sites {
+        history.record(
+          site: record.index, identity: record.identity,
+          outstandingBytes: record.index == growing ? UInt64(10 * (tick + 1)) : sizes[record.index], allocatedCount: 1)
+      }
+      history.endTick()
+    }
+    trace.snapshot.history = history
+    trace.snapshot.processes[0].growthClock = history.clock(since: trace.snapshot.startTime)
+    let report = trace.report()
+    #expect(report.sites.count == 22)
+    #expect(report.sites[21].growth?.word == .growing)
+    #expect(report.sites.indices.filter { report.sites[$0].course != nil } == Array(0..<20) + [21])
+    let course = report.sites[21].course
+    #expect(course?.bytes.count == course?.seconds.count)
+    #expect(course?.bytes.last == 640)
+    #expect((course?.bytes.count ?? 0) <= 64)
+    #expect(Set(report.sites[0].course?.bytes ?? []) == [10_000])
   }
 
   @Test func whatIsYoungerThanAskedForIsLeftOut() {
