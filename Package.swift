@@ -295,8 +295,8 @@ let package = Package(
     .testTarget(
       name: "HostileTests",
       dependencies: [
-        "CElfUtils", "HostObservation", "LeakAnalysis", "ProcessImage", "ReportFormats", "Symbolization",
-        "SystemSupport", "TextOutput", "TraceModel", "Watch", "WatchServer", "TestTools", "leaktrace",
+        "AllocationTracing", "CElfUtils", "HostObservation", "LeakAnalysis", "ProcessImage", "ReportFormats",
+        "Symbolization", "SystemSupport", "TextOutput", "TraceModel", "Watch", "WatchServer", "TestTools", "leaktrace",
       ],
       path: "Tests/Hostile", swiftSettings: optimized),
     .testTarget(

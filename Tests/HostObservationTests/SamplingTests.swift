@@ -1,3 +1,4 @@
+import Glibc
 import HostObservation
 import Testing
 
@@ -108,5 +109,37 @@ import Testing
     #expect(unified == CgroupHierarchy(version: .v2, mountPoint: "/sys/fs/cgroup"))
     #expect(bytes("0::/system.slice/a.service\n") { unified?.path(processCgroups: $0) } == "/system.slice/a.service")
     #expect(TmpfsUsage.mountPoints(mounts: "tmpfs /a\\040b tmpfs rw 0 0\nproc /proc proc rw 0 0") == ["/a b"])
+  }
+
+  /// A memfd and a file that was removed from a tmpfs are found with their descriptors; a mapping of a closed one, too.
+  @Test func findsRemovedFilesInMemory() throws {
+    let name = "leaktrace-test-\(getpid())"
+    let place = "/dev/shm/" + name
+    guard access("/dev/shm", W_OK) == 0 else {
+      print("skipped: /dev/shm cannot be written")
+      return
+    }
+    let bytes = [UInt8](repeating: 1, count: 64 << 10)
+    let removed = open(place, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    try #require(removed >= 0)
+    defer { close(removed) }
+    unlink(place)
+    #expect(write(removed, bytes, bytes.count) == bytes.count)
+    let mapped = open(place, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    unlink(place)
+    #expect(write(mapped, bytes, 8192) == 8192)
+    let memory = mmap(nil, 8192, PROT_READ, MAP_SHARED, mapped, 0)
+    defer { munmap(memory, 8192) }
+    close(mapped)
+    let named = open(place + "-named", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    defer {
+      close(named)
+      unlink(place + "-named")
+    }
+    #expect(write(named, bytes, bytes.count) == bytes.count)
+
+    let own = RemovedFiles().of(mountPoint: "/dev/shm").held { $0 == getpid() }.files.filter { $0.name == place }
+    #expect(own.map(\.bytes) == [64 << 10, 8192])
+    #expect(own.map { $0.holders.map(\.descriptor) } == [[removed], [nil]])
   }
 }

@@ -52,6 +52,33 @@ import Testing
     #expect(group.command.contains("-p 7"))
   }
 
+  @Test func namesTheHolderOfRemovedFiles() {
+    let holder = RemovedFile.Holder(processID: 9, command: "cache", descriptor: 5)
+    let other = RemovedFile.Holder(processID: 10, command: "reader", descriptor: nil)
+    let removed = RemovedFiles(files: [
+      RemovedFile(name: "/dev/shm/a", bytes: 3 << 20, holders: [holder, other]),
+      RemovedFile(name: "/dev/shm/b", bytes: 1 << 20, holders: [other]),
+    ])
+    #expect(removed.bytes == 4 << 20)
+    #expect(removed.holders.map(\.processID) == [10, 9])
+    var series = ranked(.tmpfs("/dev/shm"))
+    series.bytes = 8 << 20
+    let both = NextStep(for: series, profile: nil, removed: removed)
+    #expect(both.command == "sudo grep '(deleted)' /proc/10/maps")
+    let one = NextStep(for: series, profile: nil, removed: removed.held { $0 == 9 })
+    #expect(one.command == "sudo ls -l /proc/9/fd | grep '(deleted)'")
+    #expect(
+      one.reason
+        == "process 9 (cache) holds 3.0 MiB of a file without a name by its descriptor 5; "
+        + "the memory comes back when they are closed")
+    // Files that have a name are most of it, or nobody has looked: nothing is said of holders.
+    series.bytes = 1 << 30
+    for step in [NextStep(for: series, profile: nil, removed: removed), NextStep(for: series, profile: nil)] {
+      #expect(step.command == "sudo du -xah /dev/shm | sort -h | tail")
+      #expect(step.reason == "files in memory: they stay until somebody removes them")
+    }
+  }
+
   @Test func boundsAUnit() {
     let mebibyte: UInt64 = 1 << 20
     let level = MemoryGuard(unit: "a.service", workingSet: 400 * mebibyte, growth: 0, hostBytes: 8192 * mebibyte)

@@ -1,8 +1,10 @@
+import AllocationTracing
 import CElfUtils
 import Glibc
 import ProcessImage
 import TestTools
 import Testing
+import TraceModel
 
 @testable import Symbolization
 
@@ -45,6 +47,14 @@ import Testing
     #expect(table.isCut)
     #expect(table.count == ElfLimits.symbols)
     #expect(SymbolIndex(file: file, separate: nil).count == 0)
+    // Who looks for allocators in it is told that it was not read to its end.
+    let mapping = Mapping(
+      start: 0x1000, end: 0x2000, fileOffset: 0, permissions: [.read, .execute], device: 1, inode: 2,
+      path: "/forged.so", isDeleted: false)
+    let plan = AllocatorDiscovery(processID: 1, mappings: [mapping]) { _ in file }.plan()
+    #expect(
+      plan.notes.contains(
+        "/forged.so has more symbols than are read (4194304); allocator functions among the others are not traced"))
   }
 
   /// 16 GB were taken to look at all buckets.

@@ -82,9 +82,9 @@ struct AllocatorObject {
         symbols[index] = table.definition(of: searched.name)
       }
     } else {
-      readAll(.dynamic, wanted, &symbols)
+      readAll(.dynamic, wanted, &symbols, &notes)
     }
-    if readsFullSymbolTable { readAll(.full, wanted, &symbols) }
+    if readsFullSymbolTable { readAll(.full, wanted, &symbols, &notes) }
 
     var places: [UInt64: Int] = [:]
     for (searched, symbol) in zip(wanted, symbols) {
@@ -118,9 +118,14 @@ struct AllocatorObject {
 
   /// Finds the symbols that are still missing by reading a whole table.
   private func readAll(
-    _ table: ElfFile.SymbolTable, _ wanted: [SearchedFunction], _ symbols: inout [ElfSymbol?]
+    _ table: ElfFile.SymbolTable, _ wanted: [SearchedFunction], _ symbols: inout [ElfSymbol?], _ notes: inout [String]
   ) {
     guard let view = file.symbolTable(table), view.count > 0 else { return }
+    if view.isCut {
+      notes.append(
+        "\(description.path) has more symbols than are read (\(view.count)); allocator functions among the others are "
+          + "not traced")
+    }
     // The first two bytes rule out most names, before a string is made of them.
     var firstBytes = [Bool](repeating: false, count: 65536)
     var indices: [String: Int] = [:]

@@ -1,4 +1,5 @@
 import KernelStatistics
+import Quantities
 import Runtimes
 import TextOutput
 
@@ -19,7 +20,10 @@ package struct NextStep: Hashable, Sendable {
   /// - Parameters:
   ///   - profile: of the process, where the series is one.
   ///   - largestMember: the process of a control group that grows most.
-  package init(for entry: RankedSeries, profile: TargetProfile?, largestMember: Int32? = nil) {
+  ///   - removed: files in memory that have no name any more; nil where nobody has looked for them.
+  package init(
+    for entry: RankedSeries, profile: TargetProfile?, largestMember: Int32? = nil, removed: RemovedFiles? = nil
+  ) {
     let kind = entry.kinds.first?.kind
     switch entry.key {
     case .process(let processID, _):
@@ -33,6 +37,7 @@ package struct NextStep: Hashable, Sendable {
         self.init(
           command: "sudo du -xsh /dev/shm /run /tmp && ipcs -m",
           reason: "the group grows by shared memory or tmpfs, which outlives its processes")
+        if let held = Self.holding(removed, of: entry.bytes) { self = held }
       } else if let largestMember {
         self = Self.process(largestMember, profile ?? TargetProfile(), kind)
         reason = "process \(largestMember) is the group's that grows most; " + reason
@@ -51,12 +56,18 @@ package struct NextStep: Hashable, Sendable {
       self.init(
         command: "sudo leaktrace kernel --source vmalloc --stacks all --duration 60s",
         reason: "\(function) keeps memory of vmalloc")
+    case .kernel(KernelMemory.Kind.shared.rawValue):
+      self.init(
+        command: "sudo du -xsh /dev/shm /run /tmp && ipcs -m -p",
+        reason: "files in memory and shared memory: they stay until somebody removes them")
+      if let held = Self.holding(removed, of: entry.bytes) { self = held }
     case .kernel(let name):
       self.init(command: Self.kernelCommand(name), reason: "the kernel's own memory grows: \(name)")
     case .tmpfs(let mountPoint):
       self.init(
         command: "sudo du -xah \(shellQuoted(mountPoint)) | sort -h | tail",
-        reason: "files in memory: no process holds them, removing them gives it back")
+        reason: "files in memory: they stay until somebody removes them")
+      if let held = Self.holding(removed, of: entry.bytes) { self = held }
     case .sharedSegment(let name):
       self.init(command: "ipcs -m -p", reason: "\(name) of System V shared memory; it stays until it is removed")
     }
@@ -66,6 +77,35 @@ package struct NextStep: Hashable, Sendable {
       mitigation = "sudo leaktrace guard " + (isLikeOption ? "--dry-run -- " : "") + shellQuoted(owner.name)
       if !isLikeOption { mitigation? += " --dry-run" }
     }
+  }
+
+  /// What to do where a good part of the memory is files that only processes hold: no command that lists files shows them, and
+  /// there is nothing to remove.
+  private static func holding(_ removed: RemovedFiles?, of bytes: UInt64) -> NextStep? {
+    guard let removed, removed.bytes > 0, removed.bytes >= bytes / 4, let first = removed.holders.first else {
+      return nil
+    }
+    let own = removed.files.filter { file in file.holders.contains { $0.processID == first.processID } }
+    let descriptors = own.compactMap { file in
+      file.holders.first { $0.processID == first.processID && $0.descriptor != nil }?.descriptor
+    }
+    let place =
+      switch descriptors.count {
+      case 0: "by mappings"
+      case 1: "by its descriptor \(descriptors[0])"
+      default: "by descriptors, such as \(descriptors[0]) with \(own[0].name)"
+      }
+    let others = removed.holders.count - 1
+    let files = first.files == 1 ? "a file" : "\(first.files) files"
+    return NextStep(
+      command: descriptors.isEmpty
+        ? "sudo grep '(deleted)' /proc/\(first.processID)/maps"
+        : "sudo ls -l /proc/\(first.processID)/fd | grep '(deleted)'",
+      reason:
+        "process \(first.processID) (\(first.command)) holds \(ByteSize.text(first.bytes, unit: "B")) of \(files) "
+        + "without a name \(place); "
+        + (others > 0 ? "\(others) other \(others == 1 ? "process holds" : "processes hold") such files, too; " : "")
+        + "the memory comes back when they are closed")
   }
 
   private static func kernelCommand(_ name: String) -> String {

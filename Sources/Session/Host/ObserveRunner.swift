@@ -118,13 +118,17 @@ package final class ObserveRunner {
     var counts: [SeriesKey.Kind: Int] = [:]
     for key in observer.tracks.keys { counts[key.kind, default: 0] += 1 }
     let growing = ranking.growing
+    let removed = growing.contains(where: \.mayBeRemovedFiles) ? RemovedFiles() : nil
     let entries = ranking.series.prefix(limit).map { series -> ObservationReport.Entry in
       guard series.judgement.word == .growing else { return .init(series: series) }
       let member = fastestMember(of: series, in: growing)
       let processID = if case .process(let processID, _) = series.key { Optional(processID) } else { member }
       let profile = processID.map { TargetProfile(processID: $0) }
       return .init(
-        series: series, profile: profile, next: NextStep(for: series, profile: profile, largestMember: member))
+        series: series, profile: profile,
+        next: NextStep(
+          for: series, profile: profile, largestMember: member,
+          removed: removed?.behind(series) { sampler.cgroup(of: $0) }))
     }
     return ObservationReport(
       startInUnixSeconds: startInUnixSeconds, duration: duration, samples: observer.rounds,

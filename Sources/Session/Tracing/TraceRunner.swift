@@ -176,6 +176,9 @@ package final class TraceRunner {
     }
     symbolizer.trim()
     report.notes += attacher?.notes ?? []
+    if own == nil {
+      report.notes += StoppedTargets.notes(tracer.processes.filter(\.isTarget).map(\.processID))
+    }
     if case .running(let selection) = plan.subject, let name = selection.name {
       report.target = Report.Target(kind: .system, command: name)
       return report

@@ -95,12 +95,16 @@ extension Privileged {
       #expect(eventually { threadStates(program.processID).allSatisfy { $0 == "T" } })
       let attachment = try LeakAttachment(to: program, interval: "50ms")
       for _ in 0..<10 {
-        _ = try attachment.nextReport()
+        let report = try attachment.nextReport()
+        #expect(report.notes.contains { $0.hasPrefix("process \(program.processID) is stopped by a signal") })
         #expect(threadStates(program.processID).allSatisfy { $0 == "T" || $0 == "t" })
       }
       _ = try attachment.interrupt()
       #expect(threadStates(program.processID).allSatisfy { $0 == "T" })
       kill(program.processID, SIGCONT)
+      let later = try Attachment(to: program)
+      let report = try later.report { !$0.notes.contains { $0.contains("is stopped") } }
+      #expect(!report.notes.contains { $0.contains("is stopped") })
       // The stop itself makes these calls return EINTR, with or without leaktrace.
       program.letGo()
       #expect(program.readLine() != "")
