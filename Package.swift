@@ -75,7 +75,7 @@ let package = Package(
       name: "AllocationTracing",
       dependencies: [
         "Allocators", "Runtimes",
-        "Symbolization", "Accounting",
+        "Symbolization", "Accounting", "ReportAnalysis",
         "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "GrowthStatistics", "LeakAnalysis",
         "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
       ],

@@ -27,18 +27,19 @@ package enum GrowthAnalysis {
     series: OutstandingSeries, survivors: Survivors, clock: GrowthClock, isTracedFromStart: Bool
   ) -> GrowthEvidence? {
     guard let whole = TrendLine(x: series.seconds, y: series.bytes) else { return nil }
+    let alive = clock.observed(survivors.windows, inLast: series.bytes.count)
     var evidence = GrowthEvidence(
       word: .unclear, slopeInBytesPerSecond: whole.slope, lowerSlope: whole.lower, upperSlope: whole.upper,
       confidence: confidence, windows: series.bytes.count,
-      generationsAlive: survivors.windows.nonzeroBitCount,
+      generationsAlive: alive.nonzeroBitCount,
       survival: series.allocatedWithoutYoungest > 0
         ? min(1, survivors.oldCount / series.allocatedWithoutYoungest) : nil)
-    guard series.bytes.count >= minimumWindows, clock.run >= minimumRunInNanoseconds else { return evidence }
+    guard series.bytes.count >= minimumWindows, clock.runWithRest >= minimumRunInNanoseconds else { return evidence }
     let middle = series.bytes.count / 2
     guard let early = Half(series, 0..<middle), let late = Half(series, middle..<series.bytes.count) else {
       return evidence
     }
-    let ages = Ages(survivors, series.birthWindows, clock)
+    let ages = Ages(alive, survivors.count, series.birthWindows, clock)
     if isGrowing(whole, early, late, survivors, ages) {
       evidence.word = .growing
     } else if late.level > 0, late.isLevel || turnsOver(whole, survivors, ages, evidence.survival) {
@@ -86,18 +87,22 @@ package enum GrowthAnalysis {
     /// Whether no survivor was born in the first half of the run.
     var areAllLate: Bool
 
-    init(_ survivors: Survivors, _ births: UInt64, _ clock: GrowthClock) {
+    /// - Parameters:
+    ///   - born: a bit for each window in which survivors were born.
+    ///   - count: how many survivors there are.
+    ///   - births: a bit for each window in which any block was born.
+    init(_ born: UInt64, _ count: Double, _ births: UInt64, _ clock: GrowthClock) {
       let first = clock.windows.first ?? 0
       let length = (clock.windows.last ?? 0) - first + 1
       var alive: UInt64 = 0
-      for window in 0..<OutstandingHistory.maximumWindows where survivors.windows >> UInt64(window) & 1 == 1 {
+      for window in 0..<OutstandingHistory.maximumWindows where born >> UInt64(window) & 1 == 1 {
         let place = min(max(0, window - first), length - 1)
         alive |= 1 << UInt64(place * GrowthAnalysis.stretches / length)
       }
       stretchesAlive = alive.nonzeroBitCount
-      let windows = Double((births | survivors.windows).nonzeroBitCount)
-      let expected = windows * (1 - pow(1 - 1 / windows, survivors.count))
-      spread = expected > 0 ? Double(survivors.windows.nonzeroBitCount) / expected : 0
+      let windows = Double((births | born).nonzeroBitCount)
+      let expected = windows * (1 - pow(1 - 1 / windows, count))
+      spread = expected > 0 ? Double(born.nonzeroBitCount) / expected : 0
       areAllLate = alive & ((1 << UInt64(GrowthAnalysis.stretches / 2)) - 1) == 0
     }
   }

@@ -170,6 +170,26 @@ package struct GrowthClock: Sendable {
   /// The last window that is not of the youngest tenth.
   package var lastOldWindow: Int?
   package var ages: GrowthAges
+
+  /// The run with what may have passed since the last tick: a run of five seconds has its last tick within a window of its
+  /// end.
+  var runWithRest: UInt64 { run &+ min(ages.windowLength, 1_000_000_000) }
+
+  /// The windows in which blocks were first looked at, from those in which they were born. A block that was born in a window
+  /// without a tick was first looked at in the next one, and one that was born after the last tick not at all.
+  ///
+  /// - Parameter count: only so many windows, the last of the run, belong to what is looked at.
+  func observed(_ births: UInt64, inLast count: Int) -> UInt64 {
+    let windows = windows.suffix(count)
+    var result: UInt64 = 0
+    var rest = births
+    while rest != 0 {
+      let birth = rest.trailingZeroBitCount
+      rest &= rest - 1
+      if let window = windows.first(where: { $0 >= birth }) { result |= 1 << UInt64(window) }
+    }
+    return result
+  }
 }
 
 /// What a block's time of birth means in one process's run. Small, because every block is asked.
@@ -204,6 +224,15 @@ package struct OutstandingSeries: Hashable, Sendable {
     SiteCourse(
       seconds: seconds.map { ($0 * 1000).rounded() / 1000 },
       bytes: bytes.map { $0.isFinite && $0 > 0 ? UInt64(min($0, 9e18)) : 0 })
+  }
+
+  /// Both together; they are of the same windows.
+  package func adding(_ other: OutstandingSeries) -> OutstandingSeries {
+    var sum = self
+    for index in sum.bytes.indices where index < other.bytes.count { sum.bytes[index] += other.bytes[index] }
+    sum.allocatedWithoutYoungest += other.allocatedWithoutYoungest
+    sum.birthWindows |= other.birthWindows
+    return sum
   }
 
   /// Leaves out the windows before the first in which the site held something.

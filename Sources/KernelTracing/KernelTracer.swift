@@ -90,20 +90,23 @@ package final class KernelTracer {
 
   private static let lookInterval: UInt64 = 1_000_000_000
 
+  /// Notes what sites hold at a moment of their course.
+  func note(_ records: [SiteRecord<lt_kernel_site>], at now: UInt64) {
+    history.beginTick(at: now)
+    for record in records {
+      history.record(
+        site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
+        allocatedCount: record.site.allocated_count)
+    }
+    history.endTick()
+  }
+
   /// Notes what sites hold, asks for call stacks of those that look like leaks, and gives unused places back.
   package func tick() {
     let now = monotonicNanoseconds()
     guard now >= nextTick else { return }
     let records = programs.tables.sites.records().filter { !$0.isIgnored }
-    if now >= history.nextTick {
-      history.beginTick(at: now)
-      for record in records {
-        history.record(
-          site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
-          allocatedCount: record.site.allocated_count)
-      }
-      history.endTick()
-    }
+    if now >= history.nextTick { note(records, at: now) }
     guard now >= lastLook &+ Self.lookInterval else { return }
     lastLook = now
     if configuration.stacks == .suspects { chooseSuspects(records) }

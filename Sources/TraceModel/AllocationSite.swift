@@ -114,6 +114,9 @@ package struct AllocationSite: Codable, Sendable {
   package var growth: GrowthEvidence?
   /// Of the sites that matter most: what they held over time (``SiteCourse/maximumSites``).
   package var course: SiteCourse?
+  /// The same of all sites of its process that have the same first own frame, taken together; nil where it is the only one,
+  /// or nothing is known. Many stacks with a few blocks each grow only together.
+  package var ownGrowth: GrowthEvidence?
   /// Only for memory of the kernel.
   package var kernel: KernelSiteDetails?
   /// Filled only when single blocks were asked for (`-a`).

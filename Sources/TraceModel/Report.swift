@@ -25,6 +25,8 @@ package struct Report: Codable, Sendable {
   package var retention: [RetentionSummary] = []
   /// Outstanding memory over the time of the trace, oldest first, at most a few hundred moments.
   package var timeline: [Moment] = []
+  /// The limit that memory runs into first when it grows; nil where none is known.
+  package var memoryLimit: MemoryLimit?
   /// Only for a trace of the kernel.
   package var kernelMemory: KernelMemorySummary?
   /// Sentences for the reader: what could not be done and what follows from it.
@@ -187,6 +189,18 @@ package struct Report: Codable, Sendable {
       self.elapsed = elapsed
       self.outstanding = outstanding
       self.residentBytes = residentBytes
+    }
+  }
+
+  /// A limit of memory, as it was at the end of the window.
+  package struct MemoryLimit: Hashable, Codable, Sendable {
+    /// Bytes that can still be taken.
+    package var leftInBytes: UInt64
+    /// `memory limit of /a/b`, `MemAvailable`, `ulimit`.
+    package var name: String
+    package init(leftInBytes: UInt64, name: String) {
+      self.leftInBytes = leftInBytes
+      self.name = name
     }
   }
 

@@ -1,5 +1,6 @@
 import Accounting
 import CTraceABI
+import GrowthStatistics
 import LeakAnalysis
 import ProcessImage
 import SystemSupport
@@ -13,12 +14,19 @@ extension AllocationTracer {
   ///   - looksAtBlocks: whether reports need single blocks: for ages and verdicts, and to list them.
   package func snapshot(checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true) -> TraceSnapshot {
     handleEvents()
-    var snapshot = TraceSnapshot(
-      configuration: configuration, time: monotonicNanoseconds(), startTime: startTime)
+    let sites = settledSites()
+    let now = monotonicNanoseconds()
+    // The course ends with this report. It is taken once, because later ticks may merge its windows.
+    growth?.record(
+      tables.sites, processes: processes, isSampling: configuration.isSampling, now: now, isForced: true)
+    let history = growth?.history
+    var snapshot = TraceSnapshot(configuration: configuration, time: now, startTime: startTime)
     snapshot.startInUnixSeconds = startInUnixSeconds
-    snapshot.sites = settledSites()
+    snapshot.sites = sites
     snapshot.siteCapacity = tables.sites.count
-    snapshot.processes = processTable.all.map { process(of: $0, sites: snapshot.sites) }
+    snapshot.history = history
+    snapshot.timeline = growth?.timeline ?? []
+    snapshot.processes = processTable.all.map { process(of: $0, history: history, sites: sites) }
     snapshot.replacedImages = processTable.replacedImages
     snapshot.stacks = stacksOfHolders(in: snapshot)
     snapshot.notes = notes
@@ -28,8 +36,6 @@ extension AllocationTracer {
       }
     }
     snapshot.checks = checks
-    snapshot.history = growth?.history
-    snapshot.timeline = growth?.timeline ?? []
     snapshot.retention = retentionSummaries(sites: snapshot.sites)
     snapshot.probes = reportProbes()
     snapshot.functionsThatMayNotThrow = attacher.functionsThatMayNotThrow(snapshot.probes)
@@ -63,7 +69,9 @@ extension AllocationTracer {
     return blocks
   }
 
-  private func process(of process: TracedProcess, sites: [SiteRecord<lt_site>]) -> TraceSnapshot.Process {
+  private func process(
+    of process: TracedProcess, history: OutstandingHistory?, sites: [SiteRecord<lt_site>]
+  ) -> TraceSnapshot.Process {
     var value = TraceSnapshot.Process(
       processID: process.processID, slot: process.slot, generation: process.generation,
       imageNumber: process.imageNumber)
@@ -76,7 +84,7 @@ extension AllocationTracer {
     value.ledger = process.image.ledger
     value.retired = process.image.retired
     value.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
-    value.growthClock = growth?.history.clock(since: process.image.beginTime, until: process.endTime)
+    value.growthClock = history?.clock(since: process.image.beginTime, until: process.endTime)
     if configuration.separatesThreads { value.threadNames = threadNames(of: process, sites) }
     return value
   }

@@ -30,10 +30,12 @@ struct GrowthRecorder {
   }
 
   /// Notes what every site holds, if the next tick is due.
+  ///
+  /// - Parameter isForced: note it in any case: what is reported then is part of the course.
   mutating func record(
-    _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64
+    _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64, isForced: Bool = false
   ) {
-    guard now >= history.nextTick else { return }
+    guard isForced || now >= history.nextTick else { return }
     history.beginTick(at: now)
     var whole = Tally()
     sites.forEachSite { record in

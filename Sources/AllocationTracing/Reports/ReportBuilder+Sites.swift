@@ -2,14 +2,16 @@ import Accounting
 import CTraceABI
 import GrowthStatistics
 import LeakAnalysis
+import ReportAnalysis
 import TraceModel
 
 extension ReportBuilder {
   /// Adds the sites to a report that it is to show, in the order given.
   func addSites(_ drafts: [SiteDraft], to report: inout Report) {
     var suppressions = request.suppressions
-    var places: [Int] = []
-    for (place, draft) in drafts.enumerated() {
+    let missing = MissingRecords(report)
+    var named: [SiteDraft] = []
+    for draft in drafts {
       let verdicts = draft.tallies
       var prepared: AllocationSite?
       if let verdicts, !suppressions.isEmpty, canBeSuppressed(verdicts) {
@@ -32,12 +34,14 @@ extension ReportBuilder {
       if let kinds = request.shownKinds {
         site.allocations.removeAll { $0.verdict.map { !kinds.contains($0.kind) } ?? false }
       }
+      if let word = site.growth?.word { site.growth?.word = missing.supported(word) }
       report.sites.append(site)
-      places.append(place)
+      named.append(draft)
     }
     for position in SiteCourse.chosen(of: report.sites) {
-      report.sites[position].course = course(of: drafts[places[position]])
+      report.sites[position].course = course(of: named[position])
     }
+    addOwnGrowth(of: named, missing, to: &report)
     if request.summaryOnly {
       report.leftOutSites = 0
       report.leftOut = Tally()
@@ -71,14 +75,48 @@ extension ReportBuilder {
 
   /// Evidence of whether a site grows; nil when it held memory for too short a time to tell.
   private func growth(of draft: SiteDraft, _ process: TraceSnapshot.Process) -> GrowthEvidence? {
-    guard let survivors = draft.sums.survivors, let clock = process.growthClock,
-      var series = snapshot.history?.series(sites: draft.sites, clock: clock)
-    else { return nil }
-    if configuration.isSampling, draft.key.allocationClass == .heap {
-      series.allocatedWithoutYoungest /= Double(UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT))
+    growth(of: [draft], process)
+  }
+
+  /// The same of several sites of one process together.
+  private func growth(of drafts: [SiteDraft], _ process: TraceSnapshot.Process) -> GrowthEvidence? {
+    guard let clock = process.growthClock, let history = snapshot.history else { return nil }
+    var survivors = Survivors()
+    var whole: OutstandingSeries?
+    for draft in drafts {
+      guard let own = draft.sums.survivors, var series = history.series(sites: draft.sites, clock: clock) else {
+        continue
+      }
+      if configuration.isSampling, draft.key.allocationClass == .heap {
+        series.allocatedWithoutYoungest /= Double(UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT))
+      }
+      survivors.add(own)
+      whole = whole.map { $0.adding(series) } ?? series
     }
+    guard let whole else { return nil }
     return GrowthAnalysis.evidence(
-      series: series, survivors: survivors, clock: clock, isTracedFromStart: process.isTracedFromStart)
+      series: whole, survivors: survivors, clock: clock, isTracedFromStart: process.isTracedFromStart)
+  }
+
+  /// Judges sites together that have the same first own frame: what many stacks hold a few blocks of grows only as a whole.
+  ///
+  /// - Parameter drafts: those of the report's sites, in the same order.
+  private func addOwnGrowth(of drafts: [SiteDraft], _ missing: MissingRecords, to report: inout Report) {
+    struct Group: Hashable {
+      var process: Int
+      var place: OwnFrame.Place
+    }
+    let roles = FrameRoles()
+    let groups = Dictionary(
+      grouping: report.sites.indices.filter { !report.sites[$0].frames.isEmpty },
+      by: {
+        Group(process: drafts[$0].process, place: OwnFrame.Place(OwnFrame.frame(of: report.sites[$0], roles: roles)))
+      })
+    for (group, members) in groups where members.count > 1 {
+      guard var evidence = growth(of: members.map({ drafts[$0] }), snapshot.processes[group.process]) else { continue }
+      evidence.word = missing.supported(evidence.word)
+      for member in members { report.sites[member].ownGrowth = evidence }
+    }
   }
 
   /// What a site held through the run; nil when it never held memory when it was looked at.

@@ -1,6 +1,7 @@
 import Accounting
 import CTraceABI
 import LeakAnalysis
+import ReportAnalysis
 import TraceModel
 
 /// Makes a report of a snapshot. The result depends only on the snapshot, the request, and the names that stacks get.
@@ -48,11 +49,11 @@ struct ReportBuilder {
     report.leakChecks = leakChecks(shown)
     outstandingBySite = Dictionary(
       shown.map { ($0.key, $0.sums.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
+    report.loss = snapshot.losses + snapshot.walks.brokenStacks
     addSites(shown, to: &report)
     report.timeline = snapshot.timeline
     report.retention = snapshot.retention
     report.probes = snapshot.probes
-    report.loss = snapshot.losses + snapshot.walks.brokenStacks
     report.notes =
       snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks) + naming.notes
     if configuration.isSampling {

@@ -1,18 +1,5 @@
 import KernelStatistics
 
-/// A limit that growing memory runs into.
-package struct MemoryLimit: Hashable, Sendable {
-  /// Bytes that can still be taken.
-  package var left: UInt64
-  /// `memory.max of /a/b`, `MemAvailable`, `ulimit`, `size of /tmp`.
-  package var name: String
-
-  package init(left: UInt64, name: String) {
-    self.left = left
-    self.name = name
-  }
-}
-
 /// One series, and what makes it a risk.
 package struct RankedSeries: Sendable {
   package var key: SeriesKey
@@ -127,21 +114,8 @@ package struct GrowthRanking: Sendable {
     entry.limit = limits.min { $0.left < $1.left }
   }
 
-  /// Limits of a group and of every group around it.
   private static func cgroupLimits(_ path: String?, _ observer: HostObserver) -> [MemoryLimit] {
-    guard var path else { return [] }
-    var limits: [MemoryLimit] = []
-    while !path.isEmpty {
-      if let group = observer.tracks[.cgroup(path)]?.latestCgroup, let limit = group.limit,
-        limit < max(observer.totalBytes, 1)
-      {
-        // File cache gives way before the limit bites.
-        limits.append(
-          MemoryLimit(left: limit - min(limit, group.unreclaimable), name: "memory limit of \(path)"))
-      }
-      path = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
-    }
-    return limits
+    MemoryLimit.ofGroups(path, hostBytes: observer.totalBytes) { observer.tracks[.cgroup($0)]?.latestCgroup }
   }
 
   private static func ordered(_ ranked: [RankedSeries]) -> [RankedSeries] {

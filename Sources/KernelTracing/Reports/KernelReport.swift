@@ -14,9 +14,12 @@ extension KernelTracer {
   package func report(_ request: ReportRequest) -> Report {
     handleEvents()
     let now = monotonicNanoseconds()
+    let records = programs.tables.sites.records().filter { !$0.isIgnored }
+    // The course ends with this report.
+    note(records, at: now)
     let clock = history.clock(since: startTime)
     let nth = UInt64(configuration.sampleEveryNth ?? 1)
-    var drafts = programs.tables.sites.records().filter { !$0.isIgnored }.map(KernelSiteDraft.init)
+    var drafts = records.map(KernelSiteDraft.init)
     var notes: [String] = []
     if !request.combinedOnly {
       do { try addBlocks(to: &drafts, request: request, nth: nth, clock: clock, now: now) } catch {

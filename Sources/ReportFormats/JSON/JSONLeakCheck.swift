@@ -34,6 +34,15 @@ enum JSONLeakCheck {
         $0.member("finding", summary.finding)
       }
     }
+    writer.key("memory_limit")
+    if let limit = report.memoryLimit {
+      writer.object {
+        $0.member("left_bytes", limit.leftInBytes)
+        $0.member("name", limit.name)
+      }
+    } else {
+      writer.null()
+    }
   }
 
   private static func write(_ check: LeakCheckSummary, to writer: inout JSONWriter) {
@@ -103,10 +112,14 @@ enum JSONLeakCheck {
       }
     }
     writer.key("growth")
-    guard let growth = site.growth else {
-      writer.null()
-      return
+    if let growth = site.growth { write(growth, to: &writer) } else { writer.null() }
+    if let growth = site.ownGrowth {
+      writer.key("own_growth")
+      write(growth, to: &writer)
     }
+  }
+
+  private static func write(_ growth: GrowthEvidence, to writer: inout JSONWriter) {
     writer.object {
       $0.member("word", growth.word.rawValue)
       $0.member("slope_bytes_per_second", growth.slopeInBytesPerSecond)

@@ -2,6 +2,7 @@ import AllocationTracing
 import BPFRuntime
 import CProcessControl
 import Glibc
+import HostObservation
 import KernelStatistics
 import KernelTracing
 import Quantities
@@ -15,6 +16,7 @@ import TraceModel
 package final class KernelRunner {
   private let plan: KernelPlan
   private let loop: EventLoop
+  private let sampler = HostSampler()
   private var live: LiveTerminal?
 
   package init(_ plan: KernelPlan) {
@@ -73,7 +75,10 @@ package final class KernelRunner {
     if live != nil { limits.append(LiveTerminal.mostSites) }
     var request = plan.request
     request.limit = ReportLimit.largest(of: limits)
-    let report = tracer.report(request)
+    var report = tracer.report(request)
+    if let limit = sampler.nearestLimit(of: EmptyCollection<Int32>()) {
+      report.memoryLimit = Report.MemoryLimit(leftInBytes: limit.left, name: limit.name)
+    }
     func limited(to limit: Int?) -> Report {
       // Sites that are known only from /proc are sorted after all others. The limit would cut them off, so it does not
       // apply to them.

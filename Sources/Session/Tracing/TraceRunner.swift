@@ -2,6 +2,7 @@ import AllocationTracing
 import BPFRuntime
 import CProcessControl
 import Glibc
+import HostObservation
 import LeakAnalysis
 import ProcessControl
 import ProcessImage
@@ -21,6 +22,7 @@ package final class TraceRunner {
   private var progress: ProgressLine
   /// nil if leaktrace starts the traced command itself.
   private var attacher: TargetAttacher?
+  private let sampler = HostSampler()
   /// nil if no leak check was asked for.
   private var leakChecks: LeakCheckRun?
 
@@ -175,6 +177,7 @@ package final class TraceRunner {
       }
     }
     symbolizer.trim()
+    report.memoryLimit = memoryLimit(of: tracer)
     report.notes += attacher?.notes ?? []
     if own == nil {
       report.notes += StoppedTargets.notes(tracer.processes.filter(\.isTarget).map(\.processID))
@@ -189,6 +192,13 @@ package final class TraceRunner {
       command: own?.arguments.joined(separator: " ") ?? target?.command,
       executable: target?.executable, exitStatus: own?.exitStatus)
     return report
+  }
+
+  /// The limit that the traced processes run into first; nil when all of them have ended.
+  private func memoryLimit(of tracer: AllocationTracer) -> Report.MemoryLimit? {
+    let running = tracer.processes.filter { $0.state == .running }.map(\.processID)
+    guard !running.isEmpty, let limit = sampler.nearestLimit(of: running) else { return nil }
+    return Report.MemoryLimit(leftInBytes: limit.left, name: limit.name)
   }
 
   /// Prints one line for each event: the time, the process and thread, and what happened.

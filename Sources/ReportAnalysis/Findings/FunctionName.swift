@@ -1,0 +1,99 @@
+/// What a demangled name says of where its function belongs.
+///
+/// Names are data of the traced program: whatever they contain, they are only looked through once.
+struct FunctionName {
+  /// The function with its namespaces, without the type that it returns and without parameters:
+  /// `std::vector<int, std::allocator<int> >::push_back` of `void std::vector<int, …>::push_back(int const&)`.
+  let qualified: Substring
+  /// Whether a list of parameters follows. C++ has one, C, Rust, Go and the names of interpreters have none.
+  let hasParameters: Bool
+
+  /// Longer names are not looked through.
+  private static let longest = 4096
+
+  init(_ text: String) {
+    guard text.utf8.count <= Self.longest else {
+      qualified = text.prefix(Self.longest)
+      hasParameters = false
+      return
+    }
+    let bytes = Array(text.utf8)
+    var depth = 0
+    var start = 0
+    var end: Int?
+    var place = 0
+    while place < bytes.count {
+      if let next = Self.endOfOperator(bytes, place) {
+        place = next
+        continue
+      }
+      switch bytes[place] {
+      case UInt8(ascii: "("):
+        // `(anonymous namespace)` and `decltype (…)` are part of a name or of a type, not parameters.
+        if depth == 0, place > start, !Self.isType(bytes[start..<place]) {
+          end = end ?? place
+        }
+        depth += 1
+      case UInt8(ascii: "<"), UInt8(ascii: "["), UInt8(ascii: "{"): depth += 1
+      case UInt8(ascii: ")"), UInt8(ascii: ">"), UInt8(ascii: "]"), UInt8(ascii: "}"):
+        // The arrow of a type is no bracket.
+        if bytes[place] != UInt8(ascii: ">") || place == 0 || bytes[place - 1] != UInt8(ascii: "-") {
+          depth = max(0, depth - 1)
+        }
+      case UInt8(ascii: " ") where depth == 0 && end == nil: start = place + 1
+      default: break
+      }
+      if end != nil, depth == 0, bytes[place] == UInt8(ascii: " "), Self.isQualified(bytes, after: place) {
+        // What looked like parameters belonged to the type: `decltype(x) std::f(…)`.
+        start = place + 1
+        end = nil
+      }
+      place += 1
+    }
+    hasParameters = end != nil
+    qualified = Self.text(bytes[min(start, end ?? bytes.count)..<(end ?? bytes.count)])
+  }
+
+  /// `operator new[]`, `operator<<`, `operator()`: signs behind the word are no brackets, and a blank ends no type.
+  private static func endOfOperator(_ bytes: [UInt8], _ place: Int) -> Int? {
+    let word = Array("operator".utf8)
+    guard bytes[place] == word[0], place + word.count < bytes.count,
+      bytes[place..<place + word.count].elementsEqual(word),
+      place == 0 || !isWord(bytes[place - 1])
+    else { return nil }
+    var end = place + word.count
+    if isWord(bytes[end]) { return nil }
+    if bytes[end] == UInt8(ascii: " ") {
+      end += 1
+      while end < bytes.count, isWord(bytes[end]) { end += 1 }
+      return end
+    }
+    if bytes[end...].starts(with: Array("()".utf8)) { return end + 2 }
+    while end < bytes.count, "<>=-+*/%^&|~!,[]".utf8.contains(bytes[end]) { end += 1 }
+    return end
+  }
+
+  private static func isWord(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: "_") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+      || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+  }
+
+  private static func isType(_ part: ArraySlice<UInt8>) -> Bool {
+    part.elementsEqual("decltype".utf8) || part.last == UInt8(ascii: ":")
+  }
+
+  /// Whether the rest at a blank has a list of parameters of its own, so that what came before was a type.
+  private static func isQualified(_ bytes: [UInt8], after place: Int) -> Bool {
+    let rest = bytes[(place + 1)...]
+    if rest.starts(with: "const".utf8) || rest.starts(with: "volatile".utf8) || rest.starts(with: "[".utf8)
+      || rest.starts(with: "&".utf8) || rest.starts(with: "(.".utf8) || rest.starts(with: "noexcept".utf8)
+    {
+      return false
+    }
+    return rest.contains(UInt8(ascii: "("))
+  }
+
+  private static func text(_ bytes: ArraySlice<UInt8>) -> Substring {
+    Substring(String(decoding: bytes, as: UTF8.self))
+  }
+}

@@ -1,0 +1,99 @@
+import TraceModel
+
+/// The answer of a report in one line, as values; formats make words of them.
+package struct Headline: Sendable {
+  /// The command's name and its process id; nil where there are several processes or none.
+  package var command: String?
+  package var processID: Int32?
+  package var answer: Answer
+  /// Why it cannot be told, or what the reader has to know beside the answer; for people.
+  package var reason: String?
+  /// Whether records are missing that an answer could rest on.
+  package var isIncomplete: Bool
+  /// What grows, added up; nil where nothing does.
+  package var rate: GrowthRate?
+  /// What is definitely and indirectly lost.
+  package var lost: Tally
+  /// Seconds until memory is short at this rate, and what will be short; nil where nothing grows or no limit is known.
+  package var forecast: Forecast?
+  package var window: Duration
+  package var missing: MissingRecords
+
+  package enum Answer: String, Hashable, Sendable, CaseIterable {
+    case leaks = "LEAKS"
+    case grows = "GROWS"
+    case none = "no leak seen"
+    case cannotTell = "CANNOT TELL"
+  }
+
+  package struct Forecast: Hashable, Sendable {
+    package var seconds: Double
+    package var limit: String
+    package init(seconds: Double, limit: String) {
+      self.seconds = seconds
+      self.limit = limit
+    }
+  }
+
+  /// Shorter runs say nothing of growth.
+  package static let shortestRun = Duration.seconds(5)
+
+  package init(_ report: Report, _ findings: Findings) {
+    let target = report.target
+    processID = target.processID
+    command = target.command.map(Self.name)
+    window = report.window.duration
+    missing = findings.missing
+    isIncomplete = findings.missing.isSignificant
+    rate = findings.growth
+    lost = findings.list.reduce(into: Tally()) { if $1.doubt == nil { $0 += $1.lost } }
+    if let rate, rate.bytesPerSecond > 0, let limit = report.memoryLimit {
+      forecast = Forecast(seconds: Double(limit.leftInBytes) / rate.bytesPerSecond, limit: limit.name)
+    }
+    let certain = findings.list.filter { $0.doubt == nil }
+    if certain.contains(where: { $0.kind == .definitelyLost }) || lost.count > 0 {
+      answer = .leaks
+    } else if certain.contains(where: { $0.kind == .growing }) {
+      answer = .grows
+    } else {
+      reason = Self.doubt(report, certain, findings)
+      answer = reason == nil ? .none : .cannotTell
+    }
+  }
+
+  /// Why it cannot be said that nothing leaks; nil when it can be.
+  private static func doubt(_ report: Report, _ findings: [Finding], _ all: Findings) -> String? {
+    if all.missing.isSignificant { return "records are missing" }
+    let possibly = findings.reduce(into: Tally()) { $0 += $1.verdicts[.possiblyLost] ?? Tally() }
+    if possibly.count > 0 { return "blocks are possibly lost" }
+    // A check of everything at the end of a program says all there is to say.
+    let isChecked =
+      !report.leakChecks.isEmpty
+      && findings.allSatisfy { finding in
+        (finding.verdicts[.unchecked]?.count ?? 0) == 0 && !finding.verdicts.isEmpty
+      }
+    let hasEnded = report.target.exitStatus != nil
+    if isChecked, hasEnded { return nil }
+    if report.window.duration < shortestRun, report.totals.outstanding.count > 0 {
+      return "the run is too short to tell growth"
+    }
+    if let rising = findings.first(where: { $0.kind == .unclear && ($0.rate?.lower ?? 0) > 0 }) {
+      _ = rising
+      return "some of it rises, and too little is known to call it growth"
+    }
+    let unclear = findings.reduce(UInt64(0)) { $0 &+ ($1.kind == .unclear ? $1.held.bytes : 0) }
+    if unclear / 2 >= max(1, report.totals.outstanding.bytes / 4) {
+      return "most of what is held was held for too short a time"
+    }
+    return nil
+  }
+
+  /// The name of a program from its command line.
+  private static func name(_ command: String) -> String {
+    let first = command.split(separator: " ", maxSplits: 1).first ?? Substring(command)
+    // A name that begins with a slash is a path; anything else is a title that the program gave itself.
+    return first.hasPrefix("/") || first.hasPrefix("./")
+      ? first.split(separator: "/").last.map(String.init) ?? String(first)
+      : String(first)
+  }
+}
