@@ -51,7 +51,7 @@ struct ReportBuilder {
       shown.map { ($0.key, $0.sums.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
     report.loss = snapshot.losses + snapshot.walks.brokenStacks
     addSites(shown, to: &report)
-    report.timeline = snapshot.timeline
+    report.timeline = timeline(upTo: report)
     report.retention = snapshot.retention
     report.probes = snapshot.probes
     report.notes =
@@ -62,6 +62,14 @@ struct ReportBuilder {
         everyNth: configuration.sampleEveryNth.map(UInt64.init))
     }
     return report
+  }
+
+  /// The course of everything together. It ends with what the totals say.
+  private func timeline(upTo report: Report) -> [Report.Moment] {
+    guard let last = snapshot.timeline.last, last.elapsed < report.window.duration else { return snapshot.timeline }
+    return snapshot.timeline + [
+      Report.Moment(elapsed: report.window.duration, outstanding: report.totals.outstanding)
+    ]
   }
 
   /// The sites that hold something, in the order that is asked for.

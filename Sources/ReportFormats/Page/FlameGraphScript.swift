@@ -54,11 +54,11 @@ enum FlameGraphScript {
         place(base, 0, 1, path.length);
         svg.setAttribute("height", top + deepest * row + 30);
         svg.setAttribute("viewBox", "0 0 " + width + " " + (top + deepest * row + 30));
-        info(state.query ? human(found, "bytes") + " match “" + state.query + "”" : describe(base));
+        info(state.query ? "matched “" + state.query + "”: " + (root.value ? 100 * found / root.value : 0).toFixed(1) + " %, " + (state.blocks ? found + " blocks" : human(found, "bytes")) : describe(base));
       }
       function place(node, start, share, depth, isFound) {
         var hit = box(node, start, share, depth, false);
-        if (hit && !isFound) found += node.bytes;
+        if (hit && !isFound) found += node.value;
         var children = Array.from(node.children.values()).sort(function (a, b) { return b.value - a.value; });
         children.forEach(function (child) {
           var part = node.value ? share * child.value / node.value : 0;
