@@ -138,7 +138,8 @@ let package = Package(
     .target(name: "LiveView", dependencies: ["TraceModel", "Quantities", "TextOutput"], swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(
-      name: "ReportFormats", dependencies: ["SystemSupport", "TraceModel", "Quantities", "TextOutput", "CCompression"],
+      name: "ReportFormats",
+      dependencies: ["SystemSupport", "ReportAnalysis", "TraceModel", "Quantities", "TextOutput", "CCompression"],
       swiftSettings: strict),
     .target(name: "Scheduling", dependencies: ["SystemSupport", "CProcessControl"], swiftSettings: strict),
     .target(

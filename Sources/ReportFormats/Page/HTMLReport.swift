@@ -13,7 +13,11 @@ package enum HTMLReport {
     var output = ByteWriter()
     let title = escapedForMarkup("leaktrace: " + (report.target.command ?? report.target.kind.rawValue))
     HTMLPage.begin(title: title, isScripted: true, to: &output)
-    output.line("<header><h1>\(title)</h1>")
+    let findings = PageFindings(report)
+    output.line("<header><h1\(findings.isBad ? " class=\"bad\"" : "")>\(escapedForMarkup(findings.title))</h1>")
+    for line in findings.lines {
+      output.line("<p\(line.isWarning ? " class=\"warning\"" : "")>\(escapedForMarkup(line.text))</p>")
+    }
     for line in headLines(report) { output.line("<p>\(escapedForMarkup(line))</p>") }
     output.line("</header>")
     output.write(PageBody.source)
@@ -21,7 +25,7 @@ package enum HTMLReport {
     output.write(PageWords.markup)
     output.line("</div></section>")
     output.write("<script type=\"application/json\" id=\"report\">")
-    output.write(PageData.json(of: report))
+    output.write(PageData.json(of: report, findings))
     output.line("</script>")
     output.line("<script>")
     output.write(PageScript.source)
@@ -31,9 +35,10 @@ package enum HTMLReport {
 
   private static func headLines(_ report: Report) -> [String] {
     var lines: [String] = []
-    if let executable = report.target.executable { lines.append(executable) }
+    let names = [report.target.command, report.target.executable].compactMap { $0 }
+    if !names.isEmpty { lines.append(names.joined(separator: " · ")) }
     let start = timestamp(report.window.startInUnixSeconds) ?? "an unknown moment"
-    lines.append("\(report.window.duration.text) from \(start)")
+    lines.append("traced for \(report.window.duration.text) from \(start)")
     return lines
   }
 }

@@ -1,3 +1,4 @@
+import ReportAnalysis
 import TextOutput
 import TraceModel
 
@@ -7,8 +8,9 @@ enum PageData {
   private static let maximumPoints = 512
 
   /// The data lie in a script element, where no `<` may appear: it is written as an escape.
-  static func json(of report: Report) -> [UInt8] {
-    let frames = FrameTable()
+  static func json(of report: Report, _ findings: PageFindings) -> [UInt8] {
+    let roles = findings.roles
+    let frames = FrameTable(roles: roles, isOfKernel: report.target.kind == .kernel)
     let stacks = report.sites.map { site in site.shownFrames.map { frames.index(of: $0) } }
     var writer = JSONWriter()
     writer.object { writer in
@@ -24,16 +26,13 @@ enum PageData {
           $0.member("rss", moment.residentBytes)
         }
       }
-      writer.key("findings")
-      writer.array([Int]()) { $0.integer($1) }
-      writer.key("remarks")
-      writer.array([String]()) { $0.string($1) }
+      findings.write(to: &writer)
       writer.key("strings")
       writer.array(frames.strings) { $0.string($1) }
       writer.key("frames")
       writer.array(frames.rows) { writer, row in writer.array(row) { $0.integer($1) } }
       writer.key("sites")
-      writer.array(zip(report.sites, stacks)) { writer, pair in write(pair.0, pair.1, to: &writer) }
+      writer.array(zip(report.sites, stacks)) { writer, pair in write(pair.0, pair.1, roles, to: &writer) }
     }
     return withoutMarkup(writer.bytes)
   }
@@ -132,7 +131,9 @@ enum PageData {
 
   // MARK: Sites
 
-  private static func write(_ site: AllocationSite, _ stack: [Int], to writer: inout JSONWriter) {
+  private static func write(
+    _ site: AllocationSite, _ stack: [Int], _ roles: FrameRoles, to writer: inout JSONWriter
+  ) {
     writer.object { writer in
       for (name, tally) in [("o", site.outstanding), ("a", site.allocated), ("f", site.freed)] {
         writer.key(name)
@@ -150,7 +151,7 @@ enum PageData {
       writeVerdicts(of: site, to: &writer)
       writeGrowth(of: site, to: &writer)
       if let cache = site.kernel?.cache { writer.member("cache", singleLine(cache)) }
-      writer.member("own", 0)
+      writer.member("own", OwnFrame.index(in: site, roles: roles) ?? -1)
       writer.key("s")
       writer.array(stack) { $0.integer($1) }
     }
@@ -237,6 +238,13 @@ enum PageData {
 /// Frames and strings, each once.
 private final class FrameTable {
   private lazy var ids = FrameCache { [unowned self] in add($0) }
+  private let roles: FrameRoles
+  private let isOfKernel: Bool
+
+  init(roles: FrameRoles, isOfKernel: Bool) {
+    self.roles = roles
+    self.isOfKernel = isOfKernel
+  }
 
   func index(of frame: Frame) -> Int { ids[frame] }
 
@@ -250,7 +258,8 @@ private final class FrameTable {
     let name = frame.functionOffset.map { frame.plainName + "+" + hexadecimal($0) } ?? frame.plainName
     rows.append([
       string(name), string(frame.module), string(frame.file), max(0, frame.line ?? 0), frame.isInlined ? 1 : 0,
-      string(frame.unresolved?.rawValue), string(frame.plainName), 1,
+      string(frame.unresolved?.rawValue), string(frame.plainName),
+      roles.role(of: frame, isKernel: isOfKernel).isFolded ? 0 : 1,
     ])
     return rows.count - 1
   }

@@ -23,7 +23,7 @@ extension PageScript {
         $("panel-" + name).hidden = !isOn;
       });
       $("tools").classList.toggle("quiet", state.tab === "words" || state.tab === "taken");
-      document.querySelectorAll("#findings tr").forEach((row, index) => row.classList.toggle("on", state.finding === String(report.findings[index].number)));
+      document.querySelectorAll("#findings tr").forEach((row, index) => row.classList.toggle("on", state.finding === String(index + 1)));
       const list = chosen(), shown = list.filter((site) => hasName(site, wanted())), bytes = total(shown, (site) => tally(site)[0]), all = report.totals.o[0];
       $("shown").textContent = whole(shown.length) + " of " + counted(sites.length, "stack") + ", " + human(bytes) + " of " + human(all) + " outstanding (" + share(bytes, all) + ")" + (state.finding ? ", finding " + state.finding : "");
       $("all").hidden = !(state.query || state.process || state.kind || state.finding);

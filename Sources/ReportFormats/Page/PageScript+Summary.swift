@@ -2,27 +2,27 @@
 extension PageScript {
   static let summary = #"""
     // Findings
-    function finding(row) {
+    function finding(row, place) {
       const line = make("tr", undefined, "finding");
       const cell = (name, content, style) => { const made = make("td", content, style); made.dataset.label = name; line.append(made); return made; };
-      cell("#", row.number, "rank");
-      cell("rate", row.rate);
-      cell("95 %", row.interval, "dim");
+      cell("#", place + 1, "rank");
+      cell("rate", row.rate || "");
+      cell("95 %", row.interval || "", "dim");
       const where = cell("where", undefined, "name");
-      where.append(make("b", row.where));
+      const title = make("b", bare(row.where)); title.title = row.where; where.append(title);
       if (row.place) where.append(" ", make("span", row.place, "dim"));
-      if (row.stacks > 1) where.append(" ", make("span", "×" + whole(row.stacks) + " stacks", "dim"));
-      if (row.process) cell("process", processName(row.process), "dim");
-      else if (report.findings.some((other) => other.process)) cell("process", "");
+      if (row.stacks) where.append(" ", make("span", row.stacks, "dim"));
+      if (row.process !== null) cell("process", row.process, "dim");
       cell("held", row.held);
       cell("kind", row.kind);
-      cell("of growth", row.share);
-      pressable(line, () => { state.finding = state.finding === String(row.number) ? "" : String(row.number); state.tab = "stacks"; state.open = ""; update(); if (state.finding) $("tools").scrollIntoView(); });
+      cell("of growth", row.share || "");
+      const number = String(place + 1);
+      pressable(line, () => { state.finding = state.finding === number ? "" : number; state.tab = "stacks"; state.open = ""; update(); if (state.finding) $("tools").scrollIntoView(); });
       return line;
     }
     function showFindings() {
-      report.findings.forEach((row) => $("findings").append(finding(row)));
-      const heads = ["#", "rate", "95 %", "where (first frame of yours)"].concat(report.findings.some((row) => row.process) ? ["process"] : [], ["held", "kind", "of growth"]);
+      report.findings.forEach((row, place) => $("findings").append(finding(row, place)));
+      const heads = ["#", "rate", "95 %", "where (first frame of yours)"].concat(report.findings.some((row) => row.process !== null) ? ["process"] : [], ["held", "kind", "of growth"]);
       heads.forEach((name) => { const head = make("th", name, name.startsWith("where") ? "name" : ""); head.scope = "col"; $("findingheads").append(explained(head, name.startsWith("where") ? "first frame of yours" : name === "95 %" ? "interval" : name)); });
       $("findingbox").hidden = !report.findings.length;
       report.remarks.forEach((remark) => $("remarks").append(make("p", remark)));

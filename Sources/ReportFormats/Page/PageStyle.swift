@@ -11,7 +11,7 @@ enum PageStyle {
     h1.good{color:var(--good)}
     h2{font-size:16px;margin:22px 0 8px}
     header p{margin:2px 0;color:var(--dim);overflow-wrap:anywhere}
-    header p.incomplete{color:var(--bad);font-weight:600}
+    header p.warning{color:var(--bad);font-weight:600}
     .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:10px;margin-top:14px}
     .card{border:1px solid var(--line);border-radius:8px;padding:8px 12px;background:var(--soft)}
     .card b{display:block;font-size:17px}
