@@ -252,7 +252,7 @@ let package = Package(
       name: "AllocationTracingTests",
       dependencies: [
         "Allocators",
-        "Accounting", "GrowthStatistics", "LeakAnalysis", "SystemSupport", "ProcessImage", "TraceModel",
+        "Accounting", "GrowthStatistics", "LeakAnalysis", "SystemSupport", "ProcessImage", "Symbolization", "TraceModel",
         "AllocationTracing", "CTraceABI",
       ],
       swiftSettings: strict),

@@ -21,6 +21,7 @@ final class Module {
   private let version: FileVersion
   /// Whether the file was written over since it was mapped. What it says now is not about the code that ran.
   private(set) var isOverwritten = false
+  var codeKey: CodeKey { CodeKey(buildID: elf.buildID, sizeInBytes: elf.size, version: version) }
   private let isForeign: Bool
   private let reader: any ModuleReading
   private var hasBeenAsked = false

@@ -13,7 +13,7 @@ final class RecordedProcess {
     var source: any FrameSource
     /// The first and the last epoch in which it was seen.
     var epochs: ClosedRange<UInt32>
-    /// Its own among the regions of the process.
+    /// That of its code: regions of the same file have the same.
     var number: Int
     var mapping: Mapping { area.mapping }
   }
@@ -22,7 +22,7 @@ final class RecordedProcess {
   private(set) var regions: [Region] = []
   /// The regions of earlier updates, the oldest first.
   private(set) var former: [Region] = []
-  private var nextNumber = 0
+  private let numbers: CodeNumbers
   private static let generatedCodeNumber = -1
   /// A process that loads and unloads forever must not fill our memory.
   private static let maximumFormerCount = 4096
@@ -32,8 +32,11 @@ final class RecordedProcess {
   /// Whether the perf map has been asked for, so that nothing is opened for processes without generated code.
   private var usesPerfMap = false
 
-  /// - Parameter perfMapLimits: what this process's perf map shares with those of others.
-  init(processID: Int32, perfMapLimits: PerfMapLimits = PerfMapLimits()) {
+  /// - Parameters:
+  ///   - perfMapLimits: what this process's perf map shares with those of others.
+  ///   - numbers: of the code of all processes.
+  init(processID: Int32, perfMapLimits: PerfMapLimits = PerfMapLimits(), numbers: CodeNumbers = CodeNumbers()) {
+    self.numbers = numbers
     self.perfMapLimits = perfMapLimits
     process = try? ProcessImage.ProcessInfo(processID: processID)
   }
@@ -71,15 +74,20 @@ final class RecordedProcess {
   }
 
   private func number(of source: any FrameSource) -> Int {
-    if source.isGeneratedCode { return Self.generatedCodeNumber }
-    nextNumber += 1
-    return nextNumber
+    source.isGeneratedCode ? Self.generatedCodeNumber : numbers.number(for: source.codeKey)
   }
 
   /// Keeps a region for the stacks of its time; but not memory for generated code, which comes and goes, and whose names the
   /// perf map has.
   private func retire(_ region: Region) {
     if region.number != Self.generatedCodeNumber { former.append(region) }
+  }
+
+  /// The place in code of an address in an epoch; that of a call for a return address. nil where nobody knows what lay there.
+  func place(of address: UInt64, epoch: UInt32) -> CodePlace? {
+    guard let region = region(at: address &- 1, epoch: epoch) ?? region(at: address, epoch: epoch) else { return nil }
+    if region.number == Self.generatedCodeNumber { return CodePlace(code: region.number, offset: address) }
+    return CodePlace(code: region.number, offset: address &- region.mapping.start &+ region.mapping.fileOffset)
   }
 
   /// The region that held an address in an epoch.

@@ -18,6 +18,7 @@ package final class Symbolizer {
   private let modules: ModuleCache
   private var processes: [ProcessKey: RecordedProcess] = [:]
   private let perfMapLimits = PerfMapLimits()
+  private let codeNumbers = CodeNumbers()
   private let losses = NamingLosses()
   /// What reads hostile files; nil: this process does.
   private let worker: SymbolWorker?
@@ -48,7 +49,8 @@ package final class Symbolizer {
     epoch: UInt32 = 0
   ) {
     let key = ProcessKey(processID: processID, generation: generation)
-    let process = processes[key] ?? RecordedProcess(processID: processID, perfMapLimits: perfMapLimits)
+    let process =
+      processes[key] ?? RecordedProcess(processID: processID, perfMapLimits: perfMapLimits, numbers: codeNumbers)
     processes[key] = process
     var opened: [FileIdentity: any FrameSource] = [:]
     process.update(snapshot, epoch: epoch) { mapping in
@@ -120,14 +122,17 @@ package final class Symbolizer {
     return frames
   }
 
-  /// For each address of a stack a number for the piece of code that it was in, in that epoch: equal numbers are equal code.
-  package func codeIdentities(
+  /// For each address of a stack the place in code that it was in that epoch.
+  package func codePlaces(
     of stack: StackTrace, processID: Int32, generation: UInt32, epoch: UInt32
-  ) -> [Int?] {
+  ) -> [CodePlace?] {
     let process = processes[ProcessKey(processID: processID, generation: generation)]
-    return stack.addresses.map { address in
-      (process?.region(at: address &- 1, epoch: epoch) ?? process?.region(at: address, epoch: epoch))?.number
-    }
+    return stack.addresses.map { process?.place(of: $0, epoch: epoch) }
+  }
+
+  /// Whether a process has removed code that it had mapped, so that the same code may have lain at several places.
+  package func hasRemovedCode(processID: Int32, generation: UInt32) -> Bool {
+    processes[ProcessKey(processID: processID, generation: generation)].map { !$0.former.isEmpty } ?? false
   }
 
   /// The variable at an address of a module's data. Searches the module's symbols one by one.

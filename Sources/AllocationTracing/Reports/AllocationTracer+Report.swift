@@ -1,5 +1,6 @@
 import Accounting
 import LeakAnalysis
+import Symbolization
 import TraceModel
 
 extension AllocationTracer {
@@ -33,9 +34,11 @@ private final class PatientNaming: StackNaming {
     return tracer.naming.frames(of: stack, in: code)
   }
 
-  func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] {
-    tracer.naming.codeIdentities(of: stack, in: code)
+  func codePlaces(of stack: StackTrace, in code: RecordedCode) -> [CodePlace?] {
+    tracer.naming.codePlaces(of: stack, in: code)
   }
+
+  func hasRemovedCode(_ code: RecordedCode) -> Bool { tracer.naming.hasRemovedCode(code) }
 
   var notes: [String] { tracer.naming.notes }
 }

@@ -27,13 +27,7 @@ struct ReportBuilder {
     checks = snapshot.processes.map { process in
       snapshot.checks.last { $0.processID == process.processID && $0.generation == process.generation }
     }
-    gathering = SiteGathering(snapshot) { draft, epoch in
-      if draft.key.epoch == epoch { return true }
-      let stack = snapshot.stack(hash: draft.key.stackHash)
-      var other = draft.code
-      other.epoch = epoch
-      return naming.codeIdentities(of: stack, in: draft.code) == naming.codeIdentities(of: stack, in: other)
-    }
+    gathering = SiteGathering(snapshot, naming: naming)
   }
 
   /// Everything that the snapshot has recorded, as one report.

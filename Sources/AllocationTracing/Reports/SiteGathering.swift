@@ -4,6 +4,7 @@ import Glibc
 import GrowthStatistics
 import LeakAnalysis
 import Quantities
+import Symbolization
 import TraceModel
 
 /// What identifies a site across reports.
@@ -45,12 +46,25 @@ struct SiteGathering {
   /// Position in `drafts` by the index of the kernel's site; −1 when the site belongs to no image of the snapshot.
   private var draftOfSite: [Int32]
   private var mappingDraftOfSite: [UInt32: Int] = [:]
-  private let isSameCode: (SiteDraft, UInt32) -> Bool
+  /// Position in `drafts` by the code that a stack went through, for processes that have removed code: a library that is loaded
+  /// again lies elsewhere, and what it allocates has another stack each time.
+  private var positionsByCode: [CodeKey: Int] = [:]
+  private let naming: any StackNaming
+  private let hasRemovedCode: [Bool]
 
-  /// - Parameter isSameCode: whether a site's stack lies in the same code in another epoch of its process's mappings.
-  init(_ snapshot: TraceSnapshot, isSameCode: @escaping (SiteDraft, UInt32) -> Bool) {
+  private struct CodeKey: Hashable {
+    /// Without stack and epoch.
+    var key: SiteKey
+    var places: [CodePlace]
+  }
+
+  init(_ snapshot: TraceSnapshot, naming: any StackNaming) {
     self.snapshot = snapshot
-    self.isSameCode = isSameCode
+    self.naming = naming
+    hasRemovedCode = snapshot.processes.map { process in
+      naming.hasRemovedCode(
+        RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: 0))
+    }
     draftOfSite = [Int32](repeating: -1, count: snapshot.siteCapacity)
     let processOfSlot = Dictionary(
       snapshot.processes.enumerated().map { ($1.slot, $0) }, uniquingKeysWith: { _, last in last })
@@ -72,16 +86,35 @@ struct SiteGathering {
       slot: UInt32(record.site.process_slot), generation: record.site.process_generation,
       stackHash: record.site.stack_hash, allocationClass: allocationClass, epoch: 0,
       threadID: record.site.threadID)
-    let known = positions[key] ?? []
-    if let same = known.first(where: { isSameCode(drafts[$0], record.site.epoch) }) {
-      return same
+    let owner = snapshot.processes[process]
+    let code = RecordedCode(processID: owner.processID, imageNumber: owner.imageNumber, epoch: record.site.epoch)
+    if let same = positions[key]?.first(where: { isSameCode(drafts[$0], as: code) }) { return same }
+    if hasRemovedCode[process], let codeKey = codeKey(of: key, code) {
+      if let same = positionsByCode[codeKey] { return same }
+      positionsByCode[codeKey] = drafts.count
     }
     positions[key, default: []].append(drafts.count)
     key.epoch = record.site.epoch
-    let owner = snapshot.processes[process]
-    let code = RecordedCode(processID: owner.processID, imageNumber: owner.imageNumber, epoch: key.epoch)
     drafts.append(SiteDraft(key: key, process: process, probe: UInt32(record.site.probe), code: code))
     return drafts.count - 1
+  }
+
+  /// Whether a site's stack lies in the same code in another epoch of its process's mappings.
+  private func isSameCode(_ draft: SiteDraft, as code: RecordedCode) -> Bool {
+    if draft.code.epoch == code.epoch { return true }
+    let stack = snapshot.stack(hash: draft.key.stackHash)
+    return naming.codePlaces(of: stack, in: draft.code) == naming.codePlaces(of: stack, in: code)
+  }
+
+  /// What the sites of the same code have in common; nil where some of it is unknown.
+  private func codeKey(of key: SiteKey, _ code: RecordedCode) -> CodeKey? {
+    let stack = snapshot.stack(hash: key.stackHash)
+    let places = naming.codePlaces(of: stack, in: code)
+    let known = places.compactMap(\.self)
+    guard !known.isEmpty, known.count == places.count else { return nil }
+    var key = key
+    key.stackHash = UInt64(known.count)
+    return CodeKey(key: key, places: known)
   }
 
   private mutating func addHeap(_ record: SiteRecord<lt_site>, _ process: Int) {

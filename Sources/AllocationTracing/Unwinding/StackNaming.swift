@@ -8,8 +8,11 @@ package protocol StackNaming: AnyObject {
   func record(_ process: TracedProcess)
   /// The frames of a stack, leaf first.
   func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame]
-  /// Tells for each frame of a stack which code it was in. The same stack can mean different code in different epochs.
-  func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?]
+  /// The place in code of each frame of a stack. The same stack can mean different code in different epochs, and the same code
+  /// can have been at different addresses.
+  func codePlaces(of stack: StackTrace, in code: RecordedCode) -> [CodePlace?]
+  /// Whether a process has removed code that it had mapped.
+  func hasRemovedCode(_ code: RecordedCode) -> Bool
   /// What could not be named because it exceeds a limit: sentences for the notes of a report.
   var notes: [String] { get }
 }
@@ -31,9 +34,13 @@ package final class SymbolizedNaming: StackNaming {
       for: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch, leafIsExact: false)
   }
 
-  package func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] {
-    symbolizer.codeIdentities(
+  package func codePlaces(of stack: StackTrace, in code: RecordedCode) -> [CodePlace?] {
+    symbolizer.codePlaces(
       of: stack, processID: code.processID, generation: code.imageNumber, epoch: code.epoch)
+  }
+
+  package func hasRemovedCode(_ code: RecordedCode) -> Bool {
+    symbolizer.hasRemovedCode(processID: code.processID, generation: code.imageNumber)
   }
 
   package var notes: [String] { symbolizer.notes }
@@ -46,6 +53,9 @@ package final class UnnamedStacks: StackNaming {
   package func frames(of stack: StackTrace, in code: RecordedCode) -> [Frame] {
     stack.addresses.map { Frame(address: $0) }
   }
-  package func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] { [Int(code.epoch)] }
+  package func codePlaces(of stack: StackTrace, in code: RecordedCode) -> [CodePlace?] {
+    stack.addresses.map { CodePlace(code: Int(code.epoch), offset: $0) }
+  }
+  package func hasRemovedCode(_ code: RecordedCode) -> Bool { false }
   package var notes: [String] { [] }
 }

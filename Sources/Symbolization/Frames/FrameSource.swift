@@ -13,11 +13,14 @@ protocol FrameSource {
   var isGeneratedCode: Bool { get }
   /// Whether its file could not be opened, so that another try is worth while.
   var isUnreadable: Bool { get }
+  /// What makes its code the same as that of another; nil for code of its own.
+  var codeKey: CodeKey? { get }
 }
 
 extension FrameSource {
   var isGeneratedCode: Bool { false }
   var isUnreadable: Bool { false }
+  var codeKey: CodeKey? { nil }
 }
 
 /// One address to be named.

@@ -4,6 +4,7 @@ import TraceModel
 /// Code of an ELF file, named by its symbols and its debug information.
 struct NativeFrames: FrameSource {
   let module: Module
+  var codeKey: CodeKey? { module.codeKey }
 
   /// The address in the process of the module's virtual address 0 (modulo 2⁶⁴).
   func loadBias(in mapping: Mapping) -> UInt64? {

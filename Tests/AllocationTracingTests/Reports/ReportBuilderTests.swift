@@ -254,6 +254,18 @@ import TraceModel
     #expect(trace.report().sites.map(\.outstanding.bytes) == (codeChanged ? [20, 10] : [30]))
   }
 
+  /// A library that was loaded again is at other addresses, but it is the same code.
+  @Test func sitesOfCodeThatHasMoved() {
+    var trace = SyntheticTrace()
+    let slot = trace.addProcess(7)
+    trace.addSite(slot: slot, at: 5, allocated: Tally(bytes: 10, count: 1), epoch: 1)
+    trace.addSite(slot: slot, at: 105, allocated: Tally(bytes: 20, count: 1), epoch: 2)
+    trace.addSite(slot: slot, at: 6, allocated: Tally(bytes: 40, count: 1), epoch: 2)
+    #expect(trace.report().sites.map(\.outstanding.bytes) == [40, 20, 10])
+    trace.naming.moved = [105: 5]
+    #expect(trace.report().sites.map(\.outstanding.bytes) == [40, 30])
+  }
+
   // MARK: Mappings
 
   @Test func mappingsCountByTheirRanges() {

@@ -1,6 +1,7 @@
 import Accounting
 import CTraceABI
 import LeakAnalysis
+import Symbolization
 import TraceModel
 
 @testable import AllocationTracing
@@ -85,9 +86,14 @@ final class FakeNaming: StackNaming {
     return stack.addresses.map { Frame(address: $0, function: "f\($0)") }
   }
 
-  func codeIdentities(of stack: StackTrace, in code: RecordedCode) -> [Int?] {
-    stack.addresses.map { changing.contains($0) ? Int(code.epoch) : 0 }
+  /// Addresses that are the same code as others.
+  var moved: [UInt64: UInt64] = [:]
+
+  func codePlaces(of stack: StackTrace, in code: RecordedCode) -> [CodePlace?] {
+    stack.addresses.map { CodePlace(code: changing.contains($0) ? Int(code.epoch) : 0, offset: moved[$0] ?? $0) }
   }
+
+  func hasRemovedCode(_ code: RecordedCode) -> Bool { !moved.isEmpty }
 }
 
 /// A leak check that was told what to say.

@@ -74,6 +74,28 @@ extension Privileged {
       expectRight(try attachment.interrupt())
     }
 
+    /// A plugin that is loaded, leaks and is unloaded in turn is one stack, wherever and from whichever copy it was loaded.
+    @Test(arguments: [1, 3]) func pluginThatIsLoadedAgainAndAgain(copies: Int) throws {
+      let host = try Programs.compile("code/reload.c")
+      let files = (0..<copies).map { directory.file("plugin\($0).so") }
+      try run(["gcc", "-shared", "-fPIC", "-g", "-O1", "-o", files[0], Programs.sources + "code/leaking_plugin.c"])
+      for copy in files.dropFirst() { try run(["cp", files[0], copy]) }
+      let traced = try TracedProgram([host, "60"] + files)
+      let attachment = try Attachment(to: traced)
+      try traced.step()
+      func leaks(_ report: TraceReport) -> [TraceReport.Site] {
+        report.sites.filter { $0.allocator == "malloc" && $0.outstandingBytes == 777 * $0.outstandingCount }
+      }
+      func count(_ sites: [TraceReport.Site]) -> UInt64 { sites.reduce(0) { $0 + $1.outstandingCount } }
+      _ = try attachment.report { count(leaks($0)) >= 60 }
+      let report = try attachment.interrupt()
+      // Code that was gone before anybody could look at it has no name. Then nobody can tell that it is the same.
+      let named = leaks(report).filter { $0.functions.starts(with: ["remember", "leak", "call", "main"]) }
+      #expect(named.count == 1)
+      #expect(count(leaks(report)) == 60)
+      #expect(count(named) == 60 || wasLate(report))
+    }
+
     /// Whether the names of a site are those of the code that asked for its blocks, which their size tells.
     ///
     /// Code that was gone before it could be looked at has no name, or the stack ends before it. If it was mapped by hand,
