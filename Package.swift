@@ -135,11 +135,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
-    .target(name: "LiveView", dependencies: ["TraceModel", "Quantities", "TextOutput"], swiftSettings: strict),
+    .target(
+      name: "LiveView", dependencies: ["TraceModel", "ReportAnalysis", "Quantities", "TextOutput"],
+      swiftSettings: strict),
     .target(name: "CCompression", cSettings: strictC, linkerSettings: [archives("z")]),
     .target(
       name: "ReportFormats",
-      dependencies: ["SystemSupport", "ReportAnalysis", "TraceModel", "Quantities", "TextOutput", "CCompression"],
+      dependencies: ["SystemSupport", "TraceModel", "ReportAnalysis", "Quantities", "TextOutput", "CCompression"],
       swiftSettings: strict),
     .target(name: "Scheduling", dependencies: ["SystemSupport", "CProcessControl"], swiftSettings: strict),
     .target(
@@ -166,7 +168,7 @@ let package = Package(
       name: "leaktrace",
       dependencies: [
         "Accounting",
-        "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing",
+        "SystemSupport", "Quantities", "TextOutput", "TraceModel", "ProcessImage", "Symbolization", "AllocationTracing",
         "KernelTracing", "LeakAnalysis", "ReportAnalysis", "ReportFormats", "HostObservation", "HostCapabilities",
         "Scheduling", "Session", "Watch",
         "WatchService",
@@ -252,7 +254,8 @@ let package = Package(
       name: "AllocationTracingTests",
       dependencies: [
         "Allocators",
-        "Accounting", "GrowthStatistics", "LeakAnalysis", "SystemSupport", "ProcessImage", "Symbolization", "TraceModel",
+        "Accounting", "GrowthStatistics", "LeakAnalysis", "SystemSupport", "ProcessImage", "Symbolization",
+        "TraceModel",
         "AllocationTracing", "CTraceABI",
       ],
       swiftSettings: strict),

@@ -1,7 +1,7 @@
 /// A key press, as terminals send it.
 package enum Key: Hashable, Sendable {
   case character(Character)
-  case up, down, pageUp, pageDown, home, end, enter, escape
+  case up, down, pageUp, pageDown, home, end, enter, escape, backspace
 
   /// The keys in what was read from a terminal. A sequence that is not known is left out.
   package static func parse(_ bytes: [UInt8]) -> [Key] {
@@ -19,6 +19,7 @@ package enum Key: Hashable, Sendable {
         if let key = named[String(decoding: sequence, as: UTF8.self)] { keys.append(key) }
       case 0x1b: keys.append(.escape)
       case 0x0d, 0x0a: keys.append(.enter)
+      case 0x7f, 0x08: keys.append(.backspace)
       case 0x20...0x7e: keys.append(.character(Character(Unicode.Scalar(byte))))
       default: break
       }

@@ -1,5 +1,4 @@
-import Quantities
-import TextOutput
+import ReportAnalysis
 import TraceModel
 
 /// A screen like that of `top`: what is shown and how it answers to keys. Draws nothing itself.
@@ -13,21 +12,33 @@ package struct LiveScreen {
     case bytes, blocks, lost, growth, age
   }
 
-  private var report: Report?
+  var report: Report?
+  var headline: Headline?
+  let roles = FrameRoles()
   private var order = Order.bytes
-  private var isPaused = false
-  private var showsHelp = false
-  private var selected = 0
-  private var top = 0
+  var isPaused = false
+  var showsHelp = false
+  /// Positions of the sites that the filter lets through, in the order chosen.
+  private(set) var visible: [Int] = []
+  /// What was typed behind a slash; empty: all sites.
+  private(set) var filter = ""
+  private(set) var isTyping = false
+  var selected = 0
+  var top = 0
   /// Sites whose stacks are open, by what makes them the same in the next report.
-  private var open: Set<SiteIdentity> = []
-  private var message: String?
-  private let shorten: (String) -> String
+  private(set) var open: Set<SiteIdentity> = []
+  /// What each site held in the latest reports, oldest first.
+  private(set) var courses: [SiteIdentity: [UInt64]] = [:]
+  var message: String?
+  let shorten: (String) -> String
+
+  /// So many reports back.
+  static let longestCourse = 24
 
   /// - Parameter shorten: makes a long function name short.
   package init(shorten: @escaping (String) -> String = { $0 }) { self.shorten = shorten }
 
-  private struct SiteIdentity: Hashable {
+  struct SiteIdentity: Hashable {
     var processID: Int32
     var allocator: String
     var addresses: [UInt64]
@@ -42,6 +53,13 @@ package struct LiveScreen {
   package mutating func show(_ report: Report) {
     guard !isPaused || self.report == nil else { return }
     self.report = report
+    headline = Headline(report, Findings(report, roles: roles))
+    var next: [SiteIdentity: [UInt64]] = [:]
+    for site in report.sites {
+      let identity = SiteIdentity(site)
+      next[identity] = (courses[identity] ?? []).suffix(Self.longestCourse - 1) + [site.outstanding.bytes]
+    }
+    courses = next
     sort()
   }
 
@@ -63,7 +81,42 @@ package struct LiveScreen {
       return (site.kernel?.doubt == nil ? 1 : 0, value, site.outstanding.bytes, site.stack.addresses.first ?? 0)
     }
     report?.sites.sort { rank($0) > rank($1) }
-    selected = max(0, min(selected, (report?.sites.count ?? 0) - 1))
+    applyFilter()
+  }
+
+  // MARK: The filter
+
+  private mutating func applyFilter() {
+    let sites = report?.sites ?? []
+    let wanted = filter.lowercased()
+    visible = sites.indices.filter { wanted.isEmpty || matches(sites[$0], wanted) }
+    selected = max(0, min(selected, visible.count - 1))
+    top = min(top, selected)
+  }
+
+  /// Whether a name that a row or its stack shows contains the text.
+  private func matches(_ site: AllocationSite, _ text: String) -> Bool {
+    if kind(of: site).contains(text) || site.kernel?.cache?.lowercased().contains(text) == true { return true }
+    if process(of: site).lowercased().contains(text) { return true }
+    return site.frames.contains { frame in
+      [frame.function, frame.module, frame.file].contains { $0?.lowercased().contains(text) == true }
+    }
+  }
+
+  /// Takes what is typed into the filter. Returns whether the key belonged to it.
+  private mutating func type(_ key: Key) -> Bool {
+    guard isTyping else { return false }
+    switch key {
+    case .character(let character): filter.append(character)
+    case .backspace: if filter.isEmpty { isTyping = false } else { filter.removeLast() }
+    case .enter: isTyping = false
+    case .escape:
+      isTyping = false
+      filter = ""
+    default: return false
+    }
+    applyFilter()
+    return true
   }
 
   // MARK: Keys
@@ -74,7 +127,8 @@ package struct LiveScreen {
       showsHelp = false
       return key == .character("q") ? .quit : nil
     }
-    let count = report?.sites.count ?? 0
+    if type(key) { return nil }
+    let count = visible.count
     switch key {
     case .character("q"): return .quit
     case .character("s"), .character("w"): return .save
@@ -92,7 +146,14 @@ package struct LiveScreen {
     case .home: selected = 0
     case .end: selected = max(0, count - 1)
     case .enter: toggle()
-    case .escape: open = []
+    case .character("/"):
+      filter = ""
+      isTyping = true
+      applyFilter()
+    case .escape:
+      if filter.isEmpty { open = [] }
+      filter = ""
+      applyFilter()
     default: break
     }
     return nil
@@ -106,123 +167,8 @@ package struct LiveScreen {
   }
 
   private mutating func toggle() {
-    guard let sites = report?.sites, selected < sites.count else { return }
-    let identity = SiteIdentity(sites[selected])
+    guard let sites = report?.sites, selected < visible.count else { return }
+    let identity = SiteIdentity(sites[visible[selected]])
     if open.remove(identity) == nil { open.insert(identity) }
-  }
-
-  // MARK: Drawing
-
-  /// The lines of the screen, at most `height` of at most `width` characters, with escape sequences for style only.
-  package mutating func lines(width: Int, height: Int) -> [String] {
-    guard width >= 20, height >= 6 else { return [fit("too small", max(1, width))] }
-    if showsHelp { return Array(Self.help.prefix(height)).map { fit($0, width) } }
-    guard let report else { return [fit("waiting for the first report …", width)] }
-    var lines = heading(report).map { fit($0, width) }
-    lines.append(style(fit(Self.columns(report), width), "7"))
-    let room = max(1, height - lines.count - 1)
-    lines += table(report, width: width, room: room)
-    while lines.count < height - 1 { lines.append("") }
-    let foot = message ?? "q quit  b/c/l/g/a sort  p pause  Enter stack  s save  ? help"
-    lines = Array(lines.prefix(height - 1))
-    lines.append(style(fit(escapedForTerminal(foot), width), "2"))
-    return lines
-  }
-
-  private func heading(_ report: Report) -> [String] {
-    let name = report.target.command ?? report.target.kind.rawValue
-    let process = report.target.processID.map { " \($0)" } ?? ""
-    let totals = report.totals
-    var first = "leaktrace \(escapedForTerminal(name))\(process), \(report.window.duration.shortText)"
-    if isPaused { first += "  [paused]" }
-    var second =
-      "outstanding \(ByteSize.short(totals.outstanding.bytes)) in \(totals.outstanding.count) blocks, allocated "
-      + "\(ByteSize.short(totals.allocated.bytes)), freed \(ByteSize.short(totals.freed.bytes))"
-    let lost = report.loss.reduce(UInt64(0)) { $0 &+ $1.value }
-    if lost > 0 { second += ", LOST \(lost)" }
-    guard !report.leakChecks.isEmpty else { return [first, second] }
-    var kinds: [VerdictKind: Tally] = [:]
-    for check in report.leakChecks {
-      kinds.merge(check.kinds) { Tally(bytes: $0.bytes &+ $1.bytes, count: $0.count &+ $1.count) }
-    }
-    let amounts = VerdictKind.checked.map { kind in
-      "\(kind.place == 0 ? kind.words : kind.briefWords) \(ByteSize.short(kinds[kind]?.bytes ?? 0))"
-    }
-    return [first, second, amounts.joined(separator: ", ")]
-  }
-
-  private static func columns(_ report: Report) -> String {
-    "     BYTES    BLOCKS" + (report.leakChecks.isEmpty ? "" : "      LOST") + "    OLDEST  GROWTH     ALLOCATED BY"
-  }
-
-  private mutating func table(_ report: Report, width: Int, room: Int) -> [String] {
-    // The selected row must be on the screen with what is open above it.
-    if selected < top { top = selected }
-    while true {
-      var lines: [String] = []
-      var end = 0
-      for (index, site) in report.sites.enumerated().dropFirst(top) {
-        let row = fit(row(site, hasChecks: !report.leakChecks.isEmpty), width)
-        lines.append(index == selected ? style(row, "1;7") : row)
-        if index == selected { end = lines.count }
-        if open.contains(SiteIdentity(site)) { lines += frames(site).map { style(fit($0, width), "36") } }
-        if lines.count >= room { break }
-      }
-      let isVisible = end > 0 && end <= room
-      guard !isVisible, top < selected else { return Array(lines.prefix(room)) }
-      top += 1
-    }
-  }
-
-  private func row(_ site: AllocationSite, hasChecks: Bool) -> String {
-    var text = right(ByteSize.short(site.outstanding.bytes), 10) + right("\(site.outstanding.count)", 10)
-    if hasChecks {
-      let lost = (site.verdicts[.definitelyLost]?.bytes ?? 0) &+ (site.verdicts[.indirectlyLost]?.bytes ?? 0)
-      text += right(lost == 0 ? "-" : ByteSize.short(lost), 10)
-    }
-    text += right(site.oldestAge.map(\.shortText) ?? "-", 10) + "  "
-    text += left(site.kernel?.doubt == nil ? site.growth.map { $0.word.rawValue } ?? "-" : "doubtful", 11)
-    let names = site.frames.prefix(3).map { escapedForTerminal(shorten($0.function ?? "?")) }
-    var place = names.joined(separator: " < ")
-    if names.isEmpty { place = site.stack.addresses.first.map { "0x" + String($0, radix: 16) } ?? "?" }
-    if let cache = site.kernel?.cache { place = "[\(escapedForTerminal(cache))] " + place }
-    return text + place
-  }
-
-  private func frames(_ site: AllocationSite) -> [String] {
-    var lines = site.frames.map { frame -> String in
-      var line = "          " + escapedForTerminal(shorten(frame.function ?? "0x" + String(frame.address, radix: 16)))
-      if let module = frame.module {
-        line += " [" + escapedForTerminal(module.split(separator: "/").last.map(String.init) ?? module) + "]"
-      }
-      if let file = frame.file { line += " " + escapedForTerminal(file) + (frame.line.map { ":\($0)" } ?? "") }
-      return line
-    }
-    if let doubt = site.kernel?.doubt { lines.append("          doubtful: " + escapedForTerminal(doubt)) }
-    if site.stack.completeness != .complete { lines.append("          … \(site.stack.completeness.rawValue)") }
-    return lines
-  }
-
-  private static let help = [
-    "leaktrace, live view", "", "  b c l g a   sort by bytes, blocks (count), lost bytes, growth, age",
-    "  Up Down     choose a call stack (also k j, page keys, Home, End)", "  Enter       open or close its stack",
-    "  Escape      close all stacks", "  p, Space    stand still; again to go on", "  s           save a recording",
-    "  q           quit, with the last report", "", "any key goes back",
-  ]
-
-  // MARK: Text
-
-  private func style(_ text: String, _ code: String) -> String { "\u{1b}[\(code)m\(text)\u{1b}[0m" }
-
-  private func fit(_ text: String, _ width: Int) -> String {
-    text.count <= width ? text : String(text.prefix(max(0, width - 1))) + "…"
-  }
-
-  private func right(_ text: String, _ width: Int) -> String {
-    String(repeating: " ", count: max(1, width - text.count)) + text
-  }
-
-  private func left(_ text: String, _ width: Int) -> String {
-    text + String(repeating: " ", count: max(1, width - text.count))
   }
 }

@@ -19,6 +19,35 @@ package struct ByteRate: Hashable, Sendable {
     amount(per: unit).map { sign(of: $0) + ByteSize.text(Self.magnitude($0)) + unit.suffix } ?? "?"
   }
 
+  /// `1.5 MiB/s = 5.3 GiB/h`: what a program does in a second and what becomes of it.
+  package var secondsAndHours: String { "\(text(per: .second)) = \(text(per: .hour))" }
+
+  /// `1.4 to 1.6 MiB/s`, or with the units of both where they differ; `?` for what has no bound.
+  package static func interval(_ lower: Double, _ upper: Double, per unit: Unit) -> String {
+    let texts = [lower, upper].map { ByteRate(bytesPerSecond: $0).text(per: unit) }
+    let parts = texts.map { $0.split(separator: " ", maxSplits: 1) }
+    if parts[0].count == 2, parts[1].count == 2, parts[0][1] == parts[1][1] {
+      return "\(parts[0][0]) to \(texts[1])"
+    }
+    return "\(texts[0]) to \(texts[1])"
+  }
+
+  /// `419–445`: an interval in the unit in which a rate is shown, for a column beside it; `?` for what has no bound.
+  ///
+  /// - Parameter rate: bytes per second.
+  package static func compactInterval(_ lower: Double, _ upper: Double, beside rate: Double, per unit: Unit) -> String {
+    var factor = 1.0
+    while abs(rate) * unit.seconds / factor >= 1024, factor < 1e18 { factor *= 1024 }
+    let ends = [lower, upper].map { end -> String in
+      let value = end * unit.seconds / factor
+      guard value.isFinite, abs(value) < 1e9 else { return "?" }
+      if abs(value) >= 100 || factor == 1 { return groupedNumber(Int64(value.rounded())) }
+      let tenths = Int64((abs(value) * 10).rounded())
+      return "\(value < 0 && tenths > 0 ? "-" : "")\(tenths / 10).\(tenths % 10)"
+    }
+    return ends[0] + "–" + ends[1]
+  }
+
   /// `+1.5 MiB`, `-812 B`: the same for a column whose title names the unit.
   package func cell(per unit: Unit) -> String {
     amount(per: unit).map { ($0 < 0 ? "-" : "+") + ByteSize.text(Self.magnitude($0), unit: "B") } ?? "?"

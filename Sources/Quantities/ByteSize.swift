@@ -22,10 +22,15 @@ package enum ByteSize {
   /// - Parameter unit: the word behind a number of bytes: `B` in tables.
   package static func text(_ bytes: UInt64, unit: String = "bytes") -> String { rounded(bytes) ?? "\(bytes) \(unit)" }
 
-  /// `4096 bytes (4.0 KiB)`, with one standard error when the number is an estimate.
-  package static func exact(_ bytes: UInt64, standardError: Double? = nil) -> String {
-    var text = "\(bytes) bytes"
-    if let standardError { text += " ± \(wholeNumber(standardError))" }
+  /// `4,096 bytes (4.0 KiB)`, with one standard error when the number is an estimate.
+  ///
+  /// - Parameter isGrouped: whether there is a comma between each three digits; programs that read memleak's lines know none.
+  package static func exact(_ bytes: UInt64, standardError: Double? = nil, isGrouped: Bool = true) -> String {
+    var text = bytes == 1 ? "1 byte" : "\(isGrouped ? groupedNumber(bytes) : String(bytes)) bytes"
+    if let standardError {
+      let error = wholeNumber(standardError)
+      text += " ± \(isGrouped ? UInt64(error).map { groupedNumber($0) } ?? error : error)"
+    }
     if let rounded = rounded(bytes) { text += " (\(rounded))" }
     return text
   }

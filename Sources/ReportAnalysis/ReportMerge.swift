@@ -63,6 +63,7 @@ package enum ReportMerge {
 
 extension AllocationSite {
   mutating func add(_ site: AllocationSite) {
+    if kernel == nil { shares = SiteShare.added(self, site) }
     heldBy = Holder.added(heldBy, site.heldBy)
     freedAt = FreePlace.added(freedAt, of: allocated.count, site.freedAt, of: site.allocated.count)
     outstanding += site.outstanding

@@ -10,17 +10,27 @@ package struct ReportFormat: DocumentFormat {
   package let suffixes: [String]
   /// How many sites are shown unless told otherwise; nil: all, which is what programs want.
   package let usualSites: Int?
+  /// How many sites it has to be given, however many it shows: it says something of all of them. nil: as many as it shows.
+  private let examinedSites: Int?
   package let render: @Sendable (Report, ReportOptions) -> [UInt8]
 
   package init(
     name: String, summary: String, suffixes: [String] = [], usualSites: Int? = nil,
+    examinedSites: Int? = nil,
     render: @escaping @Sendable (Report, ReportOptions) -> [UInt8]
   ) {
     self.name = name
     self.summary = summary
     self.suffixes = suffixes.isEmpty ? [name] : suffixes
     self.usualSites = usualSites
+    self.examinedSites = examinedSites
     self.render = render
+  }
+
+  /// How many sites of a report it is given where `top` are asked for; nil: all.
+  package func sites(top: Int?) -> Int? {
+    guard let shown = top ?? usualSites else { return nil }
+    return max(shown, examinedSites ?? 0)
   }
 }
 
@@ -33,7 +43,8 @@ package struct ReportOptions: Sendable {
 /// Every format there is. A new one is a file of its own and a line here.
 package enum ReportFormats {
   package static let all: [ReportFormat] = [
-    TextReport.format, JSONReport.format, PprofReport.format, FoldedReport.format, FlameGraphReport.format,
+    TextReport.format, MemleakReport.format, JSONReport.format, PprofReport.format, FoldedReport.format,
+    FlameGraphReport.format,
     SpeedscopeReport.format, MassifReport.format, HeaptrackReport.format, GperftoolsReport.format,
     ValgrindReport.format, CSVReport.format, HTMLReport.format,
   ]

@@ -43,7 +43,10 @@ package final class ShellCommand {
   ///   - input: the bytes on the command's standard input. The command need not read them.
   ///   - hasOwnGroup: whether the command becomes the head of a process group of its own. Such a group is killed as a
   ///     whole, and Ctrl-C on the terminal does not reach it.
-  package init(_ text: String, input: [UInt8] = [], hasOwnGroup: Bool) throws(StartError) {
+  ///   - output: the descriptor that the command's standard output becomes.
+  package init(
+    _ text: String, input: [UInt8] = [], hasOwnGroup: Bool, output: Int32 = STDERR_FILENO
+  ) throws(StartError) {
     // A file in memory rather than a pipe, so that nobody has to wait for a command that does not read its input.
     let file = cprocess_make_memory_file(input, input.count)
     guard file >= 0 else { throw StartError(code: -file) }
@@ -51,7 +54,7 @@ package final class ShellCommand {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     posix_spawn_file_actions_adddup2(&actions, file, STDIN_FILENO)
-    posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
+    posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
     defer { posix_spawn_file_actions_destroy(&actions) }
     // The signals that leaktrace reads from a descriptor are blocked in leaktrace. The command must not inherit that,
     // and neither that leaktrace ignores SIGPIPE.

@@ -117,6 +117,8 @@ package struct AllocationSite: Codable, Sendable {
   /// The same of all sites of its process that have the same first own frame, taken together; nil where it is the only one,
   /// or nothing is known. Many stacks with a few blocks each grow only together.
   package var ownGrowth: GrowthEvidence?
+  /// Which process holds how much, where the site sums up several; nil where all of it is `processID`'s.
+  package var shares: [SiteShare]?
   /// Only for memory of the kernel.
   package var kernel: KernelSiteDetails?
   /// Filled only when single blocks were asked for (`-a`).

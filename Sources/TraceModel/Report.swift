@@ -92,7 +92,8 @@ package struct Report: Codable, Sendable {
     package var offset: UInt64
     /// The probed instruction in Intel syntax.
     package var instruction: String
-    /// Whether the kernel emulates the instruction instead of single-stepping a copy (about 10 times slower).
+    /// Whether the kernel emulates the instruction instead of single-stepping a copy, which is slower: `doctor -p` measures how
+    /// much on this host.
     package var isEmulated: Bool
     package var kind: Kind
     package var hits: UInt64
@@ -103,6 +104,9 @@ package struct Report: Codable, Sendable {
       case perf = "perf uprobe"
       case rawTracepoint = "raw tracepoint"
     }
+
+    /// What reports say of single-stepped probes. Their price depends on processor and load.
+    package static let steppingCost = "slower: `leaktrace doctor` measures both kinds here"
 
     package init(
       function: String, object: String, offset: UInt64, instruction: String, isEmulated: Bool,

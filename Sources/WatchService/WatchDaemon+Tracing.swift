@@ -219,7 +219,7 @@ extension WatchDaemon {
     for counter in report.loss { status.loss[counter.name, default: 0] &+= counter.value }
     noteSites(report, of: armed)
     log.info(
-      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(armed.hits) hits, \(report.totals.outstanding.bytes) bytes outstanding\(early ? "; ended early by the budget" : "")\(reason == "oom" ? "; the OOM killer has marked it" : "")"
+      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(groupedNumber(armed.hits)) hits, \(ByteSize.exact(report.totals.outstanding.bytes)) outstanding\(early ? "; ended early by the budget" : "")\(reason == "oom" ? "; the OOM killer has marked it" : "")"
     )
     if let history { writing { try history.save(report, session: armed.session, reason: reason) } }
     if let request = profileRequest {

@@ -105,6 +105,8 @@ struct KernelCommand: ParsableCommand {
   @Flag(name: .customLong("all"), help: "Show also what is left out otherwise, such as reclaimable caches.")
   var showsEverything = false
 
+  @OptionGroup var display: DisplayOptions
+
   @Flag(name: .customLong("tui"), help: "On a terminal: a live screen like that of top.")
   var isLive = false
 
@@ -218,6 +220,7 @@ struct KernelCommand: ParsableCommand {
     plan.printsEvents = printsEvents
     plan.showsBlocks = showsBlocks
     plan.isVerbose = verbose
+    plan.display = display.settings
     return plan
   }
 

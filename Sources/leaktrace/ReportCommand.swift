@@ -5,6 +5,7 @@ import ReportFormats
 import Session
 import Symbolization
 import SystemSupport
+import TextOutput
 import TraceModel
 
 /// `leaktrace report`: shows recordings again, in any format.
@@ -38,12 +39,13 @@ struct ReportCommand: ParsableCommand {
     if history.path != nil { reports = try history.reports() }
     guard let merged = ReportMerge.merge(reports) else { return }
     let filter = try rendering.filter()
-    if rendering.grouping == .thread, !merged.sites.isEmpty, !merged.sites.contains(where: { $0.threadID != nil }) {
+    if rendering.grouping?.subject == .thread, !merged.sites.isEmpty,
+      !merged.sites.contains(where: { $0.threadID != nil })
+    {
       throw Refusal("--by thread: threads were not told apart in this recording (trace --threads)")
     }
     var report = filter.apply(to: reports.count == 1 ? reports[0] : merged)
     if let grouping = rendering.grouping { report = grouping.apply(to: report) }
-    if let top = rendering.top { report.sites = Array(report.sites.prefix(top)) }
     for destination in try ReportDestination.pairs(formats: rendering.formats, outputs: rendering.outputs) {
       try destination.open()
       var options = ReportOptions()
@@ -51,7 +53,10 @@ struct ReportCommand: ParsableCommand {
       options.text.showAllocations = rendering.showsBlocks
       options.text.fullNames = rendering.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
-      try destination.write(report, options: options)
+      rendering.display.settings.apply(to: &options.text, isStandardOutput: destination.path == nil)
+      options.text.recording = files.isEmpty ? nil : files.map { shellQuoted($0) }.joined(separator: " ")
+      destination.pager = rendering.paging.pager
+      try destination.write(report.limited(to: destination.format.sites(top: rendering.top)), options: options)
     }
   }
 }
@@ -75,8 +80,11 @@ struct RenderingOptions: ParsableArguments {
 
   @Option(
     name: .customLong("by"),
-    help: "Add up by function, module, line, process, cgroup or thread (recorded with --threads).")
+    help: "Add up by function, module or line (the first that is yours), process, cgroup or thread (with --threads).")
   var groupingName: String?
+
+  @Option(name: .customLong("by-exact"), help: "The same by the innermost frame, be it an allocator's.")
+  var exactGroupingName: String?
 
   @Option(name: [.customShort("T"), .customLong("top")], help: "The N largest only (text: 10).")
   var top: Int?
@@ -87,18 +95,30 @@ struct RenderingOptions: ParsableArguments {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
+  @OptionGroup var display: DisplayOptions
+
+  @OptionGroup var paging: PagerOptions
+
   @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
   var formats: [String] = []
 
   @Option(name: .customLong("output"), help: "Write to this file instead of standard output.")
   var outputs: [String] = []
 
-  var grouping: ReportGrouping? { groupingName.flatMap { ReportGrouping(rawValue: $0) } }
+  var grouping: ReportGrouping? {
+    guard let name = exactGroupingName ?? groupingName, let subject = ReportGrouping.Subject(rawValue: name) else {
+      return nil
+    }
+    return ReportGrouping(subject, isExact: exactGroupingName != nil)
+  }
 
   func check() throws {
-    if let groupingName, grouping == nil {
-      throw ValidationError(
-        "--by \(groupingName): there is \(ReportGrouping.allCases.map(\.rawValue).joined(separator: ", "))")
+    if groupingName != nil, exactGroupingName != nil {
+      throw ValidationError("add up by --by or by --by-exact, not both")
+    }
+    if let name = exactGroupingName ?? groupingName, grouping == nil {
+      let names = ReportGrouping.Subject.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("\(exactGroupingName == nil ? "--by" : "--by-exact") \(name): there is \(names)")
     }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
     _ = try filter()

@@ -135,6 +135,8 @@ struct TraceCommand: ParsableCommand {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
+  @OptionGroup var display: DisplayOptions
+
   @Flag(name: .customLong("tui"), help: "On a terminal: a live screen like that of top.")
   var isLive = false
 
@@ -238,6 +240,7 @@ struct TraceCommand: ParsableCommand {
     plan.showsBlocks = showsBlocks
     plan.isVerbose = verbose
     plan.fullNames = fullNames
+    plan.display = display.settings
     plan.leakCheck = try leakCheck.plan()
     return plan
   }

@@ -78,6 +78,10 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Do not shorten long template names in text.")
   var fullNames = false
 
+  @OptionGroup var colors: ColorOptions
+
+  @OptionGroup var paging: PagerOptions
+
   @Option(help: "\(ComparisonFormat.all.alternatives).")
   var format: String?
 
@@ -148,6 +152,7 @@ struct VerifyCommand: ParsableCommand {
     options.top = top ?? 10
     options.fullNames = fullNames
     options.shortenFunctionName = FunctionNameShortener().shorten
+    colors.settings.apply(to: &options, isStandardOutput: output == nil)
     try write(try chosenFormat().render(result, options))
     if signal != 0 { throw ExitCode(Failure.ended(by: signal)) }
     if !result.hasPassed { throw ExitCode(Failure.leakFound) }
@@ -191,6 +196,9 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func write(_ bytes: [UInt8]) throws {
+    if output == nil, try chosenFormat().name == "text", let pager = paging.pager, Pager.show(bytes, with: pager) {
+      return
+    }
     guard writeAll(bytes, to: try openOutput(output)) else {
       throw Refusal("the comparison cannot be written: \(errorMessage(errno))")
     }

@@ -46,6 +46,19 @@ import Testing
     #expect(recall >= 0.95)
   }
 
+  /// What is called growing has an interval that lies above 0.
+  @Test func noGrowthForAnIntervalThatSpansZero() {
+    for seed in 1...20 as ClosedRange<UInt64> {
+      for series in Self.series(seed: seed) {
+        let judgement = judge(series.bytes)
+        if judgement.word == .growing {
+          #expect(judgement.lowerSlope > 0 && judgement.lowerSlope <= judgement.slope, "\(series.name), seed \(seed)")
+          #expect(judgement.upperSlope >= judgement.slope, "\(series.name), seed \(seed)")
+        }
+      }
+    }
+  }
+
   @Test func measuresTheSlope() {
     let judgement = judge((0..<120).map { 50 * Self.mebibyte + Double($0) * 100_000 })
     #expect(judgement.word == .growing)

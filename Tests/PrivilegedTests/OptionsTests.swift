@@ -202,7 +202,7 @@ extension Privileged {
       let report = try TraceReport(json: json)
       #expect(report.outstanding(in: "many_small") == Blocks(800, 50))
       let text = String(decoding: contents(of: directory.file("report.txt")), as: UTF8.self)
-      #expect(text.contains("800 bytes in 50 allocations from stack"))
+      #expect(text.contains(": 800 bytes in 50 blocks"))
       for file in ["report.json", "report.txt"] {
         var status = stat()
         #expect(stat(directory.file(file), &status) == 0 && status.st_mode & 0o777 == 0o600)

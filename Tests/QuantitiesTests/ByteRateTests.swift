@@ -30,4 +30,15 @@ import Testing
     #expect(ByteRate(bytesPerSecond: 0).cell(per: .hour) == "+0 B")
     #expect(ByteRate(bytesPerSecond: -.infinity).cell(per: .hour) == "?")
   }
+
+  @Test func perSecondAndHour() {
+    #expect(ByteRate(bytesPerSecond: 857_088).secondsAndHours == "837.0 KiB/s = 2.9 GiB/h")
+    #expect(ByteRate.interval(419.0 * 1024, 445.0 * 1024, per: .second) == "419.0 to 445.0 KiB/s")
+    #expect(ByteRate.interval(-10, 2048, per: .second) == "-10 bytes/s to 2.0 KiB/s")
+    #expect(ByteRate.compactInterval(429_056, 455_680, beside: 447_488, per: .second) == "419–445")
+    #expect(ByteRate.compactInterval(973, 1945.6, beside: 1433.6, per: .second) == "1.0–1.9")
+    #expect(ByteRate.compactInterval(-20, 512, beside: 300, per: .second) == "-20–512")
+    #expect(ByteRate.compactInterval(-.infinity, .nan, beside: 1, per: .second) == "?–?")
+    #expect(ByteRate.interval(-.infinity, .nan, per: .hour) == "? to ?")
+  }
 }

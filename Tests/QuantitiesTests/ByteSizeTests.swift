@@ -16,7 +16,9 @@ import Testing
     #expect(ByteSize.text(812) == "812 bytes")
     #expect(ByteSize.text(812, unit: "B") == "812 B")
     #expect(ByteSize.text(1536) == "1.5 KiB")
-    #expect(ByteSize.exact(4096) == "4096 bytes (4.0 KiB)")
+    #expect(ByteSize.exact(4096) == "4,096 bytes (4.0 KiB)")
+    #expect(ByteSize.exact(4096, isGrouped: false) == "4096 bytes (4.0 KiB)")
+    #expect(ByteSize.exact(1) == "1 byte")
     #expect(ByteSize.exact(12, standardError: 3.4) == "12 bytes ± 3")
     #expect(ByteSize.exact(12, standardError: .infinity) == "12 bytes ± ?")
   }

@@ -92,9 +92,9 @@ func report(
 
   @Test func grouping() {
     let whole = report([(["leaf", "a", "main"], 10, 1), (["leaf", "b", "main"], 5, 1), (["other"], 3, 1)])
-    #expect(ReportGrouping.function.apply(to: whole).sites.map(\.outstanding.bytes) == [15, 3])
-    #expect(ReportGrouping.module.apply(to: whole).sites.map { $0.frames.map(\.function) } == [["server"]])
-    #expect(ReportGrouping.process.apply(to: whole).sites.map(\.outstanding.count) == [3])
+    #expect(ReportGrouping(.function).apply(to: whole).sites.map(\.outstanding.bytes) == [15, 3])
+    #expect(ReportGrouping(.module).apply(to: whole).sites.map { $0.frames.map(\.function) } == [["server"]])
+    #expect(ReportGrouping(.process).apply(to: whole).sites.map(\.outstanding.count) == [3])
   }
 }
 

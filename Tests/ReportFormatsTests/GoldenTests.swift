@@ -15,25 +15,34 @@ import TraceModel
     var cases: [(String, [UInt8])] = []
     for (name, report) in SyntheticReports.all {
       cases.append((name + ".txt", TextReport.render(report)))
+      cases.append((name + ".memleak", MemleakReport.render(report)))
       cases.append((name + ".json", JSONReport.render(report)))
-      for format in ReportFormats.all where !["text", "json", "pprof", "html", "flamegraph"].contains(format.name) {
+      for format in ReportFormats.all
+      where !["text", "memleak", "json", "pprof", "html", "flamegraph"].contains(format.name) {
         guard name == "process" || name == "hostile" else { continue }
         cases.append((name + "." + format.name, format.render(report, ReportOptions())))
       }
     }
     var options = TextOptions(top: 1, showAllocations: true, timestamps: false, showProbes: true)
     options.shortenFunctionName = { String($0.prefix { $0 != "(" && $0 != "<" }) }
-    cases.append(("process-allocations.txt", TextReport.render(SyntheticReports.process, options)))
-    cases.append(
-      (
-        "process-full-names.txt",
-        TextReport.render(SyntheticReports.process, TextOptions(fullNames: true))
-      ))
+    for (suffix, render) in [("txt", TextReport.render), ("memleak", MemleakReport.render)] {
+      cases.append(("process-allocations.\(suffix)", render(SyntheticReports.process, options)))
+      cases.append(("process-full-names.\(suffix)", render(SyntheticReports.process, TextOptions(fullNames: true))))
+    }
     var full = TextOptions(showAllocations: true)
     full.suppressionEntry = { "{\n   entry of \($0.allocator)\n}\n" }
-    cases.append(("kernel-probes.txt", TextReport.render(SyntheticReports.kernel, TextOptions(showProbes: true))))
+    cases.append(
+      ("kernel-probes.memleak", MemleakReport.render(SyntheticReports.kernel, TextOptions(showProbes: true))))
     cases.append(("where-memory-is.txt", Array(TextReport.whereMemoryIs(SyntheticReports.whereMemoryIs).utf8)))
     cases.append(("leaks-allocations.txt", TextReport.render(SyntheticReports.leaks, full)))
+    cases.append(("leaks-allocations.memleak", MemleakReport.render(SyntheticReports.leaks, full)))
+    for (name, report) in SyntheticReports.screens {
+      var options = TextOptions()
+      options.width = 80
+      options.isShort = true
+      options.subject = "-p 30070"
+      cases.append(("screen-\(name).txt", TextReport.render(report, options)))
+    }
     return cases
   }()
 
@@ -46,6 +55,19 @@ import TraceModel
     }
     let expected = try #require(readFile(path), "\(file) is missing; see the suite's comment")
     #expect(String(decoding: bytes, as: UTF8.self) == String(decoding: expected, as: UTF8.self))
+  }
+
+  /// What answers fits a screen of 80×24.
+  @Test(arguments: SyntheticReports.screens.map(\.name)) func theFirstScreenFits(name: String) throws {
+    let report = try #require(SyntheticReports.screens.first { $0.name == name }?.report)
+    for width in [80, 100, 200] {
+      var options = TextOptions()
+      options.width = width
+      options.isShort = true
+      let lines = String(decoding: TextReport.render(report, options), as: UTF8.self).split(separator: "\n")
+      #expect(lines.count <= 24)
+      #expect(lines.allSatisfy { $0.count <= width }, "\(lines)")
+    }
   }
 
   @Test(arguments: SyntheticReports.all.map(\.name)) func nothingUnsafeIsWritten(name: String)

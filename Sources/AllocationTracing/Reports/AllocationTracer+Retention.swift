@@ -24,6 +24,7 @@ extension AllocationTracer {
     // The sizes of freed blocks from before the trace are not known. While sampling, the sizes of most other blocks are not,
     // either.
     guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
+    let seesEverything = seesEveryBlock
     var outstanding: [UInt32: Tally] = [:]
     for record in sites {
       outstanding[UInt32(record.site.process_slot), default: Tally()] += Tally(
@@ -33,7 +34,9 @@ extension AllocationTracer {
       guard process.state == .running, let heaps = try? heaps(of: process),
         let initial = process.image.initialHeapBytes
       else { return nil }
-      return retention(of: process, heaps, initial: initial, outstanding: outstanding[process.slot] ?? Tally())
+      var summary = retention(of: process, heaps, initial: initial, outstanding: outstanding[process.slot] ?? Tally())
+      if !seesEverything { summary.finding = nil }
+      return summary
     }
   }
 
@@ -45,6 +48,8 @@ extension AllocationTracer {
       residentBytes: resident, residentGrowth: Int64(clamping: resident) - Int64(clamping: initial),
       outstandingGrowth: Int64(clamping: outstanding.bytes), outstandingCount: outstanding.count, pinnedBytes: nil,
       allocator: allocator(of: process))
+    // What was outstanding once is known of all processes together.
+    if processes.count == 1 { numbers.greatestOutstanding = growth?.timeline.map(\.outstanding.bytes).max() }
     if process.hasOnlyTracedBlocks, RetentionFinding.isSignificant(numbers) {
       numbers.pinnedBytes = heaps.pinnedBytes { add in
         try? forEachOutstandingBlock(of: process) { address, size, _, _ in add(address..<(address &+ max(size, 1))) }
@@ -54,6 +59,16 @@ extension AllocationTracer {
       processID: process.processID, residentHeapBytes: resident, mappedHeapBytes: heaps.mappedBytes,
       outstandingBytes: outstanding.bytes, residentHeapGrowth: numbers.residentGrowth,
       outstandingGrowth: numbers.outstandingGrowth, finding: RetentionFinding.sentence(numbers))
+  }
+
+  /// Whether every block is recorded: neither left out by its size nor refused. What is not recorded explains the growth of a
+  /// heap as well as fragmentation does.
+  private var seesEveryBlock: Bool {
+    guard configuration.sizes == 0...(.max) else { return false }
+    let refused: Set<String> = [
+      "blocks_refused", "sites_refused", "thread_state_refused", "scratch_busy", "unreadable_results", "events_lost",
+    ]
+    return !lossCounters().contains { $0.value > 0 && refused.contains($0.name) }
   }
 
   /// The allocator that the program uses.

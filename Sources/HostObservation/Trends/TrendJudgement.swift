@@ -85,9 +85,15 @@ package struct TrendJudgement: Hashable, Sendable {
       }
       return
     }
-    // A cycle widens the interval of the slope so much that it says nothing, however far the series rises over it.
-    guard line.slope * seconds >= matters, line.lower > 0 || Self.outgrowsItsFalls(y, rise: line.slope * seconds) else {
-      return
+    guard line.slope * seconds >= matters else { return }
+    if line.lower <= 0 {
+      // A cycle widens the interval of the slope so much that it says nothing, however far the series rises over it. The
+      // line through its floors has an interval without the cycle; where that does not bound it either, nothing is sure.
+      guard Self.outgrowsItsFalls(y, rise: line.slope * seconds), let floor = Self.lineOfFloors(x, y), floor.lower > 0
+      else { return }
+      slope = floor.slope
+      lowerSlope = floor.lower
+      upperSlope = floor.upper
     }
     let middle = y.count / 2
     guard let early = TrendLine(x: Array(x[...middle]), y: Array(y[...middle]), allowsForMemory: false),
@@ -122,6 +128,17 @@ package struct TrendJudgement: Hashable, Sendable {
       return values[end] - values[start] >= 0.25 * rise / Double(stretches)
     }
     return rising.count >= 4 && rising.contains { $0 >= stretches - 2 }
+  }
+
+  /// The line through the least values of up to 16 equal parts.
+  private static func lineOfFloors(_ x: [Double], _ y: [Double]) -> TrendLine? {
+    let parts = min(16, y.count / 2)
+    guard parts >= 3 else { return nil }
+    let middles = (0..<parts).map { part -> Double in
+      let range = (part * x.count / parts)..<((part + 1) * x.count / parts)
+      return (x[range.lowerBound] + x[range.upperBound - 1]) / 2
+    }
+    return TrendLine(x: middles, y: floors(y, parts: parts), deviations: deviations, allowsForMemory: false)
   }
 
   /// The least value in each of so many equal parts.

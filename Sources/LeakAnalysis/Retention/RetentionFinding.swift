@@ -13,6 +13,8 @@ package enum RetentionFinding {
     package var outstandingCount: UInt64
     /// Resident bytes on pages that hold outstanding blocks; nil where blocks from before the trace may lie on them, too.
     package var pinnedBytes: UInt64?
+    /// The most that was outstanding at any time of the trace; nil where it is not known.
+    package var greatestOutstanding: UInt64?
     /// Whose ways to give memory back are named.
     package var allocator: Allocator
 
@@ -26,6 +28,14 @@ package enum RetentionFinding {
       self.outstandingCount = outstandingCount
       self.pinnedBytes = pinnedBytes
       self.allocator = allocator
+    }
+
+    /// Whether blocks of the trace account for the growth: all are traced, or so much of it was outstanding once. Otherwise it
+    /// may be memory from before.
+    var isExplained: Bool {
+      if pinnedBytes != nil { return true }
+      guard let greatestOutstanding else { return false }
+      return greatestOutstanding >= UInt64(clamping: residentGrowth - residentGrowth / 4)
     }
   }
 
@@ -54,7 +64,8 @@ package enum RetentionFinding {
       "RSS of the heap grew by \(ByteSize.mebibytes(numbers.residentGrowth.magnitude)) while outstanding memory "
       + (numbers.outstandingGrowth < 0 ? "shrank" : "grew")
       + " by \(ByteSize.mebibytes(numbers.outstandingGrowth.magnitude)): "
-      + "fragmentation or retention by the allocator, not a leak"
+      + "fragmentation or retention by the allocator, "
+      + (numbers.isExplained ? "not a leak" : "or memory from before the trace that is first written now")
     if let pinned = numbers.pinnedBytes, numbers.residentBytes > 0 {
       let part = min(1, Double(pinned) / Double(numbers.residentBytes))
       text += "; outstanding blocks lie on \(Int((part * 100).rounded())) % of its pages"

@@ -50,8 +50,9 @@ struct FindingFolder {
     var caches: [String] = []
     for site in sites.lazy.map({ report.sites[$0] }) {
       held += site.outstanding
-      if checked.contains(site.processID) {
-        for (kind, tally) in site.verdicts where tally.count > 0 { verdicts[kind, default: Tally()] += tally }
+      let isChecked = checked.contains(site.processID)
+      for (kind, tally) in site.verdicts where tally.count > 0 && (kind != .unchecked || isChecked) {
+        verdicts[kind, default: Tally()] += tally
       }
       for (holder, tally) in site.holders { holders[holder, default: Tally()] += tally }
       heldBy = Holder.added(heldBy, site.heldBy)
@@ -112,8 +113,20 @@ struct FindingFolder {
     var held: [Int32: Tally] = [:]
     var members: [Int32: [AllocationSite]] = [:]
     for site in sites.lazy.map({ report.sites[$0] }) {
-      held[site.processID, default: Tally()] += site.outstanding
-      members[site.processID, default: []].append(site)
+      guard let shares = site.shares else {
+        held[site.processID, default: Tally()] += site.outstanding
+        members[site.processID, default: []].append(site)
+        continue
+      }
+      for share in shares {
+        var part = site
+        part.processID = share.processID
+        part.outstanding = share.outstanding
+        part.growth = share.growth
+        part.ownGrowth = nil
+        held[share.processID, default: Tally()] += share.outstanding
+        members[share.processID, default: []].append(part)
+      }
     }
     return held.map { processID, tally in
       Finding.ProcessShare(
@@ -122,6 +135,17 @@ struct FindingFolder {
   }
 
   // MARK: Growth
+
+  /// Evidence of the growth of sites of any processes together; nil where nothing is known of any.
+  static func growth(of sites: [AllocationSite]) -> GrowthEvidence? {
+    let rates = Dictionary(grouping: sites, by: \.processID).values.compactMap { rate(of: $0) }
+    guard let rate = GrowthRate.sum(rates), let word = evidence(of: sites) else { return nil }
+    let known = sites.compactMap { $0.ownGrowth ?? $0.growth }
+    return GrowthEvidence(
+      word: word, slopeInBytesPerSecond: rate.bytesPerSecond, lowerSlope: rate.lower, upperSlope: rate.upper,
+      confidence: rate.confidence, windows: known.map(\.windows).max() ?? 0,
+      generationsAlive: known.map(\.generationsAlive).max() ?? 0, survival: nil)
+  }
 
   /// The rate of sites of one process. Where all sites of the frame were judged together that is the better answer: many
   /// stacks with a block each grow only together.

@@ -77,14 +77,13 @@ package struct Headline: Sendable {
     if report.window.duration < shortestRun, report.totals.outstanding.count > 0 {
       return "the run is too short to tell growth"
     }
-    if let rising = findings.first(where: { $0.kind == .unclear && ($0.rate?.lower ?? 0) > 0 }) {
-      _ = rising
+    if findings.contains(where: { $0.kind == .unclear && ($0.rate?.lower ?? 0) > 0 }) {
       return "some of it rises, and too little is known to call it growth"
     }
-    let unclear = findings.reduce(UInt64(0)) { $0 &+ ($1.kind == .unclear ? $1.held.bytes : 0) }
-    if unclear / 2 >= max(1, report.totals.outstanding.bytes / 4) {
-      return "most of what is held was held for too short a time"
-    }
+    let settled = findings.reduce(UInt64(0)) { $0 &+ ($1.kind.group == .bounded ? $1.held.bytes : 0) }
+    let whole = report.totals.outstanding.bytes
+    // Of half of it at least it has to be known that it is bounded.
+    if settled < whole - whole / 2 { return "of most of what is held it is not known whether it grows" }
     return nil
   }
 

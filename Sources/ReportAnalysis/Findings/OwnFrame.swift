@@ -32,6 +32,14 @@ package enum OwnFrame {
     return Frame(address: site.stack.addresses.first ?? 0, unresolved: .noSymbol)
   }
 
+  /// A function's name without what it returns and takes: `shop::SessionStore::open`.
+  package static func shortName(of function: String) -> String {
+    var name = FunctionName(function).qualified
+    // A mark of GCC's that is no part of the name.
+    if let mark = name.firstRange(of: "[abi:") { name = name[..<mark.lowerBound] }
+    return name.isEmpty ? function : String(name)
+  }
+
   /// What makes two own frames the same place in the code, in whatever process of the same program.
   package struct Place: Hashable, Sendable {
     package var function: String?

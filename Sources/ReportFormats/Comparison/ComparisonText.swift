@@ -21,8 +21,8 @@ enum ComparisonText {
       let mark = site.isLeaking ? ", leaking" : ""
       output.line(
         "\(site.verdict.rawValue.uppercased())\(mark): \(comparison.change(of: site)) "
-          + "(\(ByteSize.exact(site.beforeTally.bytes)) in \(site.beforeTally.count) -> "
-          + "\(ByteSize.exact(site.afterTally.bytes)) in \(site.afterTally.count) blocks, \(escapedForTerminal(site.allocator)))"
+          + "(\(ByteSize.exact(site.beforeTally.bytes)) in \(groupedNumber(site.beforeTally.count)) -> "
+          + "\(ByteSize.exact(site.afterTally.bytes)) in \(groupedNumber(site.afterTally.count)) blocks, \(escapedForTerminal(site.allocator)))"
       )
       for frame in site.frames {
         let name = frame.function.map { options.fullNames ? $0 : options.shortenFunctionName($0) } ?? frame.plainName

@@ -117,6 +117,16 @@ enum JSONLeakCheck {
       writer.key("own_growth")
       write(growth, to: &writer)
     }
+    guard let shares = site.shares else { return }
+    writer.key("shares")
+    writer.array(shares) { writer, share in
+      writer.object {
+        $0.member("pid", share.processID)
+        $0.member("outstanding", share.outstanding)
+        $0.member("allocated", share.allocated)
+        $0.member("freed", share.freed)
+      }
+    }
   }
 
   private static func write(_ growth: GrowthEvidence, to writer: inout JSONWriter) {

@@ -28,7 +28,7 @@ package enum FlameGraphReport {
     output.line("<rect class=\"page\" width=\"100%\" height=\"100%\"/>")
     output.line("<text class=\"head\" x=\"10\" y=\"22\">\(escapedForMarkup(title(report)))</text>")
     output.line(
-      "<text id=\"info\" x=\"10\" y=\"58\">\(ByteSize.exact(tree.root.outstanding.bytes)) in \(tree.root.outstanding.count) blocks</text>"
+      "<text id=\"info\" x=\"10\" y=\"58\">\(ByteSize.exact(tree.root.outstanding.bytes)) in \(counted(tree.root.outstanding.count, "block"))</text>"
     )
     for (index, item) in ["Reset", "Bottom-up", "Blocks", "Search"].enumerated() {
       output.line("<text class=\"button\" id=\"\(item)\" x=\"\(10 + index * 110)\" y=\"40\">\(item)</text>")
@@ -57,7 +57,7 @@ package enum FlameGraphReport {
     let percent = number(100 * Double(box.node.outstanding.bytes) / Double(max(1, whole.bytes)))
     let name = escapedForMarkup(box.node.name)
     output.write(
-      "<g class=\"f\"><title>\(name): \(ByteSize.exact(box.node.outstanding.bytes)) in \(box.node.outstanding.count) blocks, \(percent) %</title>"
+      "<g class=\"f\"><title>\(name): \(ByteSize.exact(box.node.outstanding.bytes)) in \(counted(box.node.outstanding.count, "block")), \(percent) %</title>"
     )
     output.write("<rect x=\"\(x)\" y=\"\(y)\" width=\"\(length)\" height=\"16\" fill=\"\(color(box.node.name))\"/>")
     let room = Int(saturating: box.share * width / 7.3)

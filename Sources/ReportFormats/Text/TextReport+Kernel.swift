@@ -11,11 +11,11 @@ extension TextRenderer {
     caches(memory.caches)
     for part in memory.leftOut {
       output.line(
-        "Left out: \(ByteSize.exact(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
+        "Left out: \(exact(part.outstanding.bytes)) in \(blocks(part.outstanding.count)): "
           + "\(escapedForTerminal(part.reason)) (--all shows them)")
     }
     for counter in memory.counters where counter.value > 0 && Self.shownCounters.contains(counter.name) {
-      output.line("Left out: \(counter.value) \(escapedForTerminal(counter.description)) (--all records them)")
+      output.line("Left out: \(number(counter.value)) \(escapedForTerminal(counter.description)) (--all records them)")
     }
     for finding in memory.findings { output.line("Finding: " + escapedForTerminal(finding)) }
     hooks(memory.hooks)
@@ -34,7 +34,7 @@ extension TextRenderer {
     }
     let rest = processes.dropFirst(10).reduce(into: Tally()) { $0 += $1.outstanding }
     if rest.count > 0 {
-      output.line("  \(processes.count - 10) more with \(ByteSize.exact(rest.bytes)) in \(blocks(rest.count))")
+      output.line("  \(processes.count - 10) more with \(exact(rest.bytes)) in \(blocks(rest.count))")
     }
     output.line()
   }
@@ -63,7 +63,7 @@ extension TextRenderer {
       let change = cache.activeChange >= 0 ? "+\(cache.activeChange)" : "\(cache.activeChange)"
       output.line(
         "  " + padded(escapedForTerminal(cache.name), 28) + leftPadded(change, 16)
-          + leftPadded("\(cache.traced.count)", 16) + leftPadded("\(cache.traced.bytes)", 16))
+          + leftPadded(number(cache.traced.count), 16) + leftPadded(number(cache.traced.bytes), 16))
     }
     output.line()
   }
@@ -92,15 +92,25 @@ extension TextRenderer {
 
   /// Says from which cache a site's blocks are, and who asked for them.
   mutating func kernelDetails(of site: AllocationSite) {
-    guard let kernel = site.kernel else { return }
+    for line in kernelLines(of: site) { output.line("\t\t" + line) }
+  }
+
+  mutating func kernelShares(of site: AllocationSite) {
+    for line in kernelLines(of: site) { output.line("      " + line) }
+  }
+
+  private func kernelLines(of site: AllocationSite) -> [String] {
+    guard let kernel = site.kernel else { return [] }
+    var lines: [String] = []
     if !kernel.processes.isEmpty {
       let shown = kernel.processes.prefix(3).map { "\(name(of: $0)) \(blocks($0.outstanding.count))" }
       let rest = kernel.processes.count - shown.count
-      output.line(
-        "\t\tfor: " + shown.joined(separator: ", ")
+      lines.append(
+        "for: " + shown.joined(separator: ", ")
           + (rest > 0 ? ", \(rest) more \(rest == 1 ? "process" : "processes")" : ""))
     }
-    if let doubt = kernel.doubt { output.line("\t\tdoubtful: " + escapedForTerminal(doubt)) }
+    if let doubt = kernel.doubt { lines.append("doubtful: " + escapedForTerminal(doubt)) }
+    return lines
   }
 
   private func name(of share: KernelSiteDetails.Share) -> String {

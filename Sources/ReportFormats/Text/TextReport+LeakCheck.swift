@@ -22,7 +22,7 @@ extension TextRenderer {
     output.line("Suppressions used:")
     for use in report.suppressions {
       output.line(
-        "  \(blocks(use.matched.count)), \(ByteSize.exact(use.matched.bytes)): \(escapedForTerminal(use.pattern))")
+        "  \(blocks(use.matched.count)), \(exact(use.matched.bytes)): \(escapedForTerminal(use.pattern))")
     }
     output.line()
   }
@@ -30,17 +30,7 @@ extension TextRenderer {
   private mutating func summaryLine(_ name: String, _ tally: Tally) {
     output.line(
       "   " + String(repeating: " ", count: 15 - name.count)
-        + "\(name): \(grouped(tally.bytes)) bytes in \(grouped(tally.count)) blocks")
-  }
-
-  /// With a comma between each three digits.
-  private func grouped(_ value: UInt64) -> String {
-    var text = ""
-    for (index, digit) in String(value).reversed().enumerated() {
-      if index > 0, index % 3 == 0 { text.append(",") }
-      text.append(digit)
-    }
-    return String(text.reversed())
+        + "\(name): \(groupedNumber(tally.bytes)) bytes in \(groupedNumber(tally.count)) blocks")
   }
 
   private func method(of check: LeakCheckSummary) -> String {
@@ -67,7 +57,7 @@ extension TextRenderer {
       if block.address != explanation.address {
         line += "\(explanation.address &- block.address) bytes inside of "
       }
-      line += "a block of \(ByteSize.exact(block.sizeInBytes))"
+      line += "a block of \(exact(block.sizeInBytes))"
       if block.address != explanation.address { line += " at \(hexadecimal(block.address))" }
       output.line(line + ", " + block.kind.words)
       if explanation.steps.isEmpty { output.line("\tnothing points to it") }
@@ -81,7 +71,7 @@ extension TextRenderer {
   }
 
   private func description(of step: BlockExplanation.Step) -> String {
-    let target = "a block of \(ByteSize.exact(step.targetSizeInBytes))"
+    let target = "a block of \(exact(step.targetSizeInBytes))"
     let place = step.pointer.map { "\($0 &- step.targetAddress) bytes inside of" } ?? "inside of"
     return switch step.link {
     case .start, .carved: target

@@ -26,12 +26,12 @@ extension TextRenderer {
     if !rest.isEmpty {
       let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.outstanding.bytes }
       let stacks = rest.count == 1 ? "1 more stack" : "\(rest.count) more stacks"
-      output.line("\t\(stacks) with \(ByteSize.exact(bytes)) not shown")
+      output.line("\t\(stacks) with \(exact(bytes)) not shown")
     }
     if report.leftOutSites > 0 {
       let stacks = report.leftOutSites == 1 ? "1 stack" : "\(report.leftOutSites) stacks"
       output.line(
-        "\t\(stacks) with \(ByteSize.exact(report.leftOut.bytes)) in \(blocks(report.leftOut.count)) "
+        "\t\(stacks) with \(exact(report.leftOut.bytes)) in \(blocks(report.leftOut.count)) "
           + "left out: none of a kind to be shown (--leak-kinds)")
     }
     output.line()
@@ -60,12 +60,12 @@ extension TextRenderer {
   }
 
   /// What memleak does not tell stands behind its words, so that scripts for memleak still match.
-  private func remarks(on site: AllocationSite) -> String {
+  func remarks(on site: AllocationSite) -> String {
     var remarks: [String] = []
     if let error = site.outstandingBytesStandardError {
-      remarks.append("± \(wholeNumber(error)) bytes")
+      if isPlain { remarks.append("± \(wholeNumber(error)) bytes") }
     }
-    if let human = ByteSize.rounded(site.outstanding.bytes) { remarks.append(human) }
+    if isPlain, let human = ByteSize.rounded(site.outstanding.bytes) { remarks.append(human) }
     remarks.append(escapedForTerminal(site.allocator))
     if site.allocationClass == .mapping { remarks.append("mapping") }
     if let cache = cacheRemark(on: site) { remarks.append(cache) }
@@ -78,7 +78,7 @@ extension TextRenderer {
   }
 
   /// `function+0xoff [module] at file:line`, or address and module with the reason why there is no name.
-  private func description(of frame: Frame) -> String {
+  func description(of frame: Frame) -> String {
     var text: String
     if let function = frame.function {
       text = escapedForTerminal(

@@ -4,7 +4,7 @@ import TraceModel
 
 /// What leak checks and growth say of a site and of its blocks.
 extension TextRenderer {
-  private func amount(_ tally: Tally) -> String { "\(ByteSize.exact(tally.bytes)) in \(blocks(tally.count))" }
+  private func amount(_ tally: Tally) -> String { "\(exact(tally.bytes)) in \(blocks(tally.count))" }
 
   mutating func verdict(of site: AllocationSite) {
     let isChecked = report.leakChecks.contains { $0.processID == site.processID }
@@ -43,23 +43,31 @@ extension TextRenderer {
   }
 
   mutating func growth(of site: AllocationSite) {
-    guard let growth = site.growth else { return }
+    if let text = growthText(of: site) { output.line("\t\tgrowth: " + text) }
+  }
+
+  /// The word of a site's growth with its evidence; nil where there is none that interests anybody.
+  func growthText(of site: AllocationSite) -> String? {
+    guard let growth = site.growth else { return nil }
+    let word = missing.supported(growth.word)
     // That nothing can be said interests only those who look for leaks.
-    if growth.word == .unclear, report.leakChecks.isEmpty, !options.showProbes { return }
+    if word == .unclear, report.leakChecks.isEmpty, !options.showProbes { return nil }
     let slope = ByteRate(bytesPerSecond: growth.slopeInBytesPerSecond)
     let unit = ByteRate.Unit(for: slope)
-    var line = "\t\tgrowth: \(growth.word.rawValue), \(slope.text(per: unit))"
+    let rate = isPlain || word != .growing ? slope.text(per: unit) : slope.secondsAndHours
+    var text = "\(word.rawValue), \(rate)"
     if growth.lowerSlope.isFinite, growth.upperSlope.isFinite {
       let confidence = wholeNumber(growth.confidence * 100)
       let lower = ByteRate(bytesPerSecond: growth.lowerSlope).text(per: unit)
       let upper = ByteRate(bytesPerSecond: growth.upperSlope).text(per: unit)
-      line += " (\(confidence) %: \(lower) to \(upper))"
+      text += " (\(confidence) %: \(lower) to \(upper))"
     } else {
-      line += " (no bound)"
+      text += " (no bound)"
     }
-    line += "; survivors of \(growth.generationsAlive) of \(growth.windows) windows"
-    if let survival = growth.survival { line += "; \(wholeNumber(survival * 100)) % survive" }
-    output.line(line)
+    text += "; survivors of \(growth.generationsAlive) of \(growth.windows) windows"
+    if let survival = growth.survival { text += "; \(wholeNumber(survival * 100)) % survive" }
+    if word != growth.word { text += "; records are missing" }
+    return text
   }
 
   // MARK: Single blocks

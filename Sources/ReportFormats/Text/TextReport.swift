@@ -1,60 +1,41 @@
 import Quantities
+import ReportAnalysis
 import TextOutput
 import TraceModel
 
-/// How the text report is laid out.
-package struct TextOptions: Sendable {
-  /// How many sites are shown, largest first; nil for all.
-  package var top: Int?
-  /// Whether there is a list of sites at all.
-  package var showSites = true
-  /// Whether single blocks are listed (`-a`).
-  package var showAllocations = false
-  /// Whether the heading has the time of day.
-  package var timestamps = true
-  /// Seconds that local time is ahead of UTC, for that time.
-  package var secondsFromUTC = 0
-  /// Whether every probe is listed, not only their sum.
-  package var showProbes = false
-  /// Whether function names are left whole and modules have their paths.
-  package var fullNames = false
-  /// Shortens a demangled name where `fullNames` is off.
-  package var shortenFunctionName: @Sendable (String) -> String = { $0 }
-  /// Writes an entry for a suppressions file for a site; nil when none were asked for.
-  package var suppressionEntry: (@Sendable (AllocationSite) -> String)?
-
-  package init(
-    top: Int? = nil, showAllocations: Bool = false, timestamps: Bool = true,
-    showProbes: Bool = false,
-    fullNames: Bool = false
-  ) {
-    self.top = top
-    self.showAllocations = showAllocations
-    self.timestamps = timestamps
-    self.showProbes = showProbes
-    self.fullNames = fullNames
-  }
-}
-
-/// The report for people, with the stacks in the form of bcc's memleak.
+/// The report for people: the answer first, on one screen, and then the stacks behind it.
 package enum TextReport {
   package static let format = ReportFormat(
-    name: "text", summary: "for people; stacks as bcc's memleak prints them", suffixes: ["txt", "text"], usualSites: 10
+    name: "text", summary: "for people: the answer first, then the call stacks", suffixes: ["txt", "text"],
+    usualSites: 10,
+    examinedSites: 5000
   ) { report, options in render(report, options.text) }
 
   package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
-    var renderer = TextRenderer(report: report, options: options)
+    let roles = FrameRoles()
+    let findings = Findings(report, roles: roles)
+    var renderer = TextRenderer(report: report, options: options, missing: findings.missing)
+    for line in FirstScreen(report: report, findings: findings, options: options).lines() { renderer.output.line(line) }
+    if options.isShort { return renderer.output.bytes }
+    if options.showSites { renderer.findingStacks(findings, roles) } else { renderer.output.line() }
+    renderer.heading()
+    renderer.rest()
+    return renderer.output.bytes
+  }
+}
+
+/// The report in the form of bcc's memleak, for scripts that read its lines.
+package enum MemleakReport {
+  package static let format = ReportFormat(
+    name: "memleak", summary: "stacks as bcc's memleak prints them", usualSites: 10
+  ) { report, options in render(report, options.text) }
+
+  package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
+    var renderer = TextRenderer(report: report, options: options, missing: MissingRecords(report))
+    renderer.isPlain = true
     renderer.heading()
     if options.showSites { renderer.sites() }
-    renderer.explanations()
-    renderer.leakSummaries()
-    renderer.retention()
-    renderer.processes()
-    renderer.kernelMemory()
-    renderer.probes()
-    renderer.loss()
-    renderer.notes()
-    renderer.suppressionEntries()
+    renderer.rest()
     return renderer.output.bytes
   }
 }
@@ -63,11 +44,36 @@ package enum TextReport {
 struct TextRenderer {
   let report: Report
   let options: TextOptions
+  let missing: MissingRecords
+  let style: TextStyle
+  /// Whether numbers stand as programs read them, without separators.
+  var isPlain = false
   var output = ByteWriter()
 
-  init(report: Report, options: TextOptions) {
+  init(report: Report, options: TextOptions, missing: MissingRecords) {
     self.report = report
     self.options = options
+    self.missing = missing
+    style = TextStyle(isColored: options.isColored)
+  }
+
+  /// What stands behind the stacks, whatever their form.
+  mutating func rest() {
+    explanations()
+    leakSummaries()
+    retention()
+    processes()
+    kernelMemory()
+    probes()
+    loss()
+    notes()
+    suppressionEntries()
+  }
+
+  func number(_ value: UInt64) -> String { isPlain ? String(value) : groupedNumber(value) }
+
+  func exact(_ bytes: UInt64, standardError: Double? = nil) -> String {
+    ByteSize.exact(bytes, standardError: standardError, isGrouped: !isPlain)
   }
 
   mutating func heading() {
@@ -79,14 +85,13 @@ struct TextRenderer {
     let totals = report.totals
     output.line(
       "  outstanding: "
-        + ByteSize.exact(
-          totals.outstanding.bytes, standardError: totals.outstandingBytesStandardError)
+        + exact(totals.outstanding.bytes, standardError: totals.outstandingBytesStandardError)
         + " in \(blocks(totals.outstanding.count))")
     output.line(
-      "  allocated:   \(ByteSize.exact(totals.allocated.bytes)) in \(blocks(totals.allocated.count))")
-    output.line("  freed:       \(ByteSize.exact(totals.freed.bytes)) in \(blocks(totals.freed.count))")
+      "  allocated:   \(exact(totals.allocated.bytes)) in \(blocks(totals.allocated.count))")
+    output.line("  freed:       \(exact(totals.freed.bytes)) in \(blocks(totals.freed.count))")
     if totals.unmatchedFrees > 0 {
-      output.line("  unmatched:   \(totals.unmatchedFrees) frees of blocks that were not traced")
+      output.line("  unmatched:   \(number(totals.unmatchedFrees)) frees of blocks that were not traced")
     }
     if let sampling = report.sampling {
       if let nth = sampling.everyNth {
@@ -94,7 +99,7 @@ struct TextRenderer {
           "  sampling:    one allocation in \(nth); numbers are estimates, ± one standard error")
       } else {
         output.line(
-          "  sampling:    one sample in \(ByteSize.exact(sampling.meanInBytes)) on average; "
+          "  sampling:    one sample in \(exact(sampling.meanInBytes)) on average; "
             + "numbers are estimates, ± one standard error")
       }
     }
@@ -129,7 +134,7 @@ struct TextRenderer {
       + (options.secondsFromUTC == 0 ? " UTC" : "")
   }
 
-  func blocks(_ count: UInt64) -> String { count == 1 ? "1 block" : "\(count) blocks" }
+  func blocks(_ count: UInt64) -> String { count == 1 ? "1 block" : "\(number(count)) blocks" }
 
   /// One line per process, when there is more than one.
   mutating func processes() {
@@ -141,8 +146,8 @@ struct TextRenderer {
       let outstanding = process.totals.outstanding
       rows.append([
         String(process.processID), process.parentProcessID.map { String($0) } ?? "-",
-        String(outstanding.bytes) + (ByteSize.rounded(outstanding.bytes).map { " (\($0))" } ?? ""),
-        String(outstanding.count), process.state.rawValue, escapedForTerminal(process.command),
+        number(outstanding.bytes) + (ByteSize.rounded(outstanding.bytes).map { " (\($0))" } ?? ""),
+        number(outstanding.count), process.state.rawValue, escapedForTerminal(process.command),
       ])
     }
     let widths = heading.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
@@ -165,11 +170,11 @@ struct TextRenderer {
     let hits = report.probes.reduce(UInt64(0)) { $0 &+ $1.hits }
     let stepped = report.probes.filter { !$0.isEmulated && $0.kind != .rawTracepoint }
     let steppedHits = stepped.reduce(UInt64(0)) { $0 &+ $1.hits }
-    var line = "Probes: \(report.probes.count), hit \(hits) times"
+    var line = "Probes: \(report.probes.count), hit \(number(hits)) times"
     if stepped.isEmpty {
       line += ", none single-stepped"
     } else {
-      line += "; \(stepped.count) single-stepped (about 10 times slower), hit \(steppedHits) times"
+      line += "; \(stepped.count) single-stepped (\(Report.Probe.steppingCost)), hit \(number(steppedHits)) times"
     }
     output.line(line)
     guard options.showProbes else { return }
@@ -185,7 +190,7 @@ struct TextRenderer {
   mutating func loss() {
     for counter in report.loss where counter.value > 0 {
       output.line(
-        "Lost: \(counter.value) \(escapedForTerminal(counter.description)) (\(escapedForTerminal(counter.name)))"
+        "Lost: \(number(counter.value)) \(escapedForTerminal(counter.description)) (\(escapedForTerminal(counter.name)))"
       )
     }
   }

@@ -15,6 +15,7 @@ package struct KernelPlan {
   package var printsEvents = false
   package var showsBlocks = false
   package var isVerbose = false
+  package var display = DisplaySettings()
 
   package init(
     trace: KernelTraceConfiguration, request: ReportRequest, schedule: ReportSchedule,

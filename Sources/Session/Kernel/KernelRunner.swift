@@ -71,7 +71,7 @@ package final class KernelRunner {
   private func write(_ tracer: KernelTracer, isLast: Bool) throws {
     let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
     // All destinations are written from one snapshot, so that their numbers agree.
-    var limits = destinations.map { plan.top ?? $0.format.usualSites }
+    var limits = destinations.map { $0.format.sites(top: plan.top) }
     if live != nil { limits.append(LiveTerminal.mostSites) }
     var request = plan.request
     request.limit = ReportLimit.largest(of: limits)
@@ -93,7 +93,11 @@ package final class KernelRunner {
       var options = ReportOptions()
       options.text.showAllocations = plan.showsBlocks
       options.text.showProbes = plan.isVerbose
-      try destination.write(limited(to: plan.top ?? destination.format.usualSites), options: options)
+      options.text.top = plan.top ?? destination.format.usualSites
+      options.text.subject = ""
+      options.text.isShort = live != nil
+      plan.display.apply(to: &options.text, isStandardOutput: destination.path == nil)
+      try destination.write(limited(to: destination.format.sites(top: plan.top)), options: options)
     }
   }
 

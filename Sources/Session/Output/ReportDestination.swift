@@ -39,7 +39,10 @@ package final class ReportDestination {
     return result
   }
 
-  package var isText: Bool { format.name == "text" }
+  package var isText: Bool { format.name == "text" || format.name == "memleak" }
+
+  /// The pager that text on a terminal goes through; nil: none.
+  package var pager: String?
 
   /// Creates the file. This is done first, so that a path that cannot be written is reported before anything is traced.
   package func open() throws(Refusal) {
@@ -52,6 +55,7 @@ package final class ReportDestination {
   }
 
   package func write(_ bytes: [UInt8]) throws(Refusal) {
+    if path == nil, isText, let pager, Pager.show(bytes, with: pager) { return }
     guard writeAll(bytes, to: descriptor) else {
       throw Refusal(
         "the report cannot be written to \(path ?? "standard output"): \(errorMessage(errno))")

@@ -2,6 +2,7 @@ import AllocationTracing
 import Glibc
 import ProcessImage
 import SystemSupport
+import TextOutput
 
 /// The running processes that the options of `leaktrace trace` select: single ones by their number, and all that match
 /// a name, whenever they start.
@@ -20,6 +21,15 @@ package struct TargetSelection {
 
   /// Whether processes that start later can belong to the selection.
   package var isOpen: Bool { takesAll || !commandNames.isEmpty || !controlGroups.isEmpty }
+
+  /// The same selection as options of `leaktrace trace`, quoted for a shell.
+  package var options: String {
+    var words = processIDs.map { "-p \($0)" }
+    words += commandNames.map { "--comm \(shellQuoted($0))" }
+    words += controlGroups.map { "--cgroup \(shellQuoted($0))" }
+    if takesAll { words.append("--all") }
+    return words.joined(separator: " ")
+  }
 
   /// What to call the selection in a report; nil when it consists of single processes only.
   package var name: String? {

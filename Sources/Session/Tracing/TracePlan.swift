@@ -1,6 +1,7 @@
 import Accounting
 import AllocationTracing
 import LeakAnalysis
+import TextOutput
 import TraceModel
 
 /// What one `leaktrace trace` is to do.
@@ -21,6 +22,7 @@ package struct TracePlan {
   package var showsBlocks = false
   package var isVerbose = false
   package var fullNames = false
+  package var display = DisplaySettings()
   /// nil if no leak check was asked for.
   package var leakCheck: LeakCheckPlan?
 
@@ -29,6 +31,14 @@ package struct TracePlan {
     case running(TargetSelection)
     /// A program that leaktrace starts, with its arguments.
     case command([String])
+
+    /// As options of `leaktrace trace`, quoted for a shell.
+    package var options: String {
+      switch self {
+      case .running(let selection): selection.options
+      case .command(let arguments): "-- " + arguments.map(shellQuoted).joined(separator: " ")
+      }
+    }
   }
 
   package init(

@@ -137,7 +137,7 @@ package final class TraceRunner {
     leakChecks?.checkRunning()
     let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
     // All destinations are written from one snapshot, so that their numbers agree.
-    var limits = destinations.map { plan.top ?? $0.format.usualSites }
+    var limits = destinations.map { $0.format.sites(top: plan.top) }
     if live != nil { limits.append(LiveTerminal.mostSites) }
     if plan.onReport != nil { limits.append(plan.top) }
     let report = makeReport(tracer, own, limit: ReportLimit.largest(of: limits))
@@ -155,7 +155,11 @@ package final class TraceRunner {
       options.text.suppressionEntry = plan.leakCheck?.suppressionEntry
       options.text.fullNames = plan.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
-      try destination.write(report.limited(to: plan.top ?? destination.format.usualSites), options: options)
+      options.text.top = plan.top ?? destination.format.usualSites
+      options.text.subject = plan.subject.options
+      options.text.isShort = live != nil
+      plan.display.apply(to: &options.text, isStandardOutput: destination.path == nil)
+      try destination.write(report.limited(to: destination.format.sites(top: plan.top)), options: options)
     }
   }
 

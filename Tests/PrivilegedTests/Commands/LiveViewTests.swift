@@ -108,7 +108,7 @@ extension Privileged {
       let program = try program()
       let outcome = try LeakTrace.trace(["-p", String(program.processID), "--tui", "--duration", "300ms"])
       #expect(outcome.status == 0)
-      #expect(outcome.output.hasPrefix("leaktrace: process \(program.processID)"))
+      #expect(outcome.output.contains("\nleaktrace: process \(program.processID)"))
       #expect(!outcome.output.contains("\u{1b}"))
     }
   }

@@ -19,7 +19,7 @@ extension Privileged {
 
     /// By default as memcheck; the rest is counted.
     @Test func definiteAndPossibleAreShown() throws {
-      let (status, output) = try text(["--leak-check"])
+      let (status, output) = try text(["--leak-check", "--format", "memleak"])
       #expect(status == 0)
       let verdicts = output.split(separator: "\n").filter { $0.contains("verdict:") }
       #expect(verdicts.count == 6)
@@ -33,7 +33,7 @@ extension Privileged {
     @Test(arguments: [
       ("reachable", ["still reachable"]), ("possible", ["possibly lost"]), ("none", []),
     ]) func kinds(kinds: String, shown: [String]) throws {
-      let (_, output) = try text(["--leak-check=full", "--leak-kinds", kinds])
+      let (_, output) = try text(["--leak-check=full", "--leak-kinds", kinds, "--format", "memleak"])
       let verdicts = output.split(separator: "\n").filter { $0.contains("verdict:") }
       #expect(verdicts.isEmpty == shown.isEmpty)
       for verdict in verdicts { #expect(shown.contains { verdict.contains("verdict: " + $0) }) }

@@ -1,0 +1,246 @@
+import Quantities
+import ReportAnalysis
+import TextOutput
+import TraceModel
+
+/// The part of a text report that answers: what leaks, how fast, since when and where, what now. It fits a screen of 24 lines.
+struct FirstScreen {
+  private let report: Report
+  private let findings: Findings
+  private let headline: Headline
+  private let options: TextOptions
+  private let style: TextStyle
+  /// Rows of findings, so that all of it is seen at once.
+  private static let mostRows = 10
+  private static let mostBounded = 3
+
+  init(report: Report, findings: Findings, options: TextOptions) {
+    self.report = report
+    self.findings = findings
+    self.options = options
+    headline = Headline(report, findings)
+    style = TextStyle(isColored: options.isColored)
+  }
+
+  private var width: Int { min(max(options.width, 60), 400) }
+
+  func lines() -> [String] {
+    headlineLines() + missingLines() + table() + boundedLines() + [coverageLine()] + heapLines() + nextLines()
+  }
+
+  // MARK: The answer
+
+  private func headlineLines() -> [String] {
+    var parts = [subject + " " + answer]
+    if let rate = headline.rate, rate.bytesPerSecond > 0 {
+      let least = headline.isIncomplete ? "at least " : ""
+      parts.append(least + ByteRate(bytesPerSecond: rate.bytesPerSecond).secondsAndHours)
+    } else if headline.lost.count > 0 {
+      parts.append("\(ByteSize.text(headline.lost.bytes)) lost in \(counted(headline.lost.count, "block"))")
+    }
+    if let forecast = headline.forecast {
+      let time = Duration.forecastText(seconds: forecast.seconds)
+      parts.append("OOM in ~\(time) (\(escapedForTerminal(forecast.limit)))")
+    }
+    if let reason = headline.reason { parts.append(reason) }
+    parts.append(headline.window.text + ", " + missed)
+    return wrapped(parts, separator: "   ", indent: "  ")
+  }
+
+  private var subject: String {
+    switch report.target.kind {
+    case .kernel: return "the kernel"
+    case .system: return report.target.command.map { escapedForTerminal(String($0.prefix(60))) } ?? "the system"
+    case .process, .command:
+      let name = headline.command.map(escapedForTerminal) ?? report.target.kind.rawValue
+      let running = report.processes.count
+      if running > 1, report.target.processID == nil { return "\(name) (\(running) processes)" }
+      let others = running > 1 ? " and \(counted(UInt64(running - 1), "other"))" : ""
+      return report.target.processID.map { "\(name) (\($0)\(others))" } ?? name
+    }
+  }
+
+  private var answer: String {
+    let kind: TextStyle.Kind =
+      switch headline.answer {
+      case .leaks, .grows: .alarm
+      case .none: .good
+      case .cannotTell: .doubt
+      }
+    let word = style.styled(headline.answer.rawValue, kind)
+    return headline.isIncomplete ? word + ", " + style.styled("INCOMPLETE", .doubt) : word
+  }
+
+  private var missed: String {
+    if headline.missing.causes.isEmpty { return "nothing missed" }
+    return "\(groupedNumber(headline.missing.blocks)) missed"
+  }
+
+  /// What is missing and what helps, where an answer may hang on it.
+  private func missingLines() -> [String] {
+    guard headline.isIncomplete else { return [] }
+    return headline.missing.causes.prefix(3).flatMap { cause -> [String] in
+      let bytes =
+        cause.name == "blocks_refused" && headline.missing.bytes > 0
+        ? " (\(ByteSize.text(headline.missing.bytes)))" : ""
+      let advice = Self.advice[cause.name].map { "; \($0)" } ?? ""
+      return wrappedWords(
+        "missing: \(groupedNumber(cause.value))\(bytes) \(escapedForTerminal(cause.description))\(advice)", indent: "  "
+      )
+    }
+  }
+
+  private static let advice = [
+    "blocks_refused": "more room: --max-allocations, or record a sample: --sample-bytes 512K",
+    "sites_refused": "more room: --max-stacks", "stacks_refused": "more room: --max-stacks",
+  ]
+
+  // MARK: Findings
+
+  private var rows: [Finding] {
+    Array(
+      findings.list.filter { $0.kind.group != .bounded && $0.doubt == nil || $0.kind.group == .leaking }
+        .prefix(min(options.top ?? Self.mostRows, Self.mostRows)))
+  }
+
+  private func table() -> [String] {
+    guard !rows.isEmpty else { return [] }
+    let hasInterval = width >= 100
+    let hasShare = rows.contains { $0.shareOfGrowth != nil }
+    var table = TextTable()
+    table.add(.right, "#", rows.indices.map { String($0 + 1) })
+    table.add(.right, "RATE", rows.map(rate))
+    if hasInterval { table.add(.right, "95 %", rows.map(interval)) }
+    table.add(.flexible, hasInterval ? "WHERE (first frame of yours)" : "WHERE (yours)", rows.map { location($0) })
+    table.add(.right, "HELD", rows.map { ByteSize.text($0.held.bytes) })
+    table.add(.left(most: hasInterval ? 28 : 20), "KIND", rows.map(kind))
+    if hasShare { table.add(.right, "GROWTH", rows.map(share)) }
+    var lines = table.lines(width: width)
+    if !lines.isEmpty { lines[0] = style.styled(lines[0], .faint) }
+    let rest = findings.list.count { $0.kind.group != .bounded && $0.doubt == nil } - rows.count
+    if rest > 0 { lines.append("    and \(groupedNumber(rest)) more (-T N)") }
+    return lines
+  }
+
+  private func rate(_ finding: Finding) -> String {
+    guard let rate = finding.rate, finding.kind.group == .leaking || rate.bytesPerSecond != 0 else { return "-" }
+    let value = ByteRate(bytesPerSecond: rate.bytesPerSecond)
+    return value.text(per: ByteRate.Unit(for: value))
+  }
+
+  private func interval(_ finding: Finding) -> String {
+    guard let rate = finding.rate, rate.lower.isFinite, rate.upper.isFinite else { return "-" }
+    return ByteRate.compactInterval(
+      rate.lower, rate.upper, beside: rate.bytesPerSecond,
+      per: ByteRate.Unit(for: ByteRate(bytesPerSecond: rate.bytesPerSecond)))
+  }
+
+  private func location(_ finding: Finding) -> TextTable.Cell {
+    TextTable.Cell(text: options.name(of: finding), tail: Self.tail(of: finding))
+  }
+
+  private static func tail(of finding: Finding) -> String {
+    var tail = ""
+    if let place = TextOptions.place(of: finding.frame) { tail += " " + place }
+    if let cache = finding.caches.first { tail += " [\(escapedForTerminal(cache))]" }
+    if finding.sites.count > 1 { tail += " ×\(groupedNumber(finding.sites.count))" }
+    if finding.processes.count > 1 { tail += " in \(finding.processes.count) processes" }
+    return tail
+  }
+
+  private func kind(_ finding: Finding) -> String {
+    if finding.doubt != nil { return "doubtful" }
+    switch finding.kind {
+    case .growing:
+      guard let holder = finding.holders.first else {
+        return finding.verdicts[.stillReachable] == nil ? "growing" : "reachable, growing"
+      }
+      return "held by " + escapedForTerminal(holder.name.map { "`\($0)`" } ?? holder.text)
+    case .definitelyLost, .possiblyLost, .unclear, .plateau, .startup: return finding.kind.rawValue
+    }
+  }
+
+  private func share(_ finding: Finding) -> String {
+    finding.shareOfGrowth.map { "\(wholeNumber($0 * 100)) %" } ?? "-"
+  }
+
+  // MARK: The rest
+
+  private func boundedLines() -> [String] {
+    let bounded = findings.list.filter { $0.kind.group == .bounded }
+    var lines = bounded.prefix(Self.mostBounded).map { finding -> String in
+      let word = finding.kind == .startup ? "one-off" : "bounded"
+      let what = finding.kind == .startup ? "allocated at the start" : "plateau"
+      return fitted(
+        "    \(word): \(options.name(of: finding))\(Self.tail(of: finding)), \(ByteSize.text(finding.held.bytes)), \(what)"
+      )
+    }
+    let rest = bounded.dropFirst(Self.mostBounded)
+    if !rest.isEmpty {
+      let bytes = rest.reduce(UInt64(0)) { $0 &+ $1.held.bytes }
+      lines.append("    and \(groupedNumber(rest.count)) more that are bounded, \(ByteSize.text(bytes))")
+    }
+    let doubtful = findings.list.filter { $0.doubt != nil && $0.kind.group != .leaking }
+    if !doubtful.isEmpty {
+      let bytes = doubtful.reduce(UInt64(0)) { $0 &+ $1.held.bytes }
+      lines.append(
+        "    doubtful: \(counted(UInt64(doubtful.count), "caller")), \(ByteSize.text(bytes)): freed unseen, or reused")
+    }
+    return lines.map { style.styled($0, .faint) }
+  }
+
+  private func coverageLine() -> String {
+    let outstanding = report.totals.outstanding
+    let stacks = report.sites.count + report.leftOutSites
+    var line = "    held \(ByteSize.text(outstanding.bytes)) in \(counted(outstanding.count, "block"))"
+    let share = outstanding.bytes > 0 ? min(1, Double(findings.covered.bytes) / Double(outstanding.bytes)) : 1
+    line += "; \(groupedNumber(report.sites.count)) of \(groupedNumber(stacks)) stacks"
+    line += ", \(wholeNumber((share * 100).rounded(.down))) % of the bytes"
+    return fitted(line)
+  }
+
+  /// Growth of the heap that is no leak.
+  private func heapLines() -> [String] {
+    // What is not recorded explains the growth as well.
+    guard !headline.isIncomplete else { return [] }
+    return report.retention.compactMap(\.finding).prefix(1).flatMap {
+      wrappedWords("heap: " + escapedForTerminal($0), indent: "  ")
+    }
+      + (report.kernelMemory?.findings ?? []).prefix(1).flatMap {
+        wrappedWords("memory: " + escapedForTerminal($0), indent: "  ")
+      }
+  }
+
+  private func nextLines() -> [String] {
+    NextCommands(report: report, headline: headline, finding: rows.first, options: options).lines.map { line in
+      // A command is to be copied: it is not cut.
+      style.styled("next:", .faint) + "  " + line
+    }
+  }
+
+  // MARK: Width
+
+  private func fitted(_ line: String) -> String {
+    line.count <= width ? line : String(line.prefix(width - 1)) + "…"
+  }
+
+  private func wrapped(_ parts: [String], separator: String, indent: String) -> [String] {
+    var lines: [String] = []
+    var line = ""
+    for part in parts {
+      if line.isEmpty {
+        line = part
+      } else if TextStyle.width(of: line) + separator.count + TextStyle.width(of: part) <= width {
+        line += separator + part
+      } else {
+        lines.append(line)
+        line = indent + part
+      }
+    }
+    return lines + [line]
+  }
+
+  private func wrappedWords(_ text: String, indent: String) -> [String] {
+    wrapped(text.split(separator: " ").map(String.init), separator: " ", indent: indent)
+  }
+}

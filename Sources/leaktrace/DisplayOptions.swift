@@ -1,0 +1,40 @@
+import ArgumentParser
+import Session
+
+/// How text is shown on a terminal.
+struct ColorOptions: ParsableArguments {
+  @Option(help: "Colours in text: auto (on a terminal, without NO_COLOR), always or never.")
+  var color = ColorChoice.auto
+
+  enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
+    case auto, always, never
+  }
+
+  var settings: DisplaySettings {
+    var settings = DisplaySettings()
+    settings.color = DisplaySettings.Color(rawValue: color.rawValue) ?? .auto
+    return settings
+  }
+}
+
+/// The same for text with call stacks.
+struct DisplayOptions: ParsableArguments {
+  @OptionGroup var colors: ColorOptions
+
+  @Flag(help: "Show frames of allocators, runtimes and std in stacks, too.")
+  var fullStacks = false
+
+  var settings: DisplaySettings {
+    var settings = colors.settings
+    settings.fullStacks = fullStacks
+    return settings
+  }
+}
+
+/// For commands that end with one text.
+struct PagerOptions: ParsableArguments {
+  @Flag(name: .customLong("no-pager"), help: "Do not show text on a terminal through LEAKTRACE_PAGER, PAGER or less.")
+  var noPager = false
+
+  var pager: String? { noPager ? nil : Pager.command }
+}
