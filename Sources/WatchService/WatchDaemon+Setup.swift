@@ -109,6 +109,7 @@ extension WatchDaemon {
       alerts.every = new.alertEvery
       alerts.growthThreshold = new.growthThreshold
       alerts.forecastThreshold = new.forecastThreshold
+      if new.targets != old.targets { expectTargets() }
       log.info("the configuration was read again")
     } catch {
       configuration = old

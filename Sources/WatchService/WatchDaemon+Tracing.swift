@@ -47,7 +47,9 @@ extension WatchDaemon {
       }
     }
     for target in configuration.targets {
-      for (processID, command) in processes(of: target) { add(processID, command, "target") }
+      let matching = processes(of: target)
+      if !matching.isEmpty { unmatchedTargets.remove(target) }
+      for (processID, command) in matching { add(processID, command, "target") }
     }
     guard configuration.arms else { return result }
     for series in ranking.growing where AlertPolicy.isLasting(series) {
@@ -95,10 +97,11 @@ extension WatchDaemon {
     let now = clock.monotonicSeconds
     lastTraced = lastTraced.filter { now - $0.value < 86400 }
     commandsOfVictims = commandsOfVictims.filter { now - $0.value < Self.secondsOfTrouble }
-    let waited = waiting
-    waiting = nil
     var reason: String?
-    for due in dueCandidates(now) {
+    let candidates = dueCandidates(now)
+    let present = Set(candidates.map(\.processID))
+    waiting = waiting.filter { present.contains($0.key) }
+    for due in candidates {
       let cost = targetCosts[due.command] ?? TargetCost(sampleBytes: configuration.sampleBytes)
       // Even a trace that ends early is useful, but the budget must at least pay for a fortieth of its usual length.
       let needed = cost.forecast(seconds: configuration.traceLength / 40)
@@ -110,17 +113,19 @@ extension WatchDaemon {
       }
       if budget.canAfford(needed) {
         status.probesOffReason = nil
+        waiting[due.processID] = nil
         return arm(due, at: now)
       }
       reason = reason ?? "the budget is used up, and is being saved up again"
       // The other candidates wait for the one that is next, but not for ever: the watch itself may need so much of the
-      // budget that it never saves up enough for that one.
-      let since = waited.map { $0.processID == due.processID ? $0.since : now } ?? now
+      // budget that it never saves up enough for that one. Which is next can change from look to look.
+      let since = waiting[due.processID] ?? now
       if now - since > OverheadBudget.span {
         log.notice("process \(due.processID) (\(due.command)) is not traced this time: the budget is too small for it")
         lastTraced[due.processID] = now
+        waiting[due.processID] = nil
       } else {
-        waiting = (due.processID, since)
+        waiting[due.processID] = since
       }
       break
     }

@@ -47,8 +47,13 @@ package final class WatchDaemon {
   var armedGroup: String?
   /// Whether a trace has ended whose memory has not been given back yet.
   var hasMemoryToReturn = false
-  /// The process that is next but cannot be paid for yet, and since when it has been waiting.
-  var waiting: (processID: Int32, since: Double)?
+  /// Since when processes wait that were next and could not be paid for.
+  var waiting: [Int32: Double] = [:]
+  /// Targets that no process has matched so far.
+  var unmatchedTargets: Set<WatchTarget> = []
+  private var targetsAreToldAt: Double?
+  /// The interval between looks that was told of last.
+  private var toldLookInterval = 0.0
   var profileRequest: WatchServer.ProfileRequest?
   var waitingProfiles: [WatchServer.ProfileRequest] = []
   var pushers: [Pusher] = []
@@ -167,10 +172,12 @@ package final class WatchDaemon {
         }
       })
     nextLook.due = clock.now
+    expectTargets()
     loop.onTimer(nextLook) { [unowned self] due in
       look()
       charge()
       armIfDue()
+      tellOfUnmatchedTargets()
       sampleFaultsIfDue()
       let interval = Duration.seconds(lookInterval())
       return due + interval < clock.now ? clock.now + interval : due + interval
@@ -316,17 +323,41 @@ package final class WatchDaemon {
 
   // MARK: Cost and metrics
 
+  /// In seconds: while a process has been waiting for so long, looks leave more of the budget to traces.
+  private static let secondsOfPatience = 60.0
+  /// Targets that nothing has matched for so many seconds are told of, once.
+  private static let secondsUntilUnmatched = 60.0
+
   /// The time between looks, in seconds. It is longer than configured where the looks alone would take more than half
-  /// of the budget.
+  /// of the budget, or an eighth while a process waits to be traced.
   private func lookInterval() -> Double {
-    let affordable = status.lastSampleSeconds / (budget.share / 2)
+    let now = clock.monotonicSeconds
+    let isWaitedFor = waiting.values.contains { now - $0 > Self.secondsOfPatience }
+    let affordable = status.lastSampleSeconds / (budget.share / (isWaitedFor ? 8 : 2))
     let interval = max(configuration.interval, affordable)
-    if interval > configuration.interval, status.lookInterval <= configuration.interval {
-      log.notice(
-        "a look at this host costs \(Int(status.lastSampleSeconds * 1000)) ms: it is taken every \(Int(interval)) s")
+    // What a look costs varies; only what changes much is worth a line.
+    if interval > max(configuration.interval * 1.25, toldLookInterval * 2) {
+      toldLookInterval = interval
+      let purpose = isWaitedFor ? ", so that the budget pays for a trace" : ""
+      let cost = Int(status.lastSampleSeconds * 1000)
+      log.notice("a look at this host costs \(cost) ms: it is taken every \(Int(interval.rounded())) s\(purpose)")
     }
     status.lookInterval = interval
     return interval
+  }
+
+  /// Expects processes of every target from now on.
+  func expectTargets() {
+    unmatchedTargets = Set(configuration.targets)
+    targetsAreToldAt = clock.monotonicSeconds + Self.secondsUntilUnmatched
+  }
+
+  private func tellOfUnmatchedTargets() {
+    guard let due = targetsAreToldAt, clock.monotonicSeconds >= due else { return }
+    targetsAreToldAt = nil
+    for target in configuration.targets where unmatchedTargets.contains(target) {
+      log.warning("no process matches the target \(target) so far")
+    }
   }
 
   private func charge() {

@@ -76,7 +76,50 @@ struct WatchDaemonTests {
     #expect(log.contains("a look at this host costs 500 ms: it is taken every 100 s"))
   }
 
+  /// What a look costs goes up and down; a log that repeats it hides everything else.
+  @Test func theCostOfLooksIsSaidOnce() throws {
+    host.costOfLook = 0.06
+    let host = host
+    for second in stride(from: 15.0, to: 900, by: 10) {
+      at(second) { host.costOfLook = host.costOfLook < 0.05 ? 0.06 : 0.04 }
+    }
+    try watch(for: 900)
+    #expect(log.count(of: "a look at this host costs") <= 1)
+  }
+
+  @Test func aTargetThatNothingMatchesIsNamedOnce() throws {
+    host.processes = [1: .init(command: "a")]
+    var test = self
+    test.configuration.targets = [.command("a"), .command("foo"), .unit("gone.service")]
+    try test.watch(for: 700)
+    #expect(log.count(of: "no process matches the target comm:foo so far") == 1)
+    #expect(log.count(of: "no process matches the target unit:gone.service so far") == 1)
+    #expect(log.count(of: "no process matches the target") == 2)
+  }
+
   // MARK: Tracing
+
+  /// Looks took half of the budget and traces needed more than the other half: none ever began. Two processes that change
+  /// places in the order of their sizes began to wait anew at each look.
+  @Test func targetsAreTracedWhereLooksAreDear() throws {
+    host.processes = [1: .init(command: "a"), 2: .init(command: "b")]
+    host.costOfLook = 0.02
+    tracer.costOfAttaching = 2.8
+    let host = host
+    for second in stride(from: 1.0, to: 2000, by: 2) {
+      at(second) {
+        let isLarge = host.processes[1]?.bytes == 20 << 20
+        host.processes[1]?.bytes = isLarge ? 1 << 20 : 20 << 20
+      }
+    }
+    var test = self
+    test.configuration.interval = 2
+    test.configuration.budget = 0.02
+    test.configuration.targets = [.command("a"), .command("b")]
+    try test.watch(for: 2000)
+    #expect(Set(tracer.traces.map(\.processID)) == [1, 2])
+    #expect(tracer.traces.count >= 3)
+  }
 
   @Test func whatGrowsIsTracedForAWhileAndThenLeftAlone() throws {
     host.processes = [1: .init(command: "leaking", growth: 1 << 20), 2: .init(command: "level")]
@@ -323,6 +366,9 @@ final class LogLines: LogHandler, Sendable {
     get { nil }
     set {}
   }
+
+  /// How many lines hold a text.
+  func count(of text: String) -> Int { lines.withLock { $0.count { $0.contains(text) } } }
 
   func log(event: LogEvent) { lines.withLock { $0.append(event.message.description) } }
 

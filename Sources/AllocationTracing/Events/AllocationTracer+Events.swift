@@ -92,7 +92,7 @@ extension AllocationTracer {
 
   private func updateOrNote(_ process: TracedProcess) {
     do { try update(process) } catch let error as Refusal {
-      traceNotes.add(error.description)
+      traceNotes.add(error.description, of: "processes whose new code was not probed")
     } catch {
       // The process has ended meanwhile: its exit event follows.
     }
@@ -140,7 +140,9 @@ extension AllocationTracer {
         children.endedCount += 1
         return
       }
-      traceNotes.add("process \(fork.child), child of \(parent.processID), was not followed: \(error)")
+      traceNotes.add(
+        "process \(fork.child), child of \(parent.processID), was not followed: \(error)",
+        of: "child processes that were not followed")
     }
   }
 
