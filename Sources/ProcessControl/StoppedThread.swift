@@ -14,6 +14,8 @@ package struct StoppedThread: Sendable {
   package struct Registers: Sendable {
     package var stackPointer: UInt64
     package var instructionPointer: UInt64
+    /// The register that frames without a fixed size are found by.
+    package var framePointer: UInt64 = 0
     /// Address of the thread's control block.
     package var threadBase: UInt64
     /// Registers that may hold a pointer. Those whose value is 0 are left out.
@@ -63,6 +65,7 @@ extension StoppedThread.Registers {
     guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }
     stackPointer = raw.stack_pointer
     instructionPointer = raw.instruction_pointer
+    framePointer = raw.frame_pointer
     threadBase = raw.thread_base
     values = withUnsafeBytes(of: raw.values) { bytes in
       bytes.bindMemory(to: UInt64.self).filter { $0 != 0 }

@@ -75,6 +75,7 @@ final class DebugInformation {
 
   deinit {
     units = [:]
+    variables = nil
     dwarf_end(dwarf)
     elf_end(elf)
     if let supplement {
@@ -93,6 +94,15 @@ final class DebugInformation {
     defer { parsedSize += unit.sizeInBytes - before }
     return unit.functions(at: address, demangle: demangle)
   }
+
+  /// Where the variable at a virtual address is declared, and its type's name.
+  func declaration(ofVariableAt address: UInt64) -> (file: String?, line: Int?, type: String?)? {
+    let known = variables ?? DebugVariables(dwarf)
+    variables = known
+    return known.declaration(at: address)
+  }
+
+  private var variables: DebugVariables?
 
   /// Whether something was left out because a limit was reached.
   var wasCut: Bool { isCut || units.values.contains(where: \.isCut) }

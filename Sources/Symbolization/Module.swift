@@ -15,6 +15,19 @@ final class Module {
     var line: Int?
   }
 
+  /// A variable with a fixed address.
+  package struct Variable: Equatable {
+    package var name: String
+    /// Virtual address of its first byte.
+    var start: UInt64
+    /// In bytes; 0 when the symbol does not tell.
+    package var size: UInt64
+    package var file: String?
+    package var line: Int?
+    /// The name of its type.
+    package var type: String?
+  }
+
   let elf: ElfFile
   /// Path by which the first process mapped it.
   let path: String
@@ -74,7 +87,7 @@ final class Module {
   }
 
   /// The variable that covers a virtual address. Of several names, the one that the program exports.
-  func variable(at address: UInt64) -> (name: String, offset: UInt64)? { reader.variable(at: address) }
+  func variable(at address: UInt64) -> Variable? { reader.variable(at: address) }
 
   private func countTouch() {
     touchCount += 1

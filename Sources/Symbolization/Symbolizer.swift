@@ -135,16 +135,30 @@ package final class Symbolizer {
     processes[ProcessKey(processID: processID, generation: generation)].map { !$0.former.isEmpty } ?? false
   }
 
+  /// A variable as it lies in a process.
+  package struct FoundVariable {
+    package var name: String
+    package var address: UInt64
+    /// In bytes; 0 when it is not known.
+    package var size: UInt64
+    package var file: String?
+    package var line: Int?
+    package var type: String?
+  }
+
   /// The variable at an address of a module's data. Searches the module's symbols one by one.
   package func variable(
     at address: UInt64, inModule path: String, processID: Int32, generation: UInt32
-  ) -> (name: String, offset: UInt64)? {
+  ) -> FoundVariable? {
     guard let process = processes[ProcessKey(processID: processID, generation: generation)] else { return nil }
     for region in process.regions where region.mapping.path == path {
       guard let native = region.source as? NativeFrames, let base = native.loadBias(in: region.mapping) else {
         continue
       }
-      return native.module.variable(at: address &- base)
+      return native.module.variable(at: address &- base).map {
+        FoundVariable(
+          name: $0.name, address: $0.start &+ base, size: $0.size, file: $0.file, line: $0.line, type: $0.type)
+      }
     }
     return nil
   }

@@ -106,7 +106,7 @@ package struct AllocationSite: Codable, Sendable {
   package var keeps = Tally()
   /// Reachable blocks that only an interpreter's own heap refers to, by that heap.
   package var holders: [String: Tally] = [:]
-  /// Who keeps the site's reachable blocks, most bytes first; nil when no leak check has added up the paths to them.
+  /// Who keeps the site's reachable and possibly lost blocks, most bytes first; nil when no leak check has added up the paths to them.
   package var heldBy: [Holder]?
   /// Where the site's blocks are freed as a rule, most frees first; nil when no frees were looked at.
   package var freedAt: [FreePlace]?

@@ -18,7 +18,7 @@ package struct Holder: Hashable, Codable, Sendable {
   /// themselves.
   package var through: [Step]
   package var held: Tally
-  /// The part of the site's reachable bytes that it holds, 0 to 1.
+  /// The part of the site's reachable and possibly lost bytes that it holds, 0 to 1.
   package var share: Double
 
   package enum Kind: String, Hashable, Codable, Sendable, CaseIterable {
@@ -45,6 +45,8 @@ package struct Holder: Hashable, Codable, Sendable {
     package var function: String?
     package var file: String?
     package var line: Int?
+    /// What they are parts of, such as `std::map`; nil when it is not known.
+    package var container: String?
     /// How many blocks of this site lie on the paths.
     package var count: UInt64
     /// Whether the blocks are of the very site that is held, as in a linked list.
@@ -84,7 +86,12 @@ package struct Holder: Hashable, Codable, Sendable {
     switch kind {
     case .global:
       guard let name else { return object.map { "the data of \($0)" } ?? "a global variable" }
-      return "global `\(name)`" + (place.isEmpty ? object.map { " [\($0)]" } ?? "" : place)
+      // The arguments of a template are long, and seldom what one wants to know.
+      let generic = type?.split(separator: "<", maxSplits: 1).first.flatMap {
+        $0.count < type?.count ?? 0 ? "\($0)<…>" : nil
+      }
+      let details = [generic, Self.place(file, line) ?? object].compactMap(\.self)
+      return "global `\(name)`" + (details.isEmpty ? "" : " (\(details.joined(separator: ", ")))")
     case .threadLocal:
       let what = name.map { "thread-local `\($0)`\(place)" } ?? "thread-local data"
       return thread.map { "\(what) of \($0)" } ?? what
@@ -105,9 +112,10 @@ package struct Holder: Hashable, Codable, Sendable {
   package var path: String? {
     if through.isEmpty { return nil }
     let parts = through.map { step in
-      if step.isSameSite { return "each other" }
+      if step.isSameSite { return step.container.map { "\($0) nodes" } ?? "each other" }
+      let blocks = step.container.map { "\($0) nodes" } ?? "blocks"
       let place = Self.place(step.file, step.line).map { " (\($0))" } ?? ""
-      return "blocks of \(step.function ?? "an unnamed function")\(place)"
+      return "\(blocks) of \(step.function ?? "an unnamed function")\(place)"
     }
     return "through " + parts.joined(separator: ", then ")
   }

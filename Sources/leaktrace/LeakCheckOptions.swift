@@ -34,9 +34,10 @@ struct LeakCheckOptions: ParsableArguments {
   @Option(
     name: .customLong("explain"),
     help: ArgumentHelp(
-      "Say by what path the block at this address is reachable; can be repeated.", valueName: "address"),
-    transform: HexadecimalAddress.init(parsing:))
-  var explained: [HexadecimalAddress] = []
+      "Say by what path the block at this address is reachable, or who holds the blocks of a stack, by its number in the report or a function on it; can be repeated.",
+      valueName: "address|stack"),
+    transform: ExplainedThing.init(parsing:))
+  var explained: [ExplainedThing] = []
 
   @Option(help: "How long a check may stop a process at most (milliseconds, or with ms, s). Default 250ms.")
   var maxPause: String?
@@ -97,7 +98,12 @@ struct LeakCheckOptions: ParsableArguments {
     var plan = LeakCheckPlan(settings: try settings())
     plan.isSummary = mode == .summary
     plan.failingKinds = failOnLeak?.kinds ?? []
-    plan.explainedAddresses = explained.map(\.value)
+    for thing in explained {
+      switch thing {
+      case .block(let address): plan.explainedAddresses.append(address.value)
+      case .stack(let name): plan.explainedStacks.append(name)
+      }
+    }
     plan.dumpBytes = hexdump ? 64 : 0
     plan.suppressionEntry = suppressionEntry
     return plan
@@ -109,7 +115,8 @@ struct LeakCheckOptions: ParsableArguments {
     settings.scan.roots = roots?.policy ?? .all
     settings.scan.threads = max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
     settings.scan.alignment = unaligned ? 1 : 8
-    settings.scan.retainsSources = !explained.isEmpty
+    settings.scan.retainsSources = explained.contains { if case .block = $0 { true } else { false } }
+    settings.scan.notesHolders = true
     return settings
   }
 

@@ -63,6 +63,26 @@ struct RootSelection {
 }
 
 /// An address in the form in which reports print it: hexadecimal digits, with or without `0x`.
+/// What `--explain` is given: the address of a block, or a stack of the report by its number or by a function on it.
+enum ExplainedThing: Equatable {
+  case block(HexadecimalAddress)
+  case stack(String)
+
+  /// `0x` or at least seven hexadecimal digits are an address, as reports have them.
+  init(parsing argument: String) throws {
+    if argument.hasPrefix("0x") || argument.hasPrefix("0X") || argument.count >= 7 && argument.allSatisfy(\.isHexDigit)
+    {
+      self = .block(try HexadecimalAddress(parsing: argument))
+      return
+    }
+    let name = argument.hasPrefix("#") ? String(argument.dropFirst()) : argument
+    guard !name.isEmpty else {
+      throw ValidationError("--explain: an address, the number of a stack, or the name of a function")
+    }
+    self = .stack(name)
+  }
+}
+
 struct HexadecimalAddress: Equatable {
   var value: UInt64
 

@@ -107,7 +107,8 @@ import TraceModel
     let variable = remote.symbolizer.variable(
       at: data &+ bias &+ 2, inModule: path, processID: remote.process.processID, generation: 0)
     #expect(variable?.name == "variable")
-    #expect(variable?.offset == 2)
+    #expect(variable?.address == data &+ bias)
+    #expect(variable?.size == 4)
   }
 
   @Test func hasNoPrivilegesAndNothingOpen() throws {

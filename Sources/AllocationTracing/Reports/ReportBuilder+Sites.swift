@@ -67,6 +67,8 @@ extension ReportBuilder {
     }
     site.keeps = draft.verdicts?.keeps ?? Tally()
     site.holders = draft.verdicts?.holders ?? [:]
+    let isHeld = [VerdictKind.stillReachable, .possiblyLost].contains { site.verdicts[$0]?.count ?? 0 > 0 }
+    if isHeld { site.heldBy = holders(of: draft) }
     if configuration.isSampling { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = growth(of: draft, process)
     site.oldestAge = draft.sums.oldestAge(at: snapshot.time)

@@ -102,6 +102,12 @@ struct ReportBuilder {
     return (primary, secondary, outstanding.bytes, draft.key.stackHash)
   }
 
+  /// Who keeps what a site holds. In a draft, mappings of a site come behind all heap sites.
+  func holders(of draft: SiteDraft) -> [Holder]? {
+    let capacity = max(1, snapshot.siteCapacity)
+    return checks[draft.process]?.holders(ofSites: draft.sites.map { UInt32($0.index % capacity) })
+  }
+
   /// What the checks found, by verdict, for the blocks that are outstanding now.
   private func leakChecks(_ drafts: [SiteDraft]) -> [LeakCheckSummary] {
     snapshot.processes.indices.compactMap { process in

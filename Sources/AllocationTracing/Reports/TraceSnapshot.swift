@@ -102,6 +102,12 @@ package protocol BlockVerdicts {
   func verdict(of block: LeakBlock) -> BlockVerdict
   /// The verdict of a range that the process has mapped itself.
   func verdict(ofMapping block: LeakBlock) -> BlockVerdict
+  /// Who keeps the reachable blocks of sites, given by their places in the kernel's table; nil when it is not known.
+  func holders(ofSites sites: [UInt32]) -> [Holder]?
+}
+
+extension BlockVerdicts {
+  package func holders(ofSites sites: [UInt32]) -> [Holder]? { nil }
 }
 
 extension LeakCheckResult: BlockVerdicts {}

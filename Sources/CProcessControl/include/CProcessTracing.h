@@ -64,6 +64,7 @@ int cprocess_stay_stopped(pid_t thread);
 typedef struct {
   uint64_t values[CPROCESS_MOST_REGISTERS];  // all that may hold a pointer, in no order; 0 where there is none
   uint64_t stack_pointer;
+  uint64_t frame_pointer;
   uint64_t instruction_pointer;
   uint64_t thread_base;  // the address of the thread's control block
   int64_t system_call;   // number of the system call that it is in, or −1

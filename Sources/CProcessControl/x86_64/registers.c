@@ -17,6 +17,7 @@ int cprocess_read_registers(pid_t thread, cprocess_registers *out) {
       .values = {regs.rax, regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp, regs.rsp, regs.r8, regs.r9,
                  regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15, regs.gs_base},
       .stack_pointer = regs.rsp,
+      .frame_pointer = regs.rbp,
       .instruction_pointer = regs.rip,
       .thread_base = regs.fs_base,
       .system_call = (int64_t)regs.orig_rax,

@@ -1,3 +1,4 @@
+import ProcessImage
 import TraceModel
 
 /// What a check found out about every block of a process.
@@ -17,6 +18,7 @@ package final class LeakCheckResult {
     var liveMappings: [UInt64: BlockVerdict]
     /// Some thread's registers could not be read: nothing is definitely lost.
     var missesRegisters: Bool
+    var stacks: [StackCopy] = []
   }
 
   /// The process has ended since the check, and no check was made at its end: blocks that were reachable may have
@@ -79,6 +81,28 @@ package final class LeakCheckResult {
     case .stillReachable: 4
     }
   }
+
+  /// Says who holds the blocks of sites, given by their tags. Set by whoever can name holders.
+  package var describeHolders: ((_ tags: [UInt32]) -> [Holder]?)?
+
+  /// Who keeps the reachable blocks of sites; nil when it is not known, or not any more.
+  package func holders(ofSites tags: [UInt32]) -> [Holder]? { isPast ? nil : describeHolders?(tags) }
+
+  /// The paths to reachable blocks added up, by the blocks' tags; see ``Reachability/addUpPaths(_:)``.
+  package func addUpPaths(_ number: (PathBeginning) -> Int) -> [UInt32: [PathSum]] {
+    searches.last?.reachability.addUpPaths(number) ?? [:]
+  }
+
+  /// What leads to memory from before the trace; nil when that memory cannot be read any more.
+  package func oldMemoryOwners() -> OldMemoryOwners? {
+    guard let last = searches.last, !isPast, let mappings = try? ProcessMaps.read(processID: processID),
+      let memory = try? ResidentMemory(processID: processID, mappings: mappings)
+    else { return nil }
+    return last.reachability.oldMemoryOwners(memory: memory)
+  }
+
+  /// Copies of the stacks that the threads stood on.
+  package var stacks: [StackCopy] { searches.last?.stacks ?? [] }
 
   /// The block at an address and how it is reached; nil when no block is there.
   package func explain(address: UInt64) -> (block: LeakBlock, verdict: BlockVerdict, steps: [ExplanationStep]?)? {

@@ -13,6 +13,8 @@ final class SearchJob {
   private let values: [RootValue]
   private let isRunning: Bool
   private let blockCount: Int
+  /// Of the threads that stand still.
+  private let stacks: [StackCopy]
   private var outcome: ReadOutcome?
   /// CLOCK_MONOTONIC nanoseconds of the list of blocks.
   let time: UInt64
@@ -42,6 +44,9 @@ final class SearchJob {
         memory: try RemoteMemory(processID: layout.memoryOwner),
         isRunning: isRunning)
       roots = collector.collect()
+      stacks =
+        isRunning || !settings.scan.notesHolders
+        ? [] : StackCopy.take(of: threads, memory: try RemoteMemory(processID: layout.memoryOwner))
     } catch {
       throw Refusal("process \(processID) cannot be searched: \(error)")
     }
@@ -133,7 +138,7 @@ final class SearchJob {
     }
     return LeakCheckResult.Search(
       reachability: scan.classify(), liveMappings: roots.liveMappings,
-      missesRegisters: roots.missesRegisters && !isRunning)
+      missesRegisters: roots.missesRegisters && !isRunning, stacks: stacks)
   }
 }
 

@@ -26,30 +26,41 @@ final class FloodFill {
   /// interior pointers lead to.
   func spreadReached() { _ = spreadReached { _ in [] } }
 
+  /// Spreads on from blocks that have just been marked as reached; all from before have been followed.
+  func spreadReached(from blocks: some Sequence<Int>) {
+    for block in blocks { push(block) }
+    _ = spread { _ in [] }
+  }
+
   /// The same, where some blocks have not been read yet: they are handed to `read`, which returns the blocks that it
   /// finds to be reached, or nil to give up. Returns whether it did not give up.
   func spreadReached(reading read: (Int) -> [UInt32]?) -> Bool {
     for block in (0..<index.count).reversed() where states[block].contains(.reached) { push(block) }
-    return drain {
+    return spread(reading: read)
+  }
+
+  private func spread(reading read: (Int) -> [UInt32]?) -> Bool {
+    drain {
       if states[$0].contains(.unread) {
         guard let found = read($0) else { return false }
         for target in found { push(Int(target)) }
       }
-      reach(index.parent($0))
+      reach(index.parent($0), from: $0)
       return true
     } follow: {
       if states[$0.target].contains(.reached) { return }
       if context.isStart($0.offset, of: $0.target) {
-        reach($0.target)
+        reach($0.target, from: $1)
       } else if acceptsInterior && context.isInside($0.offset, of: $0.target) {
-        add(.possible, $0.target)
+        addPossible($0.target, from: $1)
       }
     }
   }
 
-  private func reach(_ block: Int) {
+  private func reach(_ block: Int, from source: Int) {
     guard block >= 0, !states[block].contains(.reached) else { return }
     add(.reached, block)
+    context.forest?.note(block, from: source)
     push(block)
   }
 
@@ -62,24 +73,25 @@ final class FloodFill {
         if !states[block].contains(.reached) { push(block) }
       }
       _ = drain {
-        hold(index.parent($0), holder)
+        hold(index.parent($0), holder, from: $0)
         return true
       } follow: {
         if states[$0.target].contains(.reached) { return }
         if context.isStart($0.offset, of: $0.target) {
-          hold($0.target, holder)
+          hold($0.target, holder, from: $1)
         } else if acceptsInterior && context.isInside($0.offset, of: $0.target) {
-          add(.possible, $0.target)
+          addPossible($0.target, from: $1)
         }
       }
     }
   }
 
-  private func hold(_ block: Int, _ holder: UInt16) {
+  private func hold(_ block: Int, _ holder: UInt16, from source: Int) {
     guard block >= 0, !states[block].contains(.reached) else { return }
     let known = context.holders[block].load(ordering: .relaxed)
     guard known == 0 || known > holder else { return }
     context.holders[block].store(holder, ordering: .relaxed)
+    context.forest?.note(block, from: source)
     add(.held, block)
     push(block)
   }
@@ -91,17 +103,23 @@ final class FloodFill {
       if state.contains(.possible) && state.isDisjoint(with: [.reached, .held]) { push(block) }
     }
     _ = drain {
-      suspect(index.parent($0))
+      suspect(index.parent($0), from: $0)
       return true
     } follow: {
-      if counts($0) { suspect($0.target) }
+      edge, source in
+      if counts(edge) { suspect(edge.target, from: source) }
     }
   }
 
-  private func suspect(_ block: Int) {
+  private func suspect(_ block: Int, from source: Int) {
     guard block >= 0, states[block].isDisjoint(with: [.reached, .held, .possible]) else { return }
-    add(.possible, block)
+    addPossible(block, from: source)
     push(block)
+  }
+
+  private func addPossible(_ block: Int, from source: Int) {
+    if states[block].isDisjoint(with: [.reached, .held, .possible]) { context.forest?.note(block, from: source) }
+    add(.possible, block)
   }
 
   /// Sorts what is left into blocks that nothing leads to and those that depend on them.
@@ -115,7 +133,8 @@ final class FloodFill {
         claim(index.parent($0), leader, keeps)
         return true
       } follow: {
-        if counts($0) { claim($0.target, leader, keeps) }
+        edge, _ in
+        if counts(edge) { claim(edge.target, leader, keeps) }
       }
     }
   }
@@ -156,12 +175,15 @@ final class FloodFill {
     let blocks: UnsafeMutablePointer<UInt32>
     let runs: UnsafeMutablePointer<UInt32>
     let edges: UnsafeMutablePointer<Edge>
+    /// The block that each of these was found in.
+    let sources: UnsafeMutablePointer<UInt32>
 
     init() {
-      memory = PageMemory(byteCount: Self.blocks * 8 + Self.edges * MemoryLayout<Edge>.stride)
+      memory = PageMemory(byteCount: Self.blocks * 8 + Self.edges * (MemoryLayout<Edge>.stride + 4))
       edges = memory.elements(of: Edge.self)
       blocks = (memory.base + Self.edges * MemoryLayout<Edge>.stride).assumingMemoryBound(to: UInt32.self)
       runs = blocks + Self.blocks
+      sources = runs + Self.blocks
     }
   }
 
@@ -171,7 +193,7 @@ final class FloodFill {
   /// Blocks are taken in batches, and what all of them need is loaded before any of it is looked at: one load from memory
   /// takes as long as ten that do not wait for each other.
   @inline(__always)
-  private func drain(_ visit: (Int) -> Bool, follow: (Edge) -> Void) -> Bool {
+  private func drain(_ visit: (Int) -> Bool, follow: (Edge, _ source: Int) -> Void) -> Bool {
     var touched: UInt32 = 0
     while count > 0 {
       let taken = min(count, Batch.blocks)
@@ -189,15 +211,16 @@ final class FloodFill {
       for number in 0..<taken where batch.runs[number] != 0 {
         edges.forEachEdge(of: Int(batch.blocks[number])) { edge in
           batch.edges[gathered] = edge
+          batch.sources[gathered] = batch.blocks[number]
           gathered &+= 1
           if gathered == Batch.edges {
-            for place in 0..<gathered { follow(batch.edges[place]) }
+            for place in 0..<gathered { follow(batch.edges[place], Int(batch.sources[place])) }
             gathered = 0
           }
         }
       }
       for place in 0..<gathered { touched |= UInt32(states[batch.edges[place].target].rawValue) }
-      for place in 0..<gathered { follow(batch.edges[place]) }
+      for place in 0..<gathered { follow(batch.edges[place], Int(batch.sources[place])) }
     }
     // Or else the compiler would drop the loads.
     batch.blocks[0] = touched

@@ -14,6 +14,10 @@ struct PointerResolver {
   private(set) var pending: [RootPointer] = []
   /// Whether more of these came than are kept.
   private(set) var missedRoots = false
+  /// Pointers from roots that wait until those of stronger holders have been followed.
+  private(set) var weak: [RootPointer] = []
+  /// Where pointers from roots lie that blocks were reached by.
+  private(set) var rootPointers: [RootPlace] = []
   /// Pointers from roots that told something new, if sources are kept.
   private(set) var sources: [RootPointer] = []
   /// Blocks found to be reached, if wanted.
@@ -32,6 +36,9 @@ struct PointerResolver {
   /// Pointers looked up at once.
   static let batch = 256
   private static let pendingLimit = 1 << 14
+  /// Of each thread. Further ones are followed at once, and where they lie is not kept.
+  private static let weakLimit = 1 << 17
+  private static let rootPointerLimit = 1 << 17
 
   init(_ context: ScanContext, round: Round, listsReached: Bool = false) {
     self.context = context
@@ -107,8 +114,10 @@ struct PointerResolver {
     }
     if !context.options.acceptsInteriorPointers && offset == .interior { return }
     if state.contains(.reached) && offset.isPlain {
-      if states.add(offset.isStart ? .reached : .possible, to: target), offset.isStart {
-        newlyReached?.append(UInt32(truncatingIfNeeded: target))
+      let isKnown = !states[target].isDisjoint(with: [.reached, .held])
+      if states.add(offset.isStart ? .reached : .possible, to: target) {
+        if offset.isStart { newlyReached?.append(UInt32(truncatingIfNeeded: target)) }
+        if offset.isStart || !isKnown { context.forest?.note(target, from: holder) }
       }
       if !context.options.retainsSources { return }
     }
@@ -125,8 +134,14 @@ struct PointerResolver {
       block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
       holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer)
     if found.offset.isPlain || round != .reading {
-      if context.mark(target, found.offset, holder: segment.holder), context.options.retainsSources {
-        sources.append(found)
+      if context.isWeak(found.root), weak.count < Self.weakLimit {
+        weak.append(found)
+        return
+      }
+      guard context.mark(found) else { return }
+      if context.options.retainsSources { sources.append(found) }
+      if context.forest != nil, rootPointers.count < Self.rootPointerLimit {
+        rootPointers.append(RootPlace(block: found.block, address: found.address))
       }
     } else if pending.count < Self.pendingLimit {
       pending.append(found)

@@ -14,14 +14,17 @@ package final class Reachability: @unchecked Sendable {
   let roots: [Root]
   let values: [RootValue]
   let sources: [RootPointer]
+  /// Where pointers from roots lie that blocks were first reached by, by block, as far as they are kept.
+  let rootPlaces: [RootPlace]
   /// Computed when it is asked for first.
   let paths = Mutex<PathSearch?>(nil)
 
   init(
     table: BlockTable, context: ScanContext, stateMemory: PageMemory, keeps: CliqueSizes, isComplete: Bool,
     roots: [Root], values: [RootValue],
-    sources: [RootPointer]
+    sources: [RootPointer], rootPlaces: [RootPlace] = []
   ) {
+    self.rootPlaces = rootPlaces
     self.table = table
     self.context = context
     self.stateMemory = stateMemory

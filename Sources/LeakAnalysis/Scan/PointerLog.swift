@@ -42,6 +42,17 @@ final class PointerChunk: @unchecked Sendable {
   }
 }
 
+extension PointerChunk {
+  /// Adds a word, for which there must be room.
+  @inline(__always)
+  func append(_ value: UInt64, holder: Int, at address: UInt64) {
+    values[count] = value
+    holders[count] = Int32(truncatingIfNeeded: holder)
+    if let addresses { addresses[count] = address }
+    count &+= 1
+  }
+}
+
 /// The chunks that wait for being resolved, at most a given number.
 final class PointerLog: Sendable {
   private let limit: Int

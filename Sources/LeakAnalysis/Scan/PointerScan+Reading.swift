@@ -78,6 +78,8 @@ extension PointerScan.Progress {
     pending = resolver.pending
     missedRoots = resolver.missedRoots
     sources = resolver.sources
+    weak = resolver.weak
+    rootPointers = resolver.rootPointers
   }
 
   mutating func add(_ other: Self) {
@@ -86,6 +88,8 @@ extension PointerScan.Progress {
     pending += other.pending
     missedRoots = missedRoots || other.missedRoots
     sources += other.sources
+    weak += other.weak
+    rootPointers += other.rootPointers
     bases += other.bases
   }
 }

@@ -45,6 +45,8 @@ package final class PointerScan {
     /// Whether pointers from roots must be looked for again.
     var missedRoots = false
     var sources: [RootPointer] = []
+    var weak: [RootPointer] = []
+    var rootPointers: [RootPlace] = []
     var bases: [UInt64] = []
   }
 
@@ -126,9 +128,10 @@ package final class PointerScan {
   private func begin(_ roots: [Root], _ values: [RootValue], _ mappings: [Mapping]) -> ScanContext {
     let map = RootMap(roots, values: values, policy: options.roots)
     let context = ScanContext(
-      table: table, states: stateMemory, edges: edges, options: options, roots: map, modules: ModuleMap(mappings))
+      table: table, states: stateMemory, edges: edges, options: options, roots: map, modules: ModuleMap(mappings),
+      strengths: options.notesHolders ? roots.map { HolderStrength($0.kind) } : [])
     self.context = context
-    givenRoots = options.retainsSources ? roots : []
+    givenRoots = options.retainsSources || options.notesHolders ? roots : []
     plan = WindowPlan(index: table.index, segments: map.segments, windowBytes: options.windowBytes)
     return context
   }
@@ -143,18 +146,63 @@ package final class PointerScan {
           block: UInt32(block), offset: context.offset(of: value.value, in: block),
           holder: context.roots.number(of: value.kind), isValue: true, root: UInt32(givenValues.count), address: 0,
           pointer: value.value))
-      if options.retainsSources { givenValues.append(value) }
+      if options.retainsSources || options.notesHolders { givenValues.append(value) }
     }
     if phase != .first { markPending(context) }
   }
 
   private func markPending(_ context: ScanContext) {
     for pointer in progress.pending {
-      if context.mark(Int(pointer.block), pointer.offset, holder: pointer.holder), options.retainsSources {
-        progress.sources.append(pointer)
+      if pointer.isValue ? context.forest != nil : context.isWeak(pointer.root) {
+        progress.weak.append(pointer)
+      } else {
+        _ = follow(pointer, context)
       }
     }
     progress.pending = []
+  }
+
+  /// Marks what a root's pointer leads to; whether that is news.
+  private func follow(_ pointer: RootPointer, _ context: ScanContext) -> Bool {
+    guard context.mark(pointer) else { return false }
+    if options.retainsSources { progress.sources.append(pointer) }
+    if context.forest != nil, !pointer.isValue, progress.rootPointers.count < Self.mostRootPointers {
+      progress.rootPointers.append(RootPlace(block: pointer.block, address: pointer.address))
+    }
+    return true
+  }
+
+  private static let mostRootPointers = 1 << 18
+
+  /// Follows what strong holders hold, and then the pointers that have waited for that, the strongest first.
+  private func spread(_ flood: FloodFill, _ context: ScanContext) {
+    flood.spreadReached()
+    if progress.weak.isEmpty { return }
+    var waves = [[RootPointer]](repeating: [], count: HolderStrength.allCases.count)
+    for pointer in progress.weak {
+      let place = Int(pointer.root)
+      let strength: HolderStrength =
+        pointer.isValue
+        ? place < givenValues.count ? HolderStrength(givenValues[place].kind) : .registers
+        : place < context.strengths.count ? context.strengths[place] : .memory
+      waves[strength.rawValue].append(pointer)
+    }
+    progress.weak = []
+    // What a function further out keeps stays longer than what those that it has called keep, or have left over.
+    waves[HolderStrength.stacks.rawValue].sort { $0.address > $1.address }
+    for (strength, wave) in waves.enumerated() {
+      var reached: [Int] = []
+      for pointer in wave {
+        let block = Int(pointer.block)
+        let isKnown = states[block].contains(.reached)
+        if follow(pointer, context), !isKnown, states[block].contains(.reached) { reached.append(block) }
+        if strength >= HolderStrength.stacks.rawValue, !reached.isEmpty {
+          flood.spreadReached(from: reached)
+          reached = []
+        }
+      }
+      flood.spreadReached(from: reached)
+    }
   }
 
   /// Does the next piece of work; false when the deadline came first.
@@ -196,8 +244,7 @@ package final class PointerScan {
     readsAgain = true
     markPending(context)
     resolveLog(context, round: .done)
-    let flood = FloodFill(context)
-    flood.spreadReached()
+    spread(FloodFill(context), context)
     compact(context)
     if round > Self.mostRounds {
       phase = .oneByOne
@@ -263,7 +310,7 @@ package final class PointerScan {
     // Where the kernel has no memory even for that, no block may be called lost.
     let isComplete = phase == .complete && !hasUnread
     let flood = FloodFill(context)
-    flood.spreadReached()
+    spread(flood, context)
     flood.spreadHeld()
     let keeps = CliqueSizes(blocks: table.count)
     if isComplete {
@@ -272,7 +319,8 @@ package final class PointerScan {
     }
     return Reachability(
       table: table, context: context, stateMemory: stateMemory, keeps: keeps, isComplete: isComplete,
-      roots: givenRoots, values: givenValues, sources: progress.sources)
+      roots: givenRoots, values: givenValues, sources: progress.sources,
+      rootPlaces: progress.rootPointers)
   }
 }
 

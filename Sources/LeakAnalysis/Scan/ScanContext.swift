@@ -20,6 +20,10 @@ final class ScanContext: @unchecked Sendable {
   /// Words that count as the start of their block: its number in the upper, the word's in the lower 32 bits; ascending.
   /// Complete when all memory has been read.
   var bases: [UInt64] = []
+  /// nil unless holders are to be noted.
+  let forest: HolderForest?
+  /// How strong the roots' claims are, by their places.
+  let strengths: [HolderStrength]
 
   /// Whether interior pointers to the second word, to the fourth, to any word can be the start by some heuristic.
   let secondWordMatters: Bool
@@ -27,8 +31,11 @@ final class ScanContext: @unchecked Sendable {
   let basesMatter: Bool
 
   init(
-    table: BlockTable, states: PageMemory, edges: EdgeStore, options: ScanOptions, roots: RootMap, modules: ModuleMap
+    table: BlockTable, states: PageMemory, edges: EdgeStore, options: ScanOptions, roots: RootMap, modules: ModuleMap,
+    strengths: [HolderStrength] = []
   ) {
+    forest = options.notesHolders ? HolderForest(blocks: table.count) : nil
+    self.strengths = strengths
     self.table = table
     index = table.index
     stateMemory = states
@@ -113,6 +120,26 @@ final class ScanContext: @unchecked Sendable {
     return number > 0 ? roots.holders[number - 1] : nil
   }
 
+  /// Whether a pointer from a root waits until what is stronger has been followed.
+  @inline(__always)
+  func isWeak(_ root: UInt32) -> Bool {
+    forest != nil && Int(root) < strengths.count && strengths[Int(root)] != .variables
+  }
+
+  /// Marks what a pointer leads to, and notes from where; whether that is news.
+  func mark(_ pointer: RootPointer) -> Bool {
+    let block = Int(pointer.block)
+    let before = states[block]
+    guard mark(block, pointer.offset, holder: pointer.holder) else { return false }
+    // What is weaker than what is known already is not noted.
+    let isStart = isStart(pointer.offset, of: block)
+    let isBetter = isStart && pointer.holder == 0 || before.isDisjoint(with: isStart ? .reached : [.reached, .held])
+    if let forest, isBetter {
+      forest.note(block, fromRoot: pointer.root, isValue: pointer.isValue)
+    }
+    return true
+  }
+
   /// Marks a block as reached by a root's pointer to somewhere in it; whether that is news.
   func mark(_ block: Int, _ offset: PointerOffset, holder: UInt16) -> Bool {
     guard isStart(offset, of: block) else {
@@ -127,6 +154,12 @@ final class ScanContext: @unchecked Sendable {
     states.add(.held, to: block)
     return isNew
   }
+}
+
+/// Where the pointer from a root lies that a block was reached by.
+struct RootPlace {
+  let block: UInt32
+  let address: UInt64
 }
 
 /// A pointer to a block that was found in a root.

@@ -13,6 +13,8 @@ package struct ScanOptions: Sendable {
   /// Keeps where each pointer was found, for `Reachability.explain`. Costs 4 bytes more per pointer between blocks and
   /// 16 per block that a root points to.
   package var retainsSources = false
+  /// Notes from where each block was first reached, for `Reachability.addUpPaths`. Costs 4 bytes per block.
+  package var notesHolders = false
   /// The most memory for pointers between blocks; nil is what keeps the whole scan within 64 bytes per block and 8 MiB.
   /// Where it is not enough, blocks are read again instead.
   package var edgeBudgetInBytes: Int?

@@ -19,6 +19,8 @@ struct WindowScanner {
   private let hits: UnsafeMutablePointer<UInt32>
   private let hitMemory: PageMemory
   private var chunk: PointerChunk
+  /// Words of roots, with their addresses, where who holds what is to be known; else these are in `chunk`, too.
+  private var rootChunk: PointerChunk?
   var tables: VirtualTables
 
   var resolver: PointerResolver
@@ -62,7 +64,9 @@ struct WindowScanner {
     buffer = PageMemory(byteCount: context.options.windowBytes + Self.lookAhead)
     hitMemory = PageMemory(of: UInt32.self, count: Self.roundBytes + 8)
     hits = hitMemory.elements(of: UInt32.self)
-    chunk = log?.makeChunk() ?? PointerChunk(keepsAddresses: context.options.retainsSources)
+    let notesHolders = context.forest != nil && !context.options.retainsSources
+    chunk = log?.makeChunk() ?? PointerChunk(keepsAddresses: context.options.retainsSources || notesHolders)
+    rootChunk = notesHolders && log != nil && readsRoots ? PointerChunk(keepsAddresses: true) : nil
     tables = VirtualTables(modules: context.modules, memory: memory)
   }
 
@@ -74,10 +78,20 @@ struct WindowScanner {
 
   /// Resolves what waits.
   mutating func flush() {
+    flushRoots()
     if let log, chunk.count > 0, log.keep(chunk) {
       chunk = log.makeChunk()
     } else {
       resolver.resolve(chunk)
+    }
+  }
+
+  private mutating func flushRoots() {
+    guard let log, let full = rootChunk, full.count > 0 else { return }
+    if log.keep(full) {
+      rootChunk = PointerChunk(keepsAddresses: true)
+    } else {
+      resolver.resolve(full)
     }
   }
 
@@ -184,6 +198,7 @@ struct WindowScanner {
       findHolders(first..<end, base: base, &cursor)
       first = end
       if chunk.count >= PointerChunk.limit { flush() }
+      if let rootChunk, rootChunk.count >= PointerChunk.limit { flushRoots() }
     }
   }
 
@@ -208,6 +223,10 @@ struct WindowScanner {
           address &+ 8 <= segments[cursor.segment].end
         else { continue }
         holder = -1 &- cursor.segment
+        if let rootChunk {
+          rootChunk.append((buffer.base + position).loadUnaligned(as: UInt64.self), holder: holder, at: address)
+          continue
+        }
       }
       chunk.values[count] = (buffer.base + position).loadUnaligned(as: UInt64.self)
       chunk.holders[count] = Int32(truncatingIfNeeded: holder)

@@ -21,6 +21,9 @@ package struct StackCopyUnwinder {
   package private(set) var frames: [UInt64]
   package private(set) var flags: UInt32
 
+  /// The stack pointer in each of the frames found by walking: the last ones of `frames`.
+  package private(set) var stackPointers: [UInt64]
+
   private var lookup: UInt64
   private var stackPointer: UInt64
   private var framePointer: UInt64
@@ -41,6 +44,7 @@ package struct StackCopyUnwinder {
     self.flags = flags
     self.lookup = lookup
     self.stackPointer = stackPointer
+    stackPointers = [stackPointer]
     self.framePointer = framePointer
     self.copy = copy
     self.copyStart = copyStart
@@ -158,6 +162,7 @@ package struct StackCopyUnwinder {
     }
     guard frames.count < Int(LT_MAX_STACK_DEPTH) else { return .truncated }
     frames.append(address)
+    stackPointers.append(stackPointer)
     lookup = address - distance
     self.stackPointer = stackPointer
     self.framePointer = framePointer

@@ -159,6 +159,7 @@ enum JSONLeakCheck {
           $0.member("function", step.function)
           $0.member("file", step.file)
           $0.member("line", step.line)
+          $0.member("container", step.container)
           $0.member("count", step.count)
           $0.member("same_site", step.isSameSite)
         }

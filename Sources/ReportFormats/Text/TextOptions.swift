@@ -18,6 +18,8 @@ package struct TextOptions: Sendable {
   package var showProbes = false
   /// Whether function names are left whole and modules have their paths.
   package var fullNames = false
+  /// Stacks whose holders are all printed, by their number in the report or by a function on them.
+  package var explainedStacks: [String] = []
   /// Shortens a demangled name where `fullNames` is off.
   package var shortenFunctionName: @Sendable (String) -> String = { $0 }
   /// Writes an entry for a suppressions file for a site; nil when none were asked for.

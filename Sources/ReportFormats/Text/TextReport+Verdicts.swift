@@ -1,4 +1,5 @@
 import Quantities
+import ReportAnalysis
 import TextOutput
 import TraceModel
 
@@ -30,6 +31,45 @@ extension TextRenderer {
       if let path = holder.path { line += ", \(escapedForTerminal(path))" }
       output.line(line)
     }
+  }
+
+  /// All holders of the stacks that were asked for.
+  mutating func explainedStacks() {
+    if options.explainedStacks.isEmpty { return }
+    // Numbers are those that this report has printed: of findings, or of stacks.
+    let numbered = isPlain ? report.sites.indices.map { [$0] } : Findings(report).list.map(\.sites)
+    for name in options.explainedStacks {
+      let number = Int(name) ?? 0
+      let chosen = number >= 1 && number <= numbered.count ? numbered[number - 1] : []
+      let found = report.sites.enumerated().filter { index, site in
+        chosen.contains(index) || site.frames.contains { Self.isNamed($0, name) }
+      }
+      if found.isEmpty {
+        output.line("\(escapedForTerminal(name)): no stack of this report has that number or function")
+      }
+      for (index, site) in found {
+        let leaf = site.frames.first { Self.isNamed($0, name) } ?? site.frames.first
+        let function = leaf?.function.map(escapedForTerminal) ?? "a stack without names"
+        let place = numbered.firstIndex { $0.contains(index) }.map { "#\($0 + 1) " } ?? ""
+        output.line("\(place)\(function): \(amount(site.outstanding))")
+        let holders = site.heldBy ?? []
+        if holders.isEmpty { output.line("\tnothing that is known holds them") }
+        for holder in holders {
+          var line = "\t\(amount(holder.held)), \(wholeNumber((holder.share * 100).rounded(.down))) %: "
+          line += escapedForTerminal(holder.words)
+          if let path = holder.path { line += ", \(escapedForTerminal(path))" }
+          output.line(line)
+        }
+      }
+      output.line()
+    }
+  }
+
+  /// Whether a frame is called so, with or without its parameters and scope.
+  private static func isNamed(_ frame: Frame, _ name: String) -> Bool {
+    guard let function = frame.function else { return false }
+    let plain = function.prefix { $0 != "(" }
+    return function == name || plain == name || plain.hasSuffix("::" + name)
   }
 
   /// Where such blocks are freed as a rule.

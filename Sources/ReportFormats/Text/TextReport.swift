@@ -60,6 +60,7 @@ struct TextRenderer {
   /// What stands behind the stacks, whatever their form.
   mutating func rest() {
     explanations()
+    explainedStacks()
     leakSummaries()
     retention()
     processes()

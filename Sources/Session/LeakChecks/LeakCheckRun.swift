@@ -3,6 +3,7 @@ import Glibc
 import LeakAnalysis
 import ProcessControl
 import ProcessImage
+import Symbolization
 import TraceModel
 
 /// The leak checks of one trace. There is one at each report, and one at the exit of each process that leaktrace has
@@ -12,6 +13,7 @@ final class LeakCheckRun {
   let watch: ExitWatch?
   private let checker: LeakChecker
   private let tracer: AllocationTracer
+  private let symbolizer: Symbolizer
   private var results: [ObjectIdentifier: LeakCheckResult] = [:]
   /// Why processes could not be checked, at the last report and at their exit.
   var notes: [String] { currentNotes + exitNotes }
@@ -22,10 +24,13 @@ final class LeakCheckRun {
   private var savedBytes: [Int32: [UInt64: [UInt8]]] = [:]
 
   /// - Parameter watch: nil unless leaktrace has started the traced command itself.
-  init(settings: LeakCheckSettings, tracer: AllocationTracer, watch: ExitWatch?, dumpBytes: Int = 0) {
+  init(
+    settings: LeakCheckSettings, tracer: AllocationTracer, symbolizer: Symbolizer, watch: ExitWatch?, dumpBytes: Int = 0
+  ) {
     self.watch = watch
     self.dumpBytes = dumpBytes
     self.tracer = tracer
+    self.symbolizer = symbolizer
     checker = LeakChecker(settings: settings, watch: watch)
   }
 
@@ -49,7 +54,9 @@ final class LeakCheckRun {
       // The old result is released first, because two results at once would take twice the memory.
       results[id] = nil
       do {
-        results[id] = try checker.check(TracedSubject(process, of: tracer))
+        let result = try checker.check(TracedSubject(process, of: tracer))
+        HolderNaming.prepare(result, of: process, tracer: tracer, symbolizer: symbolizer)
+        results[id] = result
       } catch {
         if waitForExit(of: process), results[id]?.summary.method == .atExit { continue }
         currentNotes.append("process \(process.processID) was not checked for leaks: \(error)")
@@ -79,6 +86,7 @@ final class LeakCheckRun {
       let threads = watch.heldThreads(of: processID)
       do {
         let result = try checker.checkAtExit(TracedSubject(process, of: tracer), threads: threads)
+        HolderNaming.prepare(result, of: process, tracer: tracer, symbolizer: symbolizer)
         results[ObjectIdentifier(process)] = result
         saveFirstBytes(of: process)
       } catch {

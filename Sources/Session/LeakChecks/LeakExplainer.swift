@@ -75,7 +75,8 @@ struct LeakExplainer {
         let variable = symbolizer.variable(
           at: address, inModule: root.name, processID: result.processID, generation: process.imageNumber)
       else { return "\(place) in the data of \(module)" }
-      let offset = variable.offset == 0 ? "" : "+\(hexadecimal(variable.offset))"
+      let distance = address &- variable.address
+      let offset = distance == 0 ? "" : "+\(hexadecimal(distance))"
       return "\(variable.name)\(offset) [\(module)]"
     case .stack: return root.name == "[stack]" ? "the stack at \(place)" : "the stack of \(root.name) at \(place)"
     case .threadLocal: return "thread-local data of \(root.name) at \(place)"

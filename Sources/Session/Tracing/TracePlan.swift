@@ -63,6 +63,8 @@ package struct LeakCheckPlan {
   package var failingKinds: Set<VerdictKind> = []
   /// Addresses of blocks for which the report explains how they are reached.
   package var explainedAddresses: [UInt64] = []
+  /// Stacks of which the report says all holders: their numbers, or functions on them.
+  package var explainedStacks: [String] = []
   /// How many bytes of each block are shown.
   package var dumpBytes = 0
   /// Makes the suppression that is printed for a site; nil: none are printed.

@@ -77,7 +77,8 @@ package final class TraceRunner {
   private func prepareLeakChecks(_ tracer: AllocationTracer, _ watch: ExitWatch?) {
     guard let leakCheck = plan.leakCheck else { return }
     leakChecks = LeakCheckRun(
-      settings: leakCheck.settings, tracer: tracer, watch: watch, dumpBytes: leakCheck.dumpBytes)
+      settings: leakCheck.settings, tracer: tracer, symbolizer: symbolizer, watch: watch, dumpBytes: leakCheck.dumpBytes
+    )
     guard let watch else { return }
     // The child is held while leaktrace attaches to it, so that it cannot exit before it is watched.
     tracer.onNewImage = { process in watch.watch(process.processID) }
@@ -151,6 +152,7 @@ package final class TraceRunner {
       var options = ReportOptions()
       options.text.showAllocations = plan.showsBlocks
       options.text.showProbes = plan.isVerbose
+      options.text.explainedStacks = plan.leakCheck?.explainedStacks ?? []
       options.text.showSites = plan.leakCheck?.isSummary != true
       options.text.suppressionEntry = plan.leakCheck?.suppressionEntry
       options.text.fullNames = plan.fullNames

@@ -64,8 +64,8 @@ final class ModuleReader: ModuleReading {
     return functions
   }
 
-  func variable(at address: UInt64) -> (name: String, offset: UInt64)? {
-    var best: (name: UnsafePointer<CChar>, start: UInt64, isGlobal: Bool)?
+  func variable(at address: UInt64) -> Module.Variable? {
+    var best: (name: UnsafePointer<CChar>, start: UInt64, size: UInt64, isGlobal: Bool)?
     let files = elf.symbolTable(.full) == nil ? [elf, separateDebugFile].compactMap { $0 } : [elf]
     for file in files {
       for table in ElfFile.SymbolTable.allCases {
@@ -75,14 +75,19 @@ final class ModuleReader: ModuleReading {
           else { return }
           let isGlobal = symbol.binding != .local
           if let known = best, known.isGlobal || !isGlobal { return }
-          best = (symbol.name, symbol.value, isGlobal)
+          best = (symbol.name, symbol.value, symbol.size, isGlobal)
         }
       }
     }
     defer { releasePages() }
-    return best.map {
-      (options.demangle ? Demangler.demangle($0.name) : SymbolText.string($0.name), address - $0.start)
+    guard let best else { return nil }
+    var variable = Module.Variable(
+      name: options.demangle ? Demangler.demangle(best.name) : SymbolText.string(best.name), start: best.start,
+      size: best.size)
+    if options.linesAndInlines, let found = debugInformation?.declaration(ofVariableAt: best.start) {
+      (variable.file, variable.line, variable.type) = found
     }
+    return variable
   }
 
   private var index: SymbolIndex {

@@ -5,7 +5,7 @@ protocol ModuleReading: AnyObject {
   func functions(at address: UInt64) -> [Module.Function]?
 
   /// The variable that covers a virtual address. Of several names, the one that the program exports.
-  func variable(at address: UInt64) -> (name: String, offset: UInt64)?
+  func variable(at address: UInt64) -> Module.Variable?
 
   /// Gives the memory of what has been read back; it is read again when it is needed.
   func forget()

@@ -44,14 +44,19 @@ final class RemoteModuleReader: ModuleReading {
     return answer.failed ? [] : functions
   }
 
-  func variable(at address: UInt64) -> (name: String, offset: UInt64)? {
+  func variable(at address: UInt64) -> Module.Variable? {
     var message = MessageWriter()
     message.put(WorkerRequest.variable.rawValue)
     message.put(number)
     message.put(address)
     guard var answer = ask(message), let name = answer.text() else { return nil }
-    let offset = answer.number(UInt64.self)
-    return answer.failed ? nil : (name, offset)
+    var variable = Module.Variable(
+      name: name, start: answer.number(UInt64.self), size: answer.number(UInt64.self))
+    variable.file = answer.text()
+    let line = answer.number(UInt32.self)
+    variable.line = line == 0 ? nil : Int(line)
+    variable.type = answer.text()
+    return answer.failed ? nil : variable
   }
 
   func forget() {}

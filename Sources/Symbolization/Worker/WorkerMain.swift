@@ -96,7 +96,11 @@ private struct Worker {
       let number = message.number(UInt32.self)
       let found = modules[number]?.reader.variable(at: message.number(UInt64.self))
       answer.put(found?.name)
-      answer.put(found?.offset ?? 0)
+      answer.put(found?.start ?? 0)
+      answer.put(found?.size ?? 0)
+      answer.put(found?.file)
+      answer.put(UInt32(clamping: found?.line ?? 0))
+      answer.put(found?.type)
     case .demangle:
       answer.put(message.text().map { Demangler.demangle($0) })
     case .configure, nil:

@@ -110,7 +110,7 @@ extension Privileged {
       func text(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
       let outcome = try run([
         "--explain", text(second + 7), "--explain", String(lost, radix: 16), "--explain", text(interior), "--explain",
-        "1",
+        "0x1",
       ])
       let expected = """
         \(text(second + 7)): 7 bytes inside of a block of 77 bytes at \(text(second)), still reachable

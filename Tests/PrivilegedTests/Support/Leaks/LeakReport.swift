@@ -19,6 +19,23 @@ struct LeakReport: Decodable {
     var finding: String?
   }
 
+  struct Holder: Decodable {
+    var kind: String
+    var words: String
+    var name: String?
+    var file: String?
+    var line: Int?
+    var through: [Step]
+    var count: UInt64
+    var share: Double
+
+    struct Step: Decodable {
+      var function: String?
+      var container: String?
+      var sameSite: Bool
+    }
+  }
+
   struct Growth: Decodable {
     var word: String
     var slopeBytesPerSecond: Double
@@ -45,6 +62,7 @@ struct LeakReport: Decodable {
     var pid: Int32
     var `class`: String
     var verdict: Verdict
+    var heldBy: [Holder]?
     var growth: Growth?
     var frames: [Frame]
     var allocations: [Allocation]
