@@ -1,4 +1,5 @@
 import Testing
+import TraceModel
 
 @testable import GrowthStatistics
 
@@ -124,5 +125,49 @@ import Testing
       GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: true))
     #expect(evidence.survival == 0.5)
     #expect(evidence.windows == 51 && evidence.generationsAlive == 51)
+  }
+
+  /// Blocks are born in windows without a tick, and after the last one; survivors are counted only in windows that were
+  /// looked at, so that there are never more of them than windows.
+  @Test func survivorsAreNeverOfMoreWindowsThanThereAre() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 1, windowLength: Self.second)
+    // The ticks of every third second are late by a window.
+    for second: UInt64 in 0..<40 where second % 3 != 2 {
+      history.beginTick(at: second * Self.second + 1)
+      history.record(site: 0, identity: 1, outstandingBytes: 64 * (second + 1), allocatedCount: second + 1)
+      history.endTick()
+    }
+    let clock = try #require(history.clock(since: 0))
+    var series = try #require(history.series(sites: [(0, 1)], clock: clock))
+    var survivors = Survivors()
+    for second: UInt64 in 0..<60 { survivors.add(bytes: 64, time: second * Self.second, ages: clock.ages) }
+    func evidence() throws -> GrowthEvidence {
+      try #require(
+        GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false))
+    }
+    #expect(try evidence().windows == 27 && evidence().generationsAlive == 27)
+    // A course that begins later has fewer windows, and what was born before it was first seen in its first.
+    series.bytes.replaceSubrange(0..<10, with: repeatElement(0, count: 10))
+    series.dropBeginning()
+    #expect(try evidence().windows == 17 && evidence().generationsAlive == 17)
+  }
+
+  /// Whoever asks after five seconds gets a word, although the last tick was up to a window before.
+  @Test func aRunOfFiveSecondsHasItsWord() throws {
+    let window: UInt64 = 100_000_000
+    var history = OutstandingHistory(start: 0, siteCount: 1, windowLength: window)
+    for tick: UInt64 in 0...49 {
+      history.beginTick(at: tick * window + 10_000_000)
+      history.record(site: 0, identity: 1, outstandingBytes: 52_429 * (tick + 1), allocatedCount: tick + 1)
+      history.endTick()
+    }
+    let clock = try #require(history.clock(since: 0))
+    #expect(clock.run < 5 * Self.second)
+    let series = try #require(history.series(sites: [(0, 1)], clock: clock))
+    var survivors = Survivors()
+    for tick: UInt64 in 0...49 { survivors.add(bytes: 52_429, time: tick * window, ages: clock.ages) }
+    let evidence = try #require(
+      GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false))
+    #expect(evidence.word == .growing)
   }
 }

@@ -142,4 +142,22 @@ import Testing
     #expect(own.map(\.bytes) == [64 << 10, 8192])
     #expect(own.map { $0.holders.map(\.descriptor) } == [[removed], [nil]])
   }
+
+  /// The same limits as those of an observation's forecast: the control groups around, the process's own, and the host's.
+  @Test func findsTheNearestLimit() throws {
+    let fixture = try HostFixture()
+    try fixture.writeProcess(7, command: "svc", anonymousKiB: 100_000, cgroup: "/a/b")
+    try fixture.writeProcess(8, command: "svc", anonymousKiB: 1_000_000, cgroup: "/a")
+    try fixture.writeCgroup("/a", current: 300 << 20, anonymous: 200 << 20, file: 100 << 20, limit: "\(256 << 20)")
+    try fixture.writeCgroup("/a/b", current: 300 << 20, anonymous: 200 << 20, file: 100 << 20)
+    let sampler = HostSampler(root: fixture.root)
+    func limit(_ processIDs: [Int32]) -> MemoryLimit? { sampler.nearestLimit(of: processIDs) }
+    // File cache and reclaimable slab give way before the limit bites.
+    #expect(limit([7]) == MemoryLimit(left: (56 << 20) + 4096, name: "memory limit of /a"))
+    // 1 GiB of address space, of which little is left.
+    #expect(limit([7, 8]) == MemoryLimit(left: (1 << 30) - 1_000_000 * 1024, name: "ulimit"))
+    #expect(limit([]) == MemoryLimit(left: 500_000 * 1024, name: "MemAvailable"))
+    #expect(limit([99]) == MemoryLimit(left: 500_000 * 1024, name: "MemAvailable"))
+    #expect(HostSampler(root: HostRoot(prefix: "/nowhere")).nearestLimit(of: [7]) == nil)
+  }
 }

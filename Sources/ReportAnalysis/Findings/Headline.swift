@@ -80,7 +80,8 @@ package struct Headline: Sendable {
     if findings.contains(where: { $0.kind == .unclear && ($0.rate?.lower ?? 0) > 0 }) {
       return "some of it rises, and too little is known to call it growth"
     }
-    let settled = findings.reduce(UInt64(0)) { $0 &+ ($1.kind.group == .bounded ? $1.held.bytes : 0) }
+    // What a check has left out is neither lost nor does it grow.
+    let settled = findings.reduce(report.leftOut.bytes) { $0 &+ ($1.kind.group == .bounded ? $1.held.bytes : 0) }
     let whole = report.totals.outstanding.bytes
     // Of half of it at least it has to be known that it is bounded.
     if settled < whole - whole / 2 { return "of most of what is held it is not known whether it grows" }

@@ -123,13 +123,19 @@ struct FirstScreen {
   }
 
   private func rate(_ finding: Finding) -> String {
-    guard let rate = finding.rate, finding.kind.group == .leaking || rate.bytesPerSecond != 0 else { return "-" }
+    guard let rate = shownRate(of: finding) else { return "-" }
     let value = ByteRate(bytesPerSecond: rate.bytesPerSecond)
     return value.text(per: ByteRate.Unit(for: value))
   }
 
+  /// A rate of 0 of what is unclear says nothing.
+  private func shownRate(of finding: Finding) -> GrowthRate? {
+    guard let rate = finding.rate, finding.kind.group == .leaking || rate.bytesPerSecond != 0 else { return nil }
+    return rate
+  }
+
   private func interval(_ finding: Finding) -> String {
-    guard let rate = finding.rate, rate.lower.isFinite, rate.upper.isFinite else { return "-" }
+    guard let rate = shownRate(of: finding), rate.lower.isFinite, rate.upper.isFinite else { return "-" }
     return ByteRate.compactInterval(
       rate.lower, rate.upper, beside: rate.bytesPerSecond,
       per: ByteRate.Unit(for: ByteRate(bytesPerSecond: rate.bytesPerSecond)))

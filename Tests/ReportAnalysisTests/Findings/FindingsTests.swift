@@ -127,6 +127,18 @@ import TraceModel
     #expect(line.command == "svc" && line.processID == 30070 && !line.isIncomplete)
   }
 
+  /// A check shows what is lost and what grows; what it leaves out is neither.
+  @Test func nothingIsLostAndNothingGrows() {
+    var checked = report([], isChecked: true)
+    checked.leakChecks = [LeakCheckSummary(processID: 1)]
+    checked.totals.outstanding = Tally(bytes: 5000, count: 50)
+    checked.leftOutSites = 3
+    checked.leftOut = Tally(bytes: 5000, count: 50)
+    #expect(headline(checked).answer == .none)
+    checked.leftOut = Tally(bytes: 100, count: 1)
+    #expect(headline(checked).answer == .cannotTell)
+  }
+
   @Test func forecast() {
     var report = report([site(["f"], bytes: 9, .growing, slope: 100, margin: 1)])
     #expect(headline(report).forecast == nil)
