@@ -292,7 +292,7 @@ let package = Package(
     .testTarget(name: "ReportAnalysisTests", dependencies: ["TraceModel", "ReportAnalysis"], swiftSettings: strict),
     .testTarget(
       name: "ReportFormatsTests",
-      dependencies: ["SystemSupport", "ReportFormats", "TextOutput", "TraceModel", "TestTools"],
+      dependencies: ["Quantities", "SystemSupport", "ReportFormats", "TextOutput", "TraceModel", "TestTools"],
       exclude: ["Golden"],
       swiftSettings: strict),
     // Attacks on what reads files and memory of others. Each one has been carried out against a version that fell to it.

@@ -137,4 +137,61 @@ struct BrowserFindingsTests {
     #expect(result["remarks"] == "")
     #expect(result["card"]?.hasPrefix("missed while tracing 9,000") == true)
   }
+
+  /// A trace of the kernel has no course of everything, but of its callers; and command lines are cut to what tells them apart.
+  @Test func kernelsHaveCoursesAndNames() throws {
+    var report = report()
+    report.target = Report.Target(kind: .kernel)
+    report.processes = []
+    report.timeline = []
+    for index in report.sites.indices {
+      report.sites[index].course = SiteCourse(seconds: [10, 30, 50], bytes: [0, 100, 200])
+      report.sites[index].frames = [
+        Frame(address: UInt64(index), function: "caller_\(index)", module: "[kernel]"),
+        Frame(address: 99, function: "do_syscall_64", module: "[kernel]"),
+      ]
+      report.sites[index].processID = index == 0 ? 0 : 100
+      report.sites[index].kernel = KernelSiteDetails(
+        cache: "filp",
+        processes: [
+          KernelSiteDetails.Share(
+            processID: 100, command: "/usr/bin/env bash /opt/scripts/run.sh --all",
+            outstanding: Tally(bytes: 1, count: 1))
+        ])
+    }
+    let result = try Browser.use(
+      HTMLReport.render(report),
+      Browser.helpers + """
+        const result = { title: document.querySelector("h1").textContent, areas: String(document.querySelectorAll("#course .area").length), text: content("coursetext"),
+          choice: [...document.getElementById("process").options].map((option) => option.text.split(",")[0]).join("|") };
+        document.getElementById("course").focus(); press("ArrowRight"); result.tip = content("tip").split("\\n").length + "";
+        rows()[1].click(); result.detail = document.querySelector("tr.detail").innerText.replaceAll("\\n", "; ");
+        return result;
+        """)
+    #expect(result["errors"] == "")
+    #expect(result["failed"] == nil)
+    #expect(result["title"]?.hasPrefix("the kernel ") == true)
+    #expect(result["areas"] == "4")
+    #expect(result["text"] == "Areas: the least that each stack held in each part of the run.")
+    #expect(result["choice"] == "all processes|bash run.sh (100)|no process")
+    #expect(result["tip"] == "5")
+    #expect(result["detail"]?.contains("/usr/bin/env bash /opt/scripts/run.sh --all (100)") == true)
+    #expect(result["detail"]?.contains("[kernel]") == true && result["detail"]?.contains("[[kernel]]") == false)
+  }
+
+  @Test(arguments: Browser.Size.all) func theAnswerFits(size: Browser.Size) throws {
+    let result = try Browser.use(
+      HTMLReport.render(report()),
+      """
+      const box = document.querySelector("#findingbox .wide");
+      return { page: String(document.documentElement.scrollWidth <= document.documentElement.clientWidth), box: String(box.scrollWidth <= box.clientWidth),
+        row: getComputedStyle(document.querySelector("#findings tr")).display, first: document.querySelector("#findings td.name").innerText.split("\\n")[0] };
+      """, size: size)
+    #expect(result["errors"] == "")
+    #expect(result["page"] == "true")
+    #expect(result["box"] == "true")
+    #expect(result["row"] == (size == .phone ? "grid" : "table-row"))
+    #expect(result["first"]?.contains("parse") == true)
+    #expect(result["first"]?.hasPrefix("#1 ") == (size == .phone))
+  }
 }

@@ -60,10 +60,11 @@ struct ReportBuilder {
 
   /// The course of everything together. It ends with what the totals say.
   private func timeline(upTo report: Report) -> [Report.Moment] {
-    guard let last = snapshot.timeline.last, last.elapsed < report.window.duration else { return snapshot.timeline }
-    return snapshot.timeline + [
-      Report.Moment(elapsed: report.window.duration, outstanding: report.totals.outstanding)
-    ]
+    guard let last = snapshot.timeline.last else { return [] }
+    let end = Report.Moment(
+      elapsed: report.window.duration, outstanding: report.totals.outstanding,
+      residentBytes: last.elapsed >= report.window.duration ? last.residentBytes : nil)
+    return snapshot.timeline.filter { $0.elapsed < report.window.duration } + [end]
   }
 
   /// The sites that hold something, in the order that is asked for.

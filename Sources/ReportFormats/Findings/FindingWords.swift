@@ -41,11 +41,4 @@ extension Finding {
 
   /// `53 %`; nil where it does not count as growth.
   var shareWords: String? { shareOfGrowth.map { percentText($0, decimals: 0).replacing(".0 %", with: " %") } }
-
-  /// `server (77)`, `server (77) and 2 more`.
-  var processWords: String {
-    guard let first = processes.first else { return "" }
-    let name = first.processID == 0 ? "no process" : "\(first.command ?? "process") (\(first.processID))"
-    return processes.count == 1 ? name : "\(name) and \(processes.count - 1) more"
-  }
 }

@@ -49,6 +49,14 @@ enum PageData {
       $0.member("standard_error", report.totals.outstandingBytesStandardError)
     }
     writer.member("is_sampled", report.sampling != nil)
+    writer.member("duration", report.window.duration)
+    writer.key("commands")
+    writer.array(commands(report)) { writer, entry in
+      writer.object {
+        $0.member("pid", entry.processID)
+        $0.member("command", singleLine(entry.command))
+      }
+    }
     writer.key("left_out")
     writer.object {
       $0.member("sites", report.leftOutSites)
@@ -63,6 +71,16 @@ enum PageData {
         write(process.totals, to: &$0)
       }
     }
+  }
+
+  /// The processes that traced programs had, or on whose behalf the kernel allocated.
+  private static func commands(_ report: Report) -> [(processID: Int32, command: String)] {
+    let shares = (report.kernelMemory?.processes ?? []) + report.sites.flatMap { $0.kernel?.processes ?? [] }
+    var known: Set<Int32> = []
+    return
+      (report.processes.map { ($0.processID, $0.command) }
+      + shares.compactMap { share in share.command.map { (share.processID, $0) } })
+      .filter { known.insert($0.0).inserted }
   }
 
   private static func write(_ totals: Report.Totals, to writer: inout JSONWriter) {

@@ -62,15 +62,23 @@ extension PageScript {
     }
 
     // Stacks
-    const commands = new Map(report.processes.map((process) => [process.pid, process.command]));
-    const processName = (pid) => pid ? (commands.get(pid) || "process") + " (" + pid + ")" : "no process";
+    const commands = new Map(report.commands.map((entry) => [entry.pid, entry.command]));
+    // A command line in few words: the program, and the script that it runs.
+    function brief(command) {
+      const words = command.split(" "), base = (word) => word.startsWith("/") || word.startsWith("./") ? word.split("/").pop() : word;
+      if (words[0].endsWith("/env") && words.length > 1) words.shift();
+      const script = words.length > 1 && !words[1].startsWith("-") ? " " + base(words[1]) : "";
+      return (base(words[0]) + script).slice(0, 60);
+    }
+    const processName = (pid) => pid ? brief(commands.get(pid) || "process") + " (" + pid + ")" : "no process";
+    const wholeProcess = (pid) => pid ? (commands.get(pid) || "process") + " (" + pid + ")" : "no process";
     const frames = report.frames.map((row) => ({
       full: text(row[0]), module: text(row[1]), file: text(row[2]), line: row[3], isInlined: row[4] === 1, reason: text(row[5]), name: text(row[6]), nameID: row[6], isYours: row[7] === 1,
     }));
     frames.forEach((frame) => {
       const file = frame.file.split("/").pop();
       frame.place = file ? file + (frame.line ? ":" + frame.line : "") : "";
-      frame.object = frame.module.split("/").pop();
+      frame.object = frame.module.split("/").pop().replace(/^\[(.*)\]$/, "$1");
       frame.haystack = (frame.name + "\n" + frame.module + "\n" + frame.file + (frame.line ? ":" + frame.line : "")).toLowerCase();
     });
     const unknownCallers = { full: "[callers unknown]", module: "", file: "", line: 0, reason: "", name: "[callers unknown]", nameID: -2, isYours: true, place: "", object: "", haystack: "" };

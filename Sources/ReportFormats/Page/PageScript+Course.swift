@@ -28,19 +28,21 @@ extension PageScript {
     }
     let coursePlace = -1, courseMoment = null;
     function showCourse() {
-      const moments = report.moments, svg = $("course");
-      $("coursebox").hidden = moments.length < 2;
-      if (moments.length < 2) return;
+      // Without a course of everything there are those of single stacks.
+      const known = report.moments.length > 1, svg = $("course");
+      $("coursebox").hidden = !known && !sites.some((site) => site.c);
+      if ($("coursebox").hidden) return;
       svg.textContent = "";
       const width = Math.max(280, svg.parentNode.clientWidth), left = 66, right = 12, span = width - left - right;
-      const last = Math.max(moments[moments.length - 1].t, 0.001);
+      const last = Math.max(known ? report.moments[report.moments.length - 1].t : report.duration, 0.001);
       const x = (time) => left + time / last * span;
-      const isWhole = !state.process && !state.kind && !state.finding && !wanted();
-      const stacks = chosen().filter((site) => site.c && hasName(site, wanted())).sort((a, b) => most(b.c[1], (value) => value) - most(a.c[1], (value) => value)).slice(0, palette.length);
-      const times = [...new Set(stacks.flatMap((site) => site.c[0]).concat(moments[0].t, last))].filter((time) => time >= 0 && time <= last).sort((a, b) => a - b);
+      const isWhole = known && !state.process && !state.kind && !state.finding && !wanted();
+      const stacks = chosen().filter((site) => site.c && site.c[1].some((value) => value > 0) && hasName(site, wanted())).sort((a, b) => most(b.c[1], (value) => value) - most(a.c[1], (value) => value)).slice(0, palette.length);
+      const times = [...new Set(stacks.flatMap((site) => site.c[0]).concat(known ? report.moments[0].t : 0, last))].filter((time) => time >= 0 && time <= last).sort((a, b) => a - b);
+      const moments = known ? report.moments : times.map((t) => ({ t, bytes: null, count: null, rss: null }));
       const hasResident = moments.some((moment) => moment.rss !== null);
       const stacked = times.map((time) => { let sum = 0; return stacks.map((site) => (sum += courseAt(site.c, time))); });
-      const highest = Math.max(isWhole || !stacks.length ? most(moments, (moment) => moment.bytes) : 1, most(stacked, (row) => row.length ? row[row.length - 1] : 0));
+      const highest = Math.max(known && (isWhole || !stacks.length) ? most(moments, (moment) => moment.bytes) : 1, most(stacked, (row) => row.length ? row[row.length - 1] : 0));
       const panel = (top, height, highest, name) => {
         const step = niceStep(highest, byteSteps), y = (value) => top + height - value / highest * height;
         for (let tick = 0; tick <= highest; tick += step) {
@@ -58,12 +60,12 @@ extension PageScript {
         const lower = times.map((time, place) => [x(time), y(index ? stacked[place][index - 1] : 0)]).reverse();
         line(upper.concat(lower), { fill: palette[index], "fill-opacity": 0.55, stroke: "none", class: "area" });
       });
-      if (isWhole || !stacks.length) line(moments.map((moment) => [x(moment.t), y(moment.bytes)]), { class: "whole" });
+      if (known && (isWhole || !stacks.length)) line(moments.map((moment) => [x(moment.t), y(moment.bytes)]), { class: "whole" });
       let bottom = 24 + height, resident = null;
       if (hasResident) {
-        const known = moments.filter((moment) => moment.rss !== null), top = bottom + 34, low = 70;
-        resident = panel(top, low, most(known, (moment) => moment.rss), "resident memory (RSS) of the traced processes");
-        line(known.map((moment) => [x(moment.t), resident(moment.rss)]), { class: "rss" });
+        const read = moments.filter((moment) => moment.rss !== null), top = bottom + 34, low = 70;
+        resident = panel(top, low, most(read, (moment) => moment.rss), "resident memory (RSS) of the traced processes");
+        line(read.map((moment) => [x(moment.t), resident(moment.rss)]), { class: "rss" });
         bottom = top + low;
       }
       const step = niceStep(last, timeSteps);
@@ -77,8 +79,8 @@ extension PageScript {
       svg.setAttribute("viewBox", "0 0 " + width + " " + (bottom + 24)); svg.setAttribute("height", bottom + 24);
       const end = moments[moments.length - 1], top = moments.reduce((best, moment) => moment.bytes > best.bytes ? moment : best);
       const inPage = total(sites, (site) => site.o[0]);
-      $("coursetext").textContent = "Highest " + human(top.bytes) + " at " + seconds(top.t) + ", at the end " + human(end.bytes) + (inPage + 1 < end.bytes && sites.length ? ", of which the stacks of this page hold " + human(inPage) : "")
-        + "." + (stacks.length ? " Areas: the least that each stack held in each part of the run" + (isWhole ? "; above them: all other stacks, and what was freed again at once." : ".") : "");
+      $("coursetext").textContent = ((known ? "Highest " + human(top.bytes) + " at " + seconds(top.t) + ", at the end " + human(end.bytes) + (inPage + 1 < end.bytes && sites.length ? ", of which the stacks of this page hold " + human(inPage) : "") + "." : "")
+        + (stacks.length ? " Areas: the least that each stack held in each part of the run" + (isWhole ? "; above them: all other stacks, and what was freed again at once." : ".") : "")).trim();
       svg.setAttribute("aria-label", "Outstanding memory over time. " + $("coursetext").textContent);
       $("legend").textContent = "";
       stacks.forEach((site, index) => {
@@ -91,7 +93,8 @@ extension PageScript {
       courseMoment = (place, clientX, clientY) => {
         const moment = moments[coursePlace = Math.max(0, Math.min(moments.length - 1, place))];
         cursor.setAttribute("x1", x(moment.t)); cursor.setAttribute("x2", x(moment.t)); cursor.setAttribute("visibility", "visible");
-        const lines = [seconds(moment.t), "outstanding " + human(moment.bytes) + " in " + counted(moment.count, "block")];
+        const lines = [seconds(moment.t)];
+        if (known) lines.push("outstanding " + human(moment.bytes) + " in " + counted(moment.count, "block"));
         if (moment.rss !== null) lines.push("resident " + human(moment.rss));
         stacks.forEach((site) => lines.push(site.title + " " + human(courseAt(site.c, moment.t))));
         $("tip").textContent = lines.join("\n");

@@ -90,7 +90,7 @@ extension PageScript {
       const list = make("div", undefined, "facts");
       const add = (content, word) => list.append(word ? term(word, content) : make("span", content));
       add(site.by + ", " + site.class);
-      add(processName(site.p));
+      add(wholeProcess(site.p));
       if (site.thread) add("thread " + site.thread);
       if (site.cache) add("cache " + site.cache);
       Object.keys(site.v || {}).forEach((kind) => add(words[kind] + " " + human(site.v[kind][0]) + " in " + counted(site.v[kind][1], "block"), words[kind]));

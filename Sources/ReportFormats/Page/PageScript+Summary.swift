@@ -9,12 +9,13 @@ extension PageScript {
       cell("rate", row.rate || "");
       cell("95 %", row.interval || "", "dim");
       const where = cell("where", undefined, "name");
+      where.append(make("span", "#" + (place + 1) + " ", "number"));
       const title = make("b", bare(row.where)); title.title = row.where; where.append(title);
       if (row.place) where.append(" ", make("span", row.place, "dim"));
       if (row.stacks) where.append(" ", make("span", row.stacks, "dim"));
-      if (row.process !== null) cell("process", row.process, "dim");
+      if (row.process !== null) cell("process", processName(row.process) + (row.others ? " and " + whole(row.others) + " more" : ""), "dim");
       cell("held", row.held);
-      cell("kind", row.kind);
+      cell("kind", row.kind, "kind");
       cell("of growth", row.share || "");
       const number = String(place + 1);
       pressable(line, () => { state.finding = state.finding === number ? "" : number; state.tab = "stacks"; state.open = ""; update(); if (state.finding) $("tools").scrollIntoView(); });
@@ -67,7 +68,7 @@ extension PageScript {
         head.append(make("th", "process", "name")); list.append(head);
         report.processes.forEach((process) => {
           const row = make("tr");
-          row.append(make("td", human(process.o[0])), make("td", human(process.a[0])), make("td", human(process.f[0])), make("td", process.state), make("td", processName(process.pid), "name"));
+          row.append(make("td", human(process.o[0])), make("td", human(process.a[0])), make("td", human(process.f[0])), make("td", process.state), make("td", wholeProcess(process.pid), "name"));
           list.append(row);
         });
         box.append(list); fold.append(box); taken.append(fold);

@@ -49,6 +49,9 @@ enum PageStyle {
     tr.on{background:var(--mark)}
     tr:focus-visible{outline-offset:-2px}
     .finding td{padding:6px 8px}
+    .finding td.kind{white-space:normal}
+    .finding td.name{min-width:150px}
+    .number{display:none}
     .stack{margin:4px 0 8px;padding-left:10px;border-left:3px solid var(--line)}
     .stack div{padding:1px 0}
     .library{color:var(--dim)}
@@ -96,7 +99,9 @@ enum PageStyle {
     .cardtable tr.detail{background:var(--soft);margin-top:-4px}
     .cardtable td{display:flex;justify-content:space-between;gap:12px;border:0;padding:2px 0;white-space:normal;text-align:right}
     .cardtable td:empty{display:none}
-    .cardtable td::before{content:attr(data-label);color:var(--dim);font-family:system-ui,sans-serif}
+    .cardtable td::before{content:attr(data-label);color:var(--dim);font-family:system-ui,sans-serif;white-space:nowrap}
+    .cardtable td.rank{display:none}
+    .number{display:inline}
     .cardtable td.name{display:block;text-align:left;min-width:0}
     .cardtable td.name::before{content:none}
     .cardtable tr:not(.detail){display:grid;grid-template-columns:1fr 1fr;gap:0 18px}

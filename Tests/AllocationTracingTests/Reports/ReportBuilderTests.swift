@@ -56,6 +56,24 @@ import TraceModel
     #expect(order(.growth)[0] == 2)
   }
 
+  /// A curve ends where the totals are, also when its last moment was noted without what an ended process had mapped.
+  @Test func theCourseEndsWithTheTotals() {
+    var trace = SyntheticTrace()
+    let slot = trace.addProcess(7)
+    trace.addSite(slot: slot, at: 0x1000, allocated: Tally(bytes: 300, count: 3))
+    trace.snapshot.timeline = [
+      Report.Moment(elapsed: .seconds(1), outstanding: Tally(bytes: 100, count: 1), residentBytes: 4096),
+      Report.Moment(elapsed: .seconds(10), outstanding: Tally(bytes: 200, count: 2), residentBytes: 8192),
+    ]
+    let report = trace.report()
+    #expect(report.window.duration == .seconds(10))
+    #expect(report.timeline.map(\.outstanding.bytes) == [100, 300])
+    #expect(report.timeline.map(\.residentBytes) == [4096, 8192])
+    trace.snapshot.timeline.removeLast()
+    #expect(trace.report().timeline.map(\.elapsed) == [.seconds(1), .seconds(10)])
+    #expect(trace.report().timeline.map(\.residentBytes) == [4096, nil])
+  }
+
   /// The first sites have a course, and so have those that come late but grow.
   @Test func whatMattersHasACourse() {
     var trace = SyntheticTrace()
