@@ -70,7 +70,7 @@ struct BrowserFindingsTests {
         const result = { title: document.querySelector("h1").textContent, bad: document.querySelector("h1").className,
           below: [...document.querySelectorAll("header p")].map((line) => line.textContent).join("|"),
           heads: [...document.querySelectorAll("#findingheads th")].map((head) => head.textContent).join("|"),
-          rows: found().map((row) => [...row.children].map((cell) => cell.textContent).join(";")).join("|"), remarks: content("remarks"),
+          rows: found().map((row) => [...row.children].map((cell) => cell.innerText).join(";")).join("|"), remarks: content("remarks"),
           first: String(document.querySelector("#findings").getBoundingClientRect().bottom < innerHeight) };
         found()[0].click(); result.stacks = names(); result.shown = content("shown"); result.address = location.hash; result.on = String(found()[0].classList.contains("on"));
         found()[0].click(); result.all = names();
@@ -83,15 +83,36 @@ struct BrowserFindingsTests {
     #expect(result["below"]?.hasPrefix("1 m 00 s, nothing missed|/opt/svc --port 80 · /opt/svc|") == true)
     #expect(result["heads"] == "#|rate|95 %|where (first frame of yours)|held|kind|of growth")
     #expect(
-      result["rows"] == "1;17.0 KiB/s;15.4 KiB/s to 18.6 KiB/s;parse svc.cpp:13 2 stacks;1.1 MiB;definitely lost;68 %"
-        + "|2;8.0 KiB/s;7.2 KiB/s to 8.8 KiB/s;remember svc.cpp:11;512.0 KiB;held by CPython arena;32 %")
-    #expect(result["remarks"] == "bounded: ring() svc.cpp:14, 220.0 KiB, plateau")
+      result["rows"] == "1;17.0 KiB/s;15.4–18.6;parse svc.cpp:13 ×2;1.1 MiB;definitely lost;68 %"
+        + "|2;8.0 KiB/s;7.2–8.8;remember svc.cpp:11;512.0 KiB;held by `CPython arena`;32 %")
+    #expect(
+      result["remarks"] == "bounded: ring svc.cpp:14, 220.0 KiB, plateau"
+        + "held 1.8 MiB in 116,480 blocks; 4 of 4 stacks, 100 % of the bytes")
     #expect(result["first"] == "true")
     #expect(result["stacks"] == "parse|parse")
     #expect(result["shown"] == "2 of 4 stacks, 1.1 MiB of 1.8 MiB outstanding (59.8 %), finding 1")
     #expect(result["address"] == "#finding=1")
     #expect(result["on"] == "true")
     #expect(result["all"] == "parse|remember|ring|parse")
+  }
+
+  /// A page begins with the words of the text report.
+  @Test func wordsAreThoseOfTheText() throws {
+    let report = report()
+    var options = ReportOptions()
+    options.text.width = 200
+    let text = String(decoding: try #require(ReportFormats.named("text")).render(report, options), as: UTF8.self)
+    let result = try Browser.use(
+      HTMLReport.render(report, options.text),
+      Browser.helpers + """
+        const words = [...document.querySelectorAll("#findings tr")].flatMap((row) => [...row.children].map((cell) => cell.innerText));
+        return { words: words.concat([...document.querySelectorAll("#remarks p")].map((line) => line.textContent)).join("|"), title: document.querySelector("h1").textContent };
+        """)
+    let words = try #require(result["words"]).split(separator: "|").map(String.init)
+    #expect(words.count >= 16)
+    for word in words { #expect(text.contains(word), "\(word)") }
+    let first = text.prefix { $0 != "\n" }.split(separator: " ", omittingEmptySubsequences: true).joined(separator: " ")
+    #expect(first.hasPrefix(try #require(result["title"])), "\(first)")
   }
 
   /// Frames of the standard library and of allocators are hidden until somebody wants them, in every view.
@@ -129,12 +150,13 @@ struct BrowserFindingsTests {
     let result = try Browser.use(
       HTMLReport.render(report),
       Browser.helpers + """
-        return { warning: [...document.querySelectorAll("header .warning")].map((line) => line.textContent).join("|"), remarks: content("remarks"),
+        return { title: document.querySelector("h1").textContent, warning: [...document.querySelectorAll("header .warning")].map((line) => line.textContent).join("|"), remarks: content("remarks"),
           card: document.querySelector("#cards").lastChild.innerText.replaceAll("\\n", " ") };
         """)
     #expect(result["errors"] == "")
-    #expect(result["warning"] == "1 m 00 s, INCOMPLETE: 9000 records missed")
-    #expect(result["remarks"] == "")
+    #expect(result["title"]?.hasPrefix("svc (77) LEAKS, INCOMPLETE at least ") == true)
+    #expect(result["warning"]?.hasPrefix("missing: 9,000 blocks not recorded: the table was full; more room:") == true)
+    #expect(result["remarks"]?.contains("bounded") == false)
     #expect(result["card"]?.hasPrefix("missed while tracing 9,000") == true)
   }
 
@@ -165,7 +187,7 @@ struct BrowserFindingsTests {
         const result = { title: document.querySelector("h1").textContent, areas: String(document.querySelectorAll("#course .area").length), text: content("coursetext"),
           choice: [...document.getElementById("process").options].map((option) => option.text.split(",")[0]).join("|") };
         document.getElementById("course").focus(); press("ArrowRight"); result.tip = content("tip").split("\\n").length + "";
-        rows()[1].click(); result.detail = document.querySelector("tr.detail").innerText.replaceAll("\\n", "; ");
+        rows()[0].click(); result.detail = document.querySelector("tr.detail").innerText.replaceAll("\\n", "; ");
         return result;
         """)
     #expect(result["errors"] == "")

@@ -7,13 +7,13 @@ package enum HTMLReport {
   package static let format = ReportFormat(
     name: "html", summary: "one self-contained page: findings, curves, stacks, flame graph, call graph",
     suffixes: ["html", "htm"]
-  ) { report, _ in render(report) }
+  ) { render($0, $1.text) }
 
-  package static func render(_ report: Report) -> [UInt8] {
+  package static func render(_ report: Report, _ options: TextOptions = TextOptions()) -> [UInt8] {
     var output = ByteWriter()
     let title = escapedForMarkup("leaktrace: " + (report.target.command ?? report.target.kind.rawValue))
     HTMLPage.begin(title: title, isScripted: true, to: &output)
-    let findings = PageFindings(report)
+    let findings = PageFindings(report, options)
     output.line("<header><h1\(findings.isBad ? " class=\"bad\"" : "")>\(escapedForMarkup(findings.title))</h1>")
     for line in findings.lines {
       output.line("<p\(line.isWarning ? " class=\"warning\"" : "")>\(escapedForMarkup(line.text))</p>")
@@ -38,7 +38,7 @@ package enum HTMLReport {
     let names = [report.target.command, report.target.executable].compactMap { $0 }
     if !names.isEmpty { lines.append(names.joined(separator: " · ")) }
     let start = timestamp(report.window.startInUnixSeconds) ?? "an unknown moment"
-    lines.append("traced for \(report.window.duration.text) from \(start)")
+    lines.append("traced from \(start)")
     return lines
   }
 }

@@ -3,76 +3,63 @@ import ReportAnalysis
 import TextOutput
 import TraceModel
 
-/// What a page begins with: the headline, the findings as rows, and what is bounded.
+/// What a page begins with: the answer, in the words of the text report's first screen.
 struct PageFindings {
-  /// More rows say less: the rest is in the table of stacks.
-  private static let maximumRows = 10
-  private static let maximumBounded = 3
-
   let roles = FrameRoles()
-  private let headline: Headline
-  private let findings: Findings
-  private let report: Report
-
-  init(_ report: Report) {
-    self.report = report
-    findings = Findings(report, roles: roles)
-    headline = Headline(report, findings)
-  }
-
-  /// `server (77) LEAKS 837.0 KiB/s = 2.9 GiB/h`.
-  var title: String { headline.subject(report.target) + " " + headline.answerWords }
-
+  /// The answer and how fast: `server (77) LEAKS 837.0 KiB/s = 2.9 GiB/h`.
+  let title: String
   /// Whether the title is bad news.
-  var isBad: Bool { headline.answer == .leaks || headline.answer == .grows }
-
+  let isBad: Bool
   /// What stands below the title: each line with whether it warns.
-  var lines: [(text: String, isWarning: Bool)] {
-    var lines: [(String, Bool)] = []
-    if let reason = headline.reason { lines.append((reason, true)) }
-    if let forecast = headline.forecastWords { lines.append((forecast, false)) }
-    lines.append((headline.windowWords, headline.isIncomplete))
-    return lines
+  let lines: [(text: String, isWarning: Bool)]
+  private let screen: FirstScreen
+  private let report: Report
+  private let options: TextOptions
+
+  init(_ report: Report, _ options: TextOptions) {
+    var options = options
+    options.isColored = false
+    // A browser breaks lines by itself.
+    options.width = 400
+    self.report = report
+    self.options = options
+    screen = FirstScreen(report: report, findings: Findings(report, roles: roles), options: options)
+    let headline = screen.headline
+    let parts = screen.headlineParts()
+    let hasAmount = headline.lost.count > 0 || (headline.rate?.bytesPerSecond ?? 0) > 0
+    title = parts.prefix(hasAmount ? 2 : 1).joined(separator: " ")
+    isBad = headline.answer == .leaks || headline.answer == .grows
+    lines =
+      parts.dropFirst(hasAmount ? 2 : 1).map { ($0, $0 == headline.reason) }
+      + screen.missingLines().map { ($0, true) }
   }
 
   func write(to writer: inout JSONWriter) {
     let hasProcesses = Set(report.sites.map(\.processID)).count > 1
-    let rows = findings.list.filter { $0.kind.group != .bounded && $0.doubt == nil || $0.kind.group == .leaking }
     writer.key("findings")
-    writer.array(rows.prefix(Self.maximumRows)) { writer, finding in
+    writer.array(screen.rows) { writer, finding in
       writer.object {
-        $0.member("rate", finding.rateWords)
-        $0.member("interval", finding.intervalWords)
-        $0.member("where", singleLine(finding.functionWords))
-        $0.member("place", singleLine(finding.placeWords))
-        $0.member("stacks", finding.stackWords)
+        $0.member("rate", screen.rate(finding))
+        $0.member("interval", screen.interval(finding))
+        $0.member("where", options.name(of: finding))
+        $0.member("function", singleLine(finding.frame.plainName))
+        $0.member("place", FirstScreen.tail(of: finding))
         $0.member("process", hasProcesses ? finding.processes.first?.processID ?? 0 : nil)
         $0.member("others", max(0, finding.processes.count - 1))
         $0.member("held", ByteSize.text(finding.held.bytes))
-        $0.member("kind", singleLine(finding.kindWords))
-        $0.member("share", finding.shareWords)
+        $0.member("kind", screen.kind(finding))
+        $0.member("share", screen.share(finding))
         $0.key("sites")
         $0.array(finding.sites) { $0.integer($1) }
       }
     }
     writer.key("remarks")
-    writer.array(remarks(rest: rows.dropFirst(Self.maximumRows))) { $0.string(singleLine($1)) }
+    let rest = screen.restLines() + screen.boundedLines() + [screen.coverageLine()] + screen.heapLines()
+    writer.array(rest) { $0.string(withoutMargin($1)) }
+    writer.key("next")
+    writer.array(screen.nextCommands()) { $0.string($1) }
   }
 
-  private func remarks(rest: ArraySlice<Finding>) -> [String] {
-    var remarks: [String] = []
-    if !rest.isEmpty {
-      let held = rest.reduce(into: Tally()) { $0 += $1.held }
-      remarks.append("\(rest.count) more with \(ByteSize.text(held.bytes)): see the call stacks")
-    }
-    let bounded = findings.findings(in: .bounded)
-    if !bounded.isEmpty {
-      let named = bounded.prefix(Self.maximumBounded).map {
-        "\($0.functionWords) \($0.placeWords), \(ByteSize.text($0.held.bytes)), \($0.kind.rawValue)"
-      }
-      let others = bounded.count - named.count
-      remarks.append("bounded: " + named.joined(separator: "; ") + (others > 0 ? "; and \(others) more" : ""))
-    }
-    return remarks
-  }
+  /// Lines of text are indented, those of a page are not.
+  private func withoutMargin(_ line: String) -> String { String(line.drop { $0 == " " }) }
 }

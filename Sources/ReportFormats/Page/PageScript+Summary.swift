@@ -10,9 +10,8 @@ extension PageScript {
       cell("95 %", row.interval || "", "dim");
       const where = cell("where", undefined, "name");
       where.append(make("span", "#" + (place + 1) + " ", "number"));
-      const title = make("b", bare(row.where)); title.title = row.where; where.append(title);
-      if (row.place) where.append(" ", make("span", row.place, "dim"));
-      if (row.stacks) where.append(" ", make("span", row.stacks, "dim"));
+      const title = make("b", row.where); title.title = row.function; where.append(title);
+      if (row.place) where.append(make("span", row.place, "dim"));
       if (row.process !== null) cell("process", processName(row.process) + (row.others ? " and " + whole(row.others) + " more" : ""), "dim");
       cell("held", row.held);
       cell("kind", row.kind, "kind");
@@ -27,6 +26,11 @@ extension PageScript {
       heads.forEach((name) => { const head = make("th", name, name.startsWith("where") ? "name" : ""); head.scope = "col"; $("findingheads").append(explained(head, name.startsWith("where") ? "first frame of yours" : name === "95 %" ? "interval" : name)); });
       $("findingbox").hidden = !report.findings.length;
       report.remarks.forEach((remark) => $("remarks").append(make("p", remark)));
+      report.next.forEach((command) => {
+        const line = make("p", "next: ", "next"), code = make("code", command.replace(/^stop-gap: /, ""));
+        if (command.startsWith("stop-gap: ")) line.textContent = "stop-gap: ";
+        line.append(code); $("remarks").append(line);
+      });
     }
 
     // Totals

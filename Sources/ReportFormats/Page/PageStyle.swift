@@ -52,6 +52,9 @@ enum PageStyle {
     .finding td.kind{white-space:normal}
     .finding td.name{min-width:150px}
     .number{display:none}
+    #remarks{color:var(--dim)}
+    #remarks p{margin:3px 0;overflow-wrap:anywhere}
+    #remarks code{color:var(--fg);user-select:all}
     .stack{margin:4px 0 8px;padding-left:10px;border-left:3px solid var(--line)}
     .stack div{padding:1px 0}
     .library{color:var(--dim)}

@@ -4,10 +4,11 @@ import TextOutput
 import TraceModel
 
 /// The part of a text report that answers: what leaks, how fast, since when and where, what now. It fits a screen of 24 lines.
+/// A page begins with the same words.
 struct FirstScreen {
   private let report: Report
   private let findings: Findings
-  private let headline: Headline
+  let headline: Headline
   private let options: TextOptions
   private let style: TextStyle
   /// Rows of findings, so that all of it is seen at once.
@@ -30,7 +31,10 @@ struct FirstScreen {
 
   // MARK: The answer
 
-  private func headlineLines() -> [String] {
+  private func headlineLines() -> [String] { wrapped(headlineParts(), separator: "   ", indent: "  ") }
+
+  /// The answer, how fast, until when, why it cannot be told, and what it rests on.
+  func headlineParts() -> [String] {
     var parts = [subject + " " + answer]
     if let rate = headline.rate, rate.bytesPerSecond > 0 {
       let least = headline.isIncomplete ? "at least " : ""
@@ -43,8 +47,7 @@ struct FirstScreen {
       parts.append("OOM in ~\(time) (\(escapedForTerminal(forecast.limit)))")
     }
     if let reason = headline.reason { parts.append(reason) }
-    parts.append(headline.window.text + ", " + missed)
-    return wrapped(parts, separator: "   ", indent: "  ")
+    return parts + [headline.window.text + ", " + missed]
   }
 
   private var subject: String {
@@ -77,7 +80,7 @@ struct FirstScreen {
   }
 
   /// What is missing and what helps, where an answer may hang on it.
-  private func missingLines() -> [String] {
+  func missingLines() -> [String] {
     guard headline.isIncomplete else { return [] }
     return headline.missing.causes.prefix(3).flatMap { cause -> [String] in
       let bytes =
@@ -97,7 +100,7 @@ struct FirstScreen {
 
   // MARK: Findings
 
-  private var rows: [Finding] {
+  var rows: [Finding] {
     Array(
       findings.list.filter { $0.kind.group != .bounded && $0.doubt == nil || $0.kind.group == .leaking }
         .prefix(min(options.top ?? Self.mostRows, Self.mostRows)))
@@ -117,12 +120,15 @@ struct FirstScreen {
     if hasShare { table.add(.right, "GROWTH", rows.map(share)) }
     var lines = table.lines(width: width)
     if !lines.isEmpty { lines[0] = style.styled(lines[0], .faint) }
-    let rest = findings.list.count { $0.kind.group != .bounded && $0.doubt == nil } - rows.count
-    if rest > 0 { lines.append("    and \(groupedNumber(rest)) more (-T N)") }
-    return lines
+    return lines + restLines()
   }
 
-  private func rate(_ finding: Finding) -> String {
+  func restLines() -> [String] {
+    let rest = findings.list.count { $0.kind.group != .bounded && $0.doubt == nil } - rows.count
+    return rest > 0 ? ["    and \(groupedNumber(rest)) more (-T N)"] : []
+  }
+
+  func rate(_ finding: Finding) -> String {
     guard let rate = shownRate(of: finding) else { return "-" }
     let value = ByteRate(bytesPerSecond: rate.bytesPerSecond)
     return value.text(per: ByteRate.Unit(for: value))
@@ -134,7 +140,7 @@ struct FirstScreen {
     return rate
   }
 
-  private func interval(_ finding: Finding) -> String {
+  func interval(_ finding: Finding) -> String {
     guard let rate = shownRate(of: finding), rate.lower.isFinite, rate.upper.isFinite else { return "-" }
     return ByteRate.compactInterval(
       rate.lower, rate.upper, beside: rate.bytesPerSecond,
@@ -145,7 +151,7 @@ struct FirstScreen {
     TextTable.Cell(text: options.name(of: finding), tail: Self.tail(of: finding))
   }
 
-  private static func tail(of finding: Finding) -> String {
+  static func tail(of finding: Finding) -> String {
     var tail = ""
     if let place = TextOptions.place(of: finding.frame) { tail += " " + place }
     if let cache = finding.caches.first { tail += " [\(escapedForTerminal(cache))]" }
@@ -154,7 +160,7 @@ struct FirstScreen {
     return tail
   }
 
-  private func kind(_ finding: Finding) -> String {
+  func kind(_ finding: Finding) -> String {
     if finding.doubt != nil { return "doubtful" }
     switch finding.kind {
     case .growing:
@@ -166,13 +172,13 @@ struct FirstScreen {
     }
   }
 
-  private func share(_ finding: Finding) -> String {
+  func share(_ finding: Finding) -> String {
     finding.shareOfGrowth.map { "\(wholeNumber($0 * 100)) %" } ?? "-"
   }
 
   // MARK: The rest
 
-  private func boundedLines() -> [String] {
+  func boundedLines() -> [String] {
     let bounded = findings.list.filter { $0.kind.group == .bounded }
     var lines = bounded.prefix(Self.mostBounded).map { finding -> String in
       let word = finding.kind == .startup ? "one-off" : "bounded"
@@ -195,7 +201,7 @@ struct FirstScreen {
     return lines.map { style.styled($0, .faint) }
   }
 
-  private func coverageLine() -> String {
+  func coverageLine() -> String {
     let outstanding = report.totals.outstanding
     let stacks = report.sites.count + report.leftOutSites
     var line = "    held \(ByteSize.text(outstanding.bytes)) in \(counted(outstanding.count, "block"))"
@@ -206,7 +212,7 @@ struct FirstScreen {
   }
 
   /// Growth of the heap that is no leak.
-  private func heapLines() -> [String] {
+  func heapLines() -> [String] {
     // What is not recorded explains the growth as well.
     guard !headline.isIncomplete else { return [] }
     return report.retention.compactMap(\.finding).prefix(1).flatMap {
@@ -218,10 +224,12 @@ struct FirstScreen {
   }
 
   private func nextLines() -> [String] {
-    NextCommands(report: report, headline: headline, finding: rows.first, options: options).lines.map { line in
-      // A command is to be copied: it is not cut.
-      style.styled("next:", .faint) + "  " + line
-    }
+    // A command is to be copied: it is not cut.
+    nextCommands().map { style.styled("next:", .faint) + "  " + $0 }
+  }
+
+  func nextCommands() -> [String] {
+    NextCommands(report: report, headline: headline, finding: rows.first, options: options).lines
   }
 
   // MARK: Width
