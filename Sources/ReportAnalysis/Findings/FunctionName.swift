@@ -68,10 +68,17 @@ struct FunctionName {
       while end < bytes.count, isWord(bytes[end]) { end += 1 }
       return end
     }
-    if bytes[end...].starts(with: Array("()".utf8)) { return end + 2 }
-    while end < bytes.count, "<>=-+*/%^&|~!,[]".utf8.contains(bytes[end]) { end += 1 }
-    return end
+    let signs = operators.first { bytes[end...].starts(with: $0) }
+    return end + (signs?.count ?? 0)
   }
+
+  /// The longest first. What follows `operator+` in angle brackets are arguments of a template; where the operator itself ends
+  /// with such a bracket, demanglers put a blank between the two.
+  private static let operators: [[UInt8]] = [
+    "<=>", "<<=", ">>=", "->*", "()", "[]", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=",
+    "*=", "/=",
+    "%=", "^=", "&=", "|=", "->", "<", ">", "+", "-", "*", "/", "%", "^", "&", "|", "~", "!", "=", ",",
+  ].map { Array($0.utf8) }
 
   private static func isWord(_ byte: UInt8) -> Bool {
     byte == UInt8(ascii: "_") || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)

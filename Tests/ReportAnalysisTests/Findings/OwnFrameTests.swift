@@ -48,6 +48,20 @@ import TraceModel
     #expect(own(["malloc [libc.so.6]", "(anonymous namespace)::leak(int) [a]"]) == "(anonymous namespace)::leak(int)")
   }
 
+  /// The signs of an operator are no brackets, but arguments of a template may follow them.
+  @Test(arguments: [
+    "std::string<char, std::traits<char> > std::operator+<char, std::traits<char>, std::allocator<char> >(char const*)",
+    "std::ostream& std::operator<< <std::traits<char> >(std::ostream&, char const*)",
+    "bool std::operator< <char, std::traits<char> >(std::string const&, std::string const&)",
+    "auto std::operator<=><int, long>(int, long)", "void std::function<void (int, long)>::operator()(int, long) const",
+  ])
+  func operatorsOfTheStandardLibraryAreLeftOut(name: String) {
+    #expect(own(["malloc [libc.so.6]", name + " [svc]", "remember(int) [svc]"]) == "remember(int)")
+    let own = name.split(separator: " ").map { $0.replacing("std::operator", with: "mine::operator") }
+      .joined(separator: " ")
+    if own != name { #expect(self.own(["malloc [libc.so.6]", own + " [svc]", "remember(int) [svc]"]) == own) }
+  }
+
   @Test func theCLibraryIsLeftOut() {
     #expect(own(["malloc [libc.so.6]", "strdup [libc.so.6]", "remember [svc]"]) == "remember")
     // The same in a program that contains it.
