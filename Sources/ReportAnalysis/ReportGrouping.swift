@@ -31,7 +31,8 @@ package struct ReportGrouping: Hashable, Sendable {
   private struct Key: Hashable {
     var label: OwnFrame.Place
     var allocationClass: AllocationClass
-    var threadID: Int32?
+    var allocator: String
+    var cache: String?
   }
 
   package func apply(to report: Report) -> Report {
@@ -42,7 +43,9 @@ package struct ReportGrouping: Hashable, Sendable {
     var groups: [(frame: Frame, sites: [AllocationSite])] = []
     for site in report.sites.flatMap(parts) {
       let frame = frame(for: site, processes, roles)
-      let key = Key(label: OwnFrame.Place(frame), allocationClass: site.allocationClass)
+      let key = Key(
+        label: OwnFrame.Place(frame), allocationClass: site.allocationClass, allocator: site.allocator,
+        cache: site.kernel?.cache)
       if let known = positions[key] {
         groups[known].sites.append(site)
       } else {
