@@ -40,6 +40,8 @@ package final class ProcessPause {
     /// Another tracer, such as a debugger, traces the process. `by` is the process id of the tracer, where it is known.
     case traced(by: Int32)
     case refused(code: Int32)
+    /// Stopping its threads took longer than it was allowed to; those stopped by then have been let go.
+    case tooSlow
   }
 
   /// Stops every thread of a process.
@@ -86,7 +88,12 @@ package final class ProcessPause {
     while true {
       let found = ProcessInfo.threads(of: processID).filter { known.insert($0).inserted }
       if found.isEmpty { break }
-      for thread in found { try stop(thread, isKept: kept.contains(thread)) }
+      for thread in found {
+        try stop(thread, isKept: kept.contains(thread))
+        // Those that stand still by now must not wait for thousands of others, nor for a busy host.
+        // Threads that stay traced may have news that only their tracer can handle.
+        if kept.isEmpty, ContinuousClock.now > deadline { throw .tooSlow }
+      }
       waitForStops(of: found, until: deadline, whileWaiting)
     }
     if held.isEmpty { throw .gone }

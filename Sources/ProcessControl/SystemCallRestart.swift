@@ -34,7 +34,12 @@ package final class SystemCallRestart {
   /// Undoes the interruption of a system call, for a thread that the calling thread has stopped and is about to let go.
   package func undo(_ thread: Int32, of processID: Int32) {
     var call = cprocess_syscall()
-    guard cprocess_read_syscall(thread, &call) == 0, call.number >= 0, call.result == -Int64(EINTR) else { return }
+    guard cprocess_read_syscall(thread, &call) == 0, call.number >= 0 else { return }
+    if call.result == Self.restartBlock, ProcessPause.hasFilter(thread) {
+      avoidRestartCall(thread, call, processID)
+      return
+    }
+    guard call.result == -Int64(EINTR) else { return }
     switch Int32(truncatingIfNeeded: call.number) {
     case SYS_semop, SYS_io_uring_enter: _ = cprocess_restart_call(thread)
     case SYS_epoll_wait, SYS_epoll_pwait:
@@ -55,6 +60,23 @@ package final class SystemCallRestart {
         readLink("/proc/\(processID)/fd/\(descriptor)")?.hasPrefix("socket:") == true
       else { return }
       _ = cprocess_restart_call(thread)
+    }
+  }
+
+  /// −ERESTART_RESTARTBLOCK: the kernel would have the thread call restart_syscall(2).
+  private static let restartBlock: Int64 = -516
+
+  /// Has a thread under a filter of system calls make the call itself again, which the filter has allowed before. A signal
+  /// of the program's own, seen by us, must not end it.
+  private func avoidRestartCall(_ thread: Int32, _ call: cprocess_syscall, _ processID: Int32) {
+    switch Int32(truncatingIfNeeded: call.number) {
+    case SYS_nanosleep: restart(thread, call, limit: duration(at: call.arguments.0, processID), atLimit: 0)
+    case SYS_clock_nanosleep: restart(thread, call, limit: duration(at: call.arguments.2, processID), atLimit: 0)
+    case SYS_poll:
+      restart(thread, call, limit: .milliseconds(Int64(Int32(truncatingIfNeeded: call.arguments.2))), atLimit: 0)
+    case SYS_futex:
+      restart(thread, call, limit: duration(at: call.arguments.3, processID), atLimit: -Int64(ETIMEDOUT))
+    default: _ = cprocess_restart_call(thread)
     }
   }
 

@@ -36,4 +36,15 @@ import TraceModel
     ledger.unmap(start: 4096, size: 0 &- 4096)
     #expect(ledger.outstanding(of: 1) == Tally(bytes: 8192, count: 1))
   }
+
+  /// Memory that is reserved first and then used bit by bit, as language runtimes do it, is told from what stands alone.
+  @Test func partsOfAReservation() {
+    var ledger = MappingLedger()
+    ledger.map(start: 0x10_0000, size: 0x8000, site: 1, time: 0)
+    ledger.map(start: 0x20_0000, size: 0x8000, site: 2, time: 0)
+    ledger.unmap(start: 0x20_0000, size: 0x1000)
+    ledger.map(start: 0x10_0000, size: 0x2000, site: 3, time: 1)
+    #expect(ledger.ranges.map(\.start) == [0x10_0000, 0x10_2000, 0x20_1000])
+    #expect(ledger.ranges.map(\.isReserved) == [true, true, false])
+  }
 }

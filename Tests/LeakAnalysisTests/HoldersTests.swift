@@ -104,3 +104,18 @@ import TraceModel
     #expect(owners.owner(of: Sketch.rootStart + 8) == nil)
   }
 }
+
+/// Free chunks of glibc's between blocks.
+@Suite struct FreeChunkTests {
+  /// A link of a free chunk names the next one's header, whose first word is the last one of the block before it.
+  @Test func linksAreNoPointers() {
+    let sketch = Sketch()
+    let heap = Root(range: Sketch.rootStart + 0x400..<Sketch.rootStart + 0x800, kind: .unknownHeap, name: "[heap]")
+    sketch.roots.append(heap)
+    // 600 bytes and 8 of the chunk's own are 608 bytes with the header; what follows begins 592 bytes behind the block.
+    let (lost, other) = (sketch.block(600), sketch.block(600))
+    sketch.write(lost + 592, at: heap.range.lowerBound)
+    sketch.write(other + 584, at: heap.range.lowerBound + 8)
+    #expect(sketch.kinds() == [.definitelyLost, .possiblyLost])
+  }
+}

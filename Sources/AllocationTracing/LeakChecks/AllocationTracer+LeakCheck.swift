@@ -64,13 +64,15 @@ extension AllocationTracer {
     /// Whether parts of what the same call mapped have been unmapped, so that this range is only one of several that are
     /// left.
     package var isPart: Bool
+    /// Whether it is part of memory that the process has reserved, and uses bit by bit.
+    package var isReserved: Bool
   }
 
   package func outstandingMappings(of process: TracedProcess) -> [OutstandingMapping] {
     process.image.ledger.ranges.map { range in
       OutstandingMapping(
         range: range.start..<range.end, time: range.time, site: range.site,
-        isPart: process.image.ledger.partCount(ofCall: range.call) > 1)
+        isPart: process.image.ledger.partCount(ofCall: range.call) > 1, isReserved: range.isReserved)
     }
   }
 

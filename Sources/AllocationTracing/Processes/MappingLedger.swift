@@ -13,6 +13,9 @@ package struct MappingLedger {
     package var time: UInt64
     /// Number of the call. Ranges with the same number are parts of what one call mapped.
     package var call: UInt64
+    /// Whether it was mapped over memory of the process's own, or is what is left of such memory: part of a reservation that
+    /// is used bit by bit. Nobody keeps a pointer to each part.
+    package var isReserved = false
   }
 
   /// Totals of one site.
@@ -56,11 +59,11 @@ package struct MappingLedger {
   }
 
   private mutating func add(start: UInt64, end: UInt64, site: UInt32?, time: UInt64) {
-    _ = remove(start: start, end: end)
+    let isReserved = !remove(start: start, end: end, isMappedOver: true).isEmpty
     guard let site else { return }
     let call = nextCall
     nextCall += 1
-    insert(Range(start: start, end: end, site: site, time: time, call: call))
+    insert(Range(start: start, end: end, site: site, time: time, call: call, isReserved: isReserved))
     partsOfCall[call] = 1
     totals[site, default: SiteTotals()].allocated += Tally(bytes: end - start, count: 1)
   }
@@ -163,7 +166,7 @@ package struct MappingLedger {
   }
 
   /// Cuts [start, end) out of what is recorded and returns the cut parts.
-  private mutating func remove(start: UInt64, end: UInt64) -> [Range] {
+  private mutating func remove(start: UInt64, end: UInt64, isMappedOver: Bool = false) -> [Range] {
     if start < end { removeAllocatorMemory(start..<end) }
     let first = firstIndex(endingAfter: start)
     var last = first
@@ -179,11 +182,13 @@ package struct MappingLedger {
       if range.start < start {
         var left = range
         left.end = start
+        left.isReserved = left.isReserved || isMappedOver
         kept.append(left)
       }
       if range.end > end {
         var right = range
         right.start = end
+        right.isReserved = right.isReserved || isMappedOver
         kept.append(right)
       }
       let partsLeft =

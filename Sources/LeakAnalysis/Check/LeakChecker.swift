@@ -19,6 +19,9 @@ package final class LeakChecker {
   /// Searches a running process: stopped, if that is allowed and possible.
   package func check(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
     guard settings.maximumPause > .zero else { return try checkRunning(subject, note: nil) }
+    if let reason = ProcessPause.danger(to: subject.processID, within: settings.maximumPause) {
+      return try checkRunning(subject, note: "not stopped: \(reason); searched while it ran instead")
+    }
     do {
       return try checkStopped(subject)
     } catch let failure as ProcessPause.Failure {
@@ -30,6 +33,9 @@ package final class LeakChecker {
       case .refused(let code):
         return try checkRunning(
           subject, note: "not stopped: \(errorMessage(code)); searched while it ran instead")
+      case .tooSlow:
+        return try checkRunning(
+          subject, note: "not stopped: its threads did not stop in time; searched while it ran instead")
       }
     }
   }
@@ -37,7 +43,7 @@ package final class LeakChecker {
   // MARK: Stopped
 
   /// The part of the pause that is not spent on reading, because letting the threads go takes time, too.
-  private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 20) }
+  private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 8) }
 
   private func checkStopped(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
     let start = ContinuousClock.now

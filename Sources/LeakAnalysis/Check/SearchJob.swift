@@ -70,6 +70,7 @@ final class SearchJob {
       guard let block = scan.block(at: stack.address) else { continue }
       values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
     }
+    values += Immediates.find(in: mappings, memory: memory) { [scan] in scan.block(at: $0) != nil }
     self.values = values
     notes = roots.notes + heap.gaps
     if heap.isComplete, isRunning { notes.append("not stopped: unknown heap counts as roots") }

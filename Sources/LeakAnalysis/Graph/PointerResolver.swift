@@ -130,6 +130,7 @@ struct PointerResolver {
   private mutating func foundInRoot(
     _ segment: RootMap.Segment, _ target: Int, _ pointer: UInt64, _ address: UInt64
   ) {
+    if context.isChunkLink(segment.root, pointer, to: target) { return }
     let found = RootPointer(
       block: UInt32(truncatingIfNeeded: target), offset: context.offset(of: pointer, in: target),
       holder: segment.holder, isValue: false, root: segment.root, address: address, pointer: pointer)

@@ -35,8 +35,8 @@ package struct TracedMapping: Hashable, Sendable {
   /// The tag by which the tracer finds the block's site.
   package var tag: UInt32
   package var origin: Origin
-  /// Whether other parts of what was mapped by the same call have been unmapped. An address in one part may be computed
-  /// from a pointer to another.
+  /// Whether other parts of what was mapped by the same call have been unmapped or mapped over, or it was itself mapped over
+  /// what the process had reserved. An address in one part may be computed from a pointer to another.
   package var isPart: Bool
 
   package enum Origin: Hashable, Sendable {

@@ -83,9 +83,13 @@ struct RootCollector {
   }
 
   private mutating func addHeaps() {
-    for arena in arenas { add(arena, .unknownHeap, "heap of a thread arena") }
+    for arena in arenas { add(arena, .unknownHeap, Self.arena) }
     for range in heap.allocatorMemory { add(range, .unknownHeap, "memory of an allocator") }
   }
+
+  private static let arena = "heap of a thread arena"
+  /// What glibc's heaps are called.
+  static let glibcHeaps = ["[heap]", arena]
 
   private func isHeap(_ address: UInt64) -> Bool {
     if mapping(at: address)?.path == "[heap]" { return true }
@@ -265,11 +269,27 @@ struct RootCollector {
       case .program:
         // Nobody needs a pointer to find what lies below the program break.
         let isBreak = mapping(at: traced.range.lowerBound)?.path == "[heap]"
-        guard traced.isPart || isBreak else { continue }
+        guard traced.isPart || isBreak || isManaged(traced.range) else { continue }
         found.liveMappings[traced.range.lowerBound] = BlockVerdict(kind: .stillReachable)
-        add(traced.range, .anonymous, isBreak ? "memory below the program break" : "part of a mapping")
+        add(
+          traced.range, .anonymous,
+          isBreak ? "memory below the program break" : traced.isPart ? "part of a mapping" : "reserved memory")
       }
     }
+  }
+
+  /// Whether a mapping is held in other ways than by pointers to it: code, which is called by distances, and addresses that
+  /// are reserved, of which the program makes parts accessible as it needs them.
+  private func isManaged(_ range: Range<UInt64>) -> Bool {
+    var inaccessible: UInt64 = 0
+    var address = range.lowerBound
+    while let part = mapping(at: address), part.start < range.upperBound, part.end > address {
+      if part.inode == 0, part.permissions.contains(.execute) { return true }
+      let end = min(part.end, range.upperBound)
+      if part.permissions.isDisjoint(with: [.read, .write, .execute]) { inaccessible += end - address }
+      address = end
+    }
+    return inaccessible > UInt64(range.count) / 2
   }
 
   /// A stack on which no thread runs, not yet or no more. What the C library knows of the thread lies at its upper end: the

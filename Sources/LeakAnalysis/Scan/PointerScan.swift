@@ -129,7 +129,8 @@ package final class PointerScan {
     let map = RootMap(roots, values: values, policy: options.roots)
     let context = ScanContext(
       table: table, states: stateMemory, edges: edges, options: options, roots: map, modules: ModuleMap(mappings),
-      strengths: options.notesHolders ? roots.map { HolderStrength($0.kind) } : [])
+      strengths: options.notesHolders ? roots.map { HolderStrength($0.kind) } : [],
+      glibcHeaps: roots.map { $0.kind == .unknownHeap && RootCollector.glibcHeaps.contains($0.name) })
     self.context = context
     givenRoots = options.retainsSources || options.notesHolders ? roots : []
     plan = WindowPlan(index: table.index, segments: map.segments, windowBytes: options.windowBytes)

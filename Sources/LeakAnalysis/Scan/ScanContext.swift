@@ -25,6 +25,9 @@ final class ScanContext: @unchecked Sendable {
   /// How strong the roots' claims are, by their places.
   let strengths: [HolderStrength]
 
+  /// Which roots are heaps of glibc's, by their places: free chunks lie there.
+  let glibcHeaps: [Bool]
+
   /// Whether interior pointers to the second word, to the fourth, to any word can be the start by some heuristic.
   let secondWordMatters: Bool
   let fourthWordMatters: Bool
@@ -32,8 +35,9 @@ final class ScanContext: @unchecked Sendable {
 
   init(
     table: BlockTable, states: PageMemory, edges: EdgeStore, options: ScanOptions, roots: RootMap, modules: ModuleMap,
-    strengths: [HolderStrength] = []
+    strengths: [HolderStrength] = [], glibcHeaps: [Bool] = []
   ) {
+    self.glibcHeaps = glibcHeaps
     forest = options.notesHolders ? HolderForest(blocks: table.count) : nil
     self.strengths = strengths
     self.table = table
@@ -118,6 +122,15 @@ final class ScanContext: @unchecked Sendable {
   func holder(of block: Int) -> String? {
     let number = Int(holders[block].load(ordering: .relaxed))
     return number > 0 ? roots.holders[number - 1] : nil
+  }
+
+  /// Whether a word of a root is a link of a free chunk of glibc's to another: that names the chunk's header, whose first word
+  /// is the last one of the block before.
+  @inline(__always)
+  func isChunkLink(_ root: UInt32, _ pointer: UInt64, to block: Int) -> Bool {
+    guard Int(root) < glibcHeaps.count, glibcHeaps[Int(root)] else { return false }
+    let chunk = max(32, (index.size(block) &+ 23) & ~15)
+    return pointer == index.starts[block] &- 16 &+ chunk
   }
 
   /// Whether a pointer from a root waits until what is stronger has been followed.

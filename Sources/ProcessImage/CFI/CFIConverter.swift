@@ -57,6 +57,8 @@ package struct CFIConverter {
   /// The section that is being read.
   private(set) var section: Section
   let executableRange: Range<UInt64>
+  /// Functions at which stacks end, whatever the sections say of them.
+  private let outermost: [Range<UInt64>]
   let limits: Limits
 
   var commons: [CFICommonInformation] = []
@@ -76,26 +78,28 @@ package struct CFIConverter {
   ///   - debugFrame: the contents of `.debug_frame`; empty if there is none.
   ///   - executableRange: the virtual addresses that the executable segments span; functions outside of it are left
   ///     out.
+  ///   - outermost: functions at which stacks end, whatever the sections say of them: what called them is on another stack.
   /// - Throws: ``CFIError``.
   package static func convert(
     ehFrame: UnsafeRawBufferPointer, sectionAddress: UInt64,
     debugFrame: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
-    executableRange: Range<UInt64>, limits: Limits = Limits()
+    executableRange: Range<UInt64>, outermost: [Range<UInt64>] = [], limits: Limits = Limits()
   ) throws(CFIError) -> CFITable {
     var converter = CFIConverter(
       ehFrame: Section(bytes: ehFrame, address: sectionAddress, isDebug: false),
       debugFrame: debugFrame.isEmpty ? nil : Section(bytes: debugFrame, address: 0, isDebug: true),
-      executableRange: executableRange, limits: limits)
+      executableRange: executableRange, outermost: outermost, limits: limits)
     return try converter.convert()
   }
 
   private init(
-    ehFrame: Section, debugFrame: Section?, executableRange: Range<UInt64>, limits: Limits
+    ehFrame: Section, debugFrame: Section?, executableRange: Range<UInt64>, outermost: [Range<UInt64>], limits: Limits
   ) {
     self.ehFrame = ehFrame
     self.debugFrame = debugFrame
     section = ehFrame
     self.executableRange = executableRange
+    self.outermost = outermost
     self.limits = limits
   }
 
@@ -107,6 +111,7 @@ package struct CFIConverter {
       readRecords()
     }
     guard functions.count < limits.functions else { throw .tooLarge(words: functions.count) }
+    takeOutermost()
     let order = CFIFunctionOrder.ascending(functions)
     guard let first = order.first else { throw .empty }
     let start = functions[Int(first)].start
@@ -120,10 +125,30 @@ package struct CFIConverter {
         output.statistics.malformedRecords += 1
         continue
       }
-      run(function)
+      if function.common == Self.noCommon {
+        output.beginFunction(start: function.start, end: function.start + function.size)
+        output.append(address: function.start, rule: CFIRule.end)
+        output.endFunction(end: function.start + function.size)
+      } else {
+        run(function)
+      }
       guard output.wordCount <= limits.words else { throw .tooLarge(words: output.wordCount) }
     }
     return output.finish()
+  }
+
+  /// The common part of a function that has none, because stacks end there.
+  private static let noCommon = UInt32.max
+
+  private mutating func takeOutermost() {
+    if outermost.isEmpty { return }
+    functions.removeAll { function in outermost.contains { $0.contains(function.start) } }
+    for range in outermost where executableRange.contains(range.lowerBound) {
+      functions.append(
+        Function(
+          start: range.lowerBound, size: UInt64(range.count), programStart: 0, programEnd: 0, common: Self.noCommon,
+          isDebug: false))
+    }
   }
 }
 

@@ -18,8 +18,27 @@ extension CFITable {
     self = try withExtendedLifetime(debug) { () throws(CFIError) in
       try CFIConverter.convert(
         ehFrame: contents, sectionAddress: address, debugFrame: debug?.bytes ?? none,
-        executableRange: start..<end, limits: limits)
+        executableRange: start..<end, outermost: Self.stackSwitches(of: file), limits: limits)
     }
+  }
+
+  /// Functions of Go's runtime that call C on another stack than the one that they were called on. What the sections say of
+  /// them holds for Go's own stack: a walk that went on would read what happens to lie on the other one.
+  private static func stackSwitches(of file: ElfFile) -> [Range<UInt64>] {
+    guard file.section(named: ".go.buildinfo") != nil else { return [] }
+    let names = [
+      "runtime.asmcgocall", "runtime.asmcgocall.abi0", "runtime.asmcgocall_no_g", "runtime.asmcgocall_no_g.abi0",
+    ]
+    var found: [Range<UInt64>] = []
+    file.forEachSymbol(in: .full) { symbol in
+      guard symbol.isDefined, symbol.kind == .function, found.count < names.count,
+        names.contains(where: { strcmp(symbol.name, $0) == 0 })
+      else { return }
+      let (end, overflow) = symbol.value.addingReportingOverflow(max(1, symbol.size))
+      // The return address of the call may be the first byte behind the function.
+      if !overflow { found.append(symbol.value..<end) }
+    }
+    return found
   }
 
   /// The contents of `.debug_frame`, decompressed if they are stored compressed.

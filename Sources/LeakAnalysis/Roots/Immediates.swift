@@ -1,0 +1,51 @@
+import ProcessImage
+import TraceModel
+
+/// Pointers in code that was made at run time, where they are operands of instructions and lie at any byte.
+enum Immediates {
+  /// More is not searched: compiled code of a large program takes some tens of megabytes.
+  private static let mostBytes: UInt64 = 64 << 20
+  private static let window = 1 << 18
+
+  /// The words in executable memory of no file's for which `isBlock` is true, as far as they are not aligned: aligned ones
+  /// are found with those of other memory.
+  static func find(
+    in mappings: [Mapping], memory: some ScannableMemory, isBlock: (UInt64) -> Bool
+  ) -> [RootValue] {
+    var values: [RootValue] = []
+    var left = mostBytes
+    var buffer = [UInt8](repeating: 0, count: window + 8)
+    for mapping in mappings where mapping.permissions.isSuperset(of: [.read, .execute]) && isGenerated(mapping) {
+      var address = mapping.start
+      while left > 0, let part = memory.nextResident(in: address..<mapping.end), !part.isEmpty {
+        let wanted = Int(min(UInt64(window), part.upperBound - part.lowerBound, left))
+        // Some more, for words that reach behind the window.
+        let more = Int(min(8, mapping.end - part.lowerBound - UInt64(wanted)))
+        let read = buffer.withUnsafeMutableBytes {
+          memory.read(at: part.lowerBound, into: UnsafeMutableRawBufferPointer(rebasing: $0[..<(wanted + more)]))
+        }
+        left -= UInt64(wanted)
+        buffer.withUnsafeBytes { bytes in
+          var last: UInt64 = 0
+          for offset in 0..<max(0, min(wanted, read - 7)) where (part.lowerBound &+ UInt64(offset)) & 7 != 0 {
+            let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+            // Most words are no addresses of a program at all.
+            guard word >> 47 == 0, word >= 1 << 16, word != last, isBlock(word) else { continue }
+            last = word
+            values.append(RootValue(value: word, kind: .anonymous, name: "code made at run time"))
+          }
+        }
+        address = part.lowerBound &+ UInt64(wanted)
+        if read < wanted { address = ((part.lowerBound &+ UInt64(max(0, read))) | 4095) &+ 1 }
+        if address >= mapping.end { break }
+      }
+      if left == 0 { break }
+    }
+    return values
+  }
+
+  private static func isGenerated(_ mapping: Mapping) -> Bool {
+    mapping.inode == 0 && !mapping.path.hasPrefix("[v") && mapping.path != "[uprobes]"
+      || mapping.path.hasPrefix("/memfd:") || mapping.permissions.contains(.write)
+  }
+}

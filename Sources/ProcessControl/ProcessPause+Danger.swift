@@ -1,0 +1,32 @@
+import Glibc
+import ProcessImage
+
+extension ProcessPause {
+  /// Seizing, interrupting and letting go one thread, on a host that is not idle.
+  private static let timePerThread = Duration.microseconds(120)
+
+  /// Why a process must not be stopped; nil when nothing speaks against it.
+  ///
+  /// A thread that was stopped in a call with a time limit goes on by restart_syscall(2), which a filter of system calls may
+  /// answer by killing the process. What a filter allows cannot be known from outside.
+  package static func danger(to processID: Int32, within limit: Duration) -> String? {
+    let threads = ProcessInfo.threads(of: processID)
+    // Half of the time is for the search.
+    if timePerThread * threads.count > limit / 2 {
+      return "stopping \(threads.count) threads and letting them go would take longer than --max-pause"
+    }
+    for thread in threads where hasFilter(thread) {
+      return "a filter of system calls (seccomp) could kill it for going on after a stop"
+    }
+    return nil
+  }
+
+  /// Whether a thread may use only some system calls.
+  static func hasFilter(_ thread: Int32) -> Bool {
+    guard let status = try? readFile("/proc/\(thread)/status") else { return false }
+    for line in status.split(separator: UInt8(ascii: "\n")) where line.starts(with: "Seccomp:".utf8) {
+      return line.last != UInt8(ascii: "0")
+    }
+    return false
+  }
+}
