@@ -10,8 +10,13 @@ package struct ReportRequest: Sendable {
   /// Only the totals kept per stack: no ages, no pass over the blocks (`--combined-only`).
   package var combinedOnly = false
   package var order = Order.bytes
-  /// At most this many sites; nil: all.
+  /// At most this many sites of those that are selected, because nobody needs the names of more; nil: all that there are,
+  /// for reports that are kept.
   package var limit: Int?
+  /// Which sites come first, and which ones alone if there is a limit.
+  package var selection = ReportSelection.all
+  /// Include the stacks of whose blocks none is left: for recordings, of which comparisons want to know what ran.
+  package var includesFreed = false
 
   // MARK: Of programs
 
@@ -19,11 +24,8 @@ package struct ReportRequest: Sendable {
   package var explainsStacks = false
   /// Include processes that have ended although other targets still run.
   package var includesEnded = false
-  /// Of processes that were checked for leaks, show only sites that have blocks of these kinds; nil: all.
-  package var shownKinds: Set<VerdictKind>?
-  /// No sites at all, only the sums.
-  package var summaryOnly = false
-  /// Rules for leaks that are known already. They apply only to kinds that count as lost or are shown.
+  /// Rules for leaks that are known already. They apply only to kinds that count as lost or are selected, and to stacks that
+  /// grow.
   package var suppressions = Suppressions()
 
   // MARK: Of the kernel

@@ -18,6 +18,8 @@ package struct TraceConfiguration: Sendable {
   package var maximumUnwindTableBytes = 16 << 20
   /// Trace children of the traced processes too.
   package var followsForks = true
+  /// Count what processes held that have ended, in the course of the trace as reports with `includesEnded` do.
+  package var countsEnded = false
   /// Record ranges that the program maps itself.
   package var tracesMappings = true
   /// Keep apart what different threads allocate.

@@ -49,6 +49,11 @@ package enum GrowthAnalysis {
     return evidence
   }
 
+  /// Whether a site can be found to be growing, by what it holds now alone: far cheaper than the evidence itself.
+  package static func canBeGrowing(_ survivors: Survivors) -> Bool {
+    survivors.count >= survivorsNeeded && survivors.windows.nonzeroBitCount >= stretchesNeeded
+  }
+
   /// One half of a run.
   private struct Half {
     var trend: TrendLine

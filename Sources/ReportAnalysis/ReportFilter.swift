@@ -35,8 +35,62 @@ package struct ReportFilter {
     // Sites whose stacks are equal once frames have been taken out become one.
     report.sites = focus == nil && hide == nil && showFrom == nil ? sites : ReportMerge.merged(sites)
     report.sites.sort { $0.outstanding.bytes > $1.outstanding.bytes }
-    report.totals.outstanding = report.sites.reduce(into: Tally()) { $0 += $1.outstanding }
+    guard isActive else { return report }
+    report.filter = Report.Filter(words: words, whole: report.filter?.whole ?? report.totals.outstanding)
+    takeSums(of: report.sites, into: &report)
     return report
+  }
+
+  private var isActive: Bool { focus != nil || ignore != nil || showFrom != nil || !kinds.isEmpty }
+
+  /// The options that made it, for people.
+  private var words: String {
+    var words: [String] = []
+    for (name, pattern) in [("--focus", focus), ("--ignore", ignore), ("--show-from", showFrom)] {
+      if let pattern { words.append("\(name) \(pattern.text)") }
+    }
+    let names = VerdictKind.allCases.filter(kinds.contains).map(\.optionName)
+    if !names.isEmpty { words.append("--kind " + names.joined(separator: ",")) }
+    return words.joined(separator: " ")
+  }
+
+  /// Every sum of the report becomes that of its sites. What is only known of the whole, such as its course, is taken out.
+  private func takeSums(of sites: [AllocationSite], into report: inout Report) {
+    let unmatched = report.totals.unmatchedFrees
+    report.totals = sum(sites)
+    report.totals.unmatchedFrees = unmatched
+    for index in report.processes.indices {
+      let processID = report.processes[index].processID
+      report.processes[index].totals = sum(sites.filter { $0.processID == processID })
+    }
+    for index in report.leakChecks.indices {
+      let own = sites.filter { $0.processID == report.leakChecks[index].processID }
+      report.leakChecks[index].kinds = own.reduce(into: [:]) { kinds, site in
+        for (kind, tally) in site.verdicts { kinds[kind, default: Tally()] += tally }
+      }
+      report.leakChecks[index].growing = own.filter(\.isGrowing).reduce(into: Tally()) { sum, site in
+        for kind in [VerdictKind.stillReachable, .unchecked] { sum += site.verdicts[kind] ?? Tally() }
+      }
+    }
+    report.freedSites = nil
+    report.timeline = []
+    report.retention = []
+    report.leftOutSites = 0
+    report.leftOut = Tally()
+    report.beyondLimit = nil
+  }
+
+  private func sum(_ sites: [AllocationSite]) -> Report.Totals {
+    var totals = Report.Totals()
+    var variance: Double?
+    for site in sites {
+      totals.outstanding += site.outstanding
+      totals.allocated += site.allocated
+      totals.freed += site.freed
+      if let error = site.outstandingBytesStandardError { variance = (variance ?? 0) + error * error }
+    }
+    totals.outstandingBytesStandardError = variance?.squareRoot()
+    return totals
   }
 
   private func keptBlocks(of site: AllocationSite) -> AllocationSite? {
@@ -52,11 +106,16 @@ package struct ReportFilter {
 
 /// A regular expression over the names of frames. Each name is looked at once.
 package final class NamePattern {
+  /// As it was written.
+  package let text: String
   private let expression: Regex<AnyRegexOutput>
   private var known: [String: Bool] = [:]
 
   /// Throws when the text is no regular expression.
-  package init(_ text: String) throws { expression = try Regex(text) }
+  package init(_ text: String) throws {
+    self.text = text
+    expression = try Regex(text)
+  }
 
   /// Whether the function, the module or the file of a frame matches somewhere.
   package func matches(_ frame: Frame) -> Bool {

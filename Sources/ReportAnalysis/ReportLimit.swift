@@ -16,11 +16,16 @@ extension Report {
     guard let limit else { return self }
     var report = self
     var count = 0
+    var beyond = beyondLimit ?? Omission()
     report.sites.removeAll { site in
       if isExempt(site) { return false }
       count += 1
-      return count > limit
+      guard count > limit else { return false }
+      beyond.sites += 1
+      beyond.outstanding += site.outstanding
+      return true
     }
+    report.beyondLimit = beyond.sites > 0 ? beyond : nil
     return report
   }
 }

@@ -28,6 +28,17 @@ package enum ReportMerge {
     result.leakChecks += report.leakChecks
     result.suppressions += report.suppressions
     result.retention += report.retention
+    if let freed = report.freedSites { result.freedSites = (result.freedSites ?? []) + freed }
+    if let programs = report.target.programs {
+      result.target.programs =
+        (result.target.programs ?? []) + programs.filter { !(result.target.programs ?? []).contains($0) }
+    }
+    if report.settings != result.settings { result.settings = nil }
+    if let filter = report.filter {
+      var whole = result.filter?.whole ?? Tally()
+      whole += filter.whole
+      result.filter = Report.Filter(words: filter.words, whole: whole)
+    }
     for note in report.notes where !result.notes.contains(note) { result.notes.append(note) }
     for counter in report.loss {
       if let position = result.loss.firstIndex(where: { $0.name == counter.name }) {

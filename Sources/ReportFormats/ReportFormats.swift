@@ -12,11 +12,13 @@ package struct ReportFormat: DocumentFormat {
   package let usualSites: Int?
   /// How many sites it has to be given, however many it shows: it says something of all of them. nil: as many as it shows.
   private let examinedSites: Int?
+  /// Whether leaktrace reads it again: then it holds everything, and what is to be shown is chosen when it is shown.
+  package let isRecording: Bool
   package let render: @Sendable (Report, ReportOptions) -> [UInt8]
 
   package init(
     name: String, summary: String, suffixes: [String] = [], usualSites: Int? = nil,
-    examinedSites: Int? = nil,
+    examinedSites: Int? = nil, isRecording: Bool = false,
     render: @escaping @Sendable (Report, ReportOptions) -> [UInt8]
   ) {
     self.name = name
@@ -24,11 +26,13 @@ package struct ReportFormat: DocumentFormat {
     self.suffixes = suffixes.isEmpty ? [name] : suffixes
     self.usualSites = usualSites
     self.examinedSites = examinedSites
+    self.isRecording = isRecording
     self.render = render
   }
 
   /// How many sites of a report it is given where `top` are asked for; nil: all.
   package func sites(top: Int?) -> Int? {
+    if isRecording { return nil }
     guard let shown = top ?? usualSites else { return nil }
     return max(shown, examinedSites ?? 0)
   }

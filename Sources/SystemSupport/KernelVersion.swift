@@ -31,10 +31,12 @@ package struct KernelVersion: Comparable, CustomStringConvertible, Sendable {
     self.init(major: major, minor: minor)
   }
 
-  package static var running: KernelVersion? {
+  package static var running: KernelVersion? { KernelVersion(release: runningRelease) }
+
+  /// What `uname -r` prints.
+  package static var runningRelease: String {
     var names = utsname()
     uname(&names)
-    let release = withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-    return KernelVersion(release: release)
+    return withUnsafeBytes(of: names.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
   }
 }

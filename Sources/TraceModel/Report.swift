@@ -16,9 +16,17 @@ package struct Report: Codable, Sendable {
   package var leakChecks: [LeakCheckSummary] = []
   /// What was asked about single blocks.
   package var explanations: [BlockExplanation] = []
-  /// Sites that are left out because none of their blocks is of a kind to be shown, and what they hold.
+  /// Stacks that are left out because none of their blocks is of a kind to be shown and they do not grow, and what they hold.
   package var leftOutSites = 0
   package var leftOut = Tally()
+  /// What is in the sums and not in `sites` because only so many stacks are shown.
+  package var beyondLimit: Omission?
+  /// Stacks that allocated in the run, and of whose blocks none is left. Only where a recording is made.
+  package var freedSites: [AllocationSite]?
+  /// What was taken out of the report after it was recorded; nil when it is whole.
+  package var filter: Filter?
+  /// What was not recorded because it was not asked for; nil in older recordings.
+  package var settings: Settings?
   /// Suppressions that matched something.
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
@@ -57,6 +65,10 @@ package struct Report: Codable, Sendable {
     package var executable: String?
     /// Wait status of a command that leaktrace ran itself: its exit code, or 128 + signal.
     package var exitStatus: Int32?
+    /// What the target processes ran, each once; nil in older recordings.
+    package var programs: [Program]?
+    /// Version of the kernel, of a trace of the kernel.
+    package var kernelRelease: String?
 
     package enum Kind: String, Hashable, Codable, Sendable { case process, command, system, kernel }
 
@@ -179,6 +191,52 @@ package struct Report: Codable, Sendable {
       self.command = command
       self.state = state
       self.totals = totals
+    }
+  }
+
+  /// Stacks that a report knows of and does not show.
+  package struct Omission: Hashable, Codable, Sendable {
+    package var sites: Int
+    package var outstanding: Tally
+    package init(sites: Int = 0, outstanding: Tally = Tally()) {
+      self.sites = sites
+      self.outstanding = outstanding
+    }
+  }
+
+  /// Says that a report is a part of another one. All its sums are of that part.
+  package struct Filter: Hashable, Codable, Sendable {
+    /// For people, such as `--focus parse`.
+    package var words: String
+    /// What the whole report has outstanding.
+    package var whole: Tally
+    package init(words: String, whole: Tally) {
+      self.words = words
+      self.whole = whole
+    }
+  }
+
+  /// Which blocks a trace records. Recordings that differ in them cannot be compared.
+  package struct Settings: Hashable, Codable, Sendable {
+    package var minimumSizeInBytes: UInt64 = 0
+    package var maximumSizeInBytes: UInt64 = .max
+    /// Blocks that were younger at the time of the report are not in its stacks.
+    package var minimumAge: Duration = .zero
+    package var tracesMappings = true
+    package init() {}
+  }
+
+  /// A program that target processes ran.
+  package struct Program: Hashable, Codable, Sendable {
+    package var executable: String?
+    /// Of the executable, in hexadecimal digits.
+    package var buildID: String?
+    /// The allocator whose functions it calls.
+    package var allocator: String?
+    package init(executable: String? = nil, buildID: String? = nil, allocator: String? = nil) {
+      self.executable = executable
+      self.buildID = buildID
+      self.allocator = allocator
     }
   }
 

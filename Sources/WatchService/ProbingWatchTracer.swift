@@ -16,6 +16,7 @@ final class ProbingWatchTracer: WatchTracer {
     configuration.maximumAllocations = 65_536
     configuration.maximumSites = 2_000
     configuration.followsForks = false
+    configuration.countsEnded = true
     var discovery = AllocatorDiscovery.Options()
     discovery.emulation = .runningKernel
     var options = SymbolizerOptions()
@@ -60,7 +61,7 @@ private final class ProbingTrace: SampledTrace {
     tracer.handleEvents()
     var request = ReportRequest()
     request.includesEnded = true
-    request.limit = 500
+    request.includesFreed = true
     let report = tracer.report(request)
     tracer.stop()
     return report

@@ -17,13 +17,14 @@ struct LeakCheckOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Which kinds a full check shows: definite, indirect, possible, reachable; all or none.", valueName: "kinds"),
+      "Which kinds a full check shows: definite, indirect, possible, reachable, growing (stacks that grow, whatever reaches their blocks); all or none. Default definite,possible,growing. Recordings (pprof, json) hold all.",
+      valueName: "kinds"),
     transform: LeakKinds.init(parsing:))
   var leakKinds: LeakKinds?
 
   @Option(
     help: ArgumentHelp(
-      "Exit with 1 when the last report has blocks of these kinds. Without a value: definite,possible.",
+      "Exit with 1 when the last report has blocks of these kinds. Without a value: definite,possible,growing: a stack that is reachable and grows counts, too.",
       valueName: "kinds"),
     transform: LeakKinds.init(parsing:))
   var failOnLeak: LeakKinds?
@@ -98,6 +99,7 @@ struct LeakCheckOptions: ParsableArguments {
     var plan = LeakCheckPlan(settings: try settings())
     plan.isSummary = mode == .summary
     plan.failingKinds = failOnLeak?.kinds ?? []
+    plan.failsOnGrowing = failOnLeak?.includesGrowing ?? false
     for thing in explained {
       switch thing {
       case .block(let address): plan.explainedAddresses.append(address.value)
@@ -122,7 +124,7 @@ struct LeakCheckOptions: ParsableArguments {
 
   /// What --gen-suppressions prints for a site. nil: nothing.
   private var suppressionEntry: (@Sendable (AllocationSite) -> String)? {
-    let kinds = shownKinds
+    let kinds = (leakKinds ?? .errors).kinds
     return switch genSuppressions {
     case .valgrind: { SuppressionWriter.valgrind($0, kinds: kinds) }
     case .lsan: { SuppressionWriter.lsan($0) }
@@ -130,8 +132,11 @@ struct LeakCheckOptions: ParsableArguments {
     }
   }
 
-  /// The kinds of leak whose blocks and sites are shown. The default is the same as in memcheck.
-  var shownKinds: Set<VerdictKind> { (leakKinds ?? .errors).kinds }
+  /// The stacks that are shown. The default is that of memcheck, and what grows.
+  var selection: ReportSelection {
+    let shown = leakKinds ?? .errors
+    return ReportSelection(kinds: shown.kinds, includesGrowing: shown.includesGrowing)
+  }
 
   /// How long a check may stop a process. Zero when it must not stop it at all.
   private func maximumPause() throws -> Duration {

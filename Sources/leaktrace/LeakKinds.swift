@@ -5,22 +5,31 @@ import TraceModel
 /// A set of kinds of leak. It is written with the names that memcheck's `--show-leak-kinds` uses.
 struct LeakKinds: Equatable {
   var kinds: Set<VerdictKind>
+  /// Whether stacks that grow are meant, too, whatever reaches their blocks.
+  var includesGrowing: Bool
 
-  /// The kinds that memcheck counts as errors.
-  static let errors = LeakKinds(kinds: [.definitelyLost, .possiblyLost])
+  /// The kinds that memcheck counts as errors, and what grows.
+  static let errors = LeakKinds(kinds: [.definitelyLost, .possiblyLost], includesGrowing: true)
 
-  static let words = VerdictKind.listNames
+  private static let growing = "growing"
+  static let words = VerdictKind.checked.map(\.optionName) + [growing, "all", "none"]
 
-  init(kinds: Set<VerdictKind>) { self.kinds = kinds }
+  init(kinds: Set<VerdictKind>, includesGrowing: Bool) {
+    self.kinds = kinds
+    self.includesGrowing = includesGrowing
+  }
 
   init(parsing argument: String) throws {
-    do { kinds = try VerdictKind.parse(list: argument) } catch {
+    let names = argument.split(separator: ",", omittingEmptySubsequences: false)
+    let others = names.filter { $0.filter { $0 != " " && $0 != "\t" } != Self.growing }
+    includesGrowing = others.count < names.count || argument == "all"
+    do { kinds = others.isEmpty ? [] : try VerdictKind.parse(list: others.joined(separator: ",")) } catch {
       throw ValidationError("'\(error.name)' is none of \(Self.words.joined(separator: ", "))")
     }
   }
 
   var names: String {
-    let names = VerdictKind.checked.filter(kinds.contains).map(\.optionName)
+    let names = VerdictKind.checked.filter(kinds.contains).map(\.optionName) + (includesGrowing ? [Self.growing] : [])
     return names.isEmpty ? "none" : names.joined(separator: ",")
   }
 }

@@ -271,6 +271,7 @@ struct TraceCommand: ParsableCommand {
     // that for one.
     if selection.isOpen { configuration.maximumUnwindTableBytes = 64 << 20 }
     configuration.followsForks = follow
+    configuration.countsEnded = runsCommand
     configuration.tracesMappings = !leavesOutMappings
     configuration.emitsEvents = printsEvents
     configuration.separatesThreads = separatesThreads
@@ -307,8 +308,7 @@ struct TraceCommand: ParsableCommand {
     request.explainsStacks = verbose
     request.combinedOnly = combinedOnly
     request.order = sort.order
-    request.shownKinds = leakCheck.mode == .full ? leakCheck.shownKinds : nil
-    request.summaryOnly = leakCheck.mode == .summary
+    if leakCheck.mode == .full { request.selection = leakCheck.selection }
     request.suppressions = try leakCheck.suppressions()
     return request
   }

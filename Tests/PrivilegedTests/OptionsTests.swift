@@ -32,7 +32,7 @@ extension Privileged {
       let attachments = try expected.map {
         try Attachment(to: program, ["--sort", $0.order, "--no-mappings"])
       }
-      let three = try Attachment(to: program, ["-T", "3"])
+      let all = try Attachment(to: program, ["-T", "3"])
       try program.step()
       try program.step()
       try program.step()
@@ -41,8 +41,8 @@ extension Privileged {
         #expect(report.sites.map(\.outstandingBytes) == sizes, "\(order)")
         #expect(report.totals.outstanding == Blocks(106_100, 53))
       }
-      let report = try three.interrupt()
-      #expect(report.sites.map(\.outstandingBytes) == [100_000, 5000, 800])
+      let report = try all.interrupt()
+      #expect(report.sites.map(\.outstandingBytes) == [100_000, 5000, 800, 300], "a recording holds everything")
       #expect(report.totals.outstanding == Blocks(106_100, 53), "what is not shown counts all the same")
     }
 

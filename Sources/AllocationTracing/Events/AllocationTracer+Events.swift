@@ -19,8 +19,14 @@ extension AllocationTracer {
     completion.answerRequests()
     reclaimSites()
     growth?.record(
-      tables.sites, processes: processes, isSampling: configuration.isSampling, now: monotonicNanoseconds())
+      tables.sites, processes: processes.filter(isCounted), isSampling: configuration.isSampling,
+      now: monotonicNanoseconds())
     pump.noteRun()
+  }
+
+  /// Whether what a process holds, or held at its end, counts in the course of the trace: as in its reports.
+  private func isCounted(_ process: TracedProcess) -> Bool {
+    process.state == .running || process.isTarget || configuration.countsEnded
   }
 
   /// Handles events now if some may have waited for too long.

@@ -16,7 +16,9 @@ extension AllocationTracer {
   ///
   /// - Parameter checks: results of leak checks; the latest of each process counts.
   package func report(_ request: ReportRequest, checks: [LeakCheckResult] = []) -> Report {
-    report(request, from: snapshot(checks: checks, looksAtBlocks: !request.combinedOnly))
+    report(
+      request,
+      from: snapshot(checks: checks, looksAtBlocks: !request.combinedOnly, includesFreed: request.includesFreed))
   }
 }
 

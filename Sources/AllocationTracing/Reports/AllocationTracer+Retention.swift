@@ -75,4 +75,26 @@ extension AllocationTracer {
   private func allocator(of process: TracedProcess) -> Allocator {
     Allocator.inUse(mappedPaths: attacher.probes(of: process).map(\.object.path)) ?? .other
   }
+
+  /// What the target processes ran, each program once. A trace of a host can have many: not more than 64 are told.
+  ///
+  /// - Parameter report: of this tracer; the build of an executable is known where a stack leads through it.
+  package func programs(in report: Report) -> [Report.Program] {
+    let executables = Set(processes.filter(\.isTarget).compactMap(\.executable))
+    var builds: [String: String] = [:]
+    for site in report.sites + (report.freedSites ?? []) where builds.count < executables.count {
+      for frame in site.frames {
+        guard let module = frame.module, executables.contains(module), builds[module] == nil else { continue }
+        builds[module] = frame.buildID
+      }
+    }
+    var programs: [Report.Program] = []
+    for process in processes where process.isTarget && programs.count < 64 {
+      let program = Report.Program(
+        executable: process.executable, buildID: process.executable.flatMap { builds[$0] },
+        allocator: process.hasAllocator ? allocator(of: process).name : nil)
+      if !programs.contains(program) { programs.append(program) }
+    }
+    return programs
+  }
 }

@@ -12,7 +12,10 @@ extension AllocationTracer {
   /// - Parameters:
   ///   - checks: results of leak checks; the latest of each process counts.
   ///   - looksAtBlocks: whether reports need single blocks: for ages and verdicts, and to list them.
-  package func snapshot(checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true) -> TraceSnapshot {
+  ///   - includesFreed: whether reports need the stacks of whose blocks none is left.
+  package func snapshot(
+    checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true, includesFreed: Bool = false
+  ) -> TraceSnapshot {
     handleEvents()
     let sites = settledSites()
     let now = monotonicNanoseconds()
@@ -28,7 +31,7 @@ extension AllocationTracer {
     snapshot.timeline = growth?.timeline ?? []
     snapshot.processes = processTable.all.map { process(of: $0, history: history, sites: sites) }
     snapshot.replacedImages = processTable.replacedImages
-    snapshot.stacks = stacksOfHolders(in: snapshot)
+    snapshot.stacks = stacksOfHolders(in: snapshot, includesFreed: includesFreed)
     snapshot.notes = notes
     if looksAtBlocks {
       do { snapshot.blocks = try blocks() } catch {
@@ -105,7 +108,7 @@ extension AllocationTracer {
 
   /// The stacks of sites that hold something, or whose addresses may mean different code in different epochs. All are read
   /// at once, because handling events meanwhile can remove sites and stacks from the tables.
-  private func stacksOfHolders(in snapshot: TraceSnapshot) -> [UInt64: StackTrace] {
+  private func stacksOfHolders(in snapshot: TraceSnapshot, includesFreed: Bool) -> [UInt64: StackTrace] {
     var epochs: [UInt64: UInt32] = [:]
     var wanted: Set<UInt64> = []
     let ledgers = Dictionary(
@@ -113,7 +116,9 @@ extension AllocationTracer {
     for record in snapshot.sites {
       let hash = record.site.stack_hash
       let holdsMapping = ledgers[UInt32(record.site.process_slot)]?.totals[UInt32(record.index)] != nil
-      if record.outstandingCount > 0 || record.outstandingBytes > 0 || holdsMapping { wanted.insert(hash) }
+      if includesFreed || record.outstandingCount > 0 || record.outstandingBytes > 0 || holdsMapping {
+        wanted.insert(hash)
+      }
       if let epoch = epochs.updateValue(record.site.epoch, forKey: hash), epoch != record.site.epoch {
         wanted.insert(hash)
       }

@@ -31,23 +31,30 @@ struct GrowthRecorder {
 
   /// Notes what every site holds, if the next tick is due.
   ///
-  /// - Parameter isForced: note it in any case: what is reported then is part of the course.
+  /// - Parameters:
+  ///   - processes: those of the trace that reports count, too; what others hold is not in the timeline.
+  ///   - isForced: note it in any case: what is reported then is part of the course.
   mutating func record(
     _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64, isForced: Bool = false
   ) {
     guard isForced || now >= history.nextTick else { return }
     history.beginTick(at: now)
     var whole = Tally()
+    // Sites stay in the table when their process has ended or runs another program.
+    var counted: [UInt32: UInt32] = [:]
+    for process in processes { counted[process.slot] = process.generation }
     sites.forEachSite { record in
       guard record.site.allocated_count > 0 else { return }
-      whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+      if counted[UInt32(record.site.process_slot)] == record.site.process_generation {
+        whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+      }
       // The identity tells sites apart that have the same place in turn. Only one of the same process and stack has the same
       // key.
       history.record(
         site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
         allocatedCount: record.site.allocated_count)
     }
-    for process in processes where process.state == .running {
+    for process in processes {
       for (site, totals) in process.image.ledger.totals where totals.allocated.count > 0 {
         let outstanding = process.image.ledger.outstanding(of: site)
         whole += outstanding

@@ -6,47 +6,81 @@ import ReportAnalysis
 import TraceModel
 
 extension ReportBuilder {
-  /// Adds the sites to a report that it is to show, in the order given.
+  /// Adds the sites to a report, in the order given.
   func addSites(_ drafts: [SiteDraft], to report: inout Report) {
     var suppressions = request.suppressions
     let missing = MissingRecords(report)
+    var shown = 0
+    var beyond = Report.Omission()
     var named: [SiteDraft] = []
     for draft in drafts {
       let verdicts = draft.tallies
+      let growth = verdicts == nil ? nil : growthIfGrowing(draft, missing)
       var prepared: AllocationSite?
-      if let verdicts, !suppressions.isEmpty, canBeSuppressed(verdicts) {
+      if let verdicts, !suppressions.isEmpty, canBeSuppressed(verdicts, isGrowing: growth != nil) {
         // Suppression rules match names, so every leak needs its names now. That includes sites beyond the limit, because
         // the sums include them.
         var site = site(from: draft)
-        suppress(in: &site, by: &suppressions, &report)
+        suppress(in: &site, isGrowing: growth != nil, by: &suppressions, &report)
         prepared = site
       }
       let left = prepared?.verdicts ?? verdicts
       if let left, left.allSatisfy({ $0.value.count == 0 }) { continue }
-      if let kinds = request.shownKinds, let left, !kinds.contains(where: { (left[$0]?.count ?? 0) > 0 }) {
-        report.leftOutSites += 1
-        for tally in left.values { report.leftOut += tally }
+      if growth != nil, let left { count(left, of: draft, in: &report) }
+      guard let limit = request.limit else {
+        report.sites.append(prepared ?? site(from: draft))
+        named.append(draft)
         continue
       }
-      if request.summaryOnly { continue }
-      if let limit = request.limit, report.sites.count >= limit { continue }
-      var site = prepared ?? site(from: draft)
-      if let kinds = request.shownKinds {
-        site.allocations.removeAll { $0.verdict.map { !kinds.contains($0.kind) } ?? false }
+      let outstanding = prepared?.outstanding ?? draft.sums.outstanding
+      if !request.selection.shows(verdicts: left, isGrowing: growth != nil) {
+        report.leftOutSites += 1
+        report.leftOut += outstanding
+      } else if shown < limit {
+        shown += 1
+        report.sites.append(prepared ?? site(from: draft))
+        named.append(draft)
+      } else {
+        beyond.sites += 1
+        beyond.outstanding += outstanding
       }
-      if let word = site.growth?.word { site.growth?.word = missing.supported(word) }
-      report.sites.append(site)
-      named.append(draft)
     }
     for position in SiteCourse.chosen(of: report.sites) {
       report.sites[position].course = course(of: named[position])
     }
-    addOwnGrowth(of: named, missing, to: &report)
-    if request.summaryOnly {
-      report.leftOutSites = 0
-      report.leftOut = Tally()
+    for position in report.sites.indices {
+      if let word = report.sites[position].growth?.word { report.sites[position].growth?.word = missing.supported(word) }
     }
+    addOwnGrowth(of: named, missing, to: &report)
+    if beyond.sites > 0 { report.beyondLimit = beyond }
     report.suppressions = suppressions.uses
+  }
+
+  /// Adds those stacks that allocated and hold nothing any more.
+  func addFreedSites(_ drafts: [SiteDraft], to report: inout Report) {
+    report.freedSites = drafts.filter {
+      $0.sums.outstanding.count == 0 && $0.sums.outstanding.bytes == 0 && $0.sums.allocated.count > 0
+    }.map { draft in
+      var site = site(from: draft)
+      site.verdicts = [:]
+      return site
+    }
+  }
+
+  /// Counts a stack that grows in what its process's check has found.
+  private func count(_ verdicts: [VerdictKind: Tally], of draft: SiteDraft, in report: inout Report) {
+    let processID = snapshot.processes[draft.process].processID
+    guard let check = report.leakChecks.firstIndex(where: { $0.processID == processID }) else { return }
+    var sum = report.leakChecks[check].growing ?? Tally()
+    for kind in [VerdictKind.stillReachable, .unchecked] { sum += verdicts[kind] ?? Tally() }
+    report.leakChecks[check].growing = sum
+  }
+
+  /// The evidence of a site that surely grows; nil for all others, most of which are told apart cheaply.
+  func growthIfGrowing(_ draft: SiteDraft, _ missing: MissingRecords) -> GrowthEvidence? {
+    guard missing.supported(.growing) == .growing, let survivors = draft.sums.survivors, GrowthAnalysis.canBeGrowing(survivors) else { return nil }
+    let evidence = growth(of: draft, snapshot.processes[draft.process])
+    return evidence?.word == .growing ? evidence : nil
   }
 
   private func site(from draft: SiteDraft) -> AllocationSite {
@@ -117,7 +151,12 @@ extension ReportBuilder {
     for (group, members) in groups where members.count > 1 {
       guard var evidence = growth(of: members.map({ drafts[$0] }), snapshot.processes[group.process]) else { continue }
       evidence.word = missing.supported(evidence.word)
-      for member in members { report.sites[member].ownGrowth = evidence }
+      for member in members {
+        report.sites[member].ownGrowth = evidence
+        let isCounted = report.sites[member].growth?.word == .growing
+        guard evidence.word == .growing, !isCounted, drafts[member].tallies != nil else { continue }
+        count(report.sites[member].verdicts, of: drafts[member], in: &report)
+      }
     }
   }
 
@@ -129,22 +168,22 @@ extension ReportBuilder {
 
   // MARK: Suppressions
 
-  /// Whether suppression rules are to be tried on a site. Reachable blocks are no leaks; unless they are shown, they get no
-  /// names for this, because finding names for all of them would take long.
-  private func canBeSuppressed(_ verdicts: [VerdictKind: Tally]) -> Bool {
-    suppressibleKinds.contains { (verdicts[$0]?.count ?? 0) > 0 }
+  /// Whether suppression rules are to be tried on a site. Reachable blocks are no leaks; unless they are shown or grow, they
+  /// get no names for this, because finding names for all of them would take long.
+  private func canBeSuppressed(_ verdicts: [VerdictKind: Tally], isGrowing: Bool) -> Bool {
+    suppressibleKinds(isGrowing: isGrowing).contains { (verdicts[$0]?.count ?? 0) > 0 }
   }
 
-  private var suppressibleKinds: Set<VerdictKind> {
+  private func suppressibleKinds(isGrowing: Bool) -> Set<VerdictKind> {
     var kinds: Set<VerdictKind> = [.definitelyLost, .indirectlyLost, .possiblyLost]
-    if request.shownKinds?.contains(.stillReachable) ?? true { kinds.insert(.stillReachable) }
+    if isGrowing || request.selection.kinds?.contains(.stillReachable) ?? true { kinds.insert(.stillReachable) }
     return kinds
   }
 
   private func suppress(
-    in site: inout AllocationSite, by suppressions: inout Suppressions, _ report: inout Report
+    in site: inout AllocationSite, isGrowing: Bool, by suppressions: inout Suppressions, _ report: inout Report
   ) {
-    let removed = suppressions.suppress(in: &site, kinds: suppressibleKinds)
+    let removed = suppressions.suppress(in: &site, kinds: suppressibleKinds(isGrowing: isGrowing))
     guard let check = report.leakChecks.firstIndex(where: { $0.processID == site.processID }) else { return }
     for (kind, tally) in removed {
       report.leakChecks[check].kinds[kind, default: Tally()] -= tally

@@ -44,7 +44,10 @@ struct ReportBuilder {
     outstandingBySite = Dictionary(
       shown.map { ($0.key, $0.sums.outstanding.bytes) }, uniquingKeysWith: { first, _ in first })
     report.loss = snapshot.losses + snapshot.walks.brokenStacks
+    for index in report.leakChecks.indices { report.leakChecks[index].growing = Tally() }
     addSites(shown, to: &report)
+    if request.includesFreed { addFreedSites(gathering.drafts, to: &report) }
+    report.settings = settings
     report.timeline = timeline(upTo: report)
     report.retention = snapshot.retention
     report.probes = snapshot.probes
@@ -118,6 +121,15 @@ struct ReportBuilder {
       }
       return summary
     }
+  }
+
+  private var settings: Report.Settings {
+    var settings = Report.Settings()
+    settings.minimumSizeInBytes = configuration.sizes.lowerBound
+    settings.maximumSizeInBytes = configuration.sizes.upperBound
+    settings.minimumAge = looksAtBlocks ? request.minimumAge : .zero
+    settings.tracesMappings = configuration.tracesMappings
+    return settings
   }
 
   /// A warning about functions in use that may throw and have a return probe, which no exception can pass.

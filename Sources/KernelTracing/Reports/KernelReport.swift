@@ -68,6 +68,22 @@ extension KernelTracer {
     for place in SiteCourse.chosen(of: report.sites) {
       report.sites[place].course = series(of: shown[place].draft, groups, clock)?.course
     }
+    if let limit = request.limit, shown.count > limit {
+      var beyond = Report.Omission()
+      for site in shown.dropFirst(limit) {
+        beyond.sites += 1
+        beyond.outstanding += site.draft.sums.outstanding
+      }
+      report.beyondLimit = beyond
+    }
+    if request.includesFreed {
+      report.freedSites = drafts.filter { $0.sums.outstanding.count == 0 && $0.sums.allocated.count > 0 }.map { draft in
+        let site = ShownSite(draft: draft, frames: frames(of: draft), doubt: nil)
+        return allocationSite(of: site, groups, clock, slab: after.slab, nth: nth, now: now)
+      }
+    }
+    report.settings = settings(request)
+    report.target.kernelRelease = KernelVersion.runningRelease
     let polled = polledSites(after)
     report.sites.append(contentsOf: polled)
     let pages = drafts.reduce(into: Tally()) { if $1.allocationClass == .pages { $0 += $1.sums.outstanding } }
@@ -259,6 +275,14 @@ extension KernelTracer {
     if processID == 0 { return nil }
     if let info = try? ProcessInfo(processID: processID) { return info.command }
     return programs.tables.endedCommand(of: processID)
+  }
+
+  private func settings(_ request: ReportRequest) -> Report.Settings {
+    var settings = Report.Settings()
+    settings.minimumSizeInBytes = configuration.sizes.lowerBound
+    settings.maximumSizeInBytes = configuration.sizes.upperBound
+    settings.minimumAge = request.combinedOnly ? .zero : request.minimumAge
+    return settings
   }
 
   // MARK: Hooks and losses

@@ -53,6 +53,7 @@ enum JSONLeakCheck {
       writer.member("took_seconds", check.took)
       writer.member("searched_bytes", check.scannedBytes)
       for kind in VerdictKind.allCases { writer.member(kind.rawValue, check.kinds[kind] ?? Tally()) }
+      if let growing = check.growing { writer.member("growing", growing) }
       writer.member("suppressed", check.suppressed)
       writer.key("notes")
       writer.array(check.notes) { $0.string($1) }

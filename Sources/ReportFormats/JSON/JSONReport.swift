@@ -9,7 +9,7 @@ package enum JSONReport {
   package static let schema = "leaktrace.report/1"
 
   package static let format = ReportFormat(
-    name: "json", summary: "one JSON document per report and line (\(schema))"
+    name: "json", summary: "one JSON document per report and line (\(schema)), with everything", isRecording: true
   ) { report, _ in render(report) }
 
   package static func render(_ report: Report) -> [UInt8] {
@@ -53,6 +53,33 @@ package enum JSONReport {
         return writer.bytes
       }
       writer.array(report.sites) { write($1, frames, to: &$0) }
+      if let freed = report.freedSites {
+        writer.key("freed_sites")
+        writer.array(freed) { write($1, frames, to: &$0) }
+      }
+      writer.key("beyond_limit")
+      writer.object {
+        $0.member("sites", report.beyondLimit?.sites ?? 0)
+        $0.member("bytes", report.beyondLimit?.outstanding.bytes ?? 0)
+        $0.member("count", report.beyondLimit?.outstanding.count ?? 0)
+      }
+      if let filter = report.filter {
+        writer.key("filter")
+        writer.object {
+          $0.member("words", filter.words)
+          $0.member("whole_bytes", filter.whole.bytes)
+          $0.member("whole_count", filter.whole.count)
+        }
+      }
+      if let settings = report.settings {
+        writer.key("settings")
+        writer.object {
+          $0.member("minimum_size", settings.minimumSizeInBytes)
+          $0.member("maximum_size", settings.maximumSizeInBytes)
+          $0.member("minimum_age_seconds", settings.minimumAge)
+          $0.member("mappings", settings.tracesMappings)
+        }
+      }
       writer.key("timeline")
       writer.array(report.timeline) { writer, moment in
         writer.object {
@@ -81,6 +108,16 @@ package enum JSONReport {
       $0.member("command", target.command)
       $0.member("executable", target.executable)
       $0.member("exit_status", target.exitStatus)
+      if let release = target.kernelRelease { $0.member("kernel_release", release) }
+      guard let programs = target.programs else { return }
+      $0.key("programs")
+      $0.array(programs) { writer, program in
+        writer.object {
+          $0.member("executable", program.executable)
+          $0.member("build_id", program.buildID)
+          $0.member("allocator", program.allocator)
+        }
+      }
     }
   }
 

@@ -222,7 +222,14 @@ struct PprofProfile {
       guard var report = try? Self.decoder.decode(Report.self, from: Data(own)) else {
         throw Refusal("the recording is damaged, or of another version of leaktrace")
       }
-      for sample in samples { report.sites.append(try recordedSite(sample)) }
+      for sample in samples {
+        let site = try recordedSite(sample)
+        if report.freedSites != nil, site.outstanding == Tally() {
+          report.freedSites?.append(site)
+        } else {
+          report.sites.append(site)
+        }
+      }
       return report
     }
     return try foreignReport()

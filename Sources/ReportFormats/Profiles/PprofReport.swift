@@ -11,7 +11,7 @@ import TraceModel
 package enum PprofReport {
   package static let format = ReportFormat(
     name: "pprof", summary: "recording that `report`, `verify` and `go tool pprof` open",
-    suffixes: ["pprof", "pb.gz", "pb"]
+    suffixes: ["pprof", "pb.gz", "pb"], isRecording: true
   ) { report, _ in render(report) }
 
   package static func render(_ report: Report) -> [UInt8] {
@@ -118,7 +118,7 @@ private struct PprofBuilder {
       writeType(1, kind.rawValue + "_objects", "count")
       writeType(1, kind.rawValue + "_space", "bytes")
     }
-    for site in report.sites { write(site) }
+    for site in report.sites + (report.freedSites ?? []) { write(site) }
     writeTables()
     let start = report.window.startInUnixSeconds
     output.field(9, start.isFinite ? Int64(clamping: Int64(max(-9e9, min(9e9, start)) * 1e9)) : 0)
@@ -130,6 +130,7 @@ private struct PprofBuilder {
     output.field(14, string("inuse_space"))
     var header = report
     header.sites = []
+    header.freedSites = report.freedSites.map { _ in [] }
     if hasOwnFields, let bytes = try? encoder.encode(header) { output.field(PprofField.own, Array(bytes)) }
     // The string table last, when every string is known.
     for text in strings { output.field(6, string: text) }

@@ -28,6 +28,10 @@ extension TextRenderer {
       let stacks = rest.count == 1 ? "1 more stack" : "\(rest.count) more stacks"
       output.line("\t\(stacks) with \(exact(bytes)) not shown")
     }
+    if let beyond = report.beyondLimit {
+      let stacks = beyond.sites == 1 ? "1 more stack" : "\(beyond.sites) more stacks"
+      output.line("\t\(stacks) with \(ByteSize.exact(beyond.outstanding.bytes)) not shown (-T)")
+    }
     if report.leftOutSites > 0 {
       let stacks = report.leftOutSites == 1 ? "1 stack" : "\(report.leftOutSites) stacks"
       output.line(

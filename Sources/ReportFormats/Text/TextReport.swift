@@ -84,6 +84,11 @@ struct TextRenderer {
     }
     output.line("  window:      " + windowDescription)
     let totals = report.totals
+    if let filter = report.filter {
+      output.line(
+        "  part:        \(escapedForTerminal(filter.words)); all: \(ByteSize.exact(filter.whole.bytes)) in \(blocks(filter.whole.count))"
+      )
+    }
     output.line(
       "  outstanding: "
         + exact(totals.outstanding.bytes, standardError: totals.outstandingBytesStandardError)

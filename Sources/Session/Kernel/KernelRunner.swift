@@ -75,6 +75,7 @@ package final class KernelRunner {
     if live != nil { limits.append(LiveTerminal.mostSites) }
     var request = plan.request
     request.limit = ReportLimit.largest(of: limits)
+    request.includesFreed = destinations.contains { $0.format.isRecording }
     var report = tracer.report(request)
     if let limit = sampler.nearestLimit(of: EmptyCollection<Int32>()) {
       report.memoryLimit = Report.MemoryLimit(leftInBytes: limit.left, name: limit.name)

@@ -61,6 +61,8 @@ package struct LeakCheckPlan {
   package var isSummary = false
   /// The kinds of leak that make the exit code 1. Empty if leaks do not count as an error.
   package var failingKinds: Set<VerdictKind> = []
+  /// Whether stacks that grow make it 1, too, although their blocks are reachable.
+  package var failsOnGrowing = false
   /// Addresses of blocks for which the report explains how they are reached.
   package var explainedAddresses: [UInt64] = []
   /// Stacks of which the report says all holders: their numbers, or functions on them.

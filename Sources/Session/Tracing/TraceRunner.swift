@@ -138,22 +138,25 @@ package final class TraceRunner {
     leakChecks?.checkRunning()
     let destinations = plan.destinations.filter { isLast || live == nil || $0.path != nil }
     // All destinations are written from one snapshot, so that their numbers agree.
-    var limits = destinations.map { $0.format.sites(top: plan.top) }
+    let isSummary = plan.leakCheck?.isSummary == true
+    var limits = destinations.map { isSummary && !$0.format.isRecording ? 0 : $0.format.sites(top: plan.top) }
     if live != nil { limits.append(LiveTerminal.mostSites) }
-    if plan.onReport != nil { limits.append(plan.top) }
-    let report = makeReport(tracer, own, limit: ReportLimit.largest(of: limits))
+    if plan.onReport != nil { limits.append(nil) }
+    let report = makeReport(
+      tracer, own, limit: ReportLimit.largest(of: limits), isRecorded: destinations.contains { $0.format.isRecording })
+    let shown = report.selected(plan.request.selection)
     if let live {
-      live.show(report.limited(to: LiveTerminal.mostSites))
+      live.show(shown.limited(to: LiveTerminal.mostSites))
       // The live view is closed before the last report is printed, so that this report remains on the terminal.
       if isLast { live.close() }
     }
-    if let hook = plan.onReport { ReportHook.run(hook, report.limited(to: plan.top)) }
+    if let hook = plan.onReport { ReportHook.run(hook, report) }
     for destination in destinations {
       var options = ReportOptions()
       options.text.showAllocations = plan.showsBlocks
       options.text.showProbes = plan.isVerbose
       options.text.explainedStacks = plan.leakCheck?.explainedStacks ?? []
-      options.text.showSites = plan.leakCheck?.isSummary != true
+      options.text.showSites = !isSummary
       options.text.suppressionEntry = plan.leakCheck?.suppressionEntry
       options.text.fullNames = plan.fullNames
       options.text.shortenFunctionName = FunctionNameShortener().shorten
@@ -161,13 +164,18 @@ package final class TraceRunner {
       options.text.subject = plan.subject.options
       options.text.isShort = live != nil
       plan.display.apply(to: &options.text, isStandardOutput: destination.path == nil)
-      try destination.write(report.limited(to: destination.format.sites(top: plan.top)), options: options)
+      // A recording holds everything: what is to be shown is chosen when it is shown.
+      let limit = isSummary ? 0 : destination.format.sites(top: plan.top)
+      try destination.write(destination.format.isRecording ? report : shown.limited(to: limit), options: options)
     }
   }
 
-  private func makeReport(_ tracer: AllocationTracer, _ own: TargetCommand?, limit: Int?) -> Report {
+  private func makeReport(
+    _ tracer: AllocationTracer, _ own: TargetCommand?, limit: Int?, isRecorded: Bool
+  ) -> Report {
     var request = plan.request
     request.limit = limit
+    request.includesFreed = isRecorded
     request.includesEnded = own != nil
     // This takes seconds if the debug information of a large program has to be read.
     progress.show("naming call stacks")
@@ -180,6 +188,7 @@ package final class TraceRunner {
       report.notes += leakChecks.notes
       hasFailingLeaks = report.leakChecks.contains { check in
         leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
+          || leakCheck.failsOnGrowing && check.growing?.count ?? 0 > 0
       }
     }
     symbolizer.trim()
@@ -190,6 +199,7 @@ package final class TraceRunner {
     }
     if case .running(let selection) = plan.subject, let name = selection.name {
       report.target = Report.Target(kind: .system, command: name)
+      report.target.programs = tracer.programs(in: report)
       return report
     }
     let target = tracer.processes.first { $0.isTarget }
@@ -197,6 +207,7 @@ package final class TraceRunner {
       kind: own == nil ? .process : .command, processID: target?.processID,
       command: own?.arguments.joined(separator: " ") ?? target?.command,
       executable: target?.executable, exitStatus: own?.exitStatus)
+    report.target.programs = tracer.programs(in: report)
     return report
   }
 

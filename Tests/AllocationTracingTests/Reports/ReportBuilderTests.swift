@@ -345,9 +345,38 @@ import TraceModel
       ])
   }
 
+  /// What is kept holds everything, whatever is to be shown.
+  @Test func recordingsHoldAllKinds() {
+    var request = ReportRequest()
+    request.selection.kinds = [.definitelyLost]
+    let report = checkedTrace().report(request)
+    #expect(report.sites.map { $0.stack.addresses[0] } == [1, 2])
+    #expect(report.leftOutSites == 0 && report.beyondLimit == nil)
+    let shown = report.selected(request.selection)
+    #expect(shown.sites.map { $0.stack.addresses[0] } == [1])
+    #expect(shown.leftOutSites == 1 && shown.leftOut == Tally(bytes: 500, count: 1))
+    #expect(shown.totals == report.totals && shown.leakChecks == report.leakChecks)
+  }
+
+  /// Of what has been freed the stacks are kept where somebody will ask whether they ran.
+  @Test func freedStacksAreKeptOnRequest() {
+    var trace = SyntheticTrace()
+    let slot = trace.addProcess(7)
+    trace.addSite(slot: slot, at: 1, allocated: Tally(bytes: 40, count: 3))
+    trace.addSite(slot: slot, at: 2, allocated: Tally(bytes: 40, count: 4), freed: Tally(bytes: 40, count: 4))
+    #expect(trace.report().freedSites == nil)
+    var request = ReportRequest()
+    request.includesFreed = true
+    let report = trace.report(request)
+    #expect(report.sites.map { $0.stack.addresses[0] } == [1])
+    #expect(report.freedSites?.map { $0.stack.addresses[0] } == [2])
+    #expect(report.freedSites?.map(\.allocated.count) == [4])
+  }
+
   @Test func otherKindsAreLeftOutAndCounted() {
     var request = ReportRequest()
-    request.shownKinds = [.definitelyLost]
+    request.selection.kinds = [.definitelyLost]
+    request.limit = 10
     let trace = checkedTrace()
     let report = trace.report(request)
     #expect(report.sites.map { $0.stack.addresses[0] } == [1])
@@ -355,9 +384,10 @@ import TraceModel
     #expect(report.leftOut == Tally(bytes: 500, count: 1))
     // Nobody asked for the names of what is left out.
     #expect(trace.naming.namedStacks == 1)
-    request.summaryOnly = true
+    request.limit = 0
     let summary = trace.report(request)
-    #expect(summary.sites.isEmpty && summary.leftOutSites == 0)
+    #expect(summary.sites.isEmpty && summary.leftOutSites == 1)
+    #expect(summary.beyondLimit == Report.Omission(sites: 1, outstanding: Tally(bytes: 40, count: 3)))
     #expect(summary.leakChecks[0].kinds[.definitelyLost] == Tally(bytes: 10, count: 1))
   }
 

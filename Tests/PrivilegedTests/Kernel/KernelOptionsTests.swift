@@ -167,7 +167,8 @@ extension Privileged {
       let counts = try hold("pipes", 50, ["-p", "PID", "--stacks", "all", "--sort", "count"]).sites
         .filter { $0.kernel.doubt == nil }
       #expect(counts.map(\.outstandingCount) == counts.map(\.outstandingCount).sorted(by: >))
-      #expect(try hold("pipes", 50, ["-p", "PID", "--stacks", "all", "-T", "3"]).sites.count == 3)
+      let whole = try hold("pipes", 50, ["-p", "PID", "--stacks", "all", "-T", "1"])
+      #expect(whole.sites.count > 1, "a recording holds everything")
     }
 
     @Test func withoutStacks() throws {
