@@ -134,7 +134,7 @@ let package = Package(
         "HostObservation", "Quantities", "ReportFormats", "Scheduling", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
-    .target(name: "ReportAnalysis", dependencies: ["TraceModel"], swiftSettings: strict),
+    .target(name: "ReportAnalysis", dependencies: ["Quantities", "TraceModel"], swiftSettings: strict),
     .target(
       name: "LiveView", dependencies: ["TraceModel", "ReportAnalysis", "Quantities", "TextOutput"],
       swiftSettings: strict),

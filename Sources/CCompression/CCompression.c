@@ -51,8 +51,13 @@ int64_t ccompression_gunzip(const uint8_t *bytes, size_t size, size_t limit, uin
     int result = inflate(&stream, Z_NO_FLUSH);
     read += given - stream.avail_in;
     written += offered - stream.avail_out;
-    if (result == Z_STREAM_END)
-      break;
+    if (result == Z_STREAM_END) {
+      // Another member follows where somebody has put several documents into one file: the last one counts.
+      if (size - read < 18 || bytes[read] != 0x1f || bytes[read + 1] != 0x8b || inflateReset(&stream) != Z_OK)
+        break;
+      written = 0;
+      continue;
+    }
     if (result != Z_OK && result != Z_BUF_ERROR) {
       error = -EINVAL;
     } else if (written == capacity) {

@@ -89,7 +89,35 @@ extension AllocationSite {
       let other = outstandingBytesStandardError ?? 0
       outstandingBytesStandardError = (error * error + other * other).squareRoot()
     }
-    // Evidence of growth is dropped: what is known of one site says nothing of the sum.
-    if growth != site.growth { growth = nil }
+    growth = GrowthEvidence.sum(growth, site.growth)
+  }
+}
+
+extension GrowthEvidence {
+  /// What two sites of one report do together. Slopes add up; so do the squares of their errors. There is a word only where
+  /// the words allow one: what is known of one part says nothing of another that is unclear.
+  static func sum(_ first: GrowthEvidence?, _ second: GrowthEvidence?) -> GrowthEvidence? {
+    guard let first, let second else { return nil }
+    var sum = first
+    sum.slopeInBytesPerSecond += second.slopeInBytesPerSecond
+    func error(_ bound: KeyPath<GrowthEvidence, Double>) -> Double {
+      let (one, other) = (
+        first[keyPath: bound] - first.slopeInBytesPerSecond, second[keyPath: bound] - second.slopeInBytesPerSecond
+      )
+      return (one * one + other * other).squareRoot()
+    }
+    sum.lowerSlope = sum.slopeInBytesPerSecond - error(\.lowerSlope)
+    sum.upperSlope = sum.slopeInBytesPerSecond + error(\.upperSlope)
+    sum.windows = min(first.windows, second.windows)
+    sum.generationsAlive = max(first.generationsAlive, second.generationsAlive)
+    sum.survival = nil
+    if first.word == second.word {
+      sum.word = first.word
+    } else if [first.word, second.word].contains(.growing), ![first.word, second.word].contains(.unclear) {
+      sum.word = .growing
+    } else {
+      sum.word = [first.word, second.word].contains(.unclear) ? .unclear : .plateau
+    }
+    return sum
   }
 }

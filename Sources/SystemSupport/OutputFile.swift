@@ -32,7 +32,7 @@ package enum OutputFile {
     return descriptor
   }
 
-  private static func check(_ status: stat, isOpenToOthers: Bool) throws(Refusal) {
+  static func check(_ status: stat, isOpenToOthers: Bool) throws(Refusal) {
     switch status.st_mode & S_IFMT {
     case S_IFREG:
       guard Owners.isTrusted(status.st_uid) else { throw Refusal("the file belongs to another user") }

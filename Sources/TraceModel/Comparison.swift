@@ -21,6 +21,8 @@ package struct Comparison: Hashable, Codable, Sendable {
 
   package enum Verdict: String, Hashable, Codable, Sendable, CaseIterable {
     case new, worse, unchanged, improved, fixed
+    /// The recordings do not tell; the site has the reason.
+    case unclear
     /// Under rounds of load: outstanding memory grows with each round.
     case growing
     /// Under rounds of load: it changes, and does not go on growing.
@@ -51,6 +53,8 @@ package struct Comparison: Hashable, Codable, Sendable {
     package var afterTally: Tally
     /// Whether it still counts as a leak after: above the threshold, and not only memory that is held.
     package var isLeaking: Bool
+    /// Why it has its verdict, as a sentence for people; nil where the amounts say it.
+    package var reason: String?
 
     package init(
       frames: [Frame], allocator: String, verdict: Verdict, before: Rate, after: Rate, beforeTally: Tally,
@@ -78,12 +82,43 @@ package struct Comparison: Hashable, Codable, Sendable {
   package var before: Rate
   package var after: Rate
   package var notes: [String]
+  /// Why the recordings allow no answer at all: they are of different programs, or records are missing.
+  package var refusals: [String] = []
+  /// Why it cannot be said that nothing leaks, where nothing is seen to leak.
+  package var doubts: [String] = []
+
+  /// What it all comes to.
+  package enum Answer: String, Hashable, Codable, Sendable, CaseIterable {
+    case nothingLeaks = "nothing_leaks"
+    case leaking
+    /// The data do not support either of the others.
+    case cannotTell = "cannot_tell"
+  }
+
+  package var answer: Answer {
+    if !refusals.isEmpty { return .cannotTell }
+    if sites.contains(where: \.isLeaking) { return .leaking }
+    return doubts.isEmpty && unclearSites.isEmpty ? .nothingLeaks : .cannotTell
+  }
+
+  /// Those of which it is not known whether they leak.
+  package var unclearSites: [Site] { sites.filter { $0.verdict == .unclear && !$0.isLeaking } }
+
+  /// Why the answer is `cannotTell`, in a few sentences; empty for other answers.
+  package var reasons: [String] {
+    guard answer == .cannotTell else { return [] }
+    if !refusals.isEmpty { return refusals }
+    let unclear = unclearSites.count
+    guard unclear > 0 else { return doubts }
+    let stacks = unclear == 1 ? "1 call stack" : "\(unclear) call stacks"
+    return doubts + ["\(stacks) of which the recordings do not tell what became of them"]
+  }
 
   /// Whether this is about rounds of load rather than about two recordings: then `before` is after the warm-up.
   package var isOfRounds: Bool { if case .perRound = normalization { true } else { false } }
 
   /// Whether nothing leaks any more.
-  package var hasPassed: Bool { !sites.contains(where: \.isLeaking) }
+  package var hasPassed: Bool { answer == .nothingLeaks }
 
   package init(
     normalization: Normalization, measure: Measure, confidence: Double, threshold: Double, sites: [Site],

@@ -70,11 +70,13 @@ final class RequestHandler: ChannelInboundHandler {
     case "/metrics":
       let metrics = state.value.withLock { $0.metrics }
       let accepts = head.headers["accept"].joined(separator: ",")
-      // Readers other than Prometheus may only know the older format, which ours resembles closely enough.
-      let type =
-        accepts.contains("application/openmetrics-text") || accepts.isEmpty || accepts.contains("*/*")
-        ? "application/openmetrics-text; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8"
-      respond(context, head, .ok, metrics, type: type)
+      // Who does not ask for OpenMetrics, as Prometheus does, may only know the older format.
+      if accepts.contains("application/openmetrics-text") {
+        respond(context, head, .ok, metrics, type: "application/openmetrics-text; version=1.0.0; charset=utf-8")
+      } else {
+        let text = PrometheusText.document(fromOpenMetrics: metrics)
+        respond(context, head, .ok, text, type: "text/plain; version=0.0.4; charset=utf-8")
+      }
     case "/profile":
       // A profile shows the inside of other users' programs, and taking one costs the watch its budget.
       guard isLocal || token != nil else {

@@ -17,24 +17,31 @@ struct DoctorCommand: ParsableCommand {
       something is missing that a trace cannot do without.
       """)
 
-  @Option(name: [.customShort("p"), .customLong("pid")], help: "Look at this process, too, and predict the overhead.")
-  var processID: Int32?
+  @Option(
+    name: [.customShort("p"), .customLong("pid")],
+    help: ArgumentHelp(
+      "Look at this process, too, and predict the overhead; several with commas or several times.", valueName: "pid"))
+  var processes: [ProcessIDs] = []
+
+  private var processIDs: [Int32] { processes.flatMap(\.values) }
 
   @Flag(name: .customLong("no-probe"), help: "With -p: attach nothing to the process, and predict nothing.")
   var attachesNothing = false
 
   @Option(help: "\(DiagnosisFormat.all.alternatives).")
-  var format: String?
+  var format: OrderedValue?
 
   mutating func validate() throws {
-    _ = try DiagnosisFormat.all.chosen(format)
-    if let processID, processID <= 0 { throw ValidationError("-p \(processID): a process id is a positive number") }
-    if processID == getpid() { throw ValidationError("leaktrace cannot look at itself") }
+    _ = try DiagnosisFormat.all.chosen(format?.text)
+    for processID in processIDs where processID <= 0 {
+      throw ValidationError("-p \(processID): a process id is a positive number")
+    }
+    if processIDs.contains(getpid()) { throw ValidationError("leaktrace cannot look at itself") }
   }
 
   mutating func run() throws {
     var diagnosis = HostDiagnosis(checks: HostChecks.all(), costs: ProbeCosts.measure())
-    if let processID {
+    for processID in processIDs {
       diagnosis.checks += TargetChecks.of(processID)
       if diagnosis.isReady, !attachesNothing, let costs = diagnosis.costs {
         do { diagnosis.forecast = try OverheadForecast.measure(processID: processID, costs: costs) } catch {
@@ -42,7 +49,7 @@ struct DoctorCommand: ParsableCommand {
         }
       }
     }
-    writeAll(try DiagnosisFormat.all.chosen(format).render(diagnosis), to: STDOUT_FILENO)
+    try printAll(try DiagnosisFormat.all.chosen(format?.text).render(diagnosis))
     if !diagnosis.isReady { throw ExitCode(1) }
   }
 }

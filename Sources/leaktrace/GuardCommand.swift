@@ -45,10 +45,10 @@ struct GuardCommand: ParsableCommand {
       runway: try TimeValue.parse(runway, plainUnit: .seconds(1)))
     let dropIn = try run.measure()
     if dryRun {
-      writeAll("# \(dropIn.path)\n\(dropIn.text)", to: STDOUT_FILENO)
+      try printAll(Array("# \(dropIn.path)\n\(dropIn.text)".utf8))
       return
     }
     try MemoryGuardRun.install(dropIn)
-    writeAll("written: \(dropIn.path)\nnow run: sudo systemctl daemon-reload\n", to: STDOUT_FILENO)
+    try printAll(Array("written: \(dropIn.path)\nnow run: sudo systemctl daemon-reload\n".utf8))
   }
 }

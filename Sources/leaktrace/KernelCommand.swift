@@ -41,8 +41,12 @@ struct KernelCommand: ParsableCommand {
   @Option(name: .customLong("call-site"), help: "Only what this kernel function asks for; can be given several times.")
   var callSites: [String] = []
 
-  @Option(name: [.customShort("p"), .customLong("pid")], help: "Only what this process asks for.")
-  var processID: Int32?
+  @Option(
+    name: [.customShort("p"), .customLong("pid")],
+    help: ArgumentHelp("Only what this process asks for; one alone.", valueName: "pid"))
+  var processes: [ProcessIDs] = []
+
+  private var processID: Int32? { processes.first?.values.first }
 
   @Option(name: .customLong("comm"), help: "Only what tasks with this command name ask for.")
   var commandName: String?
@@ -88,11 +92,17 @@ struct KernelCommand: ParsableCommand {
   @Option(help: "Order of the sites: bytes (size), count, age or growth.")
   var sort = SortOrder.bytes
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
-  var formats: [String] = []
+  @Option(
+    name: .customLong("format"),
+    help: ArgumentHelp("\(ReportFormats.all.names). \(OutputPairing.rule)", valueName: "format"))
+  var formats: [OrderedValue] = []
 
-  @Option(name: .customLong("output"), help: "Write the report to this file instead of standard output.")
-  var outputs: [String] = []
+  @Option(
+    name: .customLong("output"),
+    help: ArgumentHelp(
+      "Write reports to this file instead of standard output: it holds the last one, whole. Several allowed.",
+      valueName: "output"))
+  var outputs: [OrderedValue] = []
 
   @Option(help: "Blocks that can be outstanding at once; further ones are refused and counted.")
   var maxAllocations: Int?
@@ -132,6 +142,10 @@ struct KernelCommand: ParsableCommand {
     if let count, count <= 0 { throw ValidationError("the COUNT of reports must be at least 1") }
     if let duration, try TimeValue.parse(duration, plainUnit: .seconds(1)) <= .zero {
       throw ValidationError("the --duration must be more than 0")
+    }
+    if processes.flatMap(\.values).count > 1 {
+      throw ValidationError(
+        "-p: a trace of the kernel looks at one process, or with --cgroup at those of a control group")
     }
     if let processID, processID <= 0 { throw ValidationError("-p \(processID): a process id is a positive number") }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 site") }
@@ -205,7 +219,7 @@ struct KernelCommand: ParsableCommand {
   }
 
   private func destinations() throws -> [ReportDestination] {
-    try ReportDestination.pairs(formats: formats, outputs: outputs)
+    try ReportDestination.all(of: OrderedValue.words(formats: formats, outputs: outputs))
   }
 
   private func plan() throws -> KernelPlan {

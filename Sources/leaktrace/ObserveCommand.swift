@@ -28,11 +28,17 @@ struct ObserveCommand: ParsableCommand {
   @Option(help: "With --history: from this moment on: 6h (ago), or 2026-11-23T08:00:00Z. Default 1h.")
   var since: String?
 
-  @Option(help: "\(ObservationFormat.all.alternatives).")
-  var format: String?
+  @Option(
+    help: ArgumentHelp(
+      "\(ObservationFormat.all.alternatives). Without it: that of the output's suffix.", valueName: "format"))
+  var format: OrderedValue?
 
-  @Option(help: "Write to this file instead of standard output.")
-  var output: String?
+  @Option(help: ArgumentHelp("Write to this file instead of standard output.", valueName: "output"))
+  var output: OrderedValue?
+
+  private func chosenFormat() throws -> ObservationFormat {
+    try OutputPairing.format(of: (format?.text, output?.text), among: ObservationFormat.all, needsSuffix: false)
+  }
 
   @Option(name: [.customShort("T"), .customLong("top")], help: "Show so many series (text: 15; other formats: 100).")
   var top: Int?
@@ -50,7 +56,7 @@ struct ObserveCommand: ParsableCommand {
     }
     if since != nil, historyPath == nil { throw ValidationError("--since goes with --history") }
     if let since { _ = try PointInTime.parse(since) }
-    _ = try ObservationFormat.all.chosen(format)
+    _ = try chosenFormat()
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 series") }
   }
 
@@ -62,11 +68,11 @@ struct ObserveCommand: ParsableCommand {
   mutating func run() throws {
     var plan = ObservePlan(
       duration: try TimeValue.parse(duration, plainUnit: .seconds(1)), interval: try step(),
-      format: try ObservationFormat.all.chosen(format))
+      format: try chosenFormat())
     if let historyPath {
       plan.history = (historyPath, try PointInTime.parse(since ?? "1h"))
     }
-    plan.output = output
+    plan.output = output.flatMap { $0.text == "-" ? nil : $0.text }
     plan.top = top
     plan.failsOnGrowth = failsOnGrowth
     let code = try ObserveRunner(plan).run()

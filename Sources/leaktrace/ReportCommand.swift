@@ -14,7 +14,7 @@ struct ReportCommand: ParsableCommand {
     commandName: "report",
     abstract: "Renders recordings in any format, filtered and grouped; several are added up.",
     discussion: """
-      Reads what `trace` or `kernel` wrote with --output FILE.pb.gz, and heap profiles of others (pprof as Go writes it, \
+      Reads what `trace` or `kernel` wrote with --output FILE.pb.gz or FILE.json, and heap profiles of others (pprof as Go writes it, \
       gperftools' text), or with --history what `watch` has kept. --focus, --ignore, --hide and --show-from take regular expressions on functions, modules and \
       files, and mean what they mean in pprof.
       """)
@@ -46,7 +46,7 @@ struct ReportCommand: ParsableCommand {
     }
     var report = filter.apply(to: reports.count == 1 ? reports[0] : merged)
     if let grouping = rendering.grouping { report = grouping.apply(to: report) }
-    for destination in try ReportDestination.pairs(formats: rendering.formats, outputs: rendering.outputs) {
+    for destination in try rendering.destinations() {
       try destination.open()
       var options = ReportOptions()
       options.text.top = rendering.top ?? 10
@@ -99,11 +99,19 @@ struct RenderingOptions: ParsableArguments {
 
   @OptionGroup var paging: PagerOptions
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
-  var formats: [String] = []
+  @Option(
+    name: .customLong("format"),
+    help: ArgumentHelp("\(ReportFormats.all.names). \(OutputPairing.rule)", valueName: "format"))
+  var formats: [OrderedValue] = []
 
-  @Option(name: .customLong("output"), help: "Write to this file instead of standard output.")
-  var outputs: [String] = []
+  @Option(
+    name: .customLong("output"),
+    help: ArgumentHelp("Write to this file instead of standard output. Several allowed.", valueName: "output"))
+  var outputs: [OrderedValue] = []
+
+  func destinations() throws -> [ReportDestination] {
+    try ReportDestination.all(of: OrderedValue.words(formats: formats, outputs: outputs))
+  }
 
   var grouping: ReportGrouping? {
     guard let name = exactGroupingName ?? groupingName, let subject = ReportGrouping.Subject(rawValue: name) else {
@@ -122,7 +130,7 @@ struct RenderingOptions: ParsableArguments {
     }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 stack") }
     _ = try filter()
-    _ = try ReportDestination.pairs(formats: formats, outputs: outputs)
+    _ = try destinations()
   }
 
   func filter() throws -> ReportFilter {

@@ -16,10 +16,19 @@ struct TraceCommand: ParsableCommand {
       Attaches to processes (-p, --comm, --cgroup, --all) or runs a command (after --, or -c) and prints what they allocated and have \
       not freed every INTERVAL seconds, COUNT times. Without INTERVAL a running process is reported every 5 seconds, \
       and a command once, at its end. Ctrl-C prints the last report. Needs root.
+
+      Exit codes: of `trace -- CMD` the status of CMD, or 128 + the signal that ended it; else 0. With --fail-on-leak: 1 when \
+      something leaks, 3 when that cannot be told because a check did not take place or records are missing; both come \
+      before the status of CMD. 2: usage, or an error of leaktrace's own; 128 + signal: leaktrace was ended by one. \
+      docs/exit-codes.md has all.
       """)
 
-  @Option(name: [.customShort("p"), .customLong("pid")], help: "Trace this process; can be given several times.")
-  var processIDs: [Int32] = []
+  @Option(
+    name: [.customShort("p"), .customLong("pid")],
+    help: ArgumentHelp("Trace this process; several with commas or several times.", valueName: "pid"))
+  var processes: [ProcessIDs] = []
+
+  private var processIDs: [Int32] { processes.flatMap(\.values) }
 
   @Option(name: .customLong("comm"), help: "Trace every process with this command name.")
   var commandNames: [String] = []
@@ -103,11 +112,17 @@ struct TraceCommand: ParsableCommand {
   @Option(help: "Order of the stacks: bytes (size), count, age or growth since the last report.")
   var sort = SortOrder.bytes
 
-  @Option(name: .customLong("format"), help: "\(ReportFormats.all.names); several pairs with --output allowed.")
-  var formats: [String] = []
+  @Option(
+    name: .customLong("format"),
+    help: ArgumentHelp("\(ReportFormats.all.names). \(OutputPairing.rule)", valueName: "format"))
+  var formats: [OrderedValue] = []
 
-  @Option(name: .customLong("output"), help: "Write the report to this file instead of standard output.")
-  var outputs: [String] = []
+  @Option(
+    name: .customLong("output"),
+    help: ArgumentHelp(
+      "Write reports to this file instead of standard output: it holds the last one, whole. Several allowed.",
+      valueName: "output"))
+  var outputs: [OrderedValue] = []
 
   @Flag(inversion: .prefixedNo, help: "Trace children of the traced processes too.")
   var follow = true
@@ -318,8 +333,8 @@ struct TraceCommand: ParsableCommand {
       processIDs: processIDs, commandNames: commandNames, controlGroups: controlGroups, takesAll: takesAll)
   }
 
-  /// Where reports go, and in which format: each --format belongs to the --output at the same position.
+  /// Where reports go, and in which format.
   private func destinations() throws -> [ReportDestination] {
-    try ReportDestination.pairs(formats: formats, outputs: outputs)
+    try ReportDestination.all(of: OrderedValue.words(formats: formats, outputs: outputs))
   }
 }

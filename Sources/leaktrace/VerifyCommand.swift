@@ -20,8 +20,12 @@ struct VerifyCommand: ParsableCommand {
     discussion: """
       Takes BEFORE and AFTER, recordings of the same program under the same load (`trace --leak-check --output FILE.pb.gz`), \
       or two moments of a history that `watch` keeps. \
-      Amounts are compared per second, or per unit of work with --work-before and --work-after. Exit code 0 when nothing \
-      leaks any more, 1 when something does.
+      Amounts are compared per second, or per unit of work with --work-before and --work-after, and by how often the same \
+      stacks allocated. Recordings of different programs are not compared (--force): by build id, executable, script, \
+      allocator and kernel; another build of one program is.
+
+      Exit codes: 0 nothing leaks any more; 1 something leaks; 2 usage, or a file that cannot be read; 3 cannot tell: \
+      different programs, missing records, too little work or time, or a stack that did not run. docs/exit-codes.md has all.
 
       With --live it traces a running process, runs the --load command again and again (such as `ab -n 1000 URL`), and says \
       whether the memory that a round takes comes back, and what does not.
@@ -33,8 +37,12 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Trace a running process under rounds of load instead.")
   var live = false
 
-  @Option(name: [.customShort("p"), .customLong("pid")], help: "With --live: the process; several allowed.")
-  var processIDs: [Int32] = []
+  @Option(
+    name: [.customShort("p"), .customLong("pid")],
+    help: ArgumentHelp("With --live: the process; several with commas or several times.", valueName: "pid"))
+  var processes: [ProcessIDs] = []
+
+  private var processIDs: [Int32] { processes.flatMap(\.values) }
 
   @Option(help: "With --live: the command of one round of load, for the shell.")
   var load: String?
@@ -72,6 +80,12 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: "Bytes per second, or per unit of work, that a call stack may grow by (0).")
   var maxGrowth: ByteCount?
 
+  @Flag(help: "Compare although the recordings seem to be of different programs.")
+  var force = false
+
+  @Flag(help: "Take a stack whose allocations do not happen in AFTER any more for fixed, not for one that did not run.")
+  var acceptGone = false
+
   @Option(name: [.customShort("T"), .customLong("top")], help: "Show N call stacks (text: 10).")
   var top: Int?
 
@@ -82,11 +96,13 @@ struct VerifyCommand: ParsableCommand {
 
   @OptionGroup var paging: PagerOptions
 
-  @Option(help: "\(ComparisonFormat.all.alternatives).")
-  var format: String?
+  @Option(
+    help: ArgumentHelp(
+      "\(ComparisonFormat.all.alternatives). Without it: that of the output's suffix.", valueName: "format"))
+  var format: OrderedValue?
 
-  @Option(help: "Write to this file instead of standard output.")
-  var output: String?
+  @Option(help: ArgumentHelp("Write to this file instead of standard output.", valueName: "output"))
+  var output: OrderedValue?
 
   mutating func validate() throws {
     try live ? validateLive() : validateRecordings()
@@ -155,12 +171,18 @@ struct VerifyCommand: ParsableCommand {
     colors.settings.apply(to: &options, isStandardOutput: output == nil)
     try write(try chosenFormat().render(result, options))
     if signal != 0 { throw ExitCode(Failure.ended(by: signal)) }
-    if !result.hasPassed { throw ExitCode(Failure.leakFound) }
+    switch result.answer {
+    case .nothingLeaks: break
+    case .leaking: throw ExitCode(Failure.leakFound)
+    case .cannotTell: throw ExitCode(Failure.cannotTell)
+    }
   }
 
   private func compareRecordings() throws -> Comparison {
     var comparison = ReportComparison()
     comparison.threshold = Double(maxGrowth?.value ?? 0)
+    comparison.isForced = force
+    comparison.acceptsGone = acceptGone
     if let workBefore, let workAfter { comparison.work = (workBefore, workAfter) }
     let pair = try reports()
     return comparison.compare(pair.before, pair.after)
@@ -190,17 +212,16 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func chosenFormat() throws -> ComparisonFormat {
-    let formats = ComparisonFormat.all
-    if format == nil, let output, let fitting = formats.forFile(output) { return fitting }
-    return try formats.chosen(format)
+    try OutputPairing.format(of: (format?.text, output?.text), among: ComparisonFormat.all, needsSuffix: false)
   }
 
   private func write(_ bytes: [UInt8]) throws {
     if output == nil, try chosenFormat().name == "text", let pager = paging.pager, Pager.show(bytes, with: pager) {
       return
     }
-    guard writeAll(bytes, to: try openOutput(output)) else {
-      throw Refusal("the comparison cannot be written: \(errorMessage(errno))")
+    let document = try openOutput(output?.text)
+    do throws(Refusal) { try document.write(bytes) } catch {
+      throw Refusal("the comparison cannot be written: \(error)")
     }
   }
 }

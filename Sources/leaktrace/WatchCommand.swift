@@ -33,7 +33,8 @@ struct WatchCommand: ParsableCommand {
   mutating func run() throws {
     let configuration = try watchConfiguration()
     if onlyChecks {
-      writeAll("the configuration is right\n", to: STDOUT_FILENO)
+      for warning in TargetSelection.warnings(about: configuration.targets.map(\.description)) { complain(warning) }
+      try printAll(Array("the configuration is right\n".utf8))
       return
     }
     let daemon = try WatchDaemon(

@@ -111,6 +111,44 @@ import Testing
     #expect(text.contains("42 a\\x1b[31mb"))
     #expect(text.contains("▁▅█") || text.contains("▁▄█"))
     #expect(!text.contains("\u{1b}"))
+    // 24 columns are for the course.
+    #expect(ObservationText.render(report, sparklines: false).split(separator: "\n").allSatisfy { $0.count <= 80 })
     #expect(ObservationJSON.csv(report).split(separator: "\r\n").count == 2)
+  }
+
+  /// Every line but a command's fits a terminal of 80 columns, and the memory of programs is not called the kernel's own.
+  @Test func fitsATerminal() {
+    func growing(_ key: SeriesKey, _ command: String? = nil) -> ObservationReport.Entry {
+      var series = RankedSeries(
+        key: key,
+        judgement: TrendJudgement(
+          (Array(stride(from: 0.0, to: 60, by: 1)), Array(stride(from: 1e6, to: 61e6, by: 1e6)))),
+        bytes: 0, share: 1, kinds: [(.heap, 1)], points: ([], []), isReclaimable: false)
+      #expect(series.judgement.word == .growing)
+      series.command = command
+      series.bytes = 123_456_789_012
+      let profile = TargetProfile()
+      return .init(series: series, profile: profile, next: NextStep(for: series, profile: profile))
+    }
+    let entries = [
+      growing(.process(1_234_567, startTimeInTicks: 1), "a-very-long-command"),
+      growing(.kernel(KernelMemory.Kind.programs.rawValue)),
+      growing(.cgroup("/system.slice/a-service-of-a-long-name-that-goes-on.service")),
+      growing(.slabCache("a_cache_with_a_name_of_many_letters")),
+      growing(.vmalloc("a_function_of_the_kernel_with_a_long_name")),
+    ]
+    var report = ObservationReport(
+      startInUnixSeconds: 0, duration: .seconds(60), samples: 60, intervalInSeconds: 1, totalBytes: 8 << 40,
+      availableBytes: 4 << 40,
+      counts: Dictionary(uniqueKeysWithValues: SeriesKey.Kind.allCases.map { ($0, 123) }), entries: entries,
+      secondsPerSample: 0.01)
+    report.notes = [
+      "a note of many words that goes on and on, so that it does not fit into one line of a terminal at all"
+    ]
+    for line in ObservationText.render(report, sparklines: false).split(separator: "\n") {
+      #expect(line.count <= 80 || line.contains("next:") || line.contains("meanwhile:"), "\(line)")
+    }
+    let advice = entries[1].next
+    #expect(advice?.reason.contains("not the kernel's own") == true && advice?.command.contains("kernel") == false)
   }
 }

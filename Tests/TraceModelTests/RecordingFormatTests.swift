@@ -19,7 +19,7 @@ import Testing
       ])
     #expect(
       Comparison.Verdict.allCases.map(\.rawValue) == [
-        "new", "worse", "unchanged", "improved", "fixed", "growing", "returns",
+        "new", "worse", "unchanged", "improved", "fixed", "unclear", "growing", "returns",
       ])
   }
 

@@ -62,6 +62,7 @@ package struct AllocatorDiscovery {
       }
     }
     explain(&plan, program: program)
+    refuseMisspelled(&plan, objects)
     return plan
   }
 
@@ -173,6 +174,30 @@ package struct AllocatorDiscovery {
       plan.notes.append("no function that allocates memory was found: only frees are seen")
     }
     if let ownCode = program?.ownCode { plan.notes.append(ownCode.whatIsTraced) }
+  }
+
+  /// A function named by an option that is in no object, while one of almost its name is, has been mistyped: nobody wants a
+  /// trace without it. Where there is none of such a name a library that comes later may have it.
+  private func refuseMisspelled(_ plan: inout AllocatorPlan, _ objects: [AllocatorObject]) {
+    for custom in options.customFunctions {
+      let name = custom.function.name
+      if plan.probes.contains(where: { $0.function.name == name || $0.aliases.contains(name) }) { continue }
+      var names: Set<String> = []
+      for object in objects {
+        for table in [ElfFile.SymbolTable.full, .dynamic] {
+          object.file.forEachSymbol(in: table) { symbol in
+            guard symbol.isDefined, symbol.kind == .function, names.count < 1_000_000 else { return }
+            names.insert(String(cString: symbol.name))
+          }
+        }
+      }
+      let near = Spelling.near(name, among: names)
+      if names.contains(name) || near.isEmpty { continue }
+      let option = custom.function.isFree ? "--free" : "--alloc"
+      plan.misspelled =
+        "\(option) \(name): process \(processID) has no such function; it has \(near.joined(separator: ", "))"
+      return
+    }
   }
 
   private func reasonForNothing(_ program: AllocatorObject?) -> String {

@@ -12,6 +12,8 @@ package struct AllocatorPlan: Sendable {
   package var notes: [String] = []
   /// Why nothing can be traced and what to do; nil when there are probes.
   package var failure: String?
+  /// A function that the user has named and that does not exist, with those whose names are near; nil when there is none.
+  package var misspelled: String?
 }
 
 /// An object file with allocator functions in it.

@@ -77,6 +77,7 @@ final class ProbeAttacher {
     let attached = Set(process.probes)
     try attach(found.compactMap(index(of:)).filter { !attached.contains($0) }, to: process)
     if plan.failure != nil || process.hasAllocator { process.failure = plan.failure }
+    process.misspelled = plan.misspelled
   }
 
   /// The index of a place; nil if there are too many.

@@ -61,6 +61,11 @@ package struct NextStep: Hashable, Sendable {
         command: "sudo du -xsh /dev/shm /run /tmp && ipcs -m -p",
         reason: "files in memory and shared memory: they stay until somebody removes them")
       if let held = Self.holding(removed, of: entry.bytes) { self = held }
+    case .kernel(let name) where KernelMemory.Kind(rawValue: name)?.isKernel == false:
+      self.init(
+        command: "leaktrace observe --for 5m",
+        reason: "\(name) as a whole: memory of programs, which is not the kernel's own; the rows of processes say whose"
+      )
     case .kernel(let name):
       self.init(command: Self.kernelCommand(name), reason: "the kernel's own memory grows: \(name)")
     case .tmpfs(let mountPoint):

@@ -33,11 +33,12 @@ extension Comparison {
     let leaking = sites.count(where: \.isLeaking)
     let stacks = "\(leaking) call \(leaking == 1 ? "stack" : "stacks")"
     let result =
-      switch (isOfRounds, hasPassed) {
-      case (false, true): "nothing leaks any more"
-      case (false, false): "\(stacks) still leaking"
-      case (true, true): "memory returns, nothing grows with the load"
-      case (true, false): "\(stacks) \(leaking == 1 ? "grows" : "grow") with the load"
+      switch (isOfRounds, answer) {
+      case (_, .cannotTell): "cannot tell"
+      case (false, .nothingLeaks): sites.contains { $0.verdict == .fixed } ? "nothing leaks any more" : "nothing leaks"
+      case (false, .leaking): "\(stacks) still leaking"
+      case (true, .nothingLeaks): "memory returns, nothing grows with the load"
+      case (true, .leaking): "\(stacks) \(leaking == 1 ? "grows" : "grow") with the load"
       }
     return result + (counts.isEmpty ? "" : " (\(counts.joined(separator: ", ")))")
   }

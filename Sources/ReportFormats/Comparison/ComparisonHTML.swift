@@ -7,11 +7,12 @@ enum ComparisonHTML {
   static func render(_ comparison: Comparison) -> [UInt8] {
     var output = ByteWriter()
     HTMLPage.begin(title: "leaktrace verify", isScripted: false, to: &output)
-    let answer = comparison.hasPassed ? "good" : "bad"
+    let answer = comparison.hasPassed ? "good" : comparison.answer == .leaking ? "bad" : ""
     output.line("<header><h1 class=\"\(answer)\">\(escapedForMarkup(comparison.headline))</h1>")
     output.line(
       "<p>Compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(saturating: comparison.confidence * 100)) %</p>"
     )
+    for reason in comparison.reasons { output.line("<p>\(escapedForMarkup(reason))</p>") }
     for note in comparison.notes { output.line("<p>\(escapedForMarkup(note))</p>") }
     output.line("</header>")
     writeCards(comparison, to: &output)
@@ -56,6 +57,7 @@ enum ComparisonHTML {
       output.line(
         "<details><summary>\(escapedForMarkup(site.frames.first?.plainName ?? site.allocator))</summary><div class=\"stack\">"
       )
+      if let reason = site.reason { output.line("<div class=\"dim\">\(escapedForMarkup(reason))</div>") }
       for frame in site.frames {
         var place = frame.file.map { " at " + $0 } ?? ""
         if !place.isEmpty, let line = frame.line { place += ":\(line)" }

@@ -9,6 +9,9 @@ enum ComparisonJSON {
     writer.object { writer in
       writer.member("schema", schema)
       writer.member("passed", comparison.hasPassed)
+      writer.member("answer", comparison.answer.rawValue)
+      writer.key("reasons")
+      writer.array(comparison.reasons) { $0.string($1) }
       writer.member("measure", comparison.measure.rawValue)
       writer.member("confidence", comparison.confidence)
       writer.member("threshold", comparison.threshold)
@@ -33,6 +36,7 @@ enum ComparisonJSON {
         writer.object { writer in
           writer.member("verdict", site.verdict.rawValue)
           writer.member("leaking", site.isLeaking)
+          writer.member("reason", site.reason)
           writer.member("allocator", site.allocator)
           write("before", site.before, to: &writer)
           write("after", site.after, to: &writer)

@@ -6,6 +6,7 @@ enum ComparisonText {
   static func render(_ comparison: Comparison, _ options: TextOptions) -> [UInt8] {
     var output = ByteWriter()
     output.line("leaktrace verify: " + comparison.headline)
+    for reason in comparison.reasons { output.line("  because:  " + escapedForTerminal(reason)) }
     output.line(
       "  compared: \(comparison.measureWords), in \(comparison.unit), intervals at \(Int(saturating: comparison.confidence * 100)) %"
     )
@@ -24,6 +25,7 @@ enum ComparisonText {
           + "(\(ByteSize.exact(site.beforeTally.bytes)) in \(groupedNumber(site.beforeTally.count)) -> "
           + "\(ByteSize.exact(site.afterTally.bytes)) in \(groupedNumber(site.afterTally.count)) blocks, \(escapedForTerminal(site.allocator)))"
       )
+      if let reason = site.reason { output.line("\t(\(escapedForTerminal(reason)))") }
       for frame in site.frames {
         let name = frame.function.map { options.fullNames ? $0 : options.shortenFunctionName($0) } ?? frame.plainName
         var line = "\t" + escapedForTerminal(name)

@@ -1,4 +1,5 @@
 import AllocationTracing
+import CProcessControl
 import Glibc
 import History
 import HostObservation
@@ -27,9 +28,9 @@ package final class ObserveRunner {
 
   /// Returns the exit code.
   package func run() throws -> Int32 {
-    let descriptor = try openOutput(plan.output)
+    let output = try openOutput(plan.output)
     let startInUnixSeconds = clock.unixSeconds
-    if let history = plan.history { return try judge(history.path, since: history.since, descriptor) }
+    if let history = plan.history { return try judge(history.path, since: history.since, output) }
     let start = clock.now
     var progress = ProgressLine()
     let loop = EventLoop(isLive: false)
@@ -46,14 +47,18 @@ package final class ObserveRunner {
     let ending = try loop.run()
     progress.clear()
     let report = makeReport(startInUnixSeconds, clock.now - start)
-    let code = try write(report, to: descriptor)
+    let code = try write(report, to: output)
     return ending != 0 ? Failure.ended(by: ending) : code
   }
 
-  private func write(_ report: ObservationReport, to descriptor: Int32) throws -> Int32 {
-    let drawsGrowth = plan.output == nil && isatty(STDOUT_FILENO) == 1
-    guard writeAll(plan.format.render(report, drawsGrowth), to: descriptor) else {
-      throw Refusal("the report cannot be written to \(plan.output ?? "standard output")")
+  private func write(_ report: ObservationReport, to output: OutputDocument) throws -> Int32 {
+    // The rows are for 80 columns; there has to be room beside them.
+    var (columns, rows): (Int32, Int32) = (80, 24)
+    let isTerminal = plan.output == nil && isatty(STDOUT_FILENO) == 1
+    if isTerminal { cterminal_size(STDOUT_FILENO, &columns, &rows) }
+    let drawsGrowth = isTerminal && columns >= 106
+    do throws(Refusal) { try output.write(plan.format.render(report, drawsGrowth)) } catch {
+      throw Refusal("the report cannot be written to \(plan.output ?? "standard output"): \(error)")
     }
     let leaks = report.growing.contains { !$0.series.isReclaimable }
     return plan.failsOnGrowth && leaks ? Failure.leakFound : 0
@@ -61,7 +66,7 @@ package final class ObserveRunner {
 
   // MARK: What was kept
 
-  private func judge(_ path: String, since start: Double, _ descriptor: Int32) throws -> Int32 {
+  private func judge(_ path: String, since start: Double, _ output: OutputDocument) throws -> Int32 {
     let sizes: [(kind: String, name: String, time: Double, bytes: UInt64)]
     do { sizes = try HistoryStore(reading: path).sizes(since: start) } catch {
       throw Refusal("--history: \(error)")
@@ -85,7 +90,7 @@ package final class ObserveRunner {
     report.intervalInSeconds = seconds / Double(max(1, report.samples - 1))
     report.secondsPerSample = 0
     report.notes.append("from a history: limits are those of now, and processes may have ended")
-    return try write(report, to: descriptor)
+    return try write(report, to: output)
   }
 
   // MARK: Sampling

@@ -16,9 +16,14 @@ final class LeakCheckRun {
   private let symbolizer: Symbolizer
   private var results: [ObjectIdentifier: LeakCheckResult] = [:]
   /// Why processes could not be checked, at the last report and at their exit.
-  var notes: [String] { currentNotes + exitNotes }
+  var notes: [String] { currentNotes + exitNotes + missedNotes }
+  /// Whether a process that was to be checked was not.
+  var hasGaps: Bool {
+    !currentNotes.isEmpty || !failedAtExit.isEmpty || !missedNotes.isEmpty || results.isEmpty
+  }
   private var currentNotes: [String] = []
   private var exitNotes: [String] = []
+  private var failedAtExit: Set<Int32> = []
   /// How many bytes of each block a report shows, and those bytes for processes that have ended since.
   private let dumpBytes: Int
   private var savedBytes: [Int32: [UInt64: [UInt8]]] = [:]
@@ -36,6 +41,23 @@ final class LeakCheckRun {
 
   /// The results for the processes as they are now, or for those that have ended, as they were at their end.
   var latestResults: [LeakCheckResult] { Array(results.values) }
+
+  /// Targets that ended before any check, such as those that were killed.
+  private var missedNotes: [String] {
+    let missed = tracer.processes.filter {
+      $0.isTarget && $0.state != .running && results[ObjectIdentifier($0)] == nil
+        && !failedAtExit.contains($0.processID)
+    }
+    let list = missed.prefix(5).map { String($0.processID) }.joined(separator: ", ")
+    return switch missed.count {
+    case 0: []
+    case 1: ["process \(list) was not checked for leaks: it ended before a check could take place"]
+    default:
+      [
+        "\(missed.count) processes were not checked for leaks: they ended before a check (\(list)\(missed.count > 5 ? ", …" : ""))"
+      ]
+    }
+  }
 
   /// Checks every process that is running.
   func checkRunning() {
@@ -90,6 +112,7 @@ final class LeakCheckRun {
         results[ObjectIdentifier(process)] = result
         saveFirstBytes(of: process)
       } catch {
+        failedAtExit.insert(processID)
         exitNotes.append("process \(processID) was not checked for leaks at its exit: \(error)")
       }
     }

@@ -1,10 +1,18 @@
 import Glibc
+import SystemSupport
 import TextOutput
 
 /// Writes one line, with the name of the program before it, to standard error.
 package func complain(_ message: String) {
   let line = message.split(separator: "\n").first.map(String.init) ?? "failed"
   writeAll("leaktrace: \(escapedForTerminal(line))\n", to: STDERR_FILENO)
+}
+
+/// Writes all bytes to standard output. Throws when they cannot be written: the disk is full, or the reader is gone.
+package func printAll(_ bytes: [UInt8]) throws(Refusal) {
+  guard writeAll(bytes, to: STDOUT_FILENO) else {
+    throw Refusal("standard output cannot be written: \(errorMessage(errno))")
+  }
 }
 
 /// Writes all of `text`. Returns false if the reader is gone.

@@ -81,6 +81,9 @@ package final class LiveVerifier {
     for counter in last.loss where counter.value > 0 {
       comparison.notes.append("lost: \(counter.value) \(counter.description)")
     }
+    for counter in last.missingRecords {
+      comparison.refusals.append("the trace is incomplete: \(counter.value) \(counter.description) (\(counter.name))")
+    }
     return comparison
   }
 

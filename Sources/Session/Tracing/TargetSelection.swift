@@ -64,7 +64,10 @@ package struct TargetSelection {
   package func find(among others: [Process]) throws(Refusal) -> [Int32] {
     if processIDs.contains(getpid()) { throw Refusal("leaktrace cannot trace itself") }
     for name in commandNames where !others.contains(where: { $0.command == name }) {
-      throw Refusal("no process has the command name \(name)")
+      let near = Spelling.near(name, among: others.map(\.command))
+      throw Refusal(
+        "no process has the command name \(name)" + (near.isEmpty ? "" : "; these run: \(near.joined(separator: ", "))")
+      )
     }
     for group in controlGroups where !others.contains(where: { $0.isMember(of: group) }) {
       throw Refusal("--cgroup \(group): no process is in a control group of that path or name")
@@ -75,6 +78,28 @@ package struct TargetSelection {
 
   /// The processes that match by a name or a control group, and not by their number.
   package func findMatching() -> [Int32] { matching(candidates) }
+
+  /// A sentence for each target of a watch that nothing on this host matches now.
+  ///
+  /// - Parameter targets: as their descriptions are: `pid:42`, `unit:nginx.service`, `cgroup:/a/b`, `comm:nginx`.
+  package static func warnings(about targets: [String]) -> [String] {
+    if targets.isEmpty { return [] }
+    let processes = runningProcesses(readingGroups: true)
+    return targets.compactMap { target in
+      let parts = target.split(separator: ":", maxSplits: 1).map(String.init)
+      guard parts.count == 2 else { return nil }
+      var near: [String] = []
+      switch parts[0] {
+      case "pid": if let number = Int32(parts[1]), kill(number, 0) == 0 || errno == EPERM { return nil }
+      case "comm":
+        if processes.contains(where: { $0.command == parts[1] }) { return nil }
+        near = Spelling.near(parts[1], among: processes.map(\.command))
+      default: if processes.contains(where: { $0.isMember(of: parts[1]) }) { return nil }
+      }
+      return "warning: target \(target): no process matches it now"
+        + (near.isEmpty ? "" : "; these run: \(near.joined(separator: ", "))")
+    }
+  }
 
   private var candidates: [Process] { Self.runningProcesses(readingGroups: !controlGroups.isEmpty) }
 

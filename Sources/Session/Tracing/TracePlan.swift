@@ -63,6 +63,8 @@ package struct LeakCheckPlan {
   package var failingKinds: Set<VerdictKind> = []
   /// Whether stacks that grow make it 1, too, although their blocks are reachable.
   package var failsOnGrowing = false
+  /// Whether leaks decide over the exit code.
+  package var failsOnLeaks: Bool { !failingKinds.isEmpty || failsOnGrowing }
   /// Addresses of blocks for which the report explains how they are reached.
   package var explainedAddresses: [UInt64] = []
   /// Stacks of which the report says all holders: their numbers, or functions on them.

@@ -97,8 +97,17 @@ package final class TraceRunner {
 
   /// Whether the last report has leaks of those kinds that make leaktrace fail.
   private var hasFailingLeaks = false
+  /// Whether the last report cannot say that nothing leaks: a check did not take place, or records are missing.
+  private var hasGaps = false
 
-  private var exitCode: Int32 { hasFailingLeaks ? 1 : 0 }
+  /// What a finding says comes before the status of the command, which is the shell's: 128 and the signal if one ended it.
+  private func exitCode(_ own: TargetCommand?) -> Int32 {
+    if plan.leakCheck?.failsOnLeaks == true {
+      if hasFailingLeaks { return Failure.leakFound }
+      if hasGaps { return Failure.cannotTell }
+    }
+    return own?.exitStatus ?? 0
+  }
 
   // MARK: The loop
 
@@ -116,7 +125,7 @@ package final class TraceRunner {
       })
     let finish = { [unowned self] (signal: Int32) in
       try write(tracer, own, isLast: true)
-      loop.end(signal == 0 ? exitCode : Failure.ended(by: signal))
+      loop.end(signal == 0 ? exitCode(own) : Failure.ended(by: signal))
     }
     loop.onUser(live, finish: finish)
     loop.onTurn {
@@ -186,6 +195,7 @@ package final class TraceRunner {
         of: leakCheck.explainedAddresses, results: leakChecks.latestResults)
       leakChecks.addFirstBytes(to: &report)
       report.notes += leakChecks.notes
+      hasGaps = leakChecks.hasGaps || MissingRecords(report).isSignificant
       hasFailingLeaks = report.leakChecks.contains { check in
         leakCheck.failingKinds.contains { check.kinds[$0]?.count ?? 0 > 0 }
           || leakCheck.failsOnGrowing && check.growing?.count ?? 0 > 0

@@ -55,7 +55,7 @@ enum LeakTrace {
     let outcome = try trace(
       ["--format", "json"] + options + ["--"] + command, environment: environment)
     let reports = try outcome.reports()
-    guard outcome.status == 0, reports.count == 1 else {
+    guard reports.count == 1, outcome.status == reports[0].target.exitStatus else {
       throw ToolFailure(
         command: "leaktrace", status: outcome.status, output: outcome.output + outcome.errors)
     }

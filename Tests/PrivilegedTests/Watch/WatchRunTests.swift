@@ -104,7 +104,18 @@ extension Privileged {
       // A real Prometheus takes the metrics.
       try checkPrometheus(watch.port, token: "secret-token", in: directory)
       let metrics = try HTTPResponse.get("/metrics", port: watch.port, headers: bearer).text
-      #expect(metrics.hasSuffix("# EOF\n"))
+      #expect(!metrics.contains("# EOF"), "who does not ask for OpenMetrics gets the older format")
+      let open = try HTTPResponse.get(
+        "/metrics", port: watch.port, headers: bearer + ["Accept: application/openmetrics-text; version=1.0.0"])
+      #expect(open.text.hasSuffix("# EOF\n"))
+      if access("/usr/bin/promtool", X_OK) == 0 {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("metrics", metrics)
+        let said = try run(["sh", "-c", "promtool check metrics < '\(file)' 2>&1 || echo failed"])
+        #expect(said == "", "\(said)")
+      } else {
+        print("skipped: promtool is not installed")
+      }
       #expect(try #require(value(metrics, "leaktrace_traces_total")) >= 1)
       #expect(try #require(value(metrics, "leaktrace_probe_hits_total")) > 100)
       #expect(try #require(value(metrics, "leaktrace_cpu_seconds_total{where=\"probes\"}")) > 0)

@@ -20,10 +20,13 @@ final class LeakAttachment {
     directory = try TemporaryDirectory()
     // Its last two words are how long a pause may take.
     let leakCheck = LeakTrace.leakCheck.dropLast(options.contains("--no-pause") ? 2 : 0)
+    // A descriptor of its own is a stream, which gets every report; a file would hold the last one.
+    let shell = ["sh", "-c", "exec \"$@\" 3>'\(directory.file("reports"))'", "sh"]
     running = try RunningProgram(
-      [LeakTrace.program, "trace", "--format", "json", "--output", directory.file("reports")] + leakCheck
-        + options + [interval] + target,
-      environment: environment, capturesErrors: true)
+      shell + [LeakTrace.program, "trace", "--format", "json", "--output", "/dev/fd/3"] + leakCheck + options + [
+        interval
+      ]
+        + target, environment: environment, capturesErrors: true)
   }
 
   /// Returns with the first report, when every probe is on.
@@ -129,13 +132,14 @@ final class LeakAttachment {
   /// Waits for the end of a command that needs no more input, and returns the last report.
   func end() throws -> LeakReport {
     running.closeInput()
-    return try lastReport(status: 0)
+    return try lastReport(status: nil)
   }
 
-  private func lastReport(status: Int32) throws -> LeakReport {
+  /// - Parameter status: nil: that of the command, whatever it is.
+  private func lastReport(status: Int32?) throws -> LeakReport {
     let outcome = LeakTrace.finish(running)
     readFile()
-    guard outcome.status == status, let line = reports.last else {
+    guard status == nil || outcome.status == status, let line = reports.last else {
       throw ToolFailure(
         command: "leaktrace", status: outcome.status, output: outcome.output + outcome.errors)
     }

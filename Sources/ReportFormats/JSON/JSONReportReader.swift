@@ -1,0 +1,332 @@
+import FoundationEssentials
+import SystemSupport
+import TraceModel
+
+/// Reads leaktrace's own JSON reports again, as far as reports are shown and compared: what is beside that, such as probes and
+/// what was asked about single blocks, is left out.
+package enum JSONReportReader {
+  package static func isReport(_ bytes: [UInt8]) -> Bool { bytes.first == UInt8(ascii: "{") }
+
+  /// Reads the last report of a file that has one on each line.
+  package static func report(from bytes: [UInt8]) throws(Refusal) -> Report {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"))
+    // A document of several lines is one that somebody has laid out anew.
+    let isOnePerLine = lines.allSatisfy { $0.first == UInt8(ascii: "{") }
+    let text = isOnePerLine ? Data(lines.last ?? []) : Data(bytes)
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let document: Document
+    do { document = try decoder.decode(Document.self, from: text) } catch {
+      throw Refusal("this is no JSON report of leaktrace, or it is damaged or cut short")
+    }
+    guard document.schema == JSONReport.schema else {
+      throw Refusal("this is JSON, but no report of leaktrace: its schema is not \(JSONReport.schema)")
+    }
+    var report = document.report
+    if isOnePerLine, lines.count > 1 {
+      report.notes.append("the file has \(lines.count) reports: this is the last")
+    }
+    return report
+  }
+
+  static func duration(_ seconds: Double) -> Duration {
+    seconds.isFinite ? .seconds(max(-9e9, min(9e9, seconds))) : .zero
+  }
+
+  static func address(_ text: String) -> UInt64 {
+    UInt64(text.hasPrefix("0x") ? text.dropFirst(2) : text[...], radix: 16) ?? 0
+  }
+}
+
+private struct Document: Decodable {
+  struct Amount: Decodable {
+    var bytes: UInt64
+    var count: UInt64
+    var tally: Tally { Tally(bytes: bytes, count: count) }
+  }
+  struct Target: Decodable {
+    struct Program: Decodable {
+      var executable: String?
+      var buildId: String?
+      var allocator: String?
+    }
+    var kind: Report.Target.Kind
+    var pid: Int32?
+    var command: String?
+    var executable: String?
+    var exitStatus: Int32?
+    var kernelRelease: String?
+    var programs: [Program]?
+  }
+  struct Window: Decodable {
+    var startUnixSeconds: Double
+    var durationSeconds: Double
+  }
+  struct Sampling: Decodable {
+    var meanBytes: UInt64
+    var everyNth: UInt64?
+  }
+  struct Totals: Decodable {
+    var outstandingBytes: UInt64
+    var outstandingCount: UInt64
+    var allocatedBytes: UInt64
+    var allocatedCount: UInt64
+    var freedBytes: UInt64
+    var freedCount: UInt64
+    var unmatchedFrees: UInt64?
+    var outstandingBytesStandardError: Double?
+
+    var outstanding: Tally { Tally(bytes: outstandingBytes, count: outstandingCount) }
+    var allocated: Tally { Tally(bytes: allocatedBytes, count: allocatedCount) }
+    var freed: Tally { Tally(bytes: freedBytes, count: freedCount) }
+    var totals: Report.Totals {
+      Report.Totals(
+        outstanding: outstanding, allocated: allocated, freed: freed, unmatchedFrees: unmatchedFrees ?? 0,
+        outstandingBytesStandardError: outstandingBytesStandardError)
+    }
+  }
+  struct Process: Decodable {
+    var pid: Int32
+    var parentPid: Int32?
+    var cgroup: String?
+    var command: String
+    var state: Report.ProcessTotals.State
+    var totals: Totals
+
+    private enum Keys: String, CodingKey { case pid, parentPid, cgroup, command, state }
+    init(from decoder: any Decoder) throws {
+      let values = try decoder.container(keyedBy: Keys.self)
+      pid = try values.decode(Int32.self, forKey: .pid)
+      parentPid = try values.decodeIfPresent(Int32.self, forKey: .parentPid)
+      cgroup = try values.decodeIfPresent(String.self, forKey: .cgroup)
+      command = try values.decode(String.self, forKey: .command)
+      state = try values.decode(Report.ProcessTotals.State.self, forKey: .state)
+      totals = try Totals(from: decoder)
+    }
+  }
+  struct Growth: Decodable {
+    var word: GrowthEvidence.Word
+    var slopeBytesPerSecond: Double?
+    var lowerBytesPerSecond: Double?
+    var upperBytesPerSecond: Double?
+    var confidence: Double
+    var windows: Int
+    var generationsAlive: Int
+    var survival: Double?
+  }
+  struct NamedFrame: Decodable {
+    var address: String
+    var function: String?
+    var linkageName: String?
+    var offset: UInt64?
+    var module: String?
+    var moduleOffset: UInt64?
+    var buildId: String?
+    var file: String?
+    var line: Int?
+    var inlined: Bool
+    var unresolved: String?
+
+    var frame: Frame {
+      var frame = Frame(
+        address: JSONReportReader.address(address), function: function, functionOffset: offset, module: module,
+        moduleOffset: moduleOffset, buildID: buildId, file: file, line: line, isInlined: inlined,
+        unresolved: unresolved.flatMap { UnresolvedReason(rawValue: $0) })
+      frame.linkageName = linkageName
+      return frame
+    }
+  }
+  struct HolderSum: Decodable {
+    var holder: String
+    var bytes: UInt64
+    var count: UInt64
+  }
+  struct Kernel: Decodable {
+    var cache: String?
+    var aliases: [String]
+    var reclaimable: Bool
+    var suspect: Bool
+    var reusedCount: UInt64
+    var doubt: String?
+  }
+  struct Site: Decodable {
+    var pid: Int32
+    var threadId: Int32?
+    var threadName: String?
+    var `class`: AllocationClass
+    var allocator: String
+    var oldestAgeSeconds: Double?
+    var stackCompleteness: StackTrace.Completeness
+    var verdict: [String: Amount]
+    var keeps: Amount
+    var holders: [HolderSum]
+    var growth: Growth?
+    var kernel: Kernel?
+    var frames: [NamedFrame]
+    var totals: Totals
+
+    private enum Keys: String, CodingKey {
+      case pid, threadId, threadName, `class`, allocator, oldestAgeSeconds, stackCompleteness, verdict, keeps, holders,
+        growth
+      case kernel, frames
+    }
+    init(from decoder: any Decoder) throws {
+      let values = try decoder.container(keyedBy: Keys.self)
+      pid = try values.decode(Int32.self, forKey: .pid)
+      threadId = try values.decodeIfPresent(Int32.self, forKey: .threadId)
+      threadName = try values.decodeIfPresent(String.self, forKey: .threadName)
+      `class` = try values.decode(AllocationClass.self, forKey: .`class`)
+      allocator = try values.decode(String.self, forKey: .allocator)
+      oldestAgeSeconds = try values.decodeIfPresent(Double.self, forKey: .oldestAgeSeconds)
+      stackCompleteness = try values.decode(StackTrace.Completeness.self, forKey: .stackCompleteness)
+      verdict = try values.decode([String: Amount].self, forKey: .verdict)
+      keeps = try values.decode(Amount.self, forKey: .keeps)
+      holders = try values.decode([HolderSum].self, forKey: .holders)
+      growth = try values.decodeIfPresent(Growth.self, forKey: .growth)
+      kernel = try values.decodeIfPresent(Kernel.self, forKey: .kernel)
+      frames = try values.decode([NamedFrame].self, forKey: .frames)
+      totals = try Totals(from: decoder)
+    }
+
+    var site: AllocationSite {
+      let named = frames.map(\.frame)
+      var verdicts: [VerdictKind: Tally] = [:]
+      for (name, amount) in verdict where amount.count > 0 || amount.bytes > 0 {
+        if let kind = VerdictKind(rawValue: name) { verdicts[kind] = amount.tally }
+      }
+      var site = AllocationSite(
+        processID: pid, allocationClass: `class`, allocator: allocator, outstanding: totals.outstanding,
+        allocated: totals.allocated, freed: totals.freed,
+        outstandingBytesStandardError: totals.outstandingBytesStandardError,
+        oldestAge: oldestAgeSeconds.map(JSONReportReader.duration),
+        stack: StackTrace(
+          addresses: named.filter { !$0.isInlined }.map(\.address), completeness: stackCompleteness), frames: named,
+        verdicts: verdicts)
+      (site.threadID, site.threadName, site.keeps) = (threadId, threadName, keeps.tally)
+      for sum in holders { site.holders[sum.holder] = Tally(bytes: sum.bytes, count: sum.count) }
+      site.growth = growth.map {
+        GrowthEvidence(
+          word: $0.word, slopeInBytesPerSecond: $0.slopeBytesPerSecond ?? 0,
+          lowerSlope: $0.lowerBytesPerSecond ?? -.infinity, upperSlope: $0.upperBytesPerSecond ?? .infinity,
+          confidence: $0.confidence, windows: $0.windows, generationsAlive: $0.generationsAlive, survival: $0.survival)
+      }
+      site.kernel = kernel.map {
+        KernelSiteDetails(
+          cache: $0.cache, aliases: $0.aliases, isReclaimable: $0.reclaimable, reusedCount: $0.reusedCount,
+          doubt: $0.doubt, isSuspect: $0.suspect)
+      }
+      return site
+    }
+  }
+  struct Check: Decodable {
+    var pid: Int32
+    var method: LeakCheckSummary.Method
+    var pausedSeconds: Double
+    var tookSeconds: Double
+    var searchedBytes: UInt64
+    var definitelyLost: Amount
+    var indirectlyLost: Amount
+    var possiblyLost: Amount
+    var stillReachable: Amount
+    var unchecked: Amount
+    var growing: Amount?
+    var suppressed: Amount
+    var notes: [String]
+
+    var summary: LeakCheckSummary {
+      var summary = LeakCheckSummary(
+        processID: pid, paused: JSONReportReader.duration(pausedSeconds),
+        took: JSONReportReader.duration(tookSeconds), scannedBytes: searchedBytes,
+        kinds: [
+          .definitelyLost: definitelyLost.tally, .indirectlyLost: indirectlyLost.tally,
+          .possiblyLost: possiblyLost.tally, .stillReachable: stillReachable.tally, .unchecked: unchecked.tally,
+        ].filter { $0.value.count > 0 || $0.value.bytes > 0 }, suppressed: suppressed.tally, method: method,
+        notes: notes)
+      summary.growing = growing?.tally
+      return summary
+    }
+  }
+  struct LeftOut: Decodable {
+    var sites: Int
+    var bytes: UInt64
+    var count: UInt64
+  }
+  struct Filter: Decodable {
+    var words: String
+    var wholeBytes: UInt64
+    var wholeCount: UInt64
+  }
+  struct Settings: Decodable {
+    var minimumSize: UInt64
+    var maximumSize: UInt64
+    var minimumAgeSeconds: Double
+    var mappings: Bool
+  }
+  struct Moment: Decodable {
+    var elapsedSeconds: Double
+    var outstandingBytes: UInt64
+    var outstandingCount: UInt64
+    var residentBytes: UInt64?
+  }
+
+  var schema: String
+  var target: Target
+  var window: Window
+  var sampling: Sampling?
+  var totals: Totals
+  var processes: [Process]
+  var loss: [String: UInt64]
+  var sites: [Site]
+  var freedSites: [Site]?
+  var leakChecks: [Check]
+  var leftOut: LeftOut
+  var filter: Filter?
+  var settings: Settings?
+  var timeline: [Moment]?
+  var notes: [String]
+
+  var report: Report {
+    var report = Report(
+      target: Report.Target(
+        kind: target.kind, processID: target.pid, command: target.command, executable: target.executable,
+        exitStatus: target.exitStatus),
+      window: Report.Window(
+        startInUnixSeconds: window.startUnixSeconds, duration: JSONReportReader.duration(window.durationSeconds)),
+      sampling: sampling.map { Report.Sampling(meanInBytes: $0.meanBytes, everyNth: $0.everyNth) },
+      totals: totals.totals,
+      processes: processes.map {
+        Report.ProcessTotals(
+          processID: $0.pid, parentProcessID: $0.parentPid, command: $0.command, state: $0.state,
+          totals: $0.totals.totals,
+          controlGroup: $0.cgroup)
+      },
+      loss: loss.sorted { $0.key < $1.key }.map {
+        // The JSON report has names only.
+        Report.LossCounter(name: $0.key, description: "counted as \($0.key)", value: $0.value)
+      }, sites: sites.map(\.site), notes: notes)
+    report.target.kernelRelease = target.kernelRelease
+    report.target.programs = target.programs?.map {
+      Report.Program(executable: $0.executable, buildID: $0.buildId, allocator: $0.allocator)
+    }
+    report.freedSites = freedSites?.map(\.site)
+    report.leakChecks = leakChecks.map(\.summary)
+    report.leftOutSites = leftOut.sites
+    report.leftOut = Tally(bytes: leftOut.bytes, count: leftOut.count)
+    report.filter = filter.map {
+      Report.Filter(words: $0.words, whole: Tally(bytes: $0.wholeBytes, count: $0.wholeCount))
+    }
+    report.settings = settings.map {
+      var settings = Report.Settings()
+      (settings.minimumSizeInBytes, settings.maximumSizeInBytes) = ($0.minimumSize, $0.maximumSize)
+      settings.minimumAge = JSONReportReader.duration($0.minimumAgeSeconds)
+      settings.tracesMappings = $0.mappings
+      return settings
+    }
+    report.timeline = (timeline ?? []).map {
+      Report.Moment(
+        elapsed: JSONReportReader.duration($0.elapsedSeconds),
+        outstanding: Tally(bytes: $0.outstandingBytes, count: $0.outstandingCount), residentBytes: $0.residentBytes)
+    }
+    return report
+  }
+}
