@@ -7,7 +7,7 @@ extension ProcessPause {
 
   /// Why a process must not be stopped; nil when nothing speaks against it.
   ///
-  /// A thread that was stopped in a call with a time limit goes on by restart_syscall(2), which a filter of system calls may
+  /// A thread that was stopped in a call with a time limit goes on by a call for that, `restart_syscall`, which a filter of system calls may
   /// answer by killing the process. What a filter allows cannot be known from outside.
   package static func danger(to processID: Int32, within limit: Duration) -> String? {
     let threads = ProcessInfo.threads(of: processID)

@@ -63,7 +63,7 @@ package final class SystemCallRestart {
     }
   }
 
-  /// −ERESTART_RESTARTBLOCK: the kernel would have the thread call restart_syscall(2).
+  /// −ERESTART_RESTARTBLOCK: the kernel would have the thread go on by `restart_syscall`.
   private static let restartBlock: Int64 = -516
 
   /// Has a thread under a filter of system calls make the call itself again, which the filter has allowed before. A signal

@@ -49,7 +49,9 @@ extension ReportBuilder {
       report.sites[position].course = course(of: named[position])
     }
     for position in report.sites.indices {
-      if let word = report.sites[position].growth?.word { report.sites[position].growth?.word = missing.supported(word) }
+      if let word = report.sites[position].growth?.word {
+        report.sites[position].growth?.word = missing.supported(word)
+      }
     }
     addOwnGrowth(of: named, missing, to: &report)
     if beyond.sites > 0 { report.beyondLimit = beyond }
@@ -78,7 +80,9 @@ extension ReportBuilder {
 
   /// The evidence of a site that surely grows; nil for all others, most of which are told apart cheaply.
   func growthIfGrowing(_ draft: SiteDraft, _ missing: MissingRecords) -> GrowthEvidence? {
-    guard missing.supported(.growing) == .growing, let survivors = draft.sums.survivors, GrowthAnalysis.canBeGrowing(survivors) else { return nil }
+    guard missing.supported(.growing) == .growing, let survivors = draft.sums.survivors,
+      GrowthAnalysis.canBeGrowing(survivors)
+    else { return nil }
     let evidence = growth(of: draft, snapshot.processes[draft.process])
     return evidence?.word == .growing ? evidence : nil
   }

@@ -69,7 +69,9 @@ struct FunctionName {
       return end
     }
     let signs = operators.first { bytes[end...].starts(with: $0) }
-    return end + (signs?.count ?? 0)
+    end += signs?.count ?? 0
+    let isBeforeArguments = bytes[end...].starts(with: Array(" <".utf8))
+    return isBeforeArguments ? end + 1 : end
   }
 
   /// The longest first. What follows `operator+` in angle brackets are arguments of a template; where the operator itself ends

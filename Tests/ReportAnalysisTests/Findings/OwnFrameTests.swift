@@ -80,7 +80,7 @@ import TraceModel
       own([
         "__rdl_alloc [svc]", "alloc::alloc::alloc [svc]",
         "<alloc::vec::Vec<T> as alloc::vec::spec_from_elem>::from_elem [svc]",
-        "<T as alloc::slice::hack::ConvertVec>::to_vec [svc]", "<svc::Cache as core::ops::drop::Drop>::drop [svc]",
+        "<T as alloc::slice::Concat<T>>::concat [svc]", "<svc::Cache as core::ops::drop::Drop>::drop [svc]",
       ]) == "<svc::Cache as core::ops::drop::Drop>::drop")
     #expect(
       own(["malloc [libc.so.6]", "hook [svc] /rustc/90b35a6/library/core/src/ops/function.rs", "svc::f [svc]"])
