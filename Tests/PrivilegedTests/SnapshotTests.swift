@@ -11,8 +11,8 @@ extension Privileged {
       let directory = try TemporaryDirectory()
       let program = try RunningProgram([Programs.compile("loads/many_stacks.c"), "2000000000"])
       defer { kill(program.processID, SIGKILL) }
-      let files = ["a.json", "b.json", "a.csv", "a.txt"].map(directory.file)
-      let outputs = files.flatMap { ["--output", $0] }
+      let files = ["a.json", "b.json", "a.csv", "a.memleak"].map(directory.file)
+      let outputs = files.flatMap { ($0 == files[3] ? ["--format", "memleak"] : []) + ["--output", $0] }
       let running = try RunningProgram(
         [LeakTrace.program, "trace", "-p", String(program.processID), "--sort", order, "300ms", "2"] + outputs,
         capturesErrors: true)
@@ -36,7 +36,7 @@ extension Privileged {
       #expect(rows.map { UInt64($0[bytes]) } == last.sites.map(\.outstandingBytes))
       #expect(rows.map { UInt64($0[count]) } == last.sites.map(\.outstandingCount))
 
-      // memleak's form: `24 bytes in 1 allocations from stack`; text shows ten of them.
+      // `24 bytes in 1 allocations from stack`; the format shows ten of them.
       let shown = text.suffix(while: { !$0.contains("Top ") }).filter { $0.contains(" from stack") }.map { line in
         line.split(whereSeparator: { !$0.isNumber }).prefix(2).map { UInt64($0) }
       }

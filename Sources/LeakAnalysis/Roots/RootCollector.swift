@@ -283,7 +283,7 @@ struct RootCollector {
   private func isManaged(_ range: Range<UInt64>) -> Bool {
     var inaccessible: UInt64 = 0
     var address = range.lowerBound
-    while let part = mapping(at: address), part.start < range.upperBound, part.end > address {
+    while address < range.upperBound, let part = mapping(at: address) {
       if part.inode == 0, part.permissions.contains(.execute) { return true }
       let end = min(part.end, range.upperBound)
       if part.permissions.isDisjoint(with: [.read, .write, .execute]) { inaccessible += end - address }

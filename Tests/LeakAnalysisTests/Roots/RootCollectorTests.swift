@@ -223,6 +223,13 @@ import TraceModel
     #expect(kind(Self.other.lowerBound, roots) == .anonymous)
   }
 
+  /// What a program mapped can be one mapping with what others mapped behind it: the search for its end went on for ever.
+  @Test(arguments: [false, true]) func tracedMappingThatIsPartOfOne(isReserved: Bool) {
+    let whole = Self.other.lowerBound - 0x2000..<Self.other.upperBound + 0x2000
+    let roots = collect([mapping(whole, "", isReserved ? [] : [.read, .write])], [], traced(Self.other))
+    #expect(roots.liveMappings[Self.other.lowerBound]?.kind == (isReserved ? .stillReachable : nil))
+  }
+
   @Test func partOfATracedMappingIsARoot() {
     let roots = collect([mapping(Self.other)], [], traced(Self.other, isPart: true))
     #expect(roots.liveMappings == [Self.other.lowerBound: BlockVerdict(kind: .stillReachable)])
