@@ -203,7 +203,7 @@ struct FirstScreen {
 
   func coverageLine() -> String {
     let outstanding = report.totals.outstanding
-    let stacks = report.sites.count + report.leftOutSites
+    let stacks = report.sites.count + report.leftOutSites + (report.beyondLimit?.sites ?? 0)
     var line = "    held \(ByteSize.text(outstanding.bytes)) in \(counted(outstanding.count, "block"))"
     let share = outstanding.bytes > 0 ? min(1, Double(findings.covered.bytes) / Double(outstanding.bytes)) : 1
     line += "; \(groupedNumber(report.sites.count)) of \(groupedNumber(stacks)) stacks"
