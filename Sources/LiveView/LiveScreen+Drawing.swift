@@ -85,6 +85,8 @@ extension LiveScreen {
   private mutating func table(_ report: Report, _ columns: Columns, width: Int, room: Int) -> [String] {
     // The selected row must be on the screen with what is open above it.
     if selected < top { top = selected }
+    // A row has a line at least: from farther up, the selected one would be below the screen.
+    top = max(top, selected - room + 1)
     while true {
       var lines: [String] = []
       var end = 0
@@ -105,13 +107,16 @@ extension LiveScreen {
   private func row(_ site: AllocationSite, _ columns: Columns, _ width: Int) -> String {
     var text = Self.right(ByteSize.short(site.outstanding.bytes), 10) + Self.right("\(site.outstanding.count)", 10)
     if columns.hasChecks {
-      let lost = (site.verdicts[.definitelyLost]?.bytes ?? 0) &+ (site.verdicts[.indirectlyLost]?.bytes ?? 0)
+      let lost = site.verdicts.lost.bytes
       text += Self.right(lost == 0 ? "-" : ByteSize.short(lost), 10)
     }
     if columns.hasRate { text += Self.right(rate(of: site), 12) }
     text += Self.right(site.oldestAge.map(\.shortText) ?? "-", 10) + "  "
     if columns.hasCourse {
-      text += Self.left(Sparkline.text(courses[SiteIdentity(site)] ?? []), Self.longestCourse) + "  "
+      text +=
+        Self.left(
+          Sparkline.draw((courses[SiteIdentity(site)] ?? []).map(Double.init), width: Self.longestCourse),
+          Self.longestCourse) + "  "
     }
     if columns.hasProcess { text += Self.left(String(escapedForTerminal(process(of: site)).prefix(17)), 18) + "  " }
     text += Self.left(kind(of: site), 11)
@@ -148,8 +153,7 @@ extension LiveScreen {
   /// What the site is, in one word.
   func kind(of site: AllocationSite) -> String {
     if site.kernel?.doubt != nil { return "doubtful" }
-    let lost = (site.verdicts[.definitelyLost]?.count ?? 0) &+ (site.verdicts[.indirectlyLost]?.count ?? 0)
-    if lost > 0 { return "lost" }
+    if site.verdicts.lost.count > 0 { return "lost" }
     let word = (site.growth?.word).map { headline?.missing.supported($0) ?? $0 }
     if word == .growing { return "growing" }
     if (site.verdicts[.possiblyLost]?.count ?? 0) > 0 { return "possibly" }

@@ -73,8 +73,7 @@ package struct LiveScreen {
         switch order {
         case .bytes: Double(site.outstanding.bytes)
         case .blocks: Double(site.outstanding.count)
-        case .lost:
-          Double((site.verdicts[.definitelyLost]?.bytes ?? 0) &+ (site.verdicts[.indirectlyLost]?.bytes ?? 0))
+        case .lost: Double(site.verdicts.lost.bytes)
         case .growth: site.growth?.slopeInBytesPerSecond ?? -.infinity
         case .age: site.oldestAge.map { Double($0.inNanoseconds) } ?? -1
         }

@@ -120,6 +120,9 @@ package struct Holder: Hashable, Codable, Sendable {
     return "through " + parts.joined(separator: ", then ")
   }
 
+  /// `words` and `path` together.
+  package var sentence: String { path.map { "\(words), \($0)" } ?? words }
+
   private static func place(_ file: String?, _ line: Int?) -> String? {
     guard let file = file?.split(separator: "/").last else { return nil }
     return line.map { "\(file):\($0)" } ?? String(file)

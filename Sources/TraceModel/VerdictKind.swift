@@ -24,3 +24,12 @@ package enum VerdictKind: String, Hashable, Codable, Sendable, CaseIterable {
   /// Those that a leak check gives.
   package static let checked: [VerdictKind] = [.definitelyLost, .indirectlyLost, .possiblyLost, .stillReachable]
 }
+
+extension [VerdictKind: Tally] {
+  /// Definitely and indirectly lost.
+  package var lost: Tally {
+    var sum = self[.definitelyLost] ?? Tally()
+    sum += self[.indirectlyLost] ?? Tally()
+    return sum
+  }
+}

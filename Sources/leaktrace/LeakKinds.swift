@@ -71,7 +71,6 @@ struct RootSelection {
   }
 }
 
-/// An address in the form in which reports print it: hexadecimal digits, with or without `0x`.
 /// What `--explain` is given: the address of a block, or a stack of the report by its number or by a function on it.
 enum ExplainedThing: Equatable {
   case block(HexadecimalAddress)
@@ -92,6 +91,7 @@ enum ExplainedThing: Equatable {
   }
 }
 
+/// An address in the form in which reports print it: hexadecimal digits, with or without `0x`.
 struct HexadecimalAddress: Equatable {
   var value: UInt64
 

@@ -86,11 +86,7 @@ package struct Finding: Sendable {
   }
 
   /// Definitely and indirectly lost.
-  package var lost: Tally {
-    var sum = verdicts[.definitelyLost] ?? Tally()
-    sum += verdicts[.indirectlyLost] ?? Tally()
-    return sum
-  }
+  package var lost: Tally { verdicts.lost }
 
   /// Whether its rate counts as growth: it is sure to be above 0, or the growth is judged as such.
   package var isGrowing: Bool { growth == .growing }

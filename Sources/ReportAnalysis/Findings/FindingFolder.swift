@@ -79,7 +79,7 @@ struct FindingFolder {
     if let heldBy, !heldBy.isEmpty {
       return heldBy.map { holder in
         Finding.HolderShare(
-          text: holder.path.map { "\(holder.words), \($0)" } ?? holder.words, name: holder.name, held: holder.held,
+          text: holder.sentence, name: holder.name, held: holder.held,
           share: holder.share)
       }
     }

@@ -9,14 +9,12 @@ package struct Findings: Sendable {
   package var missing: MissingRecords
   /// What of the outstanding memory the findings are made of.
   package var covered: Tally
-  package var coveredStacks: Int
 
   package init(_ report: Report, roles: FrameRoles = FrameRoles()) {
     missing = MissingRecords(report)
     var folder = FindingFolder(report: report, roles: roles, missing: missing)
     list = folder.fold()
     covered = report.sites.reduce(into: Tally()) { $0 += $1.outstanding }
-    coveredStacks = report.sites.count
     growth = GrowthRate.sum(list.filter(\.countsAsGrowth).compactMap(\.rate))
     let whole = list.reduce(0.0) { $0 + ($1.countsAsGrowth ? max(0, $1.rate?.bytesPerSecond ?? 0) : 0) }
     if whole > 0 {
@@ -26,8 +24,6 @@ package struct Findings: Sendable {
     }
     list.sort { Self.isBefore($0, $1) }
   }
-
-  package func findings(in group: Finding.Group) -> [Finding] { list.filter { $0.kind.group == group } }
 
   /// The names break ties, so that two reports of the same state are the same.
   private static func isBefore(_ left: Finding, _ right: Finding) -> Bool {

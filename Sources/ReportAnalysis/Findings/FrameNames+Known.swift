@@ -74,7 +74,8 @@ enum AllocatorNames {
     if text.hasSuffix("::operator new") || text.hasSuffix("::operator new[]") { return true }
     // `malloc@plt`, `realloc.part.0` and `malloc.cold` are the function itself.
     var plain = text.prefix { $0 != "@" }
-    for ending in [".part.", ".constprop.", ".isra.", ".cold", ".lto_priv."] {
+    for ending in [".part.", ".constprop.", ".isra.", ".cold", ".lto_priv."]
+    where plain.utf8.contains(UInt8(ascii: ".")) {
       if let range = plain.firstRange(of: ending) { plain = plain[..<range.lowerBound] }
     }
     if functions.contains(plain) { return true }

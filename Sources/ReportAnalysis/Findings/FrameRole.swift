@@ -25,18 +25,32 @@ package final class FrameRoles {
     var isRustFile: Bool
   }
   private var known: [Key: FrameRole] = [:]
+  private var kernelFunctions: [String?: FrameRole] = [:]
+  private var rustFiles: [String: Bool] = [:]
 
   package init() {}
 
   /// - Parameter isKernel: whether the frame is of the kernel.
   package func role(of frame: Frame, isKernel: Bool) -> FrameRole {
-    if isKernel { return KernelFunctions.role(of: frame.function) }
+    if isKernel {
+      if let role = kernelFunctions[frame.function] { return role }
+      let role = KernelFunctions.role(of: frame.function)
+      kernelFunctions[frame.function] = role
+      return role
+    }
     let key = Key(
-      function: frame.function, module: frame.module, isRustFile: frame.file.map(RustNames.isLibraryFile) ?? false)
+      function: frame.function, module: frame.module, isRustFile: frame.file.map(isRustFile) ?? false)
     if let role = known[key] { return role }
     let role = Self.role(key, frame)
     known[key] = role
     return role
+  }
+
+  private func isRustFile(_ path: String) -> Bool {
+    if let known = rustFiles[path] { return known }
+    let isLibrary = RustNames.isLibraryFile(path)
+    rustFiles[path] = isLibrary
+    return isLibrary
   }
 
   private static func role(_ key: Key, _ frame: Frame) -> FrameRole {

@@ -22,6 +22,7 @@ struct FunctionName {
     var start = 0
     var end: Int?
     var place = 0
+    let lastOpening = bytes.lastIndex(of: UInt8(ascii: "(")) ?? -1
     while place < bytes.count {
       if let next = Self.endOfOperator(bytes, place) {
         place = next
@@ -43,7 +44,9 @@ struct FunctionName {
       case UInt8(ascii: " ") where depth == 0 && end == nil: start = place + 1
       default: break
       }
-      if end != nil, depth == 0, bytes[place] == UInt8(ascii: " "), Self.isQualified(bytes, after: place) {
+      if end != nil, depth == 0, bytes[place] == UInt8(ascii: " "), lastOpening > place,
+        !Self.isAppended(bytes, after: place)
+      {
         // What looked like parameters belonged to the type: `decltype(x) std::f(…)`.
         start = place + 1
         end = nil
@@ -56,7 +59,6 @@ struct FunctionName {
 
   /// `operator new[]`, `operator<<`, `operator()`: signs behind the word are no brackets, and a blank ends no type.
   private static func endOfOperator(_ bytes: [UInt8], _ place: Int) -> Int? {
-    let word = Array("operator".utf8)
     guard bytes[place] == word[0], place + word.count < bytes.count,
       bytes[place..<place + word.count].elementsEqual(word),
       place == 0 || !isWord(bytes[place - 1])
@@ -70,9 +72,11 @@ struct FunctionName {
     }
     let signs = operators.first { bytes[end...].starts(with: $0) }
     end += signs?.count ?? 0
-    let isBeforeArguments = bytes[end...].starts(with: Array(" <".utf8))
-    return isBeforeArguments ? end + 1 : end
+    return bytes[end...].starts(with: arguments) ? end + 1 : end
   }
+
+  private static let word = Array("operator".utf8)
+  private static let arguments = Array(" <".utf8)
 
   /// The longest first. What follows `operator+` in angle brackets are arguments of a template; where the operator itself ends
   /// with such a bracket, demanglers put a blank between the two.
@@ -91,16 +95,13 @@ struct FunctionName {
     part.elementsEqual("decltype".utf8) || part.last == UInt8(ascii: ":")
   }
 
-  /// Whether the rest at a blank has a list of parameters of its own, so that what came before was a type.
-  private static func isQualified(_ bytes: [UInt8], after place: Int) -> Bool {
+  /// Whether what follows a blank behind parameters belongs to them, and is no function of its own.
+  private static func isAppended(_ bytes: [UInt8], after place: Int) -> Bool {
     let rest = bytes[(place + 1)...]
-    if rest.starts(with: "const".utf8) || rest.starts(with: "volatile".utf8) || rest.starts(with: "[".utf8)
-      || rest.starts(with: "&".utf8) || rest.starts(with: "(.".utf8) || rest.starts(with: "noexcept".utf8)
-    {
-      return false
-    }
-    return rest.contains(UInt8(ascii: "("))
+    return appended.contains { rest.starts(with: $0) }
   }
+
+  private static let appended: [[UInt8]] = ["const", "volatile", "[", "&", "(.", "noexcept"].map { Array($0.utf8) }
 
   private static func text(_ bytes: ArraySlice<UInt8>) -> Substring {
     Substring(String(decoding: bytes, as: UTF8.self))

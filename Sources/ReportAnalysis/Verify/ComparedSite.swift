@@ -37,13 +37,13 @@ struct ComparedSite {
   mutating func add(_ site: AllocationSite, isChecked: Bool) {
     allocated += site.allocated
     outstanding += site.outstanding
-    for kind in [VerdictKind.definitelyLost, .indirectlyLost] { lost += site.verdicts[kind] ?? Tally() }
+    lost += site.verdicts.lost
     if isChecked {
       possiblyLost += site.verdicts[.possiblyLost] ?? Tally()
       unchecked += site.verdicts[.unchecked] ?? Tally()
     }
     var held = site.outstanding
-    for kind in [VerdictKind.definitelyLost, .indirectlyLost] { held -= site.verdicts[kind] ?? Tally() }
+    held -= site.verdicts.lost
     switch site.growth?.word {
     case .growing: growing += held
     case .plateau, .startup: break

@@ -9,6 +9,8 @@ struct SiteJudge {
   /// How much of the load of BEFORE there was in AFTER.
   let load: Double
   let comparison: ReportComparison
+  /// Whether both recordings are of one build, as far as they tell.
+  private let comparesSameBuild: Bool
   /// Whether records are missing, so that there is no word of any stack.
   var isIncomplete = false
   /// Why nothing can be called fixed.
@@ -23,6 +25,7 @@ struct SiteJudge {
     self.measure = measure
     self.load = load
     self.comparison = comparison
+    comparesSameBuild = Self.isSameBuild(before.report, after.report)
   }
 
   /// nil when there is nothing to say of it.
@@ -92,8 +95,7 @@ struct SiteJudge {
 
   private func appeared(_ old: ComparedSite?, _ new: ComparedSite?) -> Answer {
     guard let new else { return Answer(verdict: .unclear) }
-    let executables = Set((after.report.target.programs ?? []).compactMap(\.executable))
-    if new.hasNamelessFrames(of: executables), !comparesSameBuild {
+    if !comparesSameBuild, new.hasNamelessFrames(of: Self.executables(of: after)) {
       return Answer(
         verdict: .unclear, isLeaking: true,
         reason: "it leaks; another build, and without names it cannot be found in BEFORE")
@@ -113,10 +115,14 @@ struct SiteJudge {
     return Answer(verdict: .new, isLeaking: true)
   }
 
-  private var comparesSameBuild: Bool {
+  private static func isSameBuild(_ before: Report, _ after: Report) -> Bool {
     func builds(_ report: Report) -> Set<String> { Set((report.target.programs ?? []).compactMap(\.buildID)) }
-    let (old, new) = (builds(before.report), builds(after.report))
+    let (old, new) = (builds(before), builds(after))
     return old.isEmpty || new.isEmpty || !old.isDisjoint(with: new)
+  }
+
+  private static func executables(of recording: ComparedRecording) -> Set<String> {
+    Set((recording.report.target.programs ?? []).compactMap(\.executable))
   }
 
   // MARK: It leaked in BEFORE only
@@ -165,8 +171,7 @@ struct SiteJudge {
 
   private func gone(_ old: ComparedSite) -> Answer {
     if let doubt { return Answer(verdict: .unclear, reason: doubt) }
-    let executables = Set((before.report.target.programs ?? []).compactMap(\.executable))
-    if old.hasNamelessFrames(of: executables), !comparesSameBuild {
+    if !comparesSameBuild, old.hasNamelessFrames(of: Self.executables(of: before)) {
       return Answer(verdict: .unclear, reason: "another build, and without names it cannot be found in AFTER")
     }
     guard after.holdsFreed else {

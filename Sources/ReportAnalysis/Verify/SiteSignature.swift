@@ -34,6 +34,11 @@ package struct SiteSignature: Hashable, Sendable {
 
   /// Without what compilers add to the names of parts and copies of a function: another build may make others.
   private static func plain(_ function: String) -> String {
+    // Most names have none of it, and looking for each takes long.
+    guard
+      function.utf8.contains(where: { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "[") })
+        || function.utf8.suffix(19).starts(with: "::h".utf8)
+    else { return function }
     var name = function[...]
     if let clone = name.firstRange(of: " [clone ") { name = name[..<clone.lowerBound] }
     for suffix in [".constprop.", ".isra.", ".part.", ".cold", ".llvm.", ".lto_priv."] {

@@ -9,6 +9,8 @@ struct FirstScreen {
   private let report: Report
   private let findings: Findings
   let headline: Headline
+  /// The findings of the table.
+  let rows: [Finding]
   private let options: TextOptions
   private let style: TextStyle
   /// Rows of findings, so that all of it is seen at once.
@@ -21,6 +23,9 @@ struct FirstScreen {
     self.options = options
     headline = Headline(report, findings)
     style = TextStyle(isColored: options.isColored)
+    rows = Array(
+      findings.list.filter { $0.kind.group != .bounded && $0.doubt == nil || $0.kind.group == .leaking }
+        .prefix(min(options.top ?? Self.mostRows, Self.mostRows)))
   }
 
   private var width: Int { min(max(options.width, 60), 400) }
@@ -99,12 +104,6 @@ struct FirstScreen {
   ]
 
   // MARK: Findings
-
-  var rows: [Finding] {
-    Array(
-      findings.list.filter { $0.kind.group != .bounded && $0.doubt == nil || $0.kind.group == .leaking }
-        .prefix(min(options.top ?? Self.mostRows, Self.mostRows)))
-  }
 
   private func table() -> [String] {
     guard !rows.isEmpty else { return [] }

@@ -76,12 +76,7 @@ extension TextRenderer {
       let share = holder.share.map { "\(wholeNumber(($0 * 100).rounded(.down))) % " } ?? ""
       lines.append("\(share)held by \(escapedForTerminal(holder.text)): \(ByteSize.text(holder.held.bytes))")
     }
-    for place in finding.freedAt.prefix(3) {
-      let names = place.frames.compactMap(\.function).prefix(3).map(escapedForTerminal)
-      if !names.isEmpty {
-        lines.append("\(wholeNumber((place.share * 100).rounded(.down))) % freed in \(names.joined(separator: " < "))")
-      }
-    }
+    lines += Self.lines(of: finding.freedAt)
     if finding.processes.count > 1 {
       let parts = finding.processes.prefix(4).map { share -> String in
         var text =
@@ -151,7 +146,8 @@ extension TextRenderer {
     return "\(parts.joined(separator: "; "))\(remarks(on: site))"
   }
 
-  private static func end(of stack: StackTrace) -> String? {
+  /// What is missing at the end of a stack; nil if nothing is.
+  static func end(of stack: StackTrace) -> String? {
     switch stack.completeness {
     case .complete, .callerOnly: nil
     case .truncated: "... cut at \(stack.addresses.count) frames"

@@ -46,14 +46,7 @@ extension TextRenderer {
       "\t\(site.outstanding.bytes) bytes in \(site.outstanding.count) allocations from stack\(remarks(on: site))"
     )
     for frame in site.shownFrames { output.write(frameLines[frame]) }
-    switch site.stack.completeness {
-    case .complete, .callerOnly: break
-    case .truncated:
-      output.line("\t\t... cut at \(site.stack.addresses.count) frames")
-    case .broken: output.line("\t\t... the callers above could not be found")
-    case .framePointersOnly:
-      output.line("\t\t... followed by frame pointers only; callers that keep none are missing")
-    }
+    if let end = Self.end(of: site.stack) { output.line("\t\t" + end) }
     kernelDetails(of: site)
     verdict(of: site)
     holders(of: site)

@@ -27,17 +27,17 @@ extension TextRenderer {
   /// Who keeps the reachable blocks, as long as it is a twentieth at least.
   mutating func holders(of site: AllocationSite) {
     for holder in (site.heldBy ?? []).prefix(3) where holder.share >= 0.05 || holder == site.heldBy?.first {
-      var line = "\t\t\(wholeNumber((holder.share * 100).rounded(.down))) % held by \(escapedForTerminal(holder.words))"
-      if let path = holder.path { line += ", \(escapedForTerminal(path))" }
-      output.line(line)
+      let share = wholeNumber((holder.share * 100).rounded(.down))
+      output.line("\t\t\(share) % held by \(escapedForTerminal(holder.sentence))")
     }
   }
 
   /// All holders of the stacks that were asked for.
-  mutating func explainedStacks() {
+  ///
+  /// - Parameter findings: those that this report has numbered; nil where it numbers stacks.
+  mutating func explainedStacks(_ findings: Findings?) {
     if options.explainedStacks.isEmpty { return }
-    // Numbers are those that this report has printed: of findings, or of stacks.
-    let numbered = isPlain ? report.sites.indices.map { [$0] } : Findings(report).list.map(\.sites)
+    let numbered = findings.map { $0.list.map(\.sites) } ?? report.sites.indices.map { [$0] }
     for name in options.explainedStacks {
       let number = Int(name) ?? 0
       let chosen = number >= 1 && number <= numbered.count ? numbered[number - 1] : []
@@ -55,10 +55,8 @@ extension TextRenderer {
         let holders = site.heldBy ?? []
         if holders.isEmpty { output.line("\tnothing that is known holds them") }
         for holder in holders {
-          var line = "\t\(amount(holder.held)), \(wholeNumber((holder.share * 100).rounded(.down))) %: "
-          line += escapedForTerminal(holder.words)
-          if let path = holder.path { line += ", \(escapedForTerminal(path))" }
-          output.line(line)
+          let share = wholeNumber((holder.share * 100).rounded(.down))
+          output.line("\t\(amount(holder.held)), \(share) %: \(escapedForTerminal(holder.sentence))")
         }
       }
       output.line()
@@ -74,11 +72,14 @@ extension TextRenderer {
 
   /// Where such blocks are freed as a rule.
   mutating func freePlaces(of site: AllocationSite) {
-    for place in (site.freedAt ?? []).prefix(3) {
+    for line in Self.lines(of: site.freedAt ?? []) { output.line("\t\t" + line) }
+  }
+
+  static func lines(of freedAt: [FreePlace]) -> [String] {
+    freedAt.prefix(3).compactMap { place in
       let names = place.frames.compactMap(\.function).prefix(3).map(escapedForTerminal)
-      if names.isEmpty { continue }
       let share = wholeNumber((place.share * 100).rounded(.down))
-      output.line("\t\t\(share) % freed in \(names.joined(separator: " < "))")
+      return names.isEmpty ? nil : "\(share) % freed in \(names.joined(separator: " < "))"
     }
   }
 

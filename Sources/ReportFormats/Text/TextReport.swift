@@ -19,7 +19,7 @@ package enum TextReport {
     if options.isShort { return renderer.output.bytes }
     if options.showSites { renderer.findingStacks(findings, roles) } else { renderer.output.line() }
     renderer.heading()
-    renderer.rest()
+    renderer.rest(findings)
     return renderer.output.bytes
   }
 }
@@ -58,9 +58,11 @@ struct TextRenderer {
   }
 
   /// What stands behind the stacks, whatever their form.
-  mutating func rest() {
+  ///
+  /// - Parameter findings: those that were numbered before; nil where stacks were.
+  mutating func rest(_ findings: Findings? = nil) {
     explanations()
-    explainedStacks()
+    explainedStacks(findings)
     leakSummaries()
     retention()
     processes()

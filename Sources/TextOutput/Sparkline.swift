@@ -10,11 +10,11 @@ package enum Sparkline {
       let part = values[(place * values.count / count)..<((place + 1) * values.count / count)]
       return part.reduce(0, +) / Double(part.count)
     }
-    let least = means.min()!
-    let range = means.max()! - least
+    guard let least = means.min(), let greatest = means.max() else { return "" }
+    let range = greatest - least
     return String(
       means.map { value in
-        range > 0 ? bars[min(bars.count - 1, Int((value - least) / range * Double(bars.count)))] : bars[0]
+        range > 0 ? bars[min(bars.count - 1, Int(saturating: (value - least) / range * Double(bars.count)))] : bars[0]
       })
   }
 }
