@@ -148,7 +148,7 @@ package final class AllocationTracer {
   }
 
   private func requireAllocator(_ process: TracedProcess) throws(Refusal) {
-    if let misspelled = process.misspelled { throw Refusal(misspelled) }
+    if let misspelling = attacher.misspelling(in: process) { throw Refusal(misspelling) }
     if process.hasAllocator { return }
     throw Refusal(
       "process \(process.processID) (\(process.command)): \(process.failure ?? "no allocator found")")

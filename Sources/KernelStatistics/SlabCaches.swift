@@ -82,21 +82,13 @@ package struct SlabCaches: Sendable {
           String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
         }
         guard !name.hasPrefix(".") else { continue }
-        if let target = linkTarget(root + "/" + name) { links.append((name, target)) }
+        if let target = readLink(root + "/" + name) { links.append((name, target)) }
         if let flag = try? readFile("\(root)/\(name)/reclaim_account", limit: 16), flag.first == UInt8(ascii: "1") {
           reclaimable.insert(name)
         }
       }
     }
     return SlabCaches(slabinfo: text, links: links, reclaimable: reclaimable)
-  }
-
-  private static func linkTarget(_ path: String) -> String? {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-      let count = readlink(path, buffer.baseAddress!, buffer.count)
-      guard count > 0 else { return nil }
-      return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
   }
 
   /// Every name of the cache that `name` is one of, `name` itself included.

@@ -15,18 +15,12 @@ extension ProcessPause {
     if timePerThread * threads.count > limit / 2 {
       return "stopping \(threads.count) threads and letting them go would take longer than --max-pause"
     }
-    for thread in threads where hasFilter(thread) {
-      return "a filter of system calls (seccomp) could kill it for going on after a stop"
-    }
-    return nil
+    guard threads.contains(where: hasFilter) else { return nil }
+    return "a filter of system calls (seccomp) could kill it for going on after a stop"
   }
 
   /// Whether a thread may use only some system calls.
   static func hasFilter(_ thread: Int32) -> Bool {
-    guard let status = try? readFile("/proc/\(thread)/status") else { return false }
-    for line in status.split(separator: UInt8(ascii: "\n")) where line.starts(with: "Seccomp:".utf8) {
-      return line.last != UInt8(ascii: "0")
-    }
-    return false
+    ThreadStatus.number("Seccomp", of: thread) ?? 0 != 0
   }
 }

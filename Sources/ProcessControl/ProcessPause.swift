@@ -199,11 +199,6 @@ package final class ProcessPause {
   // MARK: What /proc tells
 
   private func tracer(of thread: Int32) -> Int32? {
-    guard let status = try? readFile("/proc/\(thread)/status") else { return nil }
-    for line in status.split(separator: UInt8(ascii: "\n")) {
-      let text = String(decoding: line, as: UTF8.self)
-      if text.hasPrefix("TracerPid:") { return Int32(text.dropFirst(10).filter(\.isNumber)) }
-    }
-    return nil
+    ThreadStatus.number("TracerPid", of: thread).map { Int32(clamping: $0) }
   }
 }

@@ -116,10 +116,6 @@ package final class SystemCallRestart {
   }
 
   private func sleeps(of thread: Int32) -> UInt64 {
-    guard let status = try? readFile("/proc/\(thread)/status") else { return 0 }
-    for line in status.split(separator: UInt8(ascii: "\n")) where line.starts(with: "voluntary_ctxt_switches:".utf8) {
-      return UInt64(String(decoding: line, as: UTF8.self).filter(\.isNumber)) ?? 0
-    }
-    return 0
+    ThreadStatus.number("voluntary_ctxt_switches", of: thread) ?? 0
   }
 }

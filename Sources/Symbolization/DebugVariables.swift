@@ -1,6 +1,7 @@
 import CElfUtils
 import Glibc
 import ProcessImage
+import SystemSupport
 
 /// The global and static variables of one file by address, with where and as what they are declared.
 ///
@@ -14,7 +15,7 @@ final class DebugVariables {
   }
 
   private var variables: [Variable] = []
-  private(set) var isCut = false
+  private var isCut = false
   private let dwarf: OpaquePointer
   private var entriesLeft = 6 << 20
   private let end: UInt64
@@ -25,7 +26,7 @@ final class DebugVariables {
 
   init(_ dwarf: OpaquePointer) {
     self.dwarf = dwarf
-    end = Self.now() + UInt64(Self.maximumSeconds * 1e9)
+    end = monotonicNanoseconds() + UInt64(Self.maximumSeconds * 1e9)
     var unit: OpaquePointer?
     var next: OpaquePointer?
     var version: Dwarf_Half = 0
@@ -38,18 +39,12 @@ final class DebugVariables {
     variables.sort { ($0.address, $0.entry) < ($1.address, $1.entry) }
   }
 
-  private static func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(clamping: time.tv_sec) * 1_000_000_000 + UInt64(clamping: time.tv_nsec)
-  }
-
   private func collect(below parent: inout Dwarf_Die, depth: Int) {
     guard depth < Self.maximumDepth, !isCut else { return }
     DebugEntry.forEachChild(of: &parent) { child in
       entriesLeft -= 1
       if entriesLeft <= 0 || variables.count >= Self.maximumVariableCount
-        || entriesLeft & 1023 == 0 && Self.now() > end
+        || entriesLeft & 1023 == 0 && monotonicNanoseconds() > end
       {
         isCut = true
       }

@@ -4,18 +4,16 @@ import Session
 /// How text is shown on a terminal.
 struct ColorOptions: ParsableArguments {
   @Option(help: "Colours in text: auto (on a terminal, without NO_COLOR), always or never.")
-  var color = ColorChoice.auto
-
-  enum ColorChoice: String, ExpressibleByArgument, CaseIterable {
-    case auto, always, never
-  }
+  var color = DisplaySettings.Color.auto
 
   var settings: DisplaySettings {
     var settings = DisplaySettings()
-    settings.color = DisplaySettings.Color(rawValue: color.rawValue) ?? .auto
+    settings.color = color
     return settings
   }
 }
+
+extension DisplaySettings.Color: ExpressibleByArgument {}
 
 /// The same for text with call stacks.
 struct DisplayOptions: ParsableArguments {

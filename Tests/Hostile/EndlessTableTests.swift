@@ -118,6 +118,34 @@ import TraceModel
     #expect(seconds < 60)
   }
 
+  /// Names were copied whole to find one that is like a mistyped one: 200,000 of 5 MB each.
+  @Test func manySymbolsOfOneLongNameAreNotCopied() throws {
+    let strings = [0] + [UInt8](repeating: UInt8(ascii: "m"), count: 5 << 20) + Array("\0pool_get\0".utf8)
+    var symbol = Elf64_Sym()
+    symbol.st_name = 1
+    symbol.st_info = UInt8(STB_GLOBAL << 4 | STT_FUNC)
+    symbol.st_shndx = 1
+    var named = symbol
+    named.st_name = UInt32(strings.count - "pool_get".utf8.count - 1)
+    let symbols = ForgedFile.bytes([Elf64_Sym()] + [Elf64_Sym](repeating: symbol, count: 200_000) + [named])
+    let file = try open(
+      ForgedFile(
+        sections: [
+          .init(name: ".strtab", type: SHT_STRTAB, bytes: strings),
+          .init(name: ".symtab", type: SHT_SYMTAB, bytes: symbols, link: 1),
+        ], segments: [Self.code], sizeInBytes: 1 << 30))
+    var options = AllocatorDiscovery.Options()
+    options.customFunctions = [try CustomAllocatorSpec(parsingAllocate: "pool_gte:size=1")]
+    let mapping = Mapping(
+      start: 0x1000, end: 0x2000, fileOffset: 0, permissions: [.read, .execute], device: 1, inode: 2,
+      path: "/forged.so", isDeleted: false)
+    let discovery = AllocatorDiscovery(processID: 1, mappings: [mapping], options: options) { _ in file }
+    let seconds = cpuSeconds {
+      #expect(discovery.misspelling() == "--alloc pool_gte: process 1 has no such function; it has pool_get")
+    }
+    #expect(seconds < 60)
+  }
+
   /// A name of 200 MB was taken whole, three times.
   @Test func aNameOfMegabytesIsCut() throws {
     let base = UInt64(ForgedFile.contentStart)

@@ -1,4 +1,5 @@
 import Allocators
+import Glibc
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -62,7 +63,6 @@ package struct AllocatorDiscovery {
       }
     }
     explain(&plan, program: program)
-    refuseMisspelled(&plan, objects)
     return plan
   }
 
@@ -158,7 +158,7 @@ package struct AllocatorDiscovery {
   private func explain(_ plan: inout AllocatorPlan, program: AllocatorObject?) {
     for custom in options.customFunctions {
       let name = custom.function.name
-      if !plan.probes.contains(where: { $0.function.name == name || $0.aliases.contains(name) }) {
+      if !plan.hasProbe(of: name) {
         plan.notes.append("no object of process \(processID) defines \(name)")
       }
     }
@@ -178,27 +178,42 @@ package struct AllocatorDiscovery {
 
   /// A function named by an option that is in no object, while one of almost its name is, has been mistyped: nobody wants a
   /// trace without it. Where there is none of such a name a library that comes later may have it.
-  private func refuseMisspelled(_ plan: inout AllocatorPlan, _ objects: [AllocatorObject]) {
-    for custom in options.customFunctions {
+  ///
+  /// - Returns: the option, and the names that are near; nil if nothing is mistyped. Looks at every symbol of every object.
+  package func misspelling() -> String? {
+    guard !options.customFunctions.isEmpty else { return nil }
+    var plan = plan()
+    let missing = options.customFunctions.filter { !plan.hasProbe(of: $0.function.name) }
+    guard !missing.isEmpty else { return nil }
+    let names = functionNames(in: allocatorObjects(&plan))
+    for custom in missing {
       let name = custom.function.name
-      if plan.probes.contains(where: { $0.function.name == name || $0.aliases.contains(name) }) { continue }
-      var names: Set<String> = []
-      for object in objects {
-        for table in [ElfFile.SymbolTable.full, .dynamic] {
-          object.file.forEachSymbol(in: table) { symbol in
-            guard symbol.isDefined, symbol.kind == .function, names.count < 1_000_000 else { return }
-            names.insert(String(cString: symbol.name))
-          }
-        }
-      }
       let near = Spelling.near(name, among: names)
       if names.contains(name) || near.isEmpty { continue }
       let option = custom.function.isFree ? "--free" : "--alloc"
-      plan.misspelled =
-        "\(option) \(name): process \(processID) has no such function; it has \(near.joined(separator: ", "))"
-      return
+      return "\(option) \(name): process \(processID) has no such function; it has \(near.joined(separator: ", "))"
     }
+    return nil
   }
+
+  /// The names of the functions that objects define, a million at most. Longer ones than a person types are left out: a name
+  /// may have megabytes, and many symbols may have it.
+  private func functionNames(in objects: [AllocatorObject]) -> Set<String> {
+    var names: Set<String> = []
+    for object in objects {
+      for table in ElfFile.SymbolTable.allCases {
+        object.file.forEachSymbol(in: table) { symbol in
+          guard symbol.isDefined, symbol.kind == .function, names.count < 1_000_000,
+            strnlen(symbol.name, Self.longestName + 1) <= Self.longestName
+          else { return }
+          names.insert(String(cString: symbol.name))
+        }
+      }
+    }
+    return names
+  }
+
+  private static let longestName = 1024
 
   private func reasonForNothing(_ program: AllocatorObject?) -> String {
     let subject = "no allocator functions in process \(processID)"

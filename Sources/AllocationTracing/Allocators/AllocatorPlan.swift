@@ -12,8 +12,11 @@ package struct AllocatorPlan: Sendable {
   package var notes: [String] = []
   /// Why nothing can be traced and what to do; nil when there are probes.
   package var failure: String?
-  /// A function that the user has named and that does not exist, with those whose names are near; nil when there is none.
-  package var misspelled: String?
+
+  /// Whether a function is probed, by that name or by another.
+  func hasProbe(of name: String) -> Bool {
+    probes.contains { $0.function.name == name || $0.aliases.contains(name) }
+  }
 }
 
 /// An object file with allocator functions in it.

@@ -77,7 +77,11 @@ final class ProbeAttacher {
     let attached = Set(process.probes)
     try attach(found.compactMap(index(of:)).filter { !attached.contains($0) }, to: process)
     if plan.failure != nil || process.hasAllocator { process.failure = plan.failure }
-    process.misspelled = plan.misspelled
+  }
+
+  /// A function that the user has mistyped; see ``AllocatorDiscovery/misspelling()``.
+  func misspelling(in process: TracedProcess) -> String? {
+    reader.discovery(process.threadID, mappings: process.mappings, files: files).misspelling()
   }
 
   /// The index of a place; nil if there are too many.

@@ -18,10 +18,17 @@ extension AllocationTracer {
     pump.relax()
     completion.answerRequests()
     reclaimSites()
-    growth?.record(
-      tables.sites, processes: processes.filter(isCounted), isSampling: configuration.isSampling,
-      now: monotonicNanoseconds())
+    recordGrowth(at: monotonicNanoseconds())
     pump.noteRun()
+  }
+
+  /// Notes what every site holds, if the next tick is due.
+  ///
+  /// - Parameter isForced: note it in any case: what is reported then is part of the course.
+  func recordGrowth(at now: UInt64, isForced: Bool = false) {
+    guard isForced || growth?.isDue(at: now) == true else { return }
+    growth?.record(
+      tables.sites, processes: processes.filter(isCounted), isSampling: configuration.isSampling, now: now)
   }
 
   /// Whether what a process holds, or held at its end, counts in the course of the trace: as in its reports.

@@ -61,27 +61,28 @@ extension AllocationTracer {
     package var range: Range<UInt64>
     package var time: UInt64
     package var site: UInt32
-    /// Whether parts of what the same call mapped have been unmapped, so that this range is only one of several that are
-    /// left.
+    /// Whether it is only one of several ranges that are left of what one call mapped, or part of memory that the process has
+    /// reserved and uses bit by bit.
     package var isPart: Bool
-    /// Whether it is part of memory that the process has reserved, and uses bit by bit.
-    package var isReserved: Bool
   }
 
   package func outstandingMappings(of process: TracedProcess) -> [OutstandingMapping] {
     process.image.ledger.ranges.map { range in
       OutstandingMapping(
         range: range.start..<range.end, time: range.time, site: range.site,
-        isPart: process.image.ledger.partCount(ofCall: range.call) > 1, isReserved: range.isReserved)
+        isPart: range.isReserved || process.image.ledger.partCount(ofCall: range.call) > 1)
     }
   }
 
   /// The memory that the process's allocators have mapped for themselves.
   package func allocatorMemory(of process: TracedProcess) -> [Range<UInt64>] { process.image.ledger.allocatorMemory }
 
-  /// The named frames of a site's stack.
+  /// The named frames of a site's stack; none when its place in the table belongs to another process by now.
   package func frames(ofSite site: UInt32, of process: TracedProcess) -> [Frame] {
     let record = tables.sites.site(at: Int(site))
+    guard UInt32(record.process_slot) == process.slot, record.process_generation == process.generation else {
+      return []
+    }
     let code = RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: record.epoch)
     return naming.frames(of: stackTrace(hash: record.stack_hash), in: code)
   }

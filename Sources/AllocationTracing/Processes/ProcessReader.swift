@@ -66,9 +66,13 @@ struct ProcessReader {
 
   /// Where probes go in the process, given all its mappings.
   func plan(_ processID: Int32, mappings: [Mapping], files: ElfFileCache) -> AllocatorPlan {
+    discovery(processID, mappings: mappings, files: files).plan()
+  }
+
+  func discovery(_ processID: Int32, mappings: [Mapping], files: ElfFileCache) -> AllocatorDiscovery {
     AllocatorDiscovery(processID: processID, mappings: mappings, options: options) { mapping in
       files.file(behind: mapping, of: processID)
-    }.plan()
+    }
   }
 }
 

@@ -38,8 +38,6 @@ package final class TracedProcess {
   var hasAllocator = false
   /// Why nothing can be traced in it and what to do.
   var failure: String?
-  /// See ``AllocatorPlan/misspelled``.
-  var misspelled: String?
 
   /// A thread through which the process's memory and files can be read.
   package internal(set) var threadID: Int32

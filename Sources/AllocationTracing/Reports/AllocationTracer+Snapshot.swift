@@ -20,8 +20,7 @@ extension AllocationTracer {
     let sites = settledSites()
     let now = monotonicNanoseconds()
     // The course ends with this report. It is taken once, because later ticks may merge its windows.
-    growth?.record(
-      tables.sites, processes: processes, isSampling: configuration.isSampling, now: now, isForced: true)
+    recordGrowth(at: now, isForced: true)
     let history = growth?.history
     var snapshot = TraceSnapshot(configuration: configuration, time: now, startTime: startTime)
     snapshot.startInUnixSeconds = startInUnixSeconds

@@ -29,15 +29,13 @@ struct GrowthRecorder {
     history = OutstandingHistory(start: start, siteCount: 2 * siteCapacity)
   }
 
-  /// Notes what every site holds, if the next tick is due.
+  /// Whether it is time for the next tick.
+  func isDue(at now: UInt64) -> Bool { now >= history.nextTick }
+
+  /// Notes what every site holds.
   ///
-  /// - Parameters:
-  ///   - processes: those of the trace that reports count, too; what others hold is not in the timeline.
-  ///   - isForced: note it in any case: what is reported then is part of the course.
-  mutating func record(
-    _ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64, isForced: Bool = false
-  ) {
-    guard isForced || now >= history.nextTick else { return }
+  /// - Parameter processes: those of the trace that reports count, too; what others hold is not in the timeline.
+  mutating func record(_ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64) {
     history.beginTick(at: now)
     var whole = Tally()
     // Sites stay in the table when their process has ended or runs another program.

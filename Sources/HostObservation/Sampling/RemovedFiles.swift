@@ -1,5 +1,7 @@
 import Glibc
 import KernelStatistics
+import ProcessImage
+import SystemSupport
 
 /// A file in memory that no directory names any more, and who still holds it: its memory comes back when the last of them lets
 /// go of it.
@@ -9,6 +11,8 @@ package struct RemovedFile: Hashable, Sendable {
   /// Bytes in memory and on swap.
   package var bytes: UInt64
   package var holders: [Holder]
+  /// The file system, encoded as in `FileIdentity`.
+  var device: UInt64 = 0
 
   package struct Holder: Hashable, Sendable {
     package var processID: Int32
@@ -23,8 +27,6 @@ package struct RemovedFile: Hashable, Sendable {
     }
   }
 
-  package var isMemoryFile: Bool { name.hasPrefix("/memfd:") }
-
   package init(name: String, bytes: UInt64, holders: [Holder]) {
     self.name = name
     self.bytes = bytes
@@ -35,20 +37,12 @@ package struct RemovedFile: Hashable, Sendable {
 /// All removed files of the file systems in memory (tmpfs and memfd) that processes of this host hold, the largest first.
 package struct RemovedFiles: Hashable, Sendable {
   package private(set) var files: [RemovedFile] = []
-  /// The file systems, by the device numbers of their files, as `files`.
-  private var devices: [UInt64] = []
-  /// Whether every process could be looked at, and there were not too many descriptors.
-  package private(set) var isWhole = true
 
   /// What is looked at: descriptors and mappings of all processes together.
   private static let most = 1_000_000
   private static let ending = " (deleted)"
 
-  package init(files: [RemovedFile] = [], isWhole: Bool = true) {
-    self.files = files
-    self.isWhole = isWhole
-    devices = files.map { _ in 0 }
-  }
+  package init(files: [RemovedFile]) { self.files = files }
 
   /// Looks at every descriptor and every mapping of a removed file. No file is opened, and none is asked for its attributes
   /// over a network.
@@ -58,27 +52,15 @@ package struct RemovedFiles: Hashable, Sendable {
       guard let processID = Int32(name), processID > 0 else { continue }
       search.look(at: processID, directory: root.path("/proc/\(name)"))
     }
-    isWhole = search.isWhole
-    let found = search.found.values.sorted { ($0.file.bytes, $1.file.name) > ($1.file.bytes, $0.file.name) }
-    files = found.map(\.file)
-    devices = found.map(\.device)
+    files = search.found.values.sorted { ($0.bytes, $1.name) > ($1.bytes, $0.name) }
   }
 
   /// Those of the file system that is mounted at a place.
   package func of(mountPoint: String, root: HostRoot = .running) -> RemovedFiles {
     var status = stat()
-    var some = self
-    some.files = []
-    some.devices = []
-    guard stat(root.path(mountPoint), &status) == 0 else {
-      some.isWhole = false
-      return some
-    }
-    for (file, device) in zip(files, devices) where device == UInt64(status.st_dev) {
-      some.files.append(file)
-      some.devices.append(device)
-    }
-    return some
+    guard stat(root.path(mountPoint), &status) == 0 else { return RemovedFiles(files: []) }
+    let device = FileIdentity(status).device
+    return RemovedFiles(files: files.filter { $0.device == device })
   }
 
   /// Those that a series counts.
@@ -100,16 +82,9 @@ package struct RemovedFiles: Hashable, Sendable {
 
   /// Those that some processes hold.
   package func held(by isHolder: (Int32) -> Bool) -> RemovedFiles {
-    var some = self
-    some.files = []
-    some.devices = []
-    for (var file, device) in zip(files, devices) {
-      file.holders.removeAll { !isHolder($0.processID) }
-      if file.holders.isEmpty { continue }
-      some.files.append(file)
-      some.devices.append(device)
-    }
-    return some
+    var files = files
+    for place in files.indices { files[place].holders.removeAll { !isHolder($0.processID) } }
+    return RemovedFiles(files: files.filter { !$0.holders.isEmpty })
   }
 
   package var bytes: UInt64 { files.reduce(0) { $0 &+ $1.bytes } }
@@ -131,14 +106,8 @@ package struct RemovedFiles: Hashable, Sendable {
 
   // MARK: The search
 
-  private struct FileNumber: Hashable {
-    var device: UInt64
-    var inode: UInt64
-  }
-
   private struct Search {
-    var found: [FileNumber: (file: RemovedFile, device: UInt64)] = [:]
-    var isWhole = true
+    var found: [FileIdentity: RemovedFile] = [:]
     private var left = RemovedFiles.most
     private let reader = FileReader()
 
@@ -153,11 +122,10 @@ package struct RemovedFiles: Hashable, Sendable {
 
     private mutating func lookAtDescriptors(_ process: inout Process) {
       let path = process.directory + "/fd"
-      guard access(path, R_OK | X_OK) == 0 else { return noteUnreadable() }
       for entry in directoryEntries(path) {
         guard let descriptor = Int32(entry), spend() else { continue }
         let link = path + "/" + entry
-        guard let target = linkTarget(link), target.hasSuffix(RemovedFiles.ending) else { continue }
+        guard let target = readLink(link), target.hasSuffix(RemovedFiles.ending) else { continue }
         let information = reader.text(process.directory + "/fdinfo/" + entry) ?? ""
         let line = information.split(separator: "\n").first { $0.hasPrefix("mnt_id:") }
         guard let mount = line.flatMap({ UInt64($0.dropFirst(7).trimmingBlanks) }) else { continue }
@@ -168,7 +136,7 @@ package struct RemovedFiles: Hashable, Sendable {
     }
 
     private mutating func lookAtMappings(_ process: inout Process) {
-      guard let text = reader.text(process.directory + "/maps") else { return noteUnreadable() }
+      guard let text = reader.text(process.directory + "/maps") else { return }
       for line in text.split(separator: "\n") where line.hasSuffix(RemovedFiles.ending) {
         // START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH
         let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
@@ -176,7 +144,7 @@ package struct RemovedFiles: Hashable, Sendable {
         let numbers = fields[3].split(separator: ":").compactMap { UInt64($0, radix: 16) }
         guard numbers.count == 2 else { continue }
         let path = String(fields[5].trimmingBlanks.dropLast(RemovedFiles.ending.count))
-        let isInMemory = process.mounts(reader).devices[deviceNumber(numbers[0], numbers[1])]
+        let isInMemory = process.mounts(reader).devices[numbers[0] << 32 | numbers[1]]
         guard isInMemory ?? path.hasPrefix("/memfd:") else { continue }
         note("\(process.directory)/map_files/\(fields[0])", path, nil, &process)
       }
@@ -187,22 +155,19 @@ package struct RemovedFiles: Hashable, Sendable {
     private mutating func note(_ link: String, _ name: String, _ descriptor: Int32?, _ process: inout Process) {
       var status = stat()
       guard stat(link, &status) == 0, status.st_nlink == 0, status.st_mode & S_IFMT == S_IFREG else { return }
-      let number = FileNumber(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+      let number = FileIdentity(status)
       if !process.seen.insert(number).inserted, descriptor == nil { return }
       let (bytes, overflow) = UInt64(max(0, status.st_blocks)).multipliedReportingOverflow(by: 512)
-      let file = RemovedFile(name: name, bytes: overflow ? .max : bytes, holders: [])
-      found[number, default: (file, number.device)].file.holders.append(
+      var file = RemovedFile(name: name, bytes: overflow ? .max : bytes, holders: [])
+      file.device = number.device
+      found[number, default: file].holders.append(
         RemovedFile.Holder(processID: process.processID, command: process.command, descriptor: descriptor))
     }
 
     private mutating func spend() -> Bool {
       left -= 1
-      if left < 0 { isWhole = false }
       return left >= 0
     }
-
-    /// A process that has ended in the meantime holds nothing.
-    private mutating func noteUnreadable() { if errno != ENOENT, errno != ESRCH { isWhole = false } }
   }
 
   /// A process that is looked at.
@@ -210,7 +175,7 @@ package struct RemovedFiles: Hashable, Sendable {
     let processID: Int32
     let directory: String
     let command: String
-    var seen: Set<FileNumber> = []
+    var seen: Set<FileIdentity> = []
     private var known: (memory: [UInt64: Bool], devices: [UInt64: Bool])?
 
     init(processID: Int32, directory: String, command: String) {
@@ -224,34 +189,15 @@ package struct RemovedFiles: Hashable, Sendable {
     mutating func mounts(_ reader: FileReader) -> (memory: [UInt64: Bool], devices: [UInt64: Bool]) {
       if let known { return known }
       var result: (memory: [UInt64: Bool], devices: [UInt64: Bool]) = ([:], [:])
-      for line in (reader.text(directory + "/mountinfo") ?? "").split(separator: "\n") {
-        // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS… - TYPE SOURCE OPTIONS
-        let fields = line.split(separator: " ")
-        guard fields.count > 5, let number = UInt64(fields[0]), let dash = fields.lastIndex(of: "-"),
-          dash + 1 < fields.count
-        else { continue }
-        let isInMemory = fields[dash + 1] == "tmpfs"
-        result.memory[number] = isInMemory
-        let numbers = fields[2].split(separator: ":").compactMap { UInt64($0) }
-        if numbers.count == 2 { result.devices[deviceNumber(numbers[0], numbers[1])] = isInMemory }
+      for mount in MountInfo.parse(reader.text(directory + "/mountinfo") ?? "") {
+        let isInMemory = mount.type == "tmpfs"
+        result.memory[mount.number] = isInMemory
+        result.devices[mount.device] = isInMemory
       }
       known = result
       return result
     }
   }
-}
-
-/// What a symbolic link says, up to 4096 bytes.
-private func linkTarget(_ path: String) -> String? {
-  withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 4096) { buffer in
-    let count = readlink(path, buffer.baseAddress!, buffer.count)
-    return count > 0 ? String(decoding: UnsafeBufferPointer(rebasing: buffer[..<count]), as: UTF8.self) : nil
-  }
-}
-
-/// A device number as `st_dev` has it, from its two parts.
-private func deviceNumber(_ major: UInt64, _ minor: UInt64) -> UInt64 {
-  (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | minor & 0xff
 }
 
 extension Substring {

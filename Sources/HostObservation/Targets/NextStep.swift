@@ -87,9 +87,9 @@ package struct NextStep: Hashable, Sendable {
   /// What to do where a good part of the memory is files that only processes hold: no command that lists files shows them, and
   /// there is nothing to remove.
   private static func holding(_ removed: RemovedFiles?, of bytes: UInt64) -> NextStep? {
-    guard let removed, removed.bytes > 0, removed.bytes >= bytes / 4, let first = removed.holders.first else {
-      return nil
-    }
+    guard let removed, removed.bytes > 0, removed.bytes >= bytes / 4 else { return nil }
+    let holders = removed.holders
+    guard let first = holders.first else { return nil }
     let own = removed.files.filter { file in file.holders.contains { $0.processID == first.processID } }
     let descriptors = own.compactMap { file in
       file.holders.first { $0.processID == first.processID && $0.descriptor != nil }?.descriptor
@@ -100,7 +100,7 @@ package struct NextStep: Hashable, Sendable {
       case 1: "by its descriptor \(descriptors[0])"
       default: "by descriptors, such as \(descriptors[0]) with \(own[0].name)"
       }
-    let others = removed.holders.count - 1
+    let others = holders.count - 1
     let files = first.files == 1 ? "a file" : "\(first.files) files"
     return NextStep(
       command: descriptors.isEmpty

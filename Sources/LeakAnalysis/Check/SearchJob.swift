@@ -70,9 +70,16 @@ final class SearchJob {
       guard let block = scan.block(at: stack.address) else { continue }
       values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
     }
-    values += Immediates.find(in: mappings, memory: memory) { [scan] in scan.block(at: $0) != nil }
-    self.values = values
     notes = roots.notes + heap.gaps
+    if blockCount > 0 {
+      let immediates = Immediates.find(in: mappings, memory: memory) { [scan] in scan.block(at: $0) != nil }
+      values += immediates.words.map { RootValue(value: $0, kind: .anonymous, name: "code made at run time") }
+      if immediates.isCut {
+        notes.append(
+          "code made at run time holds more pointers than are followed; blocks may be called lost that it holds")
+      }
+    }
+    self.values = values
     if heap.isComplete, isRunning { notes.append("not stopped: unknown heap counts as roots") }
     if roots.missesRegisters, !isRunning {
       notes.append("some threads did not stop: what may be in their registers is possibly lost at most")

@@ -45,14 +45,14 @@ extension Reachability {
       var current = block
       var path: UInt32 = 0
       // No block lies on its own path; should two threads have contradicted each other, the walk still ends.
-      while chain.count <= count {
+      while true {
         if pathOf[current] != 0 {
           path = pathOf[current] - 1
           break
         }
         chain.append(current)
         guard case .block(let holder) = forest[current], holder != current, holder < count,
-          chain.count < Self.mostSteps
+          chain.count <= count
         else {
           path = paths.beginning(number(beginning(of: current, forest, addresses)))
           chain.removeLast()
@@ -72,9 +72,6 @@ extension Reachability {
     withExtendedLifetime(memory) {}
     return paths.sums(of: sums)
   }
-
-  /// More than the longest list that has been met.
-  private static let mostSteps = 1 << 28
 
   private func beginning(of block: Int, _ forest: HolderForest, _ addresses: [UInt32: UInt64]) -> PathBeginning {
     switch forest[block] {

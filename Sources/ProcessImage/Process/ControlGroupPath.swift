@@ -38,25 +38,27 @@ package enum ControlGroupPath {
     }
   }
 
-  static func parseAll(_ text: [UInt8]) -> [String] {
-    text.split(separator: 0x0a).compactMap { line in
-      let fields = line.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
-      return fields.count == 3 ? String(decoding: fields[2], as: UTF8.self) : nil
-    }
+  /// The process's control group in each hierarchy: the hierarchy's controllers, none for the unified one, and the path.
+  /// Throws an error with `isProcessGone` when there is no such process.
+  package static func memberships(processID: Int32) throws(ProcessError) -> [(controllers: [String], path: String)] {
+    memberships(try readFile("/proc/\(processID)/cgroup"))
   }
 
   /// Parses /proc/PID/cgroup: lines of `hierarchy:controllers:path`.
-  static func parse(_ text: [UInt8]) -> String? {
-    var unified: String?
-    for line in text.split(separator: 0x0a) {
+  static func memberships(_ text: [UInt8]) -> [(controllers: [String], path: String)] {
+    text.split(separator: 0x0a).compactMap { line in
       let fields = line.split(separator: UInt8(ascii: ":"), maxSplits: 2, omittingEmptySubsequences: false)
-      guard fields.count == 3 else { continue }
-      let path = String(decoding: fields[2], as: UTF8.self)
-      if fields[1].split(separator: UInt8(ascii: ",")).contains(where: { $0.elementsEqual("memory".utf8) }) {
-        return path
-      }
-      if fields[1].isEmpty { unified = path }
+      guard fields.count == 3 else { return nil }
+      let controllers = fields[1].split(separator: UInt8(ascii: ",")).map { String(decoding: $0, as: UTF8.self) }
+      return (controllers, String(decoding: fields[2], as: UTF8.self))
     }
-    return unified
+  }
+
+  static func parseAll(_ text: [UInt8]) -> [String] { memberships(text).map(\.path) }
+
+  static func parse(_ text: [UInt8]) -> String? {
+    let memberships = memberships(text)
+    let ofMemory = memberships.first { $0.controllers.contains("memory") }
+    return (ofMemory ?? memberships.last { $0.controllers.isEmpty })?.path
   }
 }

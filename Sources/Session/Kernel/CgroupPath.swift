@@ -39,14 +39,7 @@ package enum CgroupPath {
 
   /// The directories at which hierarchies of version 2 are mounted, from the text of a mountinfo file.
   package static func mountPoints(mountinfo: String) -> [String] {
-    mountinfo.split(separator: "\n").compactMap { line in
-      // ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS… - TYPE SOURCE OPTIONS
-      let fields = line.split(separator: " ")
-      guard let dash = fields.firstIndex(of: "-"), dash + 1 < fields.count, fields[dash + 1] == "cgroup2",
-        fields.count > 4
-      else { return nil }
-      return String(fields[4])
-    }
+    MountInfo.parse(mountinfo).filter { $0.type == "cgroup2" }.map(\.mountPoint)
   }
 
   private static func isGroup(_ path: String) -> Bool {

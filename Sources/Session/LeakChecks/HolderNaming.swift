@@ -219,12 +219,19 @@ final class HolderNaming {
 
   private func numberOfFrame(_ root: Root, at address: UInt64?) -> Int {
     guard let address, let thread = thread(root.name),
-      let frame = frames[thread.id]?.first(where: { $0.stack.contains(address) }),
-      let named = tracer.functions(at: frame.address, in: process).last, let function = named.function
+      let frame = frames[thread.id]?.first(where: { $0.stack.contains(address) })
     else { return numberOfThread(.stack, root.name) }
+    // Every pointer of a frame comes here, and naming asks the worker.
+    let key = Key(kind: .stack, text: root.name, number: frame.address)
+    if let known = numbers[key] { return known }
+    guard let named = tracer.functions(at: frame.address, in: process).last, let function = named.function else {
+      let number = numberOfThread(.stack, root.name)
+      numbers[key] = number
+      return number
+    }
     let holder = Holder(
       kind: .stack, name: function, module: named.module, file: named.file, line: named.line, threadID: thread.id,
       threadName: thread.name)
-    return number(holder, Key(kind: .stack, text: root.name, number: frame.address))
+    return number(holder, key)
   }
 }

@@ -44,7 +44,7 @@ final class TracedSubject: LeakCheckSubject {
         TracedMapping(
           range: mapping.range, time: mapping.time, tag: mapping.site,
           origin: tracer.makesThreadStacks(site: mapping.site, of: process) ? .threadStack : .program,
-          isPart: mapping.isPart || mapping.isReserved)
+          isPart: mapping.isPart)
       },
       reallocations: reallocations,
       exitCode: threads.contains { $0.registers?.endsByItself == true } ? tracer.exitCode(of: process) : [])

@@ -37,18 +37,13 @@ enum StoppedTargets {
 
   /// The path of a process's control group if that is frozen, in either version of control groups.
   private static func frozenGroup(of processID: Int32, _ roots: [String]) -> String? {
-    guard let text = read("/proc/\(processID)/cgroup") else { return nil }
-    for line in text.split(separator: "\n") {
-      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-      guard fields.count == 3 else { continue }
-      if fields[1].isEmpty {
-        for root in roots where read("\(root)\(fields[2])/cgroup.events")?.contains("frozen 1") == true {
-          return String(fields[2])
-        }
-      } else if fields[1].split(separator: ",").contains("freezer"),
-        read("/sys/fs/cgroup/freezer\(fields[2])/freezer.state")?.hasPrefix("FROZEN") == true
+    for (controllers, path) in (try? ControlGroupPath.memberships(processID: processID)) ?? [] {
+      if controllers.isEmpty {
+        for root in roots where read("\(root)\(path)/cgroup.events")?.contains("frozen 1") == true { return path }
+      } else if controllers.contains("freezer"),
+        read("/sys/fs/cgroup/freezer\(path)/freezer.state")?.hasPrefix("FROZEN") == true
       {
-        return String(fields[2])
+        return path
       }
     }
     return nil

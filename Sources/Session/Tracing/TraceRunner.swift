@@ -205,7 +205,8 @@ package final class TraceRunner {
     report.memoryLimit = memoryLimit(of: tracer)
     report.notes += attacher?.notes ?? []
     if own == nil {
-      report.notes += StoppedTargets.notes(tracer.processes.filter(\.isTarget).map(\.processID))
+      report.notes += StoppedTargets.notes(
+        tracer.processes.filter { $0.isTarget && $0.state == .running }.map(\.processID))
     }
     if case .running(let selection) = plan.subject, let name = selection.name {
       report.target = Report.Target(kind: .system, command: name)
