@@ -43,10 +43,68 @@ extension Privileged {
       #expect(shown == last.sites.prefix(10).map { [$0.outstandingBytes, $0.outstandingCount] })
     }
 
+    /// The verdicts of a check add up to what is outstanding, of each stack and of all, while the program runs on.
+    @Test func verdictsAddUpWhileTheProgramRuns() throws {
+      let directory = try TemporaryDirectory()
+      let program = try RunningProgram([Programs.compile("loads/many_stacks.c"), "2000000000"])
+      defer { kill(program.processID, SIGKILL) }
+      let files = ["a.json", "a.txt", "a.massif"].map(directory.file)
+      let running = try RunningProgram(
+        [LeakTrace.program, "trace", "-p", String(program.processID), "--leak-check", "300ms", "3"]
+          + files.flatMap { ["--output", $0] }, capturesErrors: true)
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      let report = try decoder.decode(CheckedReport.self, from: Data(contents(of: files[0])))
+      #expect(report.sites.count > 10)
+      for site in report.sites {
+        #expect(CheckedReport.sum(site.verdict) == Blocks(site.outstandingBytes, site.outstandingCount))
+      }
+      let total = Blocks(report.totals.outstandingBytes, report.totals.outstandingCount)
+      let check = try #require(report.leakChecks.first)
+      #expect(
+        CheckedReport.sum([
+          check.definitelyLost, check.indirectlyLost, check.possiblyLost, check.stillReachable, check.unchecked,
+        ]) == total)
+      // `outstanding:  24 bytes in 1 block`, with commas in numbers.
+      let text = try #require(lines(files[1]).first { $0.contains("outstanding: ") })
+      let numbers = text.filter { $0 != "," }.split { !$0.isNumber && $0 != "." }.compactMap { UInt64($0) }
+      #expect(numbers.first == total.bytes && numbers.last == total.count, "\(text)")
+      #expect(lines(files[2]).last { $0.hasPrefix("mem_heap_B=") } == "mem_heap_B=\(total.bytes)")
+    }
+
     private func lines(_ path: String) -> [String] {
       String(decoding: contents(of: path), as: UTF8.self)
         .split(whereSeparator: \.isNewline).map(String.init)
     }
+  }
+}
+
+/// What a checked report says of verdicts.
+private struct CheckedReport: Decodable {
+  struct Part: Decodable { var bytes: UInt64, count: UInt64 }
+  struct Totals: Decodable { var outstandingBytes: UInt64, outstandingCount: UInt64 }
+  struct Site: Decodable {
+    var outstandingBytes: UInt64
+    var outstandingCount: UInt64
+    var verdict: [String: Part]
+  }
+  struct Check: Decodable {
+    var definitelyLost: Part
+    var indirectlyLost: Part
+    var possiblyLost: Part
+    var stillReachable: Part
+    var unchecked: Part
+  }
+
+  var totals: Totals
+  var sites: [Site]
+  var leakChecks: [Check]
+
+  static func sum(_ verdict: [String: Part]) -> Blocks { sum(Array(verdict.values)) }
+  static func sum(_ parts: [Part]) -> Blocks {
+    parts.reduce(into: Blocks(0, 0)) { $0 += Blocks($1.bytes, $1.count) }
   }
 }
 

@@ -57,6 +57,22 @@ import TraceModel
     _ = directory
   }
 
+  /// The curve of massif's file ends with the total, also where stacks are not to be shown.
+  @Test func massifEndsWithTheTotal() throws {
+    var report = Self.report
+    report.totals.outstanding = report.sites.reduce(into: Tally()) { $0 += $1.outstanding }
+    let shown = report.limited(to: 1)
+    #expect(shown.sites.count == 1)
+    let lines = MassifReport.render(shown).split(separator: 0x0a).map { String(decoding: $0, as: UTF8.self) }
+    #expect(lines.last { $0.hasPrefix("mem_heap_B=") } == "mem_heap_B=\(Self.bytes)")
+    let rest = UInt64(Self.bytes) - shown.sites[0].outstanding.bytes
+    #expect(lines.contains(" n0: \(rest) 0x0: [stacks that are left out]"))
+    guard let program = tool("ms_print") else { return }
+    let directory = try TemporaryDirectory()
+    let path = try directory.write("limited.massif", MassifReport.render(shown))
+    #expect(try run([program, "--threshold=0.01", path]).contains("[stacks that are left out]"))
+  }
+
   @Test func msPrint() throws {
     guard let print = tool("ms_print") else { return }
     var report = Self.report

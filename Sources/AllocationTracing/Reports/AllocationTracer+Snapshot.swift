@@ -17,8 +17,7 @@ extension AllocationTracer {
     checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true, includesFreed: Bool = false
   ) -> TraceSnapshot {
     handleEvents()
-    let sites = settledSites()
-    let now = monotonicNanoseconds()
+    let (sites, now) = settledSites()
     // The course ends with this report. It is taken once, because later ticks may merge its windows.
     recordGrowth(at: now, isForced: true)
     let history = growth?.history
@@ -50,14 +49,18 @@ extension AllocationTracer {
   /// The sites, with their stacks as complete as can be. A stack that broke off in the kernel waits for user space to
   /// complete it from a copy. Copies that came after events were last handled are used first: otherwise the report would
   /// show broken stacks that no counter counts as lost.
-  private func settledSites() -> [SiteRecord<lt_site>] {
+  ///
+  /// - Returns: also the moment just before they were read: they count every block that is older.
+  private func settledSites() -> (sites: [SiteRecord<lt_site>], time: UInt64) {
+    var time = monotonicNanoseconds()
     var sites = tables.sites.records()
     // Three times at most: a process that allocates without pause always has another one waiting.
     for _ in 0..<3 where sites.contains(where: { tables.isPending(UInt32($0.index)) }) {
       completion.completeSamples()
+      time = monotonicNanoseconds()
       sites = tables.sites.records()
     }
-    return sites
+    return (sites, time)
   }
 
   private func blocks() throws -> [TraceSnapshot.Block] {

@@ -152,7 +152,8 @@ struct SiteGathering {
     let agesOfDraft = drafts.map { clocks[$0.process] }
     let youngest = now &- UInt64(max(0, request.minimumAge.inNanoseconds))
     for block in snapshot.blocks ?? [] {
-      guard block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { continue }
+      // The process runs on while its tables are read: what it has allocated since its sites were read is in no sum.
+      guard block.time <= now, block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { continue }
       let position = Int(draftOfSite[block.site])
       let size = block.sizeInBytes
       let weight = weight(ofSize: size)

@@ -28,15 +28,18 @@ struct VerdictSums {
     }
   }
 
-  /// All outstanding blocks of a site by verdict. Those that came after the blocks were looked at are unchecked.
+  /// All outstanding blocks of a site by verdict, which add up to what is outstanding. Blocks are looked at after the sums
+  /// were read: what was freed or came in between is `unchecked`.
   func tallies(outstanding: Tally) -> [VerdictKind: Tally] {
     var tallies: [VerdictKind: Tally] = [:]
-    for kind in VerdictKind.allCases { tallies[kind] = kinds[kind.place].tally }
-    let known = tallies.values.reduce(into: Tally()) { $0 += $1 }
-    let rest = Tally(
-      bytes: outstanding.bytes - min(outstanding.bytes, known.bytes),
-      count: outstanding.count - min(outstanding.count, known.count))
-    if rest.count > 0 || rest.bytes > 0 { tallies[.unchecked, default: Tally()] += rest }
+    var rest = outstanding
+    for kind in VerdictKind.allCases where kind != .unchecked {
+      let known = kinds[kind.place].tally
+      let part = Tally(bytes: min(known.bytes, rest.bytes), count: min(known.count, rest.count))
+      rest -= part
+      tallies[kind] = part
+    }
+    tallies[.unchecked] = rest
     return tallies.filter { $0.value.count > 0 || $0.value.bytes > 0 }
   }
 

@@ -17,17 +17,19 @@ package enum MassifReport {
     output.line("cmd: " + name(report.target.command ?? report.target.kind.rawValue))
     output.line("time_unit: ms")
     let stacks = NamedStacks(report, written: name)
-    let whole = stacks.entries.reduce(into: Tally()) { $0 += $1.outstanding }
+    let shown = stacks.entries.reduce(into: Tally()) { $0 += $1.outstanding }.bytes
+    // The curve is that of everything; it must not drop at its end because some stacks are not to be shown.
+    let whole = max(shown, report.totals.outstanding.bytes)
     var snapshot = 0
     for moment in report.timeline where moment.elapsed < report.window.duration {
       write(&output, snapshot, moment.elapsed.inMilliseconds, moment.outstanding.bytes, tree: "empty")
       snapshot += 1
     }
-    write(&output, snapshot, report.window.duration.inMilliseconds, whole.bytes, tree: "detailed")
+    write(&output, snapshot, report.window.duration.inMilliseconds, whole, tree: "detailed")
     // Every node needs an address: ms_print wants one, although it shows the name.
     let tree = CallTree(
       name: "(heap allocation functions) malloc/new/new[], --alloc-fns, etc.", stacks: stacks, fromLeaf: true)
-    write(&output, tree.root, depth: 0, whole: whole.bytes)
+    write(&output, tree.root, depth: 0, whole: whole, leftOut: whole - shown)
     return output.bytes
   }
 
@@ -42,13 +44,17 @@ package enum MassifReport {
     output.line("heap_tree=\(tree)")
   }
 
-  private static func write(_ output: inout ByteWriter, _ node: CallTree.Node, depth: Int, whole: UInt64) {
+  /// - Parameter leftOut: bytes of stacks that the report leaves out.
+  private static func write(
+    _ output: inout ByteWriter, _ node: CallTree.Node, depth: Int, whole: UInt64, leftOut: UInt64 = 0
+  ) {
     let large = node.children.filter { Double($0.outstanding.bytes) >= Double(whole) * threshold }
     let small = node.children.count - large.count
     let indent = String(repeating: " ", count: depth)
     let address = depth == 0 ? "" : "0x\(String(depth, radix: 16)): "
-    output.line(
-      "\(indent)n\(large.count + (small > 0 ? 1 : 0)): \(node.outstanding.bytes) \(address)\(name(node.name))")
+    let count = large.count + (small > 0 ? 1 : 0) + (leftOut > 0 ? 1 : 0)
+    output.line("\(indent)n\(count): \(node.outstanding.bytes + leftOut) \(address)\(name(node.name))")
+    if leftOut > 0 { output.line("\(indent) n0: \(leftOut) 0x0: [stacks that are left out]") }
     for child in large { write(&output, child, depth: depth + 1, whole: whole) }
     guard small > 0 else { return }
     let rest =

@@ -345,6 +345,28 @@ import TraceModel
       ])
   }
 
+  /// The process runs on while its tables are read, the sites first: what came or went between them and the blocks must not
+  /// make one part of a report say another number than the next.
+  @Test func verdictsAddUpToWhatIsOutstanding() {
+    var trace = checkedTrace()
+    let slot = trace.snapshot.processes[0].slot
+    // Born after its site was read: the site's sum does not have it.
+    trace.addBlock(1, at: 0x40, bytes: 70, bornAfter: 11)
+    // As old as it is, its site's sum does not have it yet: it was being recorded.
+    let churning = trace.addSite(slot: slot, at: 3, allocated: Tally(bytes: 30, count: 1))
+    trace.addBlock(churning, at: 0x50, bytes: 30)
+    trace.addBlock(churning, at: 0x60, bytes: 30)
+    var request = ReportRequest()
+    request.listsBlocks = true
+    let report = trace.report(request)
+    for site in report.sites {
+      #expect(site.verdicts.values.reduce(into: Tally()) { $0 += $1 } == site.outstanding)
+    }
+    #expect(report.leakChecks[0].kinds.values.reduce(into: Tally()) { $0 += $1 } == report.totals.outstanding)
+    #expect(report.totals.outstanding == Tally(bytes: 570, count: 5))
+    #expect(!report.sites.flatMap(\.allocations).contains { $0.address == 0x40 })
+  }
+
   /// What is kept holds everything, whatever is to be shown.
   @Test func recordingsHoldAllKinds() {
     var request = ReportRequest()
