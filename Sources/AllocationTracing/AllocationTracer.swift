@@ -28,6 +28,9 @@ package final class AllocationTracer {
   var growth: GrowthRecorder?
   /// Outstanding bytes of each site at the last report, for sorting by growth.
   var previousOutstanding: [SiteKey: UInt64] = [:]
+  /// When growth that nothing accounts for is looked at next, CLOCK_MONOTONIC nanoseconds, and whether that is being done.
+  var nextUnexplainedLook: UInt64 = 0
+  var isLookingAtGrowth = false
   /// CLOCK_MONOTONIC nanoseconds of the first attach; 0 before it.
   package private(set) var startTime: UInt64 = 0
   /// The same moment on the wall clock.
@@ -125,6 +128,7 @@ package final class AllocationTracer {
     // Where the program break was before the first call that moves it. The kernel tells it only in whole pages.
     process.image.programBreak = process.mappings.first { $0.path == "[heap]" }?.end ?? 0
     noteInitialHeap(of: process)
+    noteBaseline(of: process)
     noteStart()
     return process
   }

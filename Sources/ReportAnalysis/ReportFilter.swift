@@ -75,6 +75,7 @@ package struct ReportFilter {
     report.freedSites = nil
     report.timeline = []
     report.retention = []
+    report.unexplained = nil
     report.leftOutSites = 0
     report.leftOut = Tally()
     report.beyondLimit = nil

@@ -28,6 +28,7 @@ package enum ReportMerge {
     result.leakChecks += report.leakChecks
     result.suppressions += report.suppressions
     result.retention += report.retention
+    if let unexplained = report.unexplained { result.unexplained = (result.unexplained ?? []) + unexplained }
     if let freed = report.freedSites { result.freedSites = (result.freedSites ?? []) + freed }
     if let programs = report.target.programs {
       result.target.programs =

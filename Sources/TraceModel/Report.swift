@@ -31,6 +31,8 @@ package struct Report: Codable, Sendable {
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
   package var retention: [RetentionSummary] = []
+  /// What processes have taken that no traced call accounts for; nil where there is none worth a word.
+  package var unexplained: [UnexplainedGrowth]?
   /// Outstanding memory over the time of the trace, oldest first, at most a few hundred moments.
   package var timeline: [Moment] = []
   /// The limit that memory runs into first when it grows; nil where none is known.

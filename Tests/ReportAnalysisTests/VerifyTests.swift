@@ -35,6 +35,18 @@ import TraceModel
     #expect(result.sites.map(\.verdict) == [.fixed, .fixed])
   }
 
+  /// What leaked may have moved to where nothing is traced.
+  @Test func fixedButGrowing() {
+    var after = clean.report
+    after.unexplained = [
+      UnexplainedGrowth(
+        processID: 1, bytes: 68 << 20, parts: [UnexplainedGrowth.Part(kind: .anonymous, bytes: 68 << 20)])
+    ]
+    let result = ReportComparison().compare(leaky.report, after)
+    #expect(result.answer == .cannotTell)
+    #expect(result.doubts == ["AFTER grew by 68.0 MiB, unexplained: anonymous memory"])
+  }
+
   @Test func partlyFixed() {
     var after = leaky
     after.stacks[1].lost = 0

@@ -6,6 +6,7 @@ extension SyntheticReports {
     [
       ("native", nativeLeak), ("cache", growingCache), ("fragmentation", fragmentation), ("startup", startupOnly),
       ("interpreter", interpreter), ("processes", severalProcesses), ("incomplete", incomplete), ("kernel", kernel),
+      ("unexplained", unexplained),
     ]
   }
 
@@ -69,6 +70,20 @@ extension SyntheticReports {
       }
       report.leakChecks = [check]
     }
+    return report
+  }
+
+  /// A program that maps its memory by system calls of its own.
+  private static var unexplained: Report {
+    var report = report("/usr/sbin/svc", [site(["malloc", "setup@svc.cpp:9"], 1_024_000, 10, .startup)])
+    report.unexplained = [
+      UnexplainedGrowth(
+        processID: 30070, bytes: 68 << 20,
+        parts: [
+          UnexplainedGrowth.Part(kind: .anonymous, bytes: 60 << 20),
+          UnexplainedGrowth.Part(kind: .sharedMemory, bytes: 8 << 20),
+        ])
+    ]
     return report
   }
 

@@ -20,6 +20,7 @@ extension AllocationTracer {
     reclaimSites()
     recordGrowth(at: monotonicNanoseconds())
     pump.noteRun()
+    noteUnexplainedGrowth()
   }
 
   /// Notes what every site holds, if the next tick is due.
@@ -147,6 +148,7 @@ extension AllocationTracer {
         throw error
       }
       noteInitialHeap(of: process)
+      noteBaseline(of: process)
       onNewImage?(process)
     } catch {
       guard !reader.isGone(fork.child) else {

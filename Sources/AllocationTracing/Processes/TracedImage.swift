@@ -18,6 +18,14 @@ struct TracedImage {
   var isForked = false
   /// Resident bytes of its heaps when its trace began; nil when nobody looked.
   var initialHeapBytes: UInt64?
+  /// Whether it had no memory of its own when its trace began.
+  var beginsEmpty = false
+  /// What it had when its trace began; nil when nobody looked.
+  var baseline: MemoryBaseline?
+  /// What it has taken since that no traced call accounts for, as it was at the last look.
+  var unexplained: UnexplainedGrowth?
+  /// Whether it has Go's runtime; nil until somebody asks.
+  var hasGoHeap: Bool?
   /// Objects that were searched for allocators, whether something in them was probed or not.
   var examinedObjects: Set<FileIdentity> = []
   var ledger = MappingLedger()
@@ -43,6 +51,8 @@ struct TracedImage {
     var image = TracedImage(generation: generation, number: number, beginTime: beginTime)
     image.isTracedFromStart = true
     image.initialHeapBytes = 0
+    image.beginsEmpty = true
+    image.baseline = MemoryBaseline()
     image.hasOnlyTracedBlocks = waitsForUs
     return image
   }

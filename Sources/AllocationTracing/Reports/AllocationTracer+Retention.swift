@@ -72,7 +72,7 @@ extension AllocationTracer {
   }
 
   /// The allocator that the program uses.
-  private func allocator(of process: TracedProcess) -> Allocator {
+  func allocator(of process: TracedProcess) -> Allocator {
     Allocator.inUse(mappedPaths: attacher.probes(of: process).map(\.object.path)) ?? .other
   }
 

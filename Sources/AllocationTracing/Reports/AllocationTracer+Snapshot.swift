@@ -16,6 +16,7 @@ extension AllocationTracer {
   package func snapshot(
     checks: [LeakCheckResult] = [], looksAtBlocks: Bool = true, includesFreed: Bool = false
   ) -> TraceSnapshot {
+    lookAtUnexplainedGrowth()
     handleEvents()
     let (sites, now) = settledSites()
     // The course ends with this report. It is taken once, because later ticks may merge its windows.
@@ -87,6 +88,7 @@ extension AllocationTracer {
     value.state = process.state
     value.isTracedFromStart = process.isTracedFromStart
     value.ledger = process.image.ledger
+    value.unexplained = process.image.unexplained
     value.retired = process.image.retired
     value.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
     value.growthClock = history?.clock(since: process.image.beginTime, until: process.endTime)

@@ -50,6 +50,7 @@ struct ReportBuilder {
     report.settings = settings
     report.timeline = timeline(upTo: report)
     report.retention = snapshot.retention
+    report.unexplained = unexplainedGrowth
     report.probes = snapshot.probes
     report.notes =
       snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks) + naming.notes
@@ -68,6 +69,11 @@ struct ReportBuilder {
       elapsed: report.window.duration, outstanding: report.totals.outstanding,
       residentBytes: last.elapsed >= report.window.duration ? last.residentBytes : nil)
     return snapshot.timeline.filter { $0.elapsed < report.window.duration } + [end]
+  }
+
+  private var unexplainedGrowth: [UnexplainedGrowth]? {
+    let found = snapshot.processes.filter(isShown).compactMap(\.unexplained)
+    return found.isEmpty ? nil : found
   }
 
   /// The sites that hold something, in the order that is asked for.

@@ -61,6 +61,8 @@ package struct TraceSnapshot {
     /// kernel's counts.
     package var retired = Tally()
     package var unmatchedFrees: UInt64 = 0
+    /// What it has taken that no traced call accounts for.
+    package var unexplained: UnexplainedGrowth?
     /// The windows of its run; nil when it was too short for any.
     package var growthClock: GrowthClock?
     /// Names of threads that have sites of their own.

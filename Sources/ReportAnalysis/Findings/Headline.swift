@@ -1,3 +1,4 @@
+import Quantities
 import TraceModel
 
 /// The answer of a report in one line, as values; formats make words of them.
@@ -8,6 +9,8 @@ package struct Headline: Sendable {
   package var answer: Answer
   /// Why it cannot be told, or what the reader has to know beside the answer; for people.
   package var reason: String?
+  /// What the processes have taken that no traced call accounts for, in words; nil where there is none.
+  package var unexplained: String?
   /// Whether records are missing that an answer could rest on.
   package var isIncomplete: Bool
   /// What grows, added up; nil where nothing does.
@@ -50,6 +53,7 @@ package struct Headline: Sendable {
     if let rate, rate.bytesPerSecond > 0, let limit = report.memoryLimit {
       forecast = Forecast(seconds: Double(limit.leftInBytes) / rate.bytesPerSecond, limit: limit.name)
     }
+    unexplained = Self.unexplained(report)
     let certain = findings.list.filter { $0.doubt == nil }
     if certain.contains(where: { $0.kind == .definitelyLost }) || lost.count > 0 {
       answer = .leaks
@@ -61,8 +65,18 @@ package struct Headline: Sendable {
     }
   }
 
+  /// What is said of growth that no traced call accounts for; nil where there is none.
+  package static func unexplained(_ report: Report) -> String? {
+    guard let sum = UnexplainedGrowth.sum(report.unexplained ?? []) else { return nil }
+    let kinds = sum.parts.map { part in
+      sum.parts.count > 1 ? "\(part.kind.words) \(ByteSize.text(part.bytes))" : part.kind.words
+    }
+    return "grew by \(ByteSize.text(sum.bytes)), unexplained: \(kinds.joined(separator: ", "))"
+  }
+
   /// Why it cannot be said that nothing leaks; nil when it can be.
   private static func doubt(_ report: Report, _ findings: [Finding], _ all: Findings) -> String? {
+    if let unexplained = unexplained(report) { return unexplained }
     if all.missing.isSignificant { return "records are missing" }
     let possibly = findings.reduce(into: Tally()) { $0 += $1.verdicts[.possiblyLost] ?? Tally() }
     if possibly.count > 0 { return "blocks are possibly lost" }

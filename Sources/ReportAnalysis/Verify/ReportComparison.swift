@@ -147,6 +147,7 @@ package struct ReportComparison {
       doubts.append(
         "BEFORE is too short: \(before.report.window.duration.text), AFTER \(after.report.window.duration.text)")
     }
+    if let unexplained = Headline.unexplained(after.report) { doubts.append("AFTER " + unexplained) }
     if before.isChecked, !after.isChecked { doubts.append("AFTER has no leak check, BEFORE has one") }
     if after.isChecked {
       let checked = Set(after.report.leakChecks.map(\.processID))

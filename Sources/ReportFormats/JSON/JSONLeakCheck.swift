@@ -34,6 +34,22 @@ enum JSONLeakCheck {
         $0.member("finding", summary.finding)
       }
     }
+    if let unexplained = report.unexplained {
+      writer.key("unexplained_growth")
+      writer.array(unexplained) { writer, growth in
+        writer.object { writer in
+          writer.member("pid", growth.processID)
+          writer.member("bytes", growth.bytes)
+          writer.key("parts")
+          writer.array(growth.parts) { writer, part in
+            writer.object {
+              $0.member("class", part.kind.rawValue)
+              $0.member("bytes", part.bytes)
+            }
+          }
+        }
+      }
+    }
     writer.key("memory_limit")
     if let limit = report.memoryLimit {
       writer.object {

@@ -262,6 +262,15 @@ private struct Document: Decodable {
     var minimumAgeSeconds: Double
     var mappings: Bool
   }
+  struct Unexplained: Decodable {
+    struct Part: Decodable {
+      var `class`: UnexplainedGrowth.Class
+      var bytes: UInt64
+    }
+    var pid: Int32
+    var bytes: UInt64
+    var parts: [Part]
+  }
   struct Moment: Decodable {
     var elapsedSeconds: Double
     var outstandingBytes: UInt64
@@ -283,6 +292,7 @@ private struct Document: Decodable {
   var filter: Filter?
   var settings: Settings?
   var timeline: [Moment]?
+  var unexplainedGrowth: [Unexplained]?
   var notes: [String]
 
   var report: Report {
@@ -326,6 +336,13 @@ private struct Document: Decodable {
       Report.Moment(
         elapsed: JSONReportReader.duration($0.elapsedSeconds),
         outstanding: Tally(bytes: $0.outstandingBytes, count: $0.outstandingCount), residentBytes: $0.residentBytes)
+    }
+    report.unexplained = unexplainedGrowth.map { all in
+      all.map { growth in
+        UnexplainedGrowth(
+          processID: growth.pid, bytes: growth.bytes,
+          parts: growth.parts.map { UnexplainedGrowth.Part(kind: $0.class, bytes: $0.bytes) })
+      }
     }
     return report
   }

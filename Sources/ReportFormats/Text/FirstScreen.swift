@@ -52,6 +52,7 @@ struct FirstScreen {
       parts.append("OOM in ~\(time) (\(escapedForTerminal(forecast.limit)))")
     }
     if let reason = headline.reason { parts.append(reason) }
+    if let unexplained = headline.unexplained, unexplained != headline.reason { parts.append(unexplained) }
     return parts + [headline.window.text + ", " + missed]
   }
 
@@ -249,8 +250,20 @@ struct FirstScreen {
         lines.append(line)
         line = indent + part
       }
+      // A part that is too long for any line is broken between its words.
+      while TextStyle.width(of: line) > width, let place = breakingPlace(of: line, after: indent.count) {
+        lines.append(String(line[..<place]))
+        line = indent + line[line.index(after: place)...]
+      }
     }
     return lines + [line]
+  }
+
+  /// The last blank within the width; nil where there is none behind the indent.
+  private func breakingPlace(of line: String, after indent: Int) -> String.Index? {
+    let end = line.index(line.startIndex, offsetBy: width, limitedBy: line.endIndex) ?? line.endIndex
+    let start = line.index(line.startIndex, offsetBy: indent + 1, limitedBy: end) ?? end
+    return line[start..<end].lastIndex(of: " ")
   }
 
   private func wrappedWords(_ text: String, indent: String) -> [String] {

@@ -81,6 +81,7 @@ package final class LiveVerifier {
     for counter in last.loss where counter.value > 0 {
       comparison.notes.append("lost: \(counter.value) \(counter.description)")
     }
+    if let unexplained = Headline.unexplained(last) { comparison.doubts.append("the process " + unexplained) }
     for counter in last.missingRecords {
       comparison.refusals.append("the trace is incomplete: \(counter.value) \(counter.description) (\(counter.name))")
     }

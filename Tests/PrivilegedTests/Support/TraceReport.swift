@@ -12,6 +12,17 @@ struct TraceReport: Decodable {
   var loss: [String: UInt64]
   var sites: [Site]
   var notes: [String]
+  var unexplainedGrowth: [Unexplained]?
+
+  struct Unexplained: Decodable {
+    struct Part: Decodable, Equatable {
+      var `class`: String
+      var bytes: UInt64
+    }
+    var pid: Int32
+    var bytes: UInt64
+    var parts: [Part]
+  }
 
   struct Target: Decodable {
     var kind: String
