@@ -37,6 +37,14 @@ struct {
   __type(value, __u32);
 } wanted_caches SEC(".maps");
 
+// The processes that were asked for, where there are several.
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, LT_KERNEL_MAX_PROCESSES);
+  __type(key, __u32);
+  __type(value, __u32);
+} wanted_processes SEC(".maps");
+
 // The cgroup whose tasks were asked for, unless all were.
 struct {
   __uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);

@@ -49,7 +49,8 @@ static __always_inline bool has_wanted_comm(void) {
 static __always_inline bool is_wanted_task(__u32 process_id, bool in_interrupt) {
   if (process_id == configuration.own_process_id)
     return false;
-  if (configuration.process_id && process_id != configuration.process_id)
+  if (configuration.process_id && process_id != configuration.process_id &&
+      !(configuration.has_more_processes && bpf_map_lookup_elem(&wanted_processes, &process_id)))
     return false;
   if ((configuration.has_cgroup || configuration.has_comm) && in_interrupt)
     return false;

@@ -1,3 +1,5 @@
+import CTraceABI
+
 /// Which kernel allocators are traced.
 package enum KernelSource: String, CaseIterable, Hashable, Sendable {
   /// kmalloc and slab caches.
@@ -17,8 +19,8 @@ package struct KernelTraceConfiguration: Sendable {
   package var cacheNames: [String] = []
   /// Record only what these kernel functions ask for. Empty: all.
   package var callSites: [String] = []
-  /// Record only what tasks of this process ask for; 0: all.
-  package var processID: Int32 = 0
+  /// Record only what tasks of these processes ask for, ``maximumProcesses`` at most. Empty: all.
+  package var processIDs: [Int32] = []
   package var commandName: String?
   /// Record only what tasks of this cgroup (v2) and those below it ask for: the path of its directory.
   package var cgroupDirectory: String?
@@ -38,13 +40,16 @@ package struct KernelTraceConfiguration: Sendable {
   /// and an eighth as many for long ones.
   package var maximumSites = 16_384
 
+  /// How many processes can be asked for at once.
+  package static let maximumProcesses = Int(LT_KERNEL_MAX_PROCESSES)
+
   package enum Stacks: String, CaseIterable, Sendable {
     case all, suspects, none
   }
 
   /// Whether every allocation of the sources is recorded, so that sums can be compared with the kernel's own.
   var recordsEverything: Bool {
-    sizes == 0...(.max) && cacheNames.isEmpty && callSites.isEmpty && processID == 0 && commandName == nil
+    sizes == 0...(.max) && cacheNames.isEmpty && callSites.isEmpty && processIDs.isEmpty && commandName == nil
       && cgroupDirectory == nil && sampleEveryNth == nil
   }
 

@@ -43,10 +43,11 @@ struct KernelCommand: ParsableCommand {
 
   @Option(
     name: [.customShort("p"), .customLong("pid")],
-    help: ArgumentHelp("Only what this process asks for; one alone.", valueName: "pid"))
+    help: ArgumentHelp(
+      "Only what these processes ask for: several with commas, or the option several times.", valueName: "pid"))
   var processes: [ProcessIDs] = []
 
-  private var processID: Int32? { processes.first?.values.first }
+  private var processIDs: [Int32] { processes.flatMap(\.values) }
 
   @Option(name: .customLong("comm"), help: "Only what tasks with this command name ask for.")
   var commandName: String?
@@ -143,11 +144,12 @@ struct KernelCommand: ParsableCommand {
     if let duration, try TimeValue.parse(duration, plainUnit: .seconds(1)) <= .zero {
       throw ValidationError("the --duration must be more than 0")
     }
-    if processes.flatMap(\.values).count > 1 {
-      throw ValidationError(
-        "-p: a trace of the kernel looks at one process, or with --cgroup at those of a control group")
+    if let processID = processIDs.first(where: { $0 <= 0 }) {
+      throw ValidationError("-p \(processID): a process id is a positive number")
     }
-    if let processID, processID <= 0 { throw ValidationError("-p \(processID): a process id is a positive number") }
+    if processIDs.count > KernelTraceConfiguration.maximumProcesses {
+      throw ValidationError("-p: at most \(KernelTraceConfiguration.maximumProcesses) processes, or a --cgroup")
+    }
     if let top, top <= 0 { throw ValidationError("-T \(top): show at least 1 site") }
     if let minimumSize, let maximumSize, minimumSize.value > maximumSize.value {
       throw ValidationError("-z \(minimumSize.value) is more than -Z \(maximumSize.value): nothing would be recorded")
@@ -244,7 +246,7 @@ struct KernelCommand: ParsableCommand {
     configuration.sizes = (minimumSize?.value ?? 0)...(maximumSize?.value ?? .max)
     configuration.cacheNames = caches
     configuration.callSites = callSites
-    configuration.processID = processID ?? 0
+    configuration.processIDs = processIDs
     configuration.commandName = commandName
     configuration.cgroupDirectory = try cgroup.map {
       try CgroupPath.directory(named: $0, roots: CgroupPath.roots())

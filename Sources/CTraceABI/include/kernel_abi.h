@@ -105,6 +105,7 @@ enum lt_kernel_counter {
 
 // ---- Load-time configuration --------------------------------------------------------------------------------------
 #define LT_KERNEL_MAX_RANGES 8
+#define LT_KERNEL_MAX_PROCESSES 1024
 #define LT_KERNEL_LARGEST_ORDER 10
 
 struct lt_kernel_range {
@@ -137,7 +138,9 @@ struct lt_kernel_configuration {
   __u32 percpu_has_call_site;   // from 5.19
   __u32 sample_every_nth;       // 0 or 1: every block
   __u32 emits_events;
-  __u32 skips_reclaimable;  // blocks of caches that the kernel takes back when memory is short are not recorded
+  __u32 skips_reclaimable;   // blocks of caches that the kernel takes back when memory is short are not recorded
+  __u32 has_more_processes;  // record those of the processes in wanted_processes, too
+  __u32 unused;
   struct lt_kernel_range interrupts[LT_KERNEL_MAX_RANGES];  // code that interrupts enter by
   struct lt_kernel_range call_sites[LT_KERNEL_MAX_RANGES];  // only blocks from these callers
 };

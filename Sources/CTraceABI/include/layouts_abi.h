@@ -197,7 +197,7 @@ LT_SIZE(lt_kernel_range, 16);
 LT_FIELD(lt_kernel_range, 0, start);
 LT_FIELD(lt_kernel_range, 8, end);
 
-LT_SIZE(lt_kernel_configuration, 384);
+LT_SIZE(lt_kernel_configuration, 392);
 LT_FIELD(lt_kernel_configuration, 0, minimum_size);
 LT_FIELD(lt_kernel_configuration, 8, maximum_size);
 LT_FIELD(lt_kernel_configuration, 16, vmemmap_pointer);
@@ -223,8 +223,9 @@ LT_FIELD(lt_kernel_configuration, 112, percpu_has_call_site);
 LT_FIELD(lt_kernel_configuration, 116, sample_every_nth);
 LT_FIELD(lt_kernel_configuration, 120, emits_events);
 LT_FIELD(lt_kernel_configuration, 124, skips_reclaimable);
-LT_FIELD(lt_kernel_configuration, 128, interrupts);
-LT_FIELD(lt_kernel_configuration, 256, call_sites);
+LT_FIELD(lt_kernel_configuration, 128, has_more_processes);
+LT_FIELD(lt_kernel_configuration, 136, interrupts);
+LT_FIELD(lt_kernel_configuration, 264, call_sites);
 
 LT_SIZE(lt_kernel_globals, 136);
 LT_FIELD(lt_kernel_globals, 0, third_choices);

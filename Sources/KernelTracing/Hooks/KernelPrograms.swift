@@ -79,6 +79,8 @@ final class KernelPrograms {
     events = configuration.emitsEvents ? try RingBuffer(map: object.map("events")) : nil
     cgroup = try Self.openCgroup(configuration.cgroupDirectory)
     if cgroup >= 0 { try object.map("cgroups").set(UInt32(bitPattern: cgroup), for: UInt32(0)) }
+    let wantedProcesses = try object.map("wanted_processes")
+    for processID in configuration.processIDs { try wantedProcesses.set(UInt32(1), for: UInt32(clamping: processID)) }
     let wantedCaches = try object.map("wanted_caches")
     for name in surroundings.cacheNames {
       var text = CacheName()
@@ -193,7 +195,8 @@ final class KernelPrograms {
     values.maximum_size = configuration.sizes.upperBound
     values.vmemmap_pointer = surroundings.vmemmapPointer
     values.page_offset_pointer = surroundings.pageOffsetPointer
-    values.process_id = UInt32(configuration.processID)
+    values.process_id = UInt32(clamping: configuration.processIDs.first ?? 0)
+    values.has_more_processes = configuration.processIDs.count > 1 ? 1 : 0
     values.own_process_id = UInt32(getpid())
     values.has_cgroup = configuration.cgroupDirectory == nil ? 0 : 1
     if let name = configuration.commandName {

@@ -27,8 +27,8 @@ package final class KernelRunner {
   /// Returns the exit code.
   package func run() throws -> Int32 {
     for destination in plan.destinations { try destination.open() }
-    if plan.trace.processID != 0, kill(plan.trace.processID, 0) != 0, errno == ESRCH {
-      throw Refusal("-p \(plan.trace.processID): there is no such process")
+    for processID in plan.trace.processIDs where kill(processID, 0) != 0 && errno == ESRCH {
+      throw Refusal("-p \(processID): there is no such process")
     }
     if plan.isLive, LiveTerminal.isPossible {
       LiveTerminal.prepare()

@@ -25,6 +25,22 @@ extension Privileged {
       #expect(own.kernel.processes.count == 1)
     }
 
+    /// Those that were asked for, whichever way, and no others.
+    @Test func severalProcesses() throws {
+      let programs = try (0..<3).map { _ in try TracedProgram([KernelObjectsTests.program(), "pipes", "50"]) }
+      let ids = programs.map { String($0.processID) }
+      for options in [["-p", "\(ids[0]),\(ids[1])"], ["-p", ids[0], "-p", ids[1]]] {
+        let trace = try KernelTrace(options + ["--stacks", "all"])
+        let isFirst = options.count == 2
+        if isFirst { for program in programs { try program.step() } }
+        let report = try trace.report()
+        #expect(report.outstanding(in: Self.pipes, cache: "filp").count == (isFirst ? 200 : 0))
+        let seen = Set(report.sites.flatMap { $0.kernel.processes.map(\.pid) })
+        #expect(seen.isSubset(of: Set(programs.prefix(2).map(\.processID))))
+        if isFirst { #expect(seen.count == 2) }
+      }
+    }
+
     @Test func commandName() throws {
       let command = String(try KernelObjectsTests.program().split(separator: "/").last!.prefix(15))
       let report = try hold("pipes", 50, ["--comm", command, "--stacks", "all"])
