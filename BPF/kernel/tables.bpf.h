@@ -67,13 +67,13 @@ struct {
   __type(value, struct lt_stack);
 } stacks SEC(".maps");
 
-// Command names of processes that have ended.
+// Processes that have ended, while their memory is looked at.
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, 4096);
   __type(key, __u32);
-  __type(value, char[16]);
-} ended_commands SEC(".maps");
+  __type(value, struct lt_ended_process);
+} ended_processes SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -364,9 +364,9 @@ int on_exit(struct bpf_raw_tracepoint_args *context) {
   __u32 thread_id = BPF_CORE_READ(task, pid), process_id = BPF_CORE_READ(task, tgid);
   if (thread_id != process_id)
     return 0;
-  char comm[16] = {};
-  bpf_get_current_comm(comm, sizeof(comm));
-  bpf_map_update_elem(&ended_commands, &process_id, comm, BPF_ANY);
+  struct lt_ended_process ended = {.parent = BPF_CORE_READ(task, real_parent, tgid)};
+  bpf_get_current_comm(ended.comm, sizeof(ended.comm));
+  bpf_map_update_elem(&ended_processes, &process_id, &ended, BPF_ANY);
   return 0;
 }
 

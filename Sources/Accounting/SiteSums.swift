@@ -39,6 +39,19 @@ package struct SiteSums {
     oldest = min(oldest, time)
   }
 
+  /// Adds the numbers of another site.
+  package mutating func add(_ other: SiteSums) {
+    allocated += other.allocated
+    freed += other.freed
+    outstanding += other.outstanding
+    matchingBytes += other.matchingBytes
+    matchingCount += other.matchingCount
+    oldest = min(oldest, other.oldest)
+    variance += other.variance
+    blocks += other.blocks
+    if let theirs = other.survivors { survivors?.add(theirs) }
+  }
+
   /// Keeps a block for the list of blocks. `now` is on the same clock as `time`.
   package mutating func list(
     address: UInt64, sizeInBytes: UInt64, time: UInt64, now: UInt64, verdict: BlockVerdict? = nil

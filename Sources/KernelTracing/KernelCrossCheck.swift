@@ -12,6 +12,8 @@ struct KernelCrossCheck {
   let sources: Set<KernelSource>
   /// What is outstanding by the trace, by the name that slabinfo has for the cache, so that merged caches are one.
   private var traced: [String: Tally] = [:]
+  /// The blocks of each such cache whose addresses were handed out again without a free being seen.
+  private var reused: [String: UInt64] = [:]
   private var tracedShares: [KernelMemory.Kind: Tally] = [:]
 
   init(before: KernelMemory, after: KernelMemory, sources: Set<KernelSource>, isWhole: Bool) {
@@ -24,7 +26,9 @@ struct KernelCrossCheck {
   mutating func add(_ drafts: [KernelSiteDraft]) {
     for draft in drafts {
       if let name = draft.cacheName {
-        traced[after.slab.cache(named: name)?.name ?? name, default: Tally()] += draft.sums.outstanding
+        let cache = after.slab.cache(named: name)?.name ?? name
+        traced[cache, default: Tally()] += draft.sums.outstanding
+        reused[cache, default: 0] &+= draft.site.reused_count
       }
       let kind: KernelMemory.Kind? =
         switch draft.allocationClass {
@@ -93,6 +97,7 @@ struct KernelCrossCheck {
     let cache = draft.cacheName.flatMap { after.slab.cache(named: $0) }
     let tally = cache.flatMap { traced[$0.name] } ?? Tally()
     let change = cache.map { max(0, activeChange(of: $0)) }
+    if let cache, let change, isReal(draft, in: cache, change: change, tally: tally) { return nil }
     // At every site a few frees are lost to interrupts. Where a good part of the frees is lost, blocks are freed in a way
     // that no hook sees. Then what looks outstanding was freed like that, too, unless the kernel itself counts as many
     // objects more.
@@ -104,13 +109,41 @@ struct KernelCrossCheck {
         + "again (freed in bulk or by RCU): others may be freed, too"
     }
     guard let cache, let change else { return nil }
-    // The kernel's count is inexact by what the CPUs keep at hand: several slabs each.
-    let slack = Int64(clamping: max(64, cache.objects / max(1, cache.slabs) * 32))
+    let slack = slack(of: cache)
     if Int64(clamping: tally.count) > change + max(slack, Int64(clamping: tally.count / 2)) {
       return "slabinfo has only \(change) more active objects in \(cache.name) since the start, of "
         + "\(tally.count) that look outstanding: the others were freed unseen (in bulk or by RCU)"
     }
     return nil
+  }
+
+  /// Whether the blocks of a site are surely in use although others of its cache were freed unseen.
+  ///
+  /// The kernel counts `change` objects more, the trace `tally`: the excess was freed unseen. It can be this site's only as far
+  /// as the addresses tell that were handed out again: the blocks that are freed unseen come back so.
+  private func isReal(_ draft: KernelSiteDraft, in cache: SlabCache, change: Int64, tally: Tally) -> Bool {
+    let own = Double(draft.sums.outstanding.count)
+    guard own >= Self.fewestReal else { return false }
+    let slack = Double(slack(of: cache))
+    let excess = max(0, Double(tally.count) - Double(change))
+    // However the excess is shared out, most of this site's blocks are not in it.
+    if own > 2 * (excess + slack) { return true }
+    let reusedInCache = Double(reused[cache.name] ?? 0)
+    let reusedOwn = Double(draft.site.reused_count)
+    guard reusedInCache - reusedOwn >= Self.fewestReused, reusedOwn * 20 < own else { return false }
+    // The most that it can be with 95 % confidence where `reusedOwn` of the addresses that came back were this site's.
+    let share = min(1, (reusedOwn + 2 * reusedOwn.squareRoot() + 3) / reusedInCache)
+    return Double(change) + own / 10 >= own && share * excess < own / 4
+  }
+
+  /// Below so many blocks the kernel's count, which has whole slabs, tells nothing of a site.
+  private static var fewestReal: Double { 64 }
+  /// So many addresses must have come back to tell whose blocks are freed unseen.
+  private static var fewestReused: Double { 50 }
+
+  /// The kernel's count is inexact by what the CPUs keep at hand: several slabs each.
+  private func slack(of cache: SlabCache) -> Int64 {
+    Int64(clamping: max(64, cache.objects / max(1, cache.slabs) * 32))
   }
 
   // MARK: What the trace cannot account for

@@ -10,6 +10,9 @@ package struct KernelSiteDetails: Hashable, Codable, Sendable {
   package var processes: [Share]
   /// Blocks whose address was handed out again without a free being seen: so many frees at least are invisible here.
   package var reusedCount: UInt64
+  /// What of it was allocated before the call stacks of its caller were recorded: of that only the caller is known; nil where
+  /// that is nothing.
+  package var earlier: Tally?
   /// Why the site may be no leak although blocks are outstanding; nil when nothing speaks against one.
   package var doubt: String?
   /// Whether its growth made its callers' stacks worth taking.

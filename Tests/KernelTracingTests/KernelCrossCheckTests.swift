@@ -82,6 +82,43 @@ import TraceModel
     #expect(check(memory(active: 500), memory(active: 7000), [site]).doubt(about: site) == nil)
   }
 
+  // MARK: Doubt is of one site
+
+  /// A leak in a cache from which another caller's blocks are freed unseen all the time.
+  @Test func aLeakIsNotDoubtedForOthers() {
+    let leak = draft(outstanding: 3000)
+    let churn = draft(outstanding: 5000, freed: 20_000, reused: 19_000)
+    let check = check(memory(active: 500), memory(active: 3700), [leak, churn])
+    #expect(check.doubt(about: leak) == nil)
+    #expect(check.doubt(about: churn)?.contains("19000 of the 20000") == true)
+    // A stray free that was missed changes nothing.
+    let missed = draft(outstanding: 3000, freed: 1, reused: 1)
+    let again = self.check(memory(active: 500), memory(active: 3700), [missed, churn])
+    #expect(again.doubt(about: missed) == nil)
+  }
+
+  /// Where no address has come back nobody knows whose blocks were freed: both are doubted.
+  @Test func withoutReuseNobodyKnowsWhose() {
+    let (one, other) = (draft(outstanding: 3000), draft(outstanding: 5000))
+    let check = check(memory(active: 500), memory(active: 3700), [one, other])
+    #expect(check.doubt(about: one) != nil)
+    #expect(check.doubt(about: other) != nil)
+  }
+
+  /// The kernel does not count as many objects more as the site holds: whatever others do, it is no leak of that size.
+  @Test func whatTheKernelDoesNotCountIsDoubtedBesideOthers() {
+    let phantom = draft(outstanding: 5000)
+    let churn = draft(outstanding: 500, freed: 20_000, reused: 19_000)
+    #expect(check(memory(active: 500), memory(active: 900), [phantom, churn]).doubt(about: phantom) != nil)
+  }
+
+  /// However the excess is shared out, most blocks of the largest site are in use.
+  @Test func theLargestSiteIsRealBesideAFewUnseen() {
+    let (leak, other) = (draft(outstanding: 9000), draft(outstanding: 2000))
+    let check = check(memory(active: 500), memory(active: 9600), [leak, other])
+    #expect(check.doubt(about: leak) == nil)
+  }
+
   /// Interrupts lose a few frees of every site.
   @Test func fewUnseenFreesAreNotDoubted() {
     let site = draft(outstanding: 200, freed: 1_000_000, reused: 300)

@@ -61,6 +61,12 @@ struct lt_kernel_cache {
   __u64 is_wanted;
 };
 
+// What is kept of a process that has ended.
+struct lt_ended_process {
+  char comm[16];
+  __u32 parent;  // the process that had started it, or its successor
+};
+
 // ---- Events -------------------------------------------------------------------------------------------------------
 // What `--trace` prints: a recorded block was allocated or freed.
 struct lt_kernel_event {

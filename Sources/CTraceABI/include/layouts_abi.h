@@ -184,6 +184,10 @@ LT_SIZE(lt_kernel_cache, 72);
 LT_FIELD(lt_kernel_cache, 0, name);
 LT_FIELD(lt_kernel_cache, 64, is_wanted);
 
+LT_SIZE(lt_ended_process, 20);
+LT_FIELD(lt_ended_process, 0, comm);
+LT_FIELD(lt_ended_process, 16, parent);
+
 LT_SIZE(lt_kernel_event, 40);
 LT_FIELD(lt_kernel_event, 0, time);
 LT_FIELD(lt_kernel_event, 8, address);

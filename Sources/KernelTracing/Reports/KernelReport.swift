@@ -28,6 +28,8 @@ extension KernelTracer {
     } else if request.minimumAge > .zero {
       notes.append("ages are not known without a pass over single blocks: blocks of every age are counted")
     }
+    var owners = KernelOwners(tables: programs.tables)
+    for index in drafts.indices { owners.regroup(&drafts[index].processes) }
     let after = KernelMemory.current()
     var caches = KernelCacheNames(tables: programs.tables, slab: after.slab)
     for index in drafts.indices { caches.fill(&drafts[index]) }
@@ -49,7 +51,7 @@ extension KernelTracer {
     if !request.combinedOnly, request.minimumAge > .zero {
       for index in drafts.indices { drafts[index].sums.outstanding = drafts[index].sums.matching }
     }
-    for draft in drafts where draft.sums.outstanding.count > 0 {
+    for draft in drafts.foldedByCaller() where draft.sums.outstanding.count > 0 {
       let frames = frames(of: draft)
       if !request.showsEverything, let reason = noise(draft, frames) {
         leftOut[reason, default: Tally()] += draft.sums.outstanding
@@ -180,7 +182,7 @@ extension KernelTracer {
   }
 
   /// Evidence of whether a site grows. What a suspect allocates once it is suspected goes to sites with call stacks. The
-  /// caller's site without a stack is judged by all of its sites together.
+  /// caller's site without a stack is judged by all of its sites together, and so is a stack that has taken that site in.
   private func growth(
     of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]], _ clock: GrowthClock?
   ) -> GrowthEvidence? {
@@ -197,7 +199,7 @@ extension KernelTracer {
   private func parts(
     of draft: KernelSiteDraft, _ groups: [KernelSiteDraft.Group: [KernelSiteDraft]]
   ) -> [KernelSiteDraft] {
-    draft.site.stack_hash == 0 ? groups[draft.group] ?? [draft] : [draft]
+    draft.hasWholeCaller ? groups[draft.group] ?? [draft] : [draft]
   }
 
   /// What a site held over time; nil when it never held memory at a tick.
@@ -210,7 +212,7 @@ extension KernelTracer {
     else { return nil }
     if let nth = configuration.sampleEveryNth { series.bytes = series.bytes.map { $0 * Double(nth) } }
     // A call stack is known only since its caller is suspected. That there was nothing before is not part of its course.
-    if draft.site.stack_hash != 0 { series.dropBeginning() }
+    if !draft.hasWholeCaller { series.dropBeginning() }
     return series
   }
 
@@ -252,6 +254,7 @@ extension KernelTracer {
       isReclaimable: draft.isReclaimable, processes: shares(of: draft.processes),
       reusedCount: draft.site.reused_count, doubt: shown.doubt,
       isSuspect: shown.doubt == nil && suspects.contains(draft.group))
+    site.kernel?.earlier = draft.earlier.count > 0 ? draft.earlier : nil
     return site
   }
 
@@ -274,7 +277,7 @@ extension KernelTracer {
   private func command(of processID: Int32) -> String? {
     if processID == 0 { return nil }
     if let info = try? ProcessInfo(processID: processID) { return info.command }
-    return programs.tables.endedCommand(of: processID)
+    return programs.tables.endedProcess(processID)?.command
   }
 
   private func settings(_ request: ReportRequest) -> Report.Settings {

@@ -13,6 +13,8 @@ struct KernelSiteDraft {
   var isReclaimable = false
   var sums = SiteSums()
   var processes: [Int32: Tally] = [:]
+  /// What of it is from before the call stacks of its caller were recorded.
+  var earlier = Tally()
 
   init(_ record: KernelTables.SiteRecord) {
     index = record.index
@@ -58,6 +60,9 @@ struct KernelSiteDraft {
     default: site.is_kmalloc != 0 ? "kmalloc" : "kmem_cache_alloc"
     }
   }
+
+  /// Whether it stands for all that its caller holds.
+  var hasWholeCaller: Bool { site.stack_hash == 0 || earlier.count > 0 }
 
   /// What the sites of one caller have in common, whatever their stacks are.
   var group: Group { Group(site) }

@@ -10,7 +10,7 @@ final class KernelTables {
   let stacks: StackStore
   private let blocks: BlockTable
   private let caches: BPFMap
-  private let endedCommands: BPFMap
+  private let endedProcesses: BPFMap
   private let counters: BPFMap
 
   struct BlockRecord {
@@ -28,7 +28,7 @@ final class KernelTables {
     stacks = try StackStore(object: object)
     blocks = BlockTable(map: try object.map("blocks"), bucketCount: bucketCount)
     caches = try object.map("caches")
-    endedCommands = try object.map("ended_commands")
+    endedProcesses = try object.map("ended_processes")
     counters = try object.map("counters")
   }
 
@@ -56,10 +56,13 @@ final class KernelTables {
     return name.isEmpty ? nil : name
   }
 
-  /// The command name that a process had when it ended.
-  func endedCommand(of processID: Int32) -> String? {
-    guard let words = endedCommands.words(for: UInt32(bitPattern: processID)) else { return nil }
-    return words.withUnsafeBytes { String(decoding: $0.prefix(16).prefix { $0 != 0 }, as: UTF8.self) }
+  /// The command name that a process had when it ended, and the process that had started it.
+  func endedProcess(_ processID: Int32) -> (command: String, parent: Int32)? {
+    guard let entry = endedProcesses.value(lt_ended_process.self, for: UInt32(bitPattern: processID)) else {
+      return nil
+    }
+    let command = withUnsafeBytes(of: entry.comm) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    return (command, Int32(bitPattern: entry.parent))
   }
 
   func counterValues() -> [UInt64] { counters.sumOverCPUs() }

@@ -11,6 +11,13 @@ extension JSONReport {
       writer.member("suspect", kernel.isSuspect)
       writer.member("reused_count", kernel.reusedCount)
       writer.member("doubt", kernel.doubt)
+      if let earlier = kernel.earlier {
+        writer.key("before_stacks")
+        writer.object {
+          $0.member("bytes", earlier.bytes)
+          $0.member("count", earlier.count)
+        }
+      }
       writer.key("processes")
       writer.array(kernel.processes) { write($1, to: &$0) }
     }

@@ -148,6 +148,7 @@ private struct Document: Decodable {
     var suspect: Bool
     var reusedCount: UInt64
     var doubt: String?
+    var beforeStacks: Amount?
   }
   struct Site: Decodable {
     var pid: Int32
@@ -215,6 +216,7 @@ private struct Document: Decodable {
           cache: $0.cache, aliases: $0.aliases, isReclaimable: $0.reclaimable, reusedCount: $0.reusedCount,
           doubt: $0.doubt, isSuspect: $0.suspect)
       }
+      site.kernel?.earlier = kernel?.beforeStacks?.tally
       return site
     }
   }

@@ -109,6 +109,9 @@ extension TextRenderer {
         "for: " + shown.joined(separator: ", ")
           + (rest > 0 ? ", \(rest) more \(rest == 1 ? "process" : "processes")" : ""))
     }
+    if let earlier = kernel.earlier {
+      lines.append("\(blocks(earlier.count)) of them from before its stacks were recorded: their caller is the same")
+    }
     if let doubt = kernel.doubt { lines.append("doubtful: " + escapedForTerminal(doubt)) }
     return lines
   }

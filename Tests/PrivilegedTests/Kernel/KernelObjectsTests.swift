@@ -175,6 +175,30 @@ extension Privileged {
       #expect(!released.sites.contains { $0.pid == program.processID })
     }
 
+    /// Each was made by a child that ended at once: they are the program's, and not of forty processes.
+    @Test func madeByChildrenThatEnded() throws {
+      let program = try TracedProgram([Self.program(), "semaphores", "40"])
+      let trace = try KernelTrace(Self.semaphoreOptions)
+      try program.step()
+      let report = try trace.report { $0.outstanding(in: "ksys_semget|__x64_sys_semget").count >= 40 }
+      let sites = report.sites(in: "ksys_semget|__x64_sys_semget")
+        .filter { $0.kernel.processes.contains { $0.pid == program.processID } }
+      let shares = sites.flatMap(\.kernel.processes)
+      #expect(shares.map(\.pid) == [program.processID], "\(Self.describe(report))")
+      #expect(shares.map(\.outstandingCount) == [40])
+      #expect(sites.allSatisfy { $0.pid == program.processID && $0.kernel.doubt == nil })
+      try program.step()
+      let released = try trace.report { report in !report.sites.contains { $0.pid == program.processID } }
+      #expect(!released.sites.contains { $0.pid == program.processID })
+    }
+
+    /// Where newary is no function of its own its caller is the one that asks.
+    private static let semaphoreOptions: [String] = {
+      let names = String(decoding: contents(of: "/proc/kallsyms"), as: UTF8.self)
+      let functions = ["newary", "ksys_semget"].filter { names.contains(" \($0)\n") }
+      return functions.flatMap { ["--call-site", $0] } + ["--stacks", "all"]
+    }()
+
     /// Sockets of connections that nobody has accepted are made by a soft interrupt, for nobody in particular.
     @Test func madeByAnInterrupt() throws {
       let program = try TracedProgram([Self.program(), "connections", "100"])

@@ -14,9 +14,11 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "../steps.h"
 
@@ -179,6 +181,29 @@ static void leave_posix_messages(void) {
 // ---- Without an end -------------------------------------------------------------------------------------------------
 
 // A new eventfd every so many milliseconds, among many that are given back.
+// Each semaphore is made by a child of its own, which ends at once.
+static void hold_semaphores(void) {
+  for (int i = 0; i < count; i++) {
+    int ends[2], identifier = -1;
+    require(pipe(ends) == 0, 27);
+    pid_t child = fork();
+    if (child == 0) {
+      identifier = semget(IPC_PRIVATE, 1, 0600);
+      _exit(write(ends[1], &identifier, sizeof(identifier)) == sizeof(identifier) ? 0 : 1);
+    }
+    require(child > 0 && read(ends[0], &identifier, sizeof(identifier)) == sizeof(identifier), 28);
+    waitpid(child, NULL, 0);
+    close(ends[0]);
+    close(ends[1]);
+    keep(identifier);
+  }
+}
+
+static void remove_semaphores(void) {
+  while (held > 0)
+    semctl(descriptors[--held], 0, IPC_RMID);
+}
+
 static void drip(void) {
   for (;;) {
     for (int i = 0; i < 20; i++)
@@ -215,6 +240,7 @@ static const struct {
     {"threads", hold_threads, end_threads},
     {"messages", leave_messages, NULL},
     {"posix_messages", leave_posix_messages, NULL},
+    {"semaphores", hold_semaphores, remove_semaphores},
     {"drip", drip, NULL},
     {"churn", churn, NULL},
 };
