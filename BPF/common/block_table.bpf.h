@@ -34,12 +34,25 @@ static __always_inline __u32 position_of(struct lt_block_bucket *bucket, __u64 k
 }
 
 // Takes a block out of one bucket. A block is freed once, so whoever swaps the key out owns the payload it read before.
-static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key, struct lt_block_payload *out) {
+//
+// In a table of blocks `with_levels` user space can raise the level of a block at that moment. The level is read again when
+// the block is out: user space adds to the totals only what it finds still there.
+static __always_inline bool take_from(struct lt_block_bucket *bucket, __u64 key, struct lt_block_payload *out,
+                                      bool with_levels) {
   __u32 position = position_of(bucket, key);
   if (position >= LT_BUCKET_ENTRIES)
     return false;
-  *out = bucket->payloads[position & (LT_BUCKET_ENTRIES - 1)];
-  return __sync_val_compare_and_swap(&bucket->keys[position & (LT_BUCKET_ENTRIES - 1)], key, 0) == key;
+  position &= LT_BUCKET_ENTRIES - 1;
+  *out = bucket->payloads[position];
+  if (__sync_val_compare_and_swap(&bucket->keys[position], key, 0) != key)
+    return false;
+  if (with_levels) {
+    __u64 time = lt_load(&bucket->payloads[position].time);
+    // Not if another block has the place already.
+    if ((time ^ out->time) <= LT_LEVEL_MASK)
+      out->time = time;
+  }
+  return true;
 }
 
 // Puts the block into the bucket's first empty place: busy mark, payload, then the key that publishes it.

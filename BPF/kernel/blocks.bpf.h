@@ -23,15 +23,15 @@ __noinline int take_block(__u64 key, struct lt_block_payload *out) {
     return false;
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *bucket = bucket_for(hash);
-  if (bucket && take_from(bucket, key, out))
+  if (bucket && take_from(bucket, key, out, false))
     return true;
   bucket = bucket_for(hash >> 32);
-  if (bucket && take_from(bucket, key, out))
+  if (bucket && take_from(bucket, key, out, false))
     return true;
   if (!uses_third_choices())
     return false;
   bucket = bucket_for(third_choice(hash));
-  if (!bucket || !take_from(bucket, key, out))
+  if (!bucket || !take_from(bucket, key, out, false))
     return false;
   add_third_choices(-1);
   return true;

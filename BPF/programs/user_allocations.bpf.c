@@ -108,7 +108,8 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   bool records = can_succeed && !is_filtered(size);
   if (can_succeed && !records)
     count_one(LT_COUNTER_FILTERED_BLOCKS);
-  if (records && !should_sample(size)) {
+  __u32 level = current_level();
+  if (records && !should_sample(size, level)) {
     count_one(LT_COUNTER_UNSAMPLED_BLOCKS);
     records = false;
   }
@@ -139,6 +140,7 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->kind = kind;
   state->probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
   state->records_block = records;
+  state->level = level;
   state->has_old_block = has_old_block;
   state->counted_unmatched = counted_unmatched;
   state->recent_unmatched_frees = 0;
@@ -159,6 +161,7 @@ struct lt_left_call {
   __u64 size;
   __u32 generation;
   __u32 probe;
+  __u32 level;
 };
 
 // Ends the outermost call of the thread. True when a block is to be recorded.
@@ -201,12 +204,12 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
     // realloc(p, 0) that returns NULL has freed p; any other NULL left it alone.
     if (!address && size != 0) {
       if (!block_insert(lt_block_key(state->pointer, slot, generation), &old_block)) {
-        site_subtract(site_of(&old_block), size_of(&old_block));
+        site_subtract(&old_block);
         count_one(LT_COUNTER_BLOCKS_REFUSED);
         count_many(LT_COUNTER_BYTES_REFUSED, size_of(&old_block));
       }
     } else {
-      site_subtract(site_of(&old_block), size_of(&old_block));
+      site_subtract(&old_block);
       emit_block_event(LT_EVENT_FREED, slot, state->pointer, size_of(&old_block), site_of(&old_block), state->probe);
     }
   }
@@ -223,7 +226,7 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   struct lt_block_payload stale;
   if (block_take(key, &stale)) {
     count_one(LT_COUNTER_MISSED_FREES);
-    site_subtract(site_of(&stale), size_of(&stale));
+    site_subtract(&stale);
   }
   // From the caller's point of view in both cases: pc is the address that the call returns to.
   call->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
@@ -238,18 +241,20 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   call->size = size;
   call->generation = generation;
   call->probe = state->probe;
+  call->level = state->level;
   return true;
 }
 
 static __noinline void record_block(const struct lt_left_call *call, __u32 slot, __u32 site) {
-  struct lt_block_payload payload = {.size_and_site = call->size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
+  struct lt_block_payload payload = {.size_and_site = call->size << LT_SITE_BITS | site,
+                                     .time = (bpf_ktime_get_ns() & ~LT_LEVEL_MASK) | (call->level & LT_LEVEL_MASK)};
   if (site == LT_NO_SITE || call->size >> (64 - LT_SITE_BITS) ||
       !block_insert(lt_block_key(call->address, slot, call->generation), &payload)) {
     count_one(LT_COUNTER_BLOCKS_REFUSED);
     count_many(LT_COUNTER_BYTES_REFUSED, call->size);
     return;
   }
-  site_add(site, call->size);
+  site_add(&payload);
   emit_block_event(LT_EVENT_ALLOCATED, slot, call->address, call->size, site, call->probe);
 }
 
@@ -276,7 +281,7 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
   if (block_take(lt_block_key(address, slot, process->generation), &block)) {
     __u64 size = size_of(&block);
     __u32 site = site_of(&block);
-    site_subtract(site, size);
+    site_subtract(&block);
     emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
     return;
   }

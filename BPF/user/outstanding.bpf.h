@@ -17,14 +17,14 @@ __noinline int block_take(__u64 key, struct lt_block_payload *out) {
     return false;
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *bucket = bucket_for(hash);
-  bool found = bucket && take_from(bucket, key, out);
+  bool found = bucket && take_from(bucket, key, out, true);
   if (!found) {
     bucket = bucket_for(hash >> 32);
-    found = bucket && take_from(bucket, key, out);
+    found = bucket && take_from(bucket, key, out, true);
   }
   if (!found) {
     bucket = bucket_for(third_choice(hash));
-    found = bucket && take_from(bucket, key, out);
+    found = bucket && take_from(bucket, key, out, true);
   }
   if (!found)
     return false;
@@ -32,6 +32,17 @@ __noinline int block_take(__u64 key, struct lt_block_payload *out) {
   if (shared)
     __sync_fetch_and_add(&shared->live_blocks, -1);
   return true;
+}
+
+// Tells user space once that the table is filling, until it has made room. The word is read first: it is not written where
+// blocks come faster than user space can answer.
+static __noinline void ask_for_room(struct lt_globals *shared) {
+  if (lt_load(&shared->is_filling) || __sync_val_compare_and_swap(&shared->is_filling, 0, 1))
+    return;
+  struct lt_event event = {.kind = LT_EVENT_FILLING};
+  // Without room for the event, the next block tries again.
+  if (!emit_event(&event))
+    __sync_lock_test_and_set(&shared->is_filling, 0);
 }
 
 // Records a block. False when the table had no place: the caller counts the refusal, and no total includes the block.
@@ -44,7 +55,10 @@ __noinline int block_insert(__u64 key, const struct lt_block_payload *payload) {
   struct lt_block_bucket *second = bucket_for(hash >> 32);
   if (!shared || !first || !second)
     return false;
-  if (__sync_fetch_and_add(&shared->live_blocks, 1) >= configuration.maximum_blocks) {
+  __u64 live = __sync_fetch_and_add(&shared->live_blocks, 1);
+  if (configuration.filling_blocks && live >= configuration.filling_blocks)
+    ask_for_room(shared);
+  if (live >= configuration.maximum_blocks) {
     __sync_fetch_and_add(&shared->live_blocks, -1);
     return false;
   }
@@ -88,20 +102,21 @@ struct {
 
 static __always_inline struct lt_site *site_at(__u32 index) { return bpf_map_lookup_elem(&sites, &index); }
 
-static __always_inline void site_add(__u32 index, __u64 size) {
-  struct lt_site *site = site_at(index);
+// The totals of a site with a block, which is counted at the block's level.
+static __always_inline void site_add(const struct lt_block_payload *block) {
+  struct lt_site *site = site_at(site_of(block));
   if (!site)
     return;
-  struct lt_weight weight = weight_of(size);
+  struct lt_weight weight = weight_of(size_of(block), level_of(block));
   __sync_fetch_and_add(&site->allocated_bytes, weight.bytes);
   __sync_fetch_and_add(&site->allocated_count, weight.count);
 }
 
-static __always_inline void site_subtract(__u32 index, __u64 size) {
-  struct lt_site *site = site_at(index);
+static __always_inline void site_subtract(const struct lt_block_payload *block) {
+  struct lt_site *site = site_at(site_of(block));
   if (!site)
     return;
-  struct lt_weight weight = weight_of(size);
+  struct lt_weight weight = weight_of(size_of(block), level_of(block));
   __sync_fetch_and_add(&site->freed_bytes, weight.bytes);
   __sync_fetch_and_add(&site->freed_count, weight.count);
 }

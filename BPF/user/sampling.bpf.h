@@ -4,13 +4,14 @@
 #pragma once
 
 #include "common/core.bpf.h"
+#include "user/processes.bpf.h"
 #include "user/session.bpf.h"
 
 #include "allocation_abi.h"
 
 struct lt_sampling_state {
   __s64 bytes_until_sample;
-  __u64 is_seeded;
+  __u64 mean;  // with which that was drawn; 0 before the first draw
 };
 
 struct {
@@ -21,7 +22,7 @@ struct {
 } sampling_states SEC(".maps");
 
 // One draw from Exp(mean): −ln(u)·mean, with the logarithm from a 256-step table and linear interpolation.
-static __always_inline __u64 draw_gap(void) {
+static __always_inline __u64 draw_gap(__u64 mean) {
   __u32 random = bpf_get_prandom_u32() | 1;
   __u32 exponent = 0;
   __u32 normalized = random;
@@ -40,62 +41,69 @@ static __always_inline __u64 draw_gap(void) {
   __u64 fraction = normalized & 0x7fffff;
   __u64 low = configuration.log2_table[step];
   __u64 high = configuration.log2_table[step + 1];
-  __u64 log2 = low + ((high - low) * fraction >> 23);             // of the mantissa, in 1/65536
-  __u64 bits = ((__u64)(exponent + 1) << 16) - log2;              // −log2(u)
-  return configuration.sample_mean * (bits * 45426 >> 16) >> 16;  // ln 2 = 45426/65536
+  __u64 log2 = low + ((high - low) * fraction >> 23);  // of the mantissa, in 1/65536
+  __u64 bits = ((__u64)(exponent + 1) << 16) - log2;   // −log2(u)
+  return mean * (bits * 45426 >> 16) >> 16;            // ln 2 = 45426/65536
+}
+
+// The level of sampling now, below LT_MAX_LEVELS.
+static __always_inline __u32 current_level(void) {
+  struct lt_globals *shared = global_words();
+  return shared ? lt_load(&shared->level) & LT_LEVEL_MASK : 0;
+}
+
+static __always_inline bool samples_one_in_n(void) { return configuration.sample_every_nth > 1; }
+
+// The mean number of bytes between samples of a level, or how many blocks one of them stands for.
+static __always_inline __u64 level_value(__u32 level) {
+  if (!level)
+    return samples_one_in_n() ? configuration.sample_every_nth : configuration.sample_mean;
+  struct lt_globals *shared = global_words();
+  return shared ? lt_load(&shared->level_values[lt_bound(level, LT_LEVEL_MASK)]) : 0;
 }
 
 static __always_inline bool is_sampling(void) {
-  return configuration.sample_mean || configuration.sample_every_nth > 1;
+  return configuration.sample_mean || samples_one_in_n() || current_level();
 }
 
-// Whether the next block, of `size` bytes, is to be recorded.
-static __always_inline bool should_sample(__u64 size) {
-  if (configuration.sample_every_nth > 1)
-    return bpf_get_prandom_u32() % configuration.sample_every_nth == 0;
-  if (!configuration.sample_mean)
+// Whether the next block, of `size` bytes, is to be recorded at this level.
+static __always_inline bool should_sample(__u64 size, __u32 level) {
+  if (!level && !configuration.sample_mean && !samples_one_in_n())
     return true;
+  __u64 value = level_value(level);
+  if (!value)
+    return true;
+  if (samples_one_in_n())
+    return bpf_get_prandom_u32() % value == 0;
   __u32 zero = 0;
   struct lt_sampling_state *state = bpf_map_lookup_elem(&sampling_states, &zero);
   if (!state)
     return true;
-  if (!state->is_seeded) {
-    state->is_seeded = 1;
-    state->bytes_until_sample = draw_gap();
+  if (state->mean != value) {
+    state->mean = value;
+    state->bytes_until_sample = draw_gap(value);
   }
   __s64 before = __sync_fetch_and_add(&state->bytes_until_sample, -(__s64)size);
   if (before > (__s64)size)
     return false;
   // Memoryless: what the block overshot by says nothing about the next gap.
-  state->bytes_until_sample = draw_gap();
+  state->bytes_until_sample = draw_gap(value);
   return true;
 }
 
-struct lt_weight {
-  __u64 bytes;
-  __u64 count;
-};
+static __always_inline __u32 level_of(const struct lt_block_payload *payload) { return payload->time & LT_LEVEL_MASK; }
 
-// What a recorded block stands for: bytes, and blocks in units of 1/2^LT_COUNT_UNIT_SHIFT while sampling.
-// The same size always gives the same weight, so what is added by an allocation is taken off exactly by its free.
-static __always_inline struct lt_weight weight_of(__u64 size) {
-  struct lt_weight weight = {size, 1};
-  if (configuration.sample_every_nth > 1) {
-    weight.bytes = size * configuration.sample_every_nth;
-    weight.count = (__u64)configuration.sample_every_nth << LT_COUNT_UNIT_SHIFT;
-  } else if (configuration.sample_mean) {
-    __u64 mean = configuration.sample_mean;
-    __u64 position = (size << 16) / mean * LT_WEIGHT_STEPS_PER_MEAN;
-    __u64 step = position >> 16;
-    if (step >= LT_WEIGHT_STEPS || size >> 44) {
-      weight.count = 1 << LT_COUNT_UNIT_SHIFT;
-    } else {
-      __u64 low = configuration.weight_table[step & (LT_WEIGHT_STEPS - 1)];
-      __u64 high = configuration.weight_table[(step & (LT_WEIGHT_STEPS - 1)) + 1];
-      __u64 ratio = low + ((high - low) * (position & 0xffff) >> 16);
-      weight.bytes = mean * ratio >> 16;
-      weight.count = size ? (weight.bytes << LT_COUNT_UNIT_SHIFT) / size : 0;
-    }
-  }
+// A function of its own for the verifier, which then looks at it once. Level 0 of an exact trace ends at once.
+static __noinline void weigh(struct lt_weight *weight, __u64 size, __u32 level) {
+  __u64 value = level_value(level);
+  *weight =
+      samples_one_in_n() ? lt_weight_of_nth(size, value) : lt_weight_of_bytes(size, value, configuration.weight_table);
+}
+
+// What a block that is counted at this level stands for.
+static __always_inline struct lt_weight weight_of(__u64 size, __u32 level) {
+  struct lt_weight weight = {size, 1ull << LT_COUNT_UNIT_SHIFT};
+  if (level || configuration.sample_mean || samples_one_in_n())
+    weigh(&weight, size, level);
   return weight;
 }

@@ -24,6 +24,9 @@ package final class AllocationTracer {
   let children: PendingChildren
   private var lifecycleLinks: [Link] = []
   var reclamation = SiteReclamation<lt_site>(interval: 200_000_000, synchronizes: true)
+  var thinning: TableThinning
+  /// How many blocks had been refused when the table was last thinned.
+  var refusedBeforeThinning: UInt64 = 0
   /// nil before the first attach.
   var growth: GrowthRecorder?
   /// Outstanding bytes of each site at the last report, for sorting by growth.
@@ -50,11 +53,13 @@ package final class AllocationTracer {
   ) throws(BPFError) {
     self.configuration = configuration
     self.naming = naming
+    thinning = TableThinning(capacity: configuration.maximumAllocations)
     reader = ProcessReader(options: discovery)
     programs = try ProbePrograms.load(configuration)
     let sizes = ProbePrograms.sizes(for: configuration)
     tables = try TraceTables(
-      object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites))
+      object: programs.object, bucketCount: Int(sizes.buckets), siteCount: Int(sizes.sites),
+      sampling: SamplingLevels(configuration))
     processTable = ProcessTable(tables: tables, limit: configuration.maximumProcesses)
     pump = try EventPump(object: programs.object, tables: tables)
     var unwindTables: UnwindTables?

@@ -8,8 +8,10 @@ package struct TraceConfiguration: Sendable {
   package var sampleMeanInBytes: UInt64?
   /// memleak's `-s N`: one block in N, at random; nil records every block.
   package var sampleEveryNth: UInt32?
-  /// How many blocks can be outstanding at once. Further ones are refused and counted.
+  /// How many blocks can be outstanding at once and be recorded one by one. When there are more, a sample of them is kept.
   package var maximumAllocations: Int
+  /// Whether blocks beyond `maximumAllocations` are refused and counted instead.
+  package var refusesBeyondMaximum = false
   /// How many distinct call stacks can be kept. Further ones are refused and counted.
   package var maximumSites: Int
   /// How many processes are traced at a time, at most. See decision 20.
@@ -52,6 +54,9 @@ package struct TraceConfiguration: Sendable {
   /// kilobyte each.
   package static func defaultMaximumSites() -> Int { memory < 1 << 30 ? 10_000 : 32_000 }
 
+  /// Blocks beyond `maximumAllocations` for which there is room until user space has made more.
+  var allocationsInReserve: Int { refusesBeyondMaximum ? 0 : max(4096, maximumAllocations / 4) }
+
   /// A million blocks, less on hosts with under 1 GiB, so that the table stays below 1/32 of memory.
   package static func defaultMaximumAllocations() -> Int {
     let affordable = memory / 32 / bytesPerAllocation
@@ -61,6 +66,7 @@ package struct TraceConfiguration: Sendable {
   /// Memory of this host, in bytes.
   private static var memory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
-  /// Kernel memory per recordable block: 24 bytes in a table that is three quarters full at the limit.
-  static let bytesPerAllocation = 32
+  /// Kernel memory per recordable block: 24 bytes in a table that is three quarters full at the limit, and a quarter more in
+  /// reserve.
+  static let bytesPerAllocation = 40
 }

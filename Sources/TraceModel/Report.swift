@@ -140,9 +140,26 @@ package struct Report: Codable, Sendable {
     /// Mean bytes between samples; 0 with `everyNth` for memleak's `-s`.
     package var meanInBytes: UInt64
     package var everyNth: UInt64?
-    package init(meanInBytes: UInt64, everyNth: UInt64? = nil) {
+    /// Why and since when it is a sample; nil when one was asked for and nothing was taken out of it.
+    package var thinning: Thinning?
+
+    package init(meanInBytes: UInt64, everyNth: UInt64? = nil, thinning: Thinning? = nil) {
       self.meanInBytes = meanInBytes
       self.everyNth = everyNth
+      self.thinning = thinning
+    }
+
+    /// There were more blocks than are kept one by one, so some were taken out again.
+    package struct Thinning: Hashable, Codable, Sendable {
+      /// Since when, from the beginning of the trace on.
+      package var begin: Duration
+      /// How many blocks are kept one by one.
+      package var blocks: UInt64
+
+      package init(begin: Duration, blocks: UInt64) {
+        self.begin = begin
+        self.blocks = blocks
+      }
     }
   }
 

@@ -133,8 +133,11 @@ struct TraceCommand: ParsableCommand {
   @Flag(name: .customLong("no-mappings"), help: "Do not trace mmap, munmap, mremap and brk.")
   var leavesOutMappings = false
 
-  @Option(help: "Blocks that can be outstanding at once; further ones are refused and counted.")
+  @Option(help: "Outstanding blocks that are kept one by one; when there are more, a sample of them is kept.")
   var maxAllocations: Int?
+
+  @Flag(name: .customLong("exact"), help: "Keep no sample: blocks beyond --max-allocations are left out and counted.")
+  var isExact = false
 
   @Option(
     name: [.customLong("max-stacks"), .customLong("max-sites")],
@@ -280,6 +283,7 @@ struct TraceCommand: ParsableCommand {
     configuration.sampleMeanInBytes = sampleBytes?.value
     configuration.sampleEveryNth = sampleRate == 1 ? nil : sampleRate
     if let maxAllocations { configuration.maximumAllocations = maxAllocations }
+    configuration.refusesBeyondMaximum = isExact
     if let maxStacks { configuration.maximumSites = maxStacks }
     if let maxProcesses { configuration.maximumProcesses = maxProcesses }
     // An open selection can take in any number of programs, so the tables for their call stacks need more room than

@@ -19,7 +19,8 @@ void native_user_begin(const struct lt_configuration *values) {
 }
 
 bool native_block_insert(uint64_t key, uint64_t size, uint32_t site) {
-  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site, .time = bpf_ktime_get_ns()};
+  struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | site,
+                                     .time = bpf_ktime_get_ns() & ~LT_LEVEL_MASK};
   return block_insert(key, &payload);
 }
 
@@ -51,10 +52,15 @@ uint32_t native_block_copies(uint64_t key) { return (uint32_t)count_keys(is_want
 uint64_t native_block_count(void) { return count_keys(is_block, 0); }
 uint64_t native_busy_places(void) { return count_keys(is_wanted, LT_BLOCK_BUSY); }
 
-bool native_should_sample(uint64_t size) { return should_sample(size); }
+void native_set_level(uint32_t level, uint64_t value) {
+  global_words()->level_values[level] = value;
+  global_words()->level = level;
+}
+
+bool native_should_sample(uint64_t size) { return should_sample(size, current_level()); }
 
 struct native_weight native_weight_of(uint64_t size) {
-  struct lt_weight weight = weight_of(size);
+  struct lt_weight weight = weight_of(size, current_level());
   return (struct native_weight){weight.bytes, weight.count};
 }
 
@@ -77,5 +83,16 @@ struct native_site native_user_site(uint64_t stack, uint32_t process_slot, uint3
 struct lt_site *native_user_site_at(uint32_t index) {
   return site_at(index);
 }
-void native_site_add(uint32_t index, uint64_t size) { site_add(index, size); }
-void native_site_subtract(uint32_t index, uint64_t size) { site_subtract(index, size); }
+static struct lt_block_payload block_of(uint32_t site, uint64_t size, uint32_t level) {
+  return (struct lt_block_payload){.size_and_site = size << LT_SITE_BITS | site, .time = level};
+}
+
+void native_site_add(uint32_t index, uint64_t size, uint32_t level) {
+  struct lt_block_payload block = block_of(index, size, level);
+  site_add(&block);
+}
+
+void native_site_subtract(uint32_t index, uint64_t size, uint32_t level) {
+  struct lt_block_payload block = block_of(index, size, level);
+  site_subtract(&block);
+}

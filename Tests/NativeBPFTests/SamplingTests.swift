@@ -54,19 +54,51 @@ extension NativeBPFTests {
       beginUserTables(sampleMean: Self.mean)
       let index = native_user_site(0x11, 1, 1, 0, 0).index
       let sizes: [UInt64] = (0..<2000).map { UInt64($0) * 37 }
-      for size in sizes { native_site_add(index, size) }
-      for size in sizes.reversed() { native_site_subtract(index, size) }
+      for size in sizes { native_site_add(index, size, 0) }
+      for size in sizes.reversed() { native_site_subtract(index, size, 0) }
       let site = try #require(native_user_site_at(index)).pointee
       #expect(site.allocated_bytes == site.freed_bytes)
       #expect(site.allocated_count == site.freed_count)
       #expect(site.allocated_bytes > sizes.reduce(0, +))
     }
 
+    /// Blocks keep the level at which they were counted, whatever the level is when they are freed.
+    @Test func aFreeTakesOffWhatTheBlocksLevelSays() throws {
+      beginUserTables()
+      let index = native_user_site(0x11, 1, 1, 0, 0).index
+      for size in 1...500 as ClosedRange<UInt64> { native_site_add(index, size, 0) }
+      let site = try #require(native_user_site_at(index))
+      #expect(site.pointee.allocated_bytes == 125_250)
+      #expect(site.pointee.allocated_count == 500 << UInt64(LT_COUNT_UNIT_SHIFT))
+      native_set_level(1, 4096)
+      native_set_level(2, 65_536)
+      for size in 1...500 as ClosedRange<UInt64> { native_site_add(index, size, 2) }
+      #expect(site.pointee.allocated_bytes > 125_250 + 500 * 65_000)
+      for size in 1...500 as ClosedRange<UInt64> {
+        native_site_subtract(index, size, 2)
+        native_site_subtract(index, size, 0)
+      }
+      #expect(site.pointee.allocated_bytes == site.pointee.freed_bytes)
+      #expect(site.pointee.allocated_count == site.pointee.freed_count)
+    }
+
+    /// From exact to a sample: at the new level blocks are chosen as if it had been asked for.
+    @Test func anExactTraceBecomesASample() {
+      beginUserTables()
+      #expect(native_should_sample(16))
+      native_set_level(1, 1024)
+      let probability = -expm1(-16 / 1024 as Double)
+      let chosen = (0..<200_000).count { _ in native_should_sample(16) }
+      let expected = 200_000 * probability
+      #expect(abs(Double(chosen) - expected) < 5 * (expected * (1 - probability)).squareRoot())
+      #expect(abs(Double(native_weight_of(16).count) / 1024 - 1 / probability) < 0.2)
+    }
+
     @Test func withoutSamplingEachBlockStandsForItself() {
       beginUserTables()
       #expect((0..<1000).allSatisfy { _ in native_should_sample(1) })
       let weight = native_weight_of(1234)
-      #expect(weight.bytes == 1234 && weight.count == 1)
+      #expect(weight.bytes == 1234 && weight.count == 1 << UInt64(LT_COUNT_UNIT_SHIFT))
     }
 
     @Test func everyNthStandsForNBlocks() {

@@ -37,7 +37,8 @@ final class ProbePrograms {
   }
 
   static func sizes(for configuration: TraceConfiguration) -> Sizes {
-    let buckets = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations)
+    let blocks = configuration.maximumAllocations + configuration.allocationsInReserve
+    let buckets = BlockTable.bucketCount(forBlocks: blocks)
     let sites = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
     return Sizes(buckets: UInt32(buckets), sites: UInt32(sites))
   }
@@ -146,7 +147,8 @@ final class ProbePrograms {
     values.sample_every_nth = configuration.sampleEveryNth ?? 0
     values.block_buckets = sizes.buckets
     values.site_count = sizes.sites
-    values.maximum_blocks = UInt32(configuration.maximumAllocations)
+    values.maximum_blocks = UInt32(configuration.maximumAllocations + configuration.allocationsInReserve)
+    values.filling_blocks = configuration.refusesBeyondMaximum ? 0 : UInt32(configuration.maximumAllocations)
     values.emit_events = configuration.emitsEvents ? 1 : 0
     values.follow_forks = configuration.followsForks ? 1 : 0
     values.largest_safe_request =

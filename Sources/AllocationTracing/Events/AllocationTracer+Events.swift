@@ -18,9 +18,22 @@ extension AllocationTracer {
     pump.relax()
     completion.answerRequests()
     reclaimSites()
+    makeRoom()
     recordGrowth(at: monotonicNanoseconds())
     pump.noteRun()
     noteUnexplainedGrowth()
+  }
+
+  /// Thins the table of blocks if there are more than are kept one by one.
+  private func makeRoom() {
+    guard !configuration.refusesBeyondMaximum, tables.liveBlocks > thinning.capacity else { return }
+    // Where blocks came faster than room was made, more room is made this time.
+    let refused = tables.counterValues()[Int(LT_COUNTER_BLOCKS_REFUSED.rawValue)]
+    let target = refused > refusedBeforeThinning ? thinning.capacity / 8 : thinning.capacity / 2
+    refusedBeforeThinning = refused
+    do throws(BPFError) {
+      _ = try thinning.run(on: tables, now: monotonicNanoseconds(), target: target)
+    } catch { traceNotes.add("the table of blocks cannot be thinned: \(error)") }
   }
 
   /// Notes what every site holds, if the next tick is due.
@@ -29,7 +42,7 @@ extension AllocationTracer {
   func recordGrowth(at now: UInt64, isForced: Bool = false) {
     guard isForced || growth?.isDue(at: now) == true else { return }
     growth?.record(
-      tables.sites, processes: processes.filter(isCounted), isSampling: configuration.isSampling, now: now)
+      tables.sites, processes: processes.filter(isCounted), now: now)
   }
 
   /// Whether what a process holds, or held at its end, counts in the course of the trace: as in its reports.
@@ -54,6 +67,7 @@ extension AllocationTracer {
   private func handle(_ event: TraceEvent, _ work: inout EventWork) {
     switch event {
     case .block(let block): onEvent?(allocationEvent(block))
+    case .tableFilling: break  // room is made when the events have been taken
     case .forked(let fork):
       // Where nobody can be held, a child is attached to as soon as possible, unless there are so many that we lag behind.
       let isFresh = !programs.holdsProcesses && monotonicNanoseconds() &- fork.time < Self.freshForkNanoseconds
@@ -191,7 +205,7 @@ extension AllocationTracer {
     tables.sites.forEachSite { record in
       guard UInt32(record.site.process_slot) == process.slot, record.site.process_generation == process.generation
       else { return }
-      if record.site.allocated_count > 0 { sums.addHeap(record, configuration) }
+      if record.site.allocated_count > 0 { sums.addHeap(record) }
       if let totals = process.image.ledger.totals[UInt32(record.index)] { sums.add(totals) }
     }
     var totals = Report.Totals()

@@ -13,6 +13,8 @@ enum TraceEvent: Equatable {
   /// The dynamic loader has mapped or unmapped objects, and the process waits for an answer to this change.
   case loaded(processID: Int32, change: UInt64)
   case addressSpace(AddressSpaceEvent)
+  /// The table of blocks is filling.
+  case tableFilling
 
   /// A process to attach to: the child of a traced process, or of one that is to be attached to itself.
   struct Fork: Equatable {
@@ -83,6 +85,9 @@ enum TraceEvent: Equatable {
       return
     case LT_EVENT_LOADED:
       self = .loaded(processID: processID, change: event.address)
+      return
+    case LT_EVENT_FILLING:
+      self = .tableFilling
       return
     case LT_EVENT_MAP: change = .map(start: event.address, size: event.size)
     case LT_EVENT_UNMAP: change = .unmap(start: event.address, size: event.size)

@@ -37,7 +37,7 @@ extension AllocationTracer {
     } else if !process.hasOnlyTracedBlocks {
       gaps.append("attached mid-life: unknown heap counts as roots")
     }
-    if configuration.isSampling { gaps.append("only sampled blocks are known: unknown heap counts as roots") }
+    if tables.sampling.isSampling { gaps.append("only sampled blocks are known: unknown heap counts as roots") }
     if configuration.sizes != 0...UInt64.max {
       gaps.append("blocks of other sizes were left out: unknown heap counts as roots")
     }

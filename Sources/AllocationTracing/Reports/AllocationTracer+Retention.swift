@@ -23,12 +23,12 @@ extension AllocationTracer {
   func retentionSummaries(sites: [SiteRecord<lt_site>]) -> [RetentionSummary] {
     // The sizes of freed blocks from before the trace are not known. While sampling, the sizes of most other blocks are not,
     // either.
-    guard configuration.looksAtRetention, !configuration.isSampling else { return [] }
+    guard configuration.looksAtRetention, !tables.sampling.isSampling else { return [] }
     let seesEverything = seesEveryBlock
     var outstanding: [UInt32: Tally] = [:]
     for record in sites {
       outstanding[UInt32(record.site.process_slot), default: Tally()] += Tally(
-        bytes: record.outstandingBytes, count: record.outstandingCount)
+        bytes: record.outstandingBytes, count: wholeBlocks(ofUnits: record.outstandingCount))
     }
     return processes.compactMap { process in
       guard process.state == .running, let heaps = try? heaps(of: process),

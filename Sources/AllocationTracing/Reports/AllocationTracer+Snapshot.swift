@@ -24,6 +24,8 @@ extension AllocationTracer {
     let history = growth?.history
     var snapshot = TraceSnapshot(configuration: configuration, time: now, startTime: startTime)
     snapshot.startInUnixSeconds = startInUnixSeconds
+    snapshot.sampling = tables.sampling
+    snapshot.thinningTime = thinning.beginTime
     snapshot.sites = sites
     snapshot.siteCapacity = tables.sites.count
     snapshot.history = history
@@ -70,7 +72,8 @@ extension AllocationTracer {
     try tables.forEachBlock { block in
       blocks.append(
         TraceSnapshot.Block(
-          address: block.address, sizeInBytes: block.sizeInBytes, site: block.site, time: block.time))
+          address: block.address, sizeInBytes: block.sizeInBytes, site: block.site, time: block.time,
+          level: block.level))
     }
     return blocks
   }

@@ -35,7 +35,7 @@ struct GrowthRecorder {
   /// Notes what every site holds.
   ///
   /// - Parameter processes: those of the trace that reports count, too; what others hold is not in the timeline.
-  mutating func record(_ sites: SiteTable<lt_site>, processes: [TracedProcess], isSampling: Bool, now: UInt64) {
+  mutating func record(_ sites: SiteTable<lt_site>, processes: [TracedProcess], now: UInt64) {
     history.beginTick(at: now)
     var whole = Tally()
     // Sites stay in the table when their process has ended or runs another program.
@@ -44,7 +44,7 @@ struct GrowthRecorder {
     sites.forEachSite { record in
       guard record.site.allocated_count > 0 else { return }
       if counted[UInt32(record.site.process_slot)] == record.site.process_generation {
-        whole += Tally(bytes: record.outstandingBytes, count: record.outstandingCount)
+        whole += Tally(bytes: record.outstandingBytes, count: wholeBlocks(ofUnits: record.outstandingCount))
       }
       // The identity tells sites apart that have the same place in turn. Only one of the same process and stack has the same
       // key.
@@ -63,7 +63,6 @@ struct GrowthRecorder {
       }
     }
     history.endTick()
-    if isSampling { whole.count >>= UInt64(LT_COUNT_UNIT_SHIFT) }
     addMoment(whole, processes, at: now)
   }
 

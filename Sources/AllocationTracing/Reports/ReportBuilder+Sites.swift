@@ -107,7 +107,7 @@ extension ReportBuilder {
     site.holders = draft.verdicts?.holders ?? [:]
     let isHeld = [VerdictKind.stillReachable, .possiblyLost].contains { site.verdicts[$0]?.count ?? 0 > 0 }
     if isHeld { site.heldBy = holders(of: draft) }
-    if configuration.isSampling { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
+    if snapshot.sampling.isSampling { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = growth(of: draft, process)
     site.oldestAge = draft.sums.oldestAge(at: snapshot.time)
     return site
@@ -127,7 +127,7 @@ extension ReportBuilder {
       guard let own = draft.sums.survivors, var series = history.series(sites: draft.sites, clock: clock) else {
         continue
       }
-      if configuration.isSampling, draft.key.allocationClass == .heap {
+      if draft.key.allocationClass == .heap {
         series.allocatedWithoutYoungest /= Double(UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT))
       }
       survivors.add(own)

@@ -54,12 +54,23 @@ struct ReportBuilder {
     report.probes = snapshot.probes
     report.notes =
       snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks) + naming.notes
-    if configuration.isSampling {
-      report.sampling = Report.Sampling(
-        meanInBytes: configuration.sampleMeanInBytes ?? 0,
-        everyNth: configuration.sampleEveryNth.map(UInt64.init))
-    }
+    report.sampling = sampling(start: start)
     return report
+  }
+
+  /// What the numbers are a sample of; nil when every block was recorded.
+  private func sampling(start: UInt64) -> Report.Sampling? {
+    let levels = snapshot.sampling
+    guard levels.isSampling else { return nil }
+    let value = levels.values[levels.current]
+    var sampling = Report.Sampling(
+      meanInBytes: levels.unit == .bytes ? value : 0, everyNth: levels.unit == .blocks ? value : nil)
+    if let time = snapshot.thinningTime {
+      sampling.thinning = Report.Sampling.Thinning(
+        begin: .nanoseconds(Int64(clamping: time &- min(time, start))), blocks: UInt64(configuration.maximumAllocations)
+      )
+    }
+    return sampling
   }
 
   /// The course of everything together. It ends with what the totals say.
@@ -78,7 +89,7 @@ struct ReportBuilder {
 
   /// The sites that hold something, in the order that is asked for.
   private func shownDrafts() -> [SiteDraft] {
-    let usesBlocks = looksAtBlocks && (request.minimumAge > .zero || configuration.isSampling)
+    let usesBlocks = looksAtBlocks && (request.minimumAge > .zero || snapshot.sampling.isSampling)
     var shown = gathering.drafts.filter { isShown(snapshot.processes[$0.process]) }
     for index in shown.indices where usesBlocks { shown[index].sums.outstanding = shown[index].sums.matching }
     shown.removeAll { $0.sums.outstanding.count == 0 && $0.sums.outstanding.bytes == 0 }
@@ -152,7 +163,7 @@ struct ReportBuilder {
   private func addTotals(of drafts: [SiteDraft], to report: inout Report) {
     var totals = [Report.Totals](repeating: Report.Totals(), count: snapshot.processes.count)
     var variances = [Double](repeating: 0, count: snapshot.processes.count)
-    let usesBlocks = configuration.isSampling && looksAtBlocks && request.minimumAge == .zero
+    let usesBlocks = snapshot.sampling.isSampling && looksAtBlocks && request.minimumAge == .zero
     for draft in drafts {
       totals[draft.process].add(draft.sums, outstanding: usesBlocks ? draft.sums.matching : nil)
       variances[draft.process] += draft.sums.variance
@@ -162,13 +173,11 @@ struct ReportBuilder {
     for (index, process) in snapshot.processes.enumerated() {
       var total = totals[index]
       let retired = Tally(
-        bytes: process.retired.bytes,
-        count: configuration.isSampling
-          ? process.retired.count >> UInt64(LT_COUNT_UNIT_SHIFT) : process.retired.count)
+        bytes: process.retired.bytes, count: process.retired.count >> UInt64(LT_COUNT_UNIT_SHIFT))
       total.allocated += retired
       total.freed += retired
       total.unmatchedFrees = process.unmatchedFrees
-      if configuration.isSampling { total.outstandingBytesStandardError = variances[index].squareRoot() }
+      if snapshot.sampling.isSampling { total.outstandingBytesStandardError = variances[index].squareRoot() }
       report.processes.append(
         Report.ProcessTotals(
           processID: process.processID, parentProcessID: process.parentProcessID,
@@ -181,7 +190,7 @@ struct ReportBuilder {
       report.totals.unmatchedFrees += total.unmatchedFrees
       variance += variances[index]
     }
-    if configuration.isSampling {
+    if snapshot.sampling.isSampling {
       report.totals.outstandingBytesStandardError = variance.squareRoot()
     }
   }

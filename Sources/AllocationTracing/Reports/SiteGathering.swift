@@ -121,7 +121,7 @@ struct SiteGathering {
     let position = position(of: record, .heap, process)
     draftOfSite[record.index] = Int32(position)
     drafts[position].sites.append((record.index, record.identity))
-    drafts[position].sums.addHeap(record, snapshot.configuration)
+    drafts[position].sums.addHeap(record)
   }
 
   private mutating func addMapping(
@@ -156,7 +156,7 @@ struct SiteGathering {
       guard block.time <= now, block.site < draftOfSite.count, draftOfSite[block.site] >= 0 else { continue }
       let position = Int(draftOfSite[block.site])
       let size = block.sizeInBytes
-      let weight = weight(ofSize: size)
+      let weight = snapshot.sampling.weight(ofSize: size, level: block.level)
       if let ages = agesOfDraft[position] {
         drafts[position].sums.survivors?.add(
           bytes: Double(size) * weight, count: weight, time: block.time, ages: ages)
@@ -202,23 +202,16 @@ struct SiteGathering {
       }
     }
   }
-
-  /// How many blocks a recorded one stands for: 1/P if it was chosen with probability P.
-  private func weight(ofSize size: UInt64) -> Double {
-    if let nth = snapshot.configuration.sampleEveryNth, nth > 1 { return Double(nth) }
-    guard let mean = snapshot.configuration.sampleMeanInBytes, mean > 0, size > 0 else { return 1 }
-    return 1 / -expm1(-Double(size) / Double(mean))
-  }
 }
 
 extension SiteSums {
   /// Adds the totals of one of the kernel's sites.
-  mutating func addHeap(_ record: SiteRecord<lt_site>, _ configuration: TraceConfiguration) {
+  mutating func addHeap(_ record: SiteRecord<lt_site>) {
     let site = record.site
-    allocated += Tally(bytes: site.allocated_bytes, count: configuration.blocks(ofUnits: site.allocated_count))
-    freed += Tally(bytes: site.freed_bytes, count: configuration.blocks(ofUnits: site.freed_count))
+    allocated += Tally(bytes: site.allocated_bytes, count: wholeBlocks(ofUnits: site.allocated_count))
+    freed += Tally(bytes: site.freed_bytes, count: wholeBlocks(ofUnits: site.freed_count))
     outstanding += Tally(
-      bytes: record.outstandingBytes, count: configuration.blocks(ofUnits: record.outstandingCount))
+      bytes: record.outstandingBytes, count: wholeBlocks(ofUnits: record.outstandingCount))
   }
 
   /// Adds what a site's calls have mapped and unmapped.
@@ -229,10 +222,7 @@ extension SiteSums {
   }
 }
 
-extension TraceConfiguration {
-  /// Whole blocks, rounded, from the unit in which the programs keep counts while sampling.
-  func blocks(ofUnits units: UInt64) -> UInt64 {
-    guard isSampling else { return units }
-    return (units + 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)
-  }
+/// Whole blocks, rounded, from the unit in which the programs keep counts.
+func wholeBlocks(ofUnits units: UInt64) -> UInt64 {
+  (units &+ 1 << (UInt64(LT_COUNT_UNIT_SHIFT) - 1)) >> UInt64(LT_COUNT_UNIT_SHIFT)
 }

@@ -8,6 +8,10 @@ import TraceModel
 /// and all reports that are made of it agree with each other.
 package struct TraceSnapshot {
   package var configuration: TraceConfiguration
+  /// Which blocks were recorded, at each level at which some are.
+  package var sampling: SamplingLevels
+  /// When the table of blocks was first thinned, CLOCK_MONOTONIC nanoseconds; nil when it never was.
+  package var thinningTime: UInt64?
   /// CLOCK_MONOTONIC nanoseconds: `time` is the moment itself, `startTime` that of the first attach, or 0 before it.
   package var time: UInt64
   package var startTime: UInt64
@@ -40,6 +44,7 @@ package struct TraceSnapshot {
 
   package init(configuration: TraceConfiguration, time: UInt64, startTime: UInt64) {
     self.configuration = configuration
+    sampling = SamplingLevels(configuration)
     self.time = time
     self.startTime = startTime
   }
@@ -81,14 +86,18 @@ package struct TraceSnapshot {
     package var address: UInt64
     /// Packed as in `lt_block_payload`.
     private var sizeAndSite: UInt64
-    /// CLOCK_MONOTONIC nanoseconds.
-    package var time: UInt64
+    private var timeAndLevel: UInt64
 
-    package init(address: UInt64, sizeInBytes: UInt64, site: Int, time: UInt64) {
+    package init(address: UInt64, sizeInBytes: UInt64, site: Int, time: UInt64, level: Int = 0) {
       self.address = address
       sizeAndSite = sizeInBytes << UInt64(LT_SITE_BITS) | UInt64(site)
-      self.time = time
+      timeAndLevel = time & ~LT_LEVEL_MASK | UInt64(level) & LT_LEVEL_MASK
     }
+
+    /// CLOCK_MONOTONIC nanoseconds.
+    package var time: UInt64 { timeAndLevel & ~LT_LEVEL_MASK }
+    /// See ``SamplingLevels``.
+    var level: Int { Int(timeAndLevel & LT_LEVEL_MASK) }
 
     package var sizeInBytes: UInt64 { sizeAndSite >> UInt64(LT_SITE_BITS) }
     package var site: Int { Int(sizeAndSite & (UInt64(LT_MAX_SITES) - 1)) }

@@ -13,8 +13,11 @@ package final class TraceTables {
   private let walkCounters: BPFMap
   private let hits: BPFMap
   private let slots: BPFMap
+  /// What blocks are recorded.
+  private(set) var sampling: SamplingLevels
 
-  init(object: BPFObject, bucketCount: Int, siteCount: Int) throws(BPFError) {
+  init(object: BPFObject, bucketCount: Int, siteCount: Int, sampling: SamplingLevels) throws(BPFError) {
+    self.sampling = sampling
     sites = try SiteTable(map: object.map("sites"), count: siteCount)
     stacks = try StackStore(object: object)
     blocks = BlockTable(map: try object.map("blocks"), bucketCount: bucketCount)
@@ -69,6 +72,8 @@ package final class TraceTables {
     var site: Int
     /// CLOCK_MONOTONIC nanoseconds.
     var time: UInt64
+    /// See ``SamplingLevels``.
+    var level: Int
     var slot: UInt32
     /// Low bits of the process generation.
     var generation: UInt32
@@ -89,8 +94,8 @@ package final class TraceTables {
       let key = BlockKey(word: key)
       body(
         BlockRecord(
-          address: key.address, sizeInBytes: payload.sizeInBytes, site: payload.site, time: payload.time,
-          slot: key.slot, generation: key.generation))
+          address: key.address, sizeInBytes: payload.sizeInBytes, site: payload.site, time: payload.birthTime,
+          level: payload.level, slot: key.slot, generation: key.generation))
     }
   }
 
@@ -106,6 +111,54 @@ package final class TraceTables {
 
   /// How many blocks are recorded now.
   var liveBlocks: Int { Int(words.pointee.live_blocks) }
+
+  // MARK: Making room
+
+  /// Records blocks from now on at the highest of these levels.
+  func rise(to levels: SamplingLevels) {
+    sampling = levels
+    let level = levels.current
+    withUnsafeMutableBytes(of: &words.pointee.level_values) { bytes in
+      bytes.bindMemory(to: UInt64.self)[level] = levels.values[level]
+    }
+    ctrace_store(&words.pointee.level, UInt64(level))
+  }
+
+  /// Changes blocks while the programs go on; see ``BlockTable/revise(_:done:)``.
+  func reviseBlocks(
+    _ decide: (_ size: UInt64, _ level: Int) -> BlockFate,
+    done: (_ size: UInt64, _ site: Int, _ level: Int, _ fate: BlockFate) -> Void
+  ) throws(BPFError) {
+    try blocks.revise { _, payload in
+      switch decide(payload.sizeInBytes, payload.level) {
+      case .keep: .keep
+      case .remove: .remove
+      case .raise(let level): .retime(payload.birthTime | UInt64(level))
+      }
+    } done: { payload, revision in
+      let fate: BlockFate =
+        switch revision {
+        case .keep: .keep
+        case .remove: .remove
+        case .retime(let time): .raise(to: Int(time & LT_LEVEL_MASK))
+        }
+      done(payload.sizeInBytes, payload.site, payload.level, fate)
+    }
+  }
+
+  /// Changes what a site has allocated, by amounts that may be negative modulo 2^64.
+  func adjustSite(_ index: Int, bytes: UInt64, count: UInt64) {
+    guard index < sites.count else { return }
+    let site = sites.entries.baseAddress! + index
+    _ = ctrace_fetch_add(&site.pointee.allocated_bytes, bytes)
+    _ = ctrace_fetch_add(&site.pointee.allocated_count, count)
+  }
+
+  /// Notes that so many blocks were taken out, and that there is room again.
+  func forget(_ count: UInt64) {
+    ctrace_subtract(&words.pointee.live_blocks, count)
+    ctrace_store(&words.pointee.is_filling, 0)
+  }
 
   // MARK: Processes
 

@@ -70,8 +70,17 @@ static inline __attribute__((always_inline)) __u64 lt_block_key(__u64 address, _
 
 struct lt_block_payload {
   __u64 size_and_site;  // size << LT_SITE_BITS | index into sites
-  __u64 time;           // CLOCK_MONOTONIC nanoseconds of the allocation
+  // CLOCK_MONOTONIC nanoseconds of the allocation. Of a program's block, the lowest LT_LEVEL_BITS are the level of sampling
+  // at which it is counted.
+  __u64 time;
 };
+
+// Levels of sampling. At level 0 the configuration says which blocks are recorded. Before the table of blocks is full, user
+// space goes to the next level, which records fewer, and takes as many of the recorded blocks out as that level would not
+// have recorded. A block's level says what it stands for in the totals of its site.
+#define LT_LEVEL_BITS 4
+#define LT_MAX_LEVELS (1 << LT_LEVEL_BITS)
+#define LT_LEVEL_MASK (LT_MAX_LEVELS - 1ull)
 
 struct lt_block_bucket {
   __u64 keys[LT_BUCKET_ENTRIES];
@@ -157,6 +166,7 @@ struct lt_thread_state {
   __u8 records_block;  // chosen by filters and sampling
   __u8 has_old_block;
   __u8 counted_unmatched;        // realloc of a block that was not recorded
+  __u8 level;                    // of sampling, at which the block was chosen
   __u32 recent_unmatched_frees;  // since the thread's last allocation
 };
 
@@ -193,7 +203,7 @@ enum lt_counter {
 #define LT_LOG_STEPS 256
 #define LT_WEIGHT_STEPS 1024
 #define LT_WEIGHT_STEPS_PER_MEAN 64
-// While sampling, counts are kept in units of 1/1024 block, so that weights need no rounding to whole blocks.
+// Counts of sites are kept in units of 1/1024 block, so that weights need no rounding to whole blocks.
 #define LT_COUNT_UNIT_SHIFT 10
 
 struct lt_configuration {
@@ -204,6 +214,7 @@ struct lt_configuration {
   __u32 block_buckets;     // number of buckets in the blocks map
   __u32 site_count;        // number of entries in the sites map
   __u32 maximum_blocks;    // blocks recorded at once
+  __u32 filling_blocks;    // so many of them are reported to user space, which then makes room; 0: never
   __u32 emit_events;       // write every allocation and free to the ring buffer
   __u32 follow_forks;
   __u32 walk_with_tables;      // unwind by tables; otherwise by frame pointers
@@ -221,7 +232,45 @@ struct lt_globals {
   __s64 hold_budget;        // nanoseconds that traced processes may still be held; refilled by user space
   __u64 tracer_is_gone;     // leaktrace is being killed or ends
   __u64 attaching_process;  // id of the process that user space attaches to at this moment while it is held
+  __u64 level;              // of sampling, for blocks from now on
+  __u64 is_filling;         // user space has been told that the table of blocks is filling, and has not made room yet
+  // Mean bytes between samples of each level, or one block in so many; that of level 0 is in the configuration.
+  __u64 level_values[LT_MAX_LEVELS];
 };
+
+// What a recorded block stands for: bytes, and blocks in units of 1/2^LT_COUNT_UNIT_SHIFT.
+struct lt_weight {
+  __u64 bytes;
+  __u64 count;
+};
+
+// The weight of a block that was recorded as one in `nth`.
+static inline __attribute__((always_inline)) struct lt_weight lt_weight_of_nth(__u64 size, __u64 nth) {
+  struct lt_weight weight = {size * nth, nth << LT_COUNT_UNIT_SHIFT};
+  return weight;
+}
+
+// The weight of a block that was recorded by Poisson sampling with this mean number of bytes between samples; 0: every block.
+// The same size always gives the same weight, so what is added by an allocation is taken off exactly by its free.
+//
+// `table` has x / (1 - e^-x) in units of 1/65536 at LT_WEIGHT_STEPS_PER_MEAN steps for each mean. It is volatile because the
+// compiler would take what is set at load time for the zeros of its initial value.
+static inline __attribute__((always_inline)) struct lt_weight lt_weight_of_bytes(__u64 size, __u64 mean,
+                                                                                 const volatile __u32 *table) {
+  struct lt_weight weight = {size, 1ull << LT_COUNT_UNIT_SHIFT};
+  if (!mean || !size)
+    return weight;
+  __u64 position = (size << 16) / mean * LT_WEIGHT_STEPS_PER_MEAN;
+  __u64 step = position >> 16;
+  if (step >= LT_WEIGHT_STEPS || size >> 44)
+    return weight;
+  __u64 low = table[step & (LT_WEIGHT_STEPS - 1)];
+  __u64 high = table[(step & (LT_WEIGHT_STEPS - 1)) + 1];
+  __u64 ratio = low + ((high - low) * (position & 0xffff) >> 16);
+  weight.bytes = mean * ratio >> 16;
+  weight.count = (weight.bytes << LT_COUNT_UNIT_SHIFT) / size;
+  return weight;
+}
 
 // ---- Events -------------------------------------------------------------------------------------------------------
 enum lt_event_kind {
@@ -233,9 +282,10 @@ enum lt_event_kind {
   LT_EVENT_LOADED,  // the dynamic loader has mapped or unmapped objects; address: lt_process.loader_changes
   LT_EVENT_MAP,     // address, size
   LT_EVENT_UNMAP,
-  LT_EVENT_REMAP,   // address: new, other_address: old, size: new, other_size: old
-  LT_EVENT_BREAK,   // address: the new program break
-  LT_EVENT_THREAD,  // thread_id has a new site; its name is in address and size (16 bytes)
+  LT_EVENT_REMAP,    // address: new, other_address: old, size: new, other_size: old
+  LT_EVENT_BREAK,    // address: the new program break
+  LT_EVENT_FILLING,  // the table of blocks is filling
+  LT_EVENT_THREAD,   // thread_id has a new site; its name is in address and size (16 bytes)
 };
 
 enum lt_fork_flag {

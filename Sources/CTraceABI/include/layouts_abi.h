@@ -60,7 +60,7 @@ LT_FIELD(lt_process, 56, is_held);
 
 LT_SIZE(lt_thread_state, 64);
 
-LT_SIZE(lt_configuration, 5200);
+LT_SIZE(lt_configuration, 5208);
 LT_FIELD(lt_configuration, 0, minimum_size);
 LT_FIELD(lt_configuration, 8, maximum_size);
 LT_FIELD(lt_configuration, 16, sample_mean);
@@ -68,21 +68,25 @@ LT_FIELD(lt_configuration, 24, sample_every_nth);
 LT_FIELD(lt_configuration, 28, block_buckets);
 LT_FIELD(lt_configuration, 32, site_count);
 LT_FIELD(lt_configuration, 36, maximum_blocks);
-LT_FIELD(lt_configuration, 40, emit_events);
-LT_FIELD(lt_configuration, 44, follow_forks);
-LT_FIELD(lt_configuration, 48, walk_with_tables);
-LT_FIELD(lt_configuration, 52, sites_by_thread);
-LT_FIELD(lt_configuration, 56, largest_safe_request);
-LT_FIELD(lt_configuration, 64, tracer_process);
-LT_FIELD(lt_configuration, 68, log2_table);
-LT_FIELD(lt_configuration, 1096, weight_table);
+LT_FIELD(lt_configuration, 40, filling_blocks);
+LT_FIELD(lt_configuration, 44, emit_events);
+LT_FIELD(lt_configuration, 48, follow_forks);
+LT_FIELD(lt_configuration, 52, walk_with_tables);
+LT_FIELD(lt_configuration, 56, sites_by_thread);
+LT_FIELD(lt_configuration, 64, largest_safe_request);
+LT_FIELD(lt_configuration, 72, tracer_process);
+LT_FIELD(lt_configuration, 76, log2_table);
+LT_FIELD(lt_configuration, 1104, weight_table);
 
-LT_SIZE(lt_globals, 40);
+LT_SIZE(lt_globals, 184);
 LT_FIELD(lt_globals, 0, live_blocks);
 LT_FIELD(lt_globals, 8, held_processes);
 LT_FIELD(lt_globals, 16, hold_budget);
 LT_FIELD(lt_globals, 24, tracer_is_gone);
 LT_FIELD(lt_globals, 32, attaching_process);
+LT_FIELD(lt_globals, 40, level);
+LT_FIELD(lt_globals, 48, is_filling);
+LT_FIELD(lt_globals, 56, level_values);
 
 LT_SIZE(lt_event, 64);
 LT_FIELD(lt_event, 0, kind);

@@ -31,6 +31,10 @@ package enum JSONReport {
         writer.object {
           $0.member("mean_bytes", sampling.meanInBytes)
           $0.member("every_nth", sampling.everyNth)
+          if let thinning = sampling.thinning {
+            $0.member("thinned_after_seconds", thinning.begin)
+            $0.member("thinned_beyond_blocks", thinning.blocks)
+          }
         }
       } else {
         writer.null()

@@ -65,6 +65,17 @@ private struct Document: Decodable {
   struct Sampling: Decodable {
     var meanBytes: UInt64
     var everyNth: UInt64?
+    var thinnedAfterSeconds: Double?
+    var thinnedBeyondBlocks: UInt64?
+
+    var sampling: Report.Sampling {
+      var thinning: Report.Sampling.Thinning?
+      if let thinnedAfterSeconds, let thinnedBeyondBlocks {
+        thinning = Report.Sampling.Thinning(
+          begin: JSONReportReader.duration(thinnedAfterSeconds), blocks: thinnedBeyondBlocks)
+      }
+      return Report.Sampling(meanInBytes: meanBytes, everyNth: everyNth, thinning: thinning)
+    }
   }
   struct Totals: Decodable {
     var outstandingBytes: UInt64
@@ -304,7 +315,7 @@ private struct Document: Decodable {
         exitStatus: target.exitStatus),
       window: Report.Window(
         startInUnixSeconds: window.startUnixSeconds, duration: JSONReportReader.duration(window.durationSeconds)),
-      sampling: sampling.map { Report.Sampling(meanInBytes: $0.meanBytes, everyNth: $0.everyNth) },
+      sampling: sampling?.sampling,
       totals: totals.totals,
       processes: processes.map {
         Report.ProcessTotals(

@@ -31,7 +31,7 @@ struct PageFindings {
     isBad = headline.answer == .leaks || headline.answer == .grows
     lines =
       parts.dropFirst(hasAmount ? 2 : 1).map { ($0, $0 == headline.reason) }
-      + screen.missingLines().map { ($0, true) }
+      + (screen.missingLines() + screen.thinningLines()).map { ($0, true) }
   }
 
   func write(to writer: inout JSONWriter) {

@@ -31,7 +31,8 @@ struct FirstScreen {
   private var width: Int { min(max(options.width, 60), 400) }
 
   func lines() -> [String] {
-    headlineLines() + missingLines() + table() + boundedLines() + [coverageLine()] + heapLines() + nextLines()
+    headlineLines() + missingLines() + thinningLines() + table() + boundedLines() + [coverageLine()] + heapLines()
+      + nextLines()
   }
 
   // MARK: The answer
@@ -81,7 +82,7 @@ struct FirstScreen {
   }
 
   private var missed: String {
-    if headline.missing.causes.isEmpty { return "nothing missed" }
+    if headline.missing.causes.isEmpty { return report.sampling == nil ? "nothing missed" : "a sample, nothing missed" }
     return "\(groupedNumber(headline.missing.blocks)) missed"
   }
 
@@ -99,8 +100,16 @@ struct FirstScreen {
     }
   }
 
+  /// That the numbers became those of a sample by themselves.
+  func thinningLines() -> [String] {
+    guard let thinning = report.sampling?.thinning else { return [] }
+    return wrappedWords(
+      "a sample \(thinning.sentence): numbers are estimates; --max-allocations N keeps N one by one, "
+        + "--exact counts what is beyond as missed", indent: "  ")
+  }
+
   private static let advice = [
-    "blocks_refused": "more room: --max-allocations, or record a sample: --sample-bytes 512K",
+    "blocks_refused": "more room: --max-allocations",
     "sites_refused": "more room: --max-stacks", "stacks_refused": "more room: --max-stacks",
   ]
 
@@ -268,5 +277,12 @@ struct FirstScreen {
 
   private func wrappedWords(_ text: String, indent: String) -> [String] {
     wrapped(text.split(separator: " ").map(String.init), separator: " ", indent: indent)
+  }
+}
+
+extension Report.Sampling.Thinning {
+  /// Since when and why, to go on from "a sample".
+  var sentence: String {
+    "since \(begin.text), when more than \(groupedNumber(blocks)) blocks were outstanding"
   }
 }

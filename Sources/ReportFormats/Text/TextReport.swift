@@ -110,6 +110,9 @@ struct TextRenderer {
           "  sampling:    one sample in \(exact(sampling.meanInBytes)) on average; "
             + "numbers are estimates, ± one standard error")
       }
+      if let thinning = sampling.thinning {
+        output.line("               kept by itself \(thinning.sentence); before, every block was recorded")
+      }
     }
     output.line()
   }

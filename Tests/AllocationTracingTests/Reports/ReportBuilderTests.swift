@@ -17,7 +17,7 @@ import TraceModel
     trace.addSite(slot: slot, at: 0x1000, allocated: Tally(bytes: 300, count: 3), freed: Tally(bytes: 100, count: 1))
     trace.addSite(slot: slot, at: 0x2000, allocated: Tally(bytes: 50, count: 5), freed: Tally(bytes: 50, count: 5))
     trace.snapshot.processes[0].unmatchedFrees = 4
-    trace.snapshot.processes[0].retired = Tally(bytes: 1000, count: 10)
+    trace.snapshot.processes[0].retired = Tally(bytes: 1000, count: 10 << UInt64(LT_COUNT_UNIT_SHIFT))
     let report = trace.report()
     #expect(report.totals.outstanding == Tally(bytes: 200, count: 2))
     // What sites had that are gone counts as allocated and freed.
@@ -166,9 +166,9 @@ import TraceModel
     configuration.sampleEveryNth = 4
     var trace = SyntheticTrace(configuration: configuration)
     let slot = trace.addProcess(7)
-    // Counts are in units of 1/1024 while sampling, and hold the weights already.
+    // Totals hold the weights already.
     let unit = UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT)
-    let site = trace.addSite(slot: slot, at: 1, allocated: Tally(bytes: 80, count: 8 * unit))
+    let site = trace.addSite(slot: slot, at: 1, allocated: Tally(bytes: 80, count: 8))
     trace.addBlock(site, at: 0x10, bytes: 10)
     trace.addBlock(site, at: 0x20, bytes: 10)
     trace.snapshot.processes[0].retired = Tally(bytes: 40, count: 4 * unit)
@@ -188,9 +188,8 @@ import TraceModel
     configuration.sampleMeanInBytes = 1000
     var trace = SyntheticTrace(configuration: configuration)
     let slot = trace.addProcess(7)
-    let unit = UInt64(1) << UInt64(LT_COUNT_UNIT_SHIFT)
-    let small = trace.addSite(slot: slot, at: 1, allocated: Tally(bytes: 1000, count: 100 * unit))
-    let large = trace.addSite(slot: slot, at: 2, allocated: Tally(bytes: 100_000, count: unit))
+    let small = trace.addSite(slot: slot, at: 1, allocated: Tally(bytes: 1000, count: 100))
+    let large = trace.addSite(slot: slot, at: 2, allocated: Tally(bytes: 100_000, count: 1))
     trace.addBlock(small, at: 0x10, bytes: 10)
     trace.addBlock(large, at: 0x20, bytes: 100_000)
     let sites = trace.report().sites

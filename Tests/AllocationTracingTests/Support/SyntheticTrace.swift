@@ -47,9 +47,9 @@ struct SyntheticTrace {
     site.key = UInt64(snapshot.sites.count * 2 + 1)
     site.stack_hash = address
     site.allocated_bytes = allocated.bytes
-    site.allocated_count = allocated.count
+    site.allocated_count = allocated.count << UInt64(LT_COUNT_UNIT_SHIFT)
     site.freed_bytes = freed.bytes
-    site.freed_count = freed.count
+    site.freed_count = freed.count << UInt64(LT_COUNT_UNIT_SHIFT)
     site.process_slot = UInt16(slot)
     site.process_generation = generation
     site.epoch = epoch

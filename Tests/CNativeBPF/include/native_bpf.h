@@ -33,6 +33,8 @@ uint32_t native_block_copies(uint64_t key);
 uint64_t native_block_count(void);
 uint64_t native_busy_places(void);
 
+// Goes to a level of sampling, whose value is in the unit of the configuration.
+void native_set_level(uint32_t level, uint64_t value);
 bool native_should_sample(uint64_t size);
 struct native_weight {
   uint64_t bytes, count;
@@ -50,8 +52,8 @@ struct native_site {
 struct native_site native_user_site(uint64_t stack_hash, uint32_t process_slot, uint32_t generation, uint32_t epoch,
                                     uint32_t thread);
 struct lt_site *_Nullable native_user_site_at(uint32_t index);
-void native_site_add(uint32_t index, uint64_t size);
-void native_site_subtract(uint32_t index, uint64_t size);
+void native_site_add(uint32_t index, uint64_t size, uint32_t level);
+void native_site_subtract(uint32_t index, uint64_t size, uint32_t level);
 
 // ---- Kernel allocations (native_kernel.c) -------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ extension Privileged {
       let program = [try Programs.compile("leaks/known.cpp", ["-fno-builtin"]), "reachable"]
       let options = ["--leak-check", "--fail-on-leak", "--max-pause", "30s"]
       #expect(try LeakTrace.trace(options + ["--"] + program).status == 0)
-      #expect(try LeakTrace.trace(options + ["--max-allocations", "1", "--"] + program).status == 3)
+      #expect(try LeakTrace.trace(options + ["--exact", "--max-allocations", "1", "--"] + program).status == 3)
     }
   }
 }

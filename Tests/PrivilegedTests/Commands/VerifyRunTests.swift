@@ -79,7 +79,7 @@ extension Privileged {
       let notRun = try verify(before, skipped)
       #expect(notRun.status == 3 && notRun.text.contains("not exercised"), "\(notRun.text)")
       #expect(try verify(before, skipped, ["--accept-gone"]).status == 0)
-      let full = try verify(before, record("full", [], ["2000"], ["--max-allocations", "8"]))
+      let full = try verify(before, record("full", [], ["2000"], ["--exact", "--max-allocations", "8"]))
       #expect(full.status == 3 && full.text.contains("AFTER is incomplete"), "\(full.text)")
       let sizes = try verify(before, record("sizes", ["-DFIXED"], ["2000"], ["-z", "1K"]))
       #expect(sizes.status == 3 && sizes.text.contains("other options"), "\(sizes.text)")

@@ -46,6 +46,8 @@ struct TraceReport: Decodable {
   struct Sampling: Decodable {
     var meanBytes: UInt64
     var everyNth: UInt64?
+    var thinnedAfterSeconds: Double?
+    var thinnedBeyondBlocks: UInt64?
   }
 
   struct Totals: Decodable {
