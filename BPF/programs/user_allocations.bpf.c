@@ -3,6 +3,7 @@
 #include "common/core.bpf.h"
 
 #include "allocation_abi.h"
+#include "user/free_places.bpf.h"
 #include "user/outstanding.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/sampling.bpf.h"
@@ -283,6 +284,13 @@ static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
     __u32 site = site_of(&block);
     site_subtract(&block);
     emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
+    if (configuration.watches_frees) {
+      struct lt_walk_start start = {.pc = lt_program_counter(regs),
+                                    .sp = lt_stack_pointer(regs),
+                                    .fp = lt_frame_pointer(regs),
+                                    .kind = LT_UNWIND_PC_EXACT};
+      note_free(regs, &start, slot, process->generation, site);
+    }
     return;
   }
   if (is_sampling())

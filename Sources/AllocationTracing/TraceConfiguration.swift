@@ -35,6 +35,8 @@ package struct TraceConfiguration: Sendable {
   package var avoidsMultiLinks = false
   /// Look at how much free memory allocators keep. This needs to know, too, what they held at the beginning.
   package var looksAtRetention = false
+  /// Note where a sample of the blocks is freed.
+  package var watchesFrees = false
   /// Unwind by saved frame pointers only.
   package var usesFramePointers = false
   /// Act as if the kernel refused the stack walker. For tests of the fallback.

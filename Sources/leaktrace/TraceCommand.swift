@@ -298,6 +298,7 @@ struct TraceCommand: ParsableCommand {
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
     configuration.looksAtRetention = leakCheck.mode != nil || verbose
+    configuration.watchesFrees = leakCheck.mode != nil
     configuration.refusesUnwinder = unwinderRefused
     return configuration
   }

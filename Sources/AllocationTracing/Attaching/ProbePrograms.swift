@@ -154,6 +154,7 @@ final class ProbePrograms {
     values.largest_safe_request =
       UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     values.sites_by_thread = configuration.separatesThreads ? 1 : 0
+    values.watches_frees = configuration.watchesFrees ? 1 : 0
     values.tracer_process = UInt32(getpid())
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
     values.fillSamplingTables()

@@ -32,6 +32,7 @@ extension AllocationTracer {
     snapshot.timeline = growth?.timeline ?? []
     snapshot.processes = processTable.all.map { process(of: $0, history: history, sites: sites) }
     snapshot.replacedImages = processTable.replacedImages
+    if configuration.watchesFrees { snapshot.frees = Dictionary(grouping: tables.freeRecords(), by: \.site) }
     snapshot.stacks = stacksOfHolders(in: snapshot, includesFreed: includesFreed)
     snapshot.notes = notes
     if looksAtBlocks {
@@ -130,6 +131,7 @@ extension AllocationTracer {
         wanted.insert(hash)
       }
     }
+    for records in snapshot.frees.values { wanted.formUnion(records.map(\.stackHash)) }
     return wanted.reduce(into: [:]) { $0[$1] = stackTrace(hash: $1) }
   }
 

@@ -53,6 +53,10 @@ extension ReportBuilder {
         report.sites[position].growth?.word = missing.supported(word)
       }
     }
+    let roles = FrameRoles()
+    for position in named.indices {
+      report.sites[position].freedAt = freePlaces(of: named[position], roles: roles)
+    }
     addOwnGrowth(of: named, missing, to: &report)
     if beyond.sites > 0 { report.beyondLimit = beyond }
     report.suppressions = suppressions.uses

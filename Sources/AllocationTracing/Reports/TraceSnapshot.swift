@@ -29,6 +29,8 @@ package struct TraceSnapshot {
   package var stacks: [UInt64: StackTrace] = [:]
   /// The results of leak checks. Of each process the latest comes last.
   package var checks: [any BlockVerdicts] = []
+  /// Where blocks were freed, by the place of their site in the kernel's table; empty where that was not looked at.
+  var frees: [Int: [TraceTables.FreeRecord]] = [:]
   package var history: OutstandingHistory?
   package var timeline: [Report.Moment] = []
   package var retention: [RetentionSummary] = []

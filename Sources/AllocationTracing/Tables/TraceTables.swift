@@ -13,6 +13,7 @@ package final class TraceTables {
   private let walkCounters: BPFMap
   private let hits: BPFMap
   private let slots: BPFMap
+  private let freePlacesMap: BPFMap
   /// What blocks are recorded.
   private(set) var sampling: SamplingLevels
 
@@ -27,6 +28,7 @@ package final class TraceTables {
     walkCounters = try object.map("lt_unwind_counters")
     hits = try object.map("probe_hits")
     slots = try object.map("process_slots")
+    freePlacesMap = try object.map("free_places")
   }
 
   private var words: UnsafeMutablePointer<lt_globals> { globals.bytes.bindMemory(to: lt_globals.self).baseAddress! }
@@ -111,6 +113,27 @@ package final class TraceTables {
 
   /// How many blocks are recorded now.
   var liveBlocks: Int { Int(words.pointee.live_blocks) }
+
+  /// Where blocks of a site were freed.
+  struct FreeRecord {
+    var site: Int
+    /// Upper half of the site's key.
+    var siteCheck: UInt32
+    var stackHash: UInt64
+    var epoch: UInt32
+    /// An estimate from so many samples.
+    var frees: UInt64
+    var samples: UInt64
+  }
+
+  func freeRecords() -> [FreeRecord] {
+    freePlacesMap.keys(of: lt_free_place.self).compactMap { key in
+      guard let count = freePlacesMap.value(lt_free_count.self, for: key) else { return nil }
+      return FreeRecord(
+        site: Int(key.site), siteCheck: key.site_check, stackHash: key.stack_hash,
+        epoch: UInt32(truncatingIfNeeded: count.epoch), frees: count.frees, samples: count.samples)
+    }
+  }
 
   // MARK: Making room
 

@@ -140,6 +140,22 @@ struct lt_short_stack {
   __u64 frames[LT_SHORT_STACK_DEPTH];
 };
 
+// Where blocks of a site are freed: the key of a map whose value adds up how many frees were of its kind. Of each site the
+// first LT_FREES_LOOKED_AT frees are looked at, then one in LT_FREES_PER_SAMPLE, which counts as so many.
+#define LT_MAX_FREE_PLACES 4096
+#define LT_FREES_LOOKED_AT 16
+#define LT_FREES_PER_SAMPLE 64
+struct lt_free_place {
+  __u64 stack_hash;  // of the free
+  __u32 site;        // of the block
+  __u32 site_check;  // upper half of the site's key: another site can get its place
+};
+struct lt_free_count {
+  __u64 frees;
+  __u64 samples;  // how many of them were looked at
+  __u64 epoch;    // as in lt_site
+};
+
 // ---- Processes ----------------------------------------------------------------------------------------------------
 struct lt_process {
   __u32 process_id;
@@ -219,6 +235,7 @@ struct lt_configuration {
   __u32 follow_forks;
   __u32 walk_with_tables;      // unwind by tables; otherwise by frame pointers
   __u32 sites_by_thread;       // threads of a process have sites of their own
+  __u32 watches_frees;         // note where a sample of the blocks is freed
   __u64 largest_safe_request;  // a request for more is likely to fail: functions that may throw are not followed then
   __u32 tracer_process;        // leaktrace itself: nobody is held when it is gone
   __u32 log2_table[LT_LOG_STEPS + 1];       // log2(1 + i/256) · 65536

@@ -47,6 +47,16 @@ LT_FIELD(lt_short_stack, 0, depth);
 LT_FIELD(lt_short_stack, 4, outcome);
 LT_FIELD(lt_short_stack, 8, frames);
 
+LT_SIZE(lt_free_place, 16);
+LT_FIELD(lt_free_place, 0, stack_hash);
+LT_FIELD(lt_free_place, 8, site);
+LT_FIELD(lt_free_place, 12, site_check);
+
+LT_SIZE(lt_free_count, 24);
+LT_FIELD(lt_free_count, 0, frees);
+LT_FIELD(lt_free_count, 8, samples);
+LT_FIELD(lt_free_count, 16, epoch);
+
 LT_SIZE(lt_process, 64);
 LT_FIELD(lt_process, 0, process_id);
 LT_FIELD(lt_process, 4, generation);
@@ -73,6 +83,7 @@ LT_FIELD(lt_configuration, 44, emit_events);
 LT_FIELD(lt_configuration, 48, follow_forks);
 LT_FIELD(lt_configuration, 52, walk_with_tables);
 LT_FIELD(lt_configuration, 56, sites_by_thread);
+LT_FIELD(lt_configuration, 60, watches_frees);
 LT_FIELD(lt_configuration, 64, largest_safe_request);
 LT_FIELD(lt_configuration, 72, tracer_process);
 LT_FIELD(lt_configuration, 76, log2_table);

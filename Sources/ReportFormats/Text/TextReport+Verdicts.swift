@@ -76,11 +76,28 @@ extension TextRenderer {
   }
 
   static func lines(of freedAt: [FreePlace]) -> [String] {
-    freedAt.prefix(3).compactMap { place in
-      let names = place.frames.compactMap(\.function).prefix(3).map(escapedForTerminal)
-      let share = wholeNumber((place.share * 100).rounded(.down))
-      return names.isEmpty ? nil : "\(share) % freed in \(names.joined(separator: " < "))"
+    let shown = freedAt.prefix(3)
+    var lines = shown.compactMap { place -> String? in
+      let names = place.frames.filter { $0.function != nil }.prefix(3).map(freeingFrame)
+      return names.isEmpty ? nil : "\(percent(place.share)) freed in \(names.joined(separator: " < "))"
     }
+    let never = 1 - freedAt.reduce(0) { $0 + $1.share }
+    if let last = lines.popLast(), shown.count == freedAt.count {
+      lines.append(never > 0.0005 ? last + ", \(percent(never)) not" : last)
+    }
+    return lines
+  }
+
+  private static func percent(_ share: Double) -> String {
+    let percent = max(0, share * 100)
+    return percent > 0 && percent < 1 ? "< 1 %" : wholeNumber(percent.rounded()) + " %"
+  }
+
+  /// A function by its short name, with its line.
+  private static func freeingFrame(_ frame: Frame) -> String {
+    let name = escapedForTerminal(OwnFrame.shortName(of: frame.function ?? "?"))
+    guard let file = frame.file?.split(separator: "/").last, let line = frame.line else { return name }
+    return "\(name) \(escapedForTerminal(String(file))):\(line)"
   }
 
   mutating func growth(of site: AllocationSite) {

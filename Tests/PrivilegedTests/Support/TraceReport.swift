@@ -99,6 +99,7 @@ struct TraceReport: Decodable {
     var stackCompleteness: String
     var frames: [Frame]
     var allocations: [Allocation]
+    var freedAt: [FreePlace]?
 
     var outstanding: Blocks { Blocks(outstandingBytes, outstandingCount) }
     var allocated: Blocks { Blocks(allocatedBytes, allocatedCount) }
@@ -112,6 +113,12 @@ struct TraceReport: Decodable {
     var function: String?
     var module: String?
     var inlined: Bool
+  }
+
+  struct FreePlace: Decodable {
+    var share: Double
+    var sampledCount: UInt64
+    var frames: [Frame]
   }
 
   struct Allocation: Decodable {

@@ -1,0 +1,54 @@
+// Where blocks are freed as a rule: the stacks of a sample of frees, by the site of the block. It names the path that others
+// take and that a leak forgets.
+#pragma once
+
+#include "common/core.bpf.h"
+#include "unwind/unwind.bpf.h"
+#include "user/outstanding.bpf.h"
+#include "user/session.bpf.h"
+#include "user/stacks.bpf.h"
+
+#include "allocation_abi.h"
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, LT_MAX_FREE_PLACES);
+  __type(key, struct lt_free_place);
+  __type(value, struct lt_free_count);
+} free_places SEC(".maps");
+
+// For how many frees of the site this one stands; 0 when it is not looked at.
+static __always_inline __u32 frees_stood_for(const struct lt_site *site) {
+  if (lt_load(&site->freed_count) >> LT_COUNT_UNIT_SHIFT <= LT_FREES_LOOKED_AT)
+    return 1;
+  return bpf_get_prandom_u32() % LT_FREES_PER_SAMPLE ? 0 : LT_FREES_PER_SAMPLE;
+}
+
+// Walks the stack of a call that frees a block of a site, and counts it. A walk that breaks off is as good: the innermost
+// frames say who frees.
+static __noinline void note_free(void *context, const struct lt_walk_start *start, __u32 slot, __u32 generation,
+                                 __u32 index) {
+  struct lt_site *site = site_at(index);
+  __u32 frees = site ? frees_stood_for(site) : 0;
+  struct lt_unwind_scratch *scratch = frees ? lt_unwind_claim() : NULL;
+  if (!scratch)
+    return;
+  if (configuration.walk_with_tables)
+    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->fp, start->kind);
+  else
+    walk_frame_pointers(context, &scratch->stack);
+  struct lt_free_place place = {
+      .stack_hash = stack_hash(&scratch->stack), .site = index, .site_check = site->key >> 32};
+  struct lt_free_count *count = bpf_map_lookup_elem(&free_places, &place);
+  if (count) {
+    __sync_fetch_and_add(&count->frees, frees);
+    __sync_fetch_and_add(&count->samples, 1);
+  } else if (stack_store(&scratch->stack, place.stack_hash)) {
+    struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
+    struct lt_free_count first = {
+        .frees = frees, .samples = 1, .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0};
+    bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST);
+  }
+  lt_unwind_release(scratch);
+}
