@@ -269,40 +269,47 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
   record_block(&call, slot, site);
 }
 
-static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
+// Takes the block out of the table. True when it was there.
+static __noinline bool take_freed(struct pt_regs *regs, __u64 cookie, struct lt_freed_block *freed) {
   __u64 address = argument(regs, cookie, 0);
   count_hit(cookie);
   if (!address)
-    return;
+    return false;
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
   if (!process)
-    return;
+    return false;
   struct lt_block_payload block;
   if (block_take(lt_block_key(address, slot, process->generation), &block)) {
     __u64 size = size_of(&block);
     __u32 site = site_of(&block);
     site_subtract(&block);
     emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
-    if (configuration.watches_frees) {
-      struct lt_walk_start start = {.pc = lt_program_counter(regs),
-                                    .sp = lt_stack_pointer(regs),
-                                    .fp = lt_frame_pointer(regs),
-                                    .kind = LT_UNWIND_PC_EXACT};
-      note_free(regs, &start, slot, process->generation, site);
-    }
-    return;
+    freed->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
+                                          .sp = lt_stack_pointer(regs),
+                                          .fp = lt_frame_pointer(regs),
+                                          .kind = LT_UNWIND_PC_EXACT};
+    freed->site = site;
+    freed->generation = process->generation;
+    return true;
   }
   if (is_sampling())
-    return;
+    return false;
   struct lt_thread_state *state =
       bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
   // A realloc that frees its old block through the probed function: the entry of realloc took it already.
   if (state && state->stack_pointer && state->has_old_block && state->pointer == address)
-    return;
+    return false;
   __sync_fetch_and_add(&process->unmatched_frees, 1);
   if (state)
     state->recent_unmatched_frees++;
+  return false;
+}
+
+static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
+  struct lt_freed_block freed = {};
+  if (take_freed(regs, cookie, &freed) && configuration.watches_frees)
+    note_free(regs, &freed, cookie >> LT_COOKIE_SLOT_SHIFT);
 }
 
 #define MINUS_ERRNO_MAX 4095

@@ -25,30 +25,46 @@ static __always_inline __u32 frees_stood_for(const struct lt_site *site) {
   return bpf_get_prandom_u32() % LT_FREES_PER_SAMPLE ? 0 : LT_FREES_PER_SAMPLE;
 }
 
-// Walks the stack of a call that frees a block of a site, and counts it. A walk that breaks off is as good: the innermost
-// frames say who frees.
-static __noinline void note_free(void *context, const struct lt_walk_start *start, __u32 slot, __u32 generation,
-                                 __u32 index) {
+// A call that has freed a block.
+struct lt_freed_block {
+  struct lt_walk_start start;
+  __u32 site;
+  __u32 generation;
+};
+
+// Adds a walked stack to those that free blocks of the site. A walk that broke off is as good: the innermost frames say who
+// frees. Static, so that the verifier knows `stack` as the map value that it is.
+static __noinline void count_free(const struct lt_stack *stack, __u32 slot, __u32 index, __u32 frees) {
   struct lt_site *site = site_at(index);
+  if (!stack || !site)
+    return;
+  struct lt_free_place place = {.stack_hash = stack_hash(stack), .site = index, .site_check = site->key >> 32};
+  struct lt_free_count *count = bpf_map_lookup_elem(&free_places, &place);
+  if (count) {
+    __sync_fetch_and_add(&count->frees, frees);
+    __sync_fetch_and_add(&count->samples, 1);
+    return;
+  }
+  if (!stack_store(stack, place.stack_hash))
+    return;
+  struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
+  struct lt_free_count first = {
+      .frees = frees, .samples = 1, .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0};
+  bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST);
+}
+
+// Walks the stack of a call that frees a block, if the site's turn has come. Before Linux 6.13 the functions of a program
+// that are under way share 512 bytes: what is needed only before and after the walk is in functions of their own.
+static __noinline void note_free(void *context, const struct lt_freed_block *freed, __u32 slot) {
+  struct lt_site *site = site_at(freed->site);
   __u32 frees = site ? frees_stood_for(site) : 0;
   struct lt_unwind_scratch *scratch = frees ? lt_unwind_claim() : NULL;
   if (!scratch)
     return;
   if (configuration.walk_with_tables)
-    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->fp, start->kind);
+    lt_unwind(scratch, slot, freed->generation, freed->start.pc, freed->start.sp, freed->start.fp, freed->start.kind);
   else
     walk_frame_pointers(context, &scratch->stack);
-  struct lt_free_place place = {
-      .stack_hash = stack_hash(&scratch->stack), .site = index, .site_check = site->key >> 32};
-  struct lt_free_count *count = bpf_map_lookup_elem(&free_places, &place);
-  if (count) {
-    __sync_fetch_and_add(&count->frees, frees);
-    __sync_fetch_and_add(&count->samples, 1);
-  } else if (stack_store(&scratch->stack, place.stack_hash)) {
-    struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
-    struct lt_free_count first = {
-        .frees = frees, .samples = 1, .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0};
-    bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST);
-  }
+  count_free(&scratch->stack, slot, freed->site, frees);
   lt_unwind_release(scratch);
 }

@@ -111,7 +111,7 @@ struct TextRenderer {
             + "numbers are estimates, ± one standard error")
       }
       if let thinning = sampling.thinning {
-        output.line("               kept by itself \(thinning.sentence); before, every block was recorded")
+        output.line("               a sample \(thinning.sentence); before, every block was recorded")
       }
     }
     output.line()
