@@ -104,22 +104,33 @@ package final class ExitWatch: @unchecked Sendable {
   package func release(_ processID: Int32) { run { $0.letGo(processID) } }
 
   /// Stops every thread of a process; see `ProcessPause`. Watched threads stay traced, and other watched processes run
-  /// on. To be ended by `resume`.
-  package func pause(_ processID: Int32, patience: Duration, whileWaiting: () -> Void) throws -> ProcessPause {
+  /// on. To be ended by `resume`, and ended by itself before `limit` is over.
+  package func pause(
+    _ processID: Int32, patience: Duration, limit: Duration, whileWaiting: () -> Void
+  ) throws -> ProcessPause {
     try thread.perform { [self] in
       let kept = processes[processID].map { Set($0.threads.keys) } ?? []
-      return try ProcessPause(
+      let pause = try ProcessPause(
         processID: processID, keeping: kept, restart: restart, patience: patience, whileWaiting: whileWaiting)
+      thread.setAlarm(at: pause.latestEnd(within: limit)) { [unowned(unsafe) self] in _ = resume(pause) }
+      return pause
     }
   }
 
-  /// Lets a process that was stopped by `pause` go on. Threads that are watched stay traced.
-  package func resume(_ pause: ProcessPause) {
+  /// Whether a process that was stopped by `pause` has not been let go.
+  package func isOn(_ pause: ProcessPause) -> Bool { thread.isOn(pause) }
+
+  /// Lets a process that was stopped by `pause` go on. Threads that are watched stay traced. Returns false if it went on
+  /// before, because its time was over.
+  package func resume(_ pause: ProcessPause) -> Bool {
     run { watch in
+      guard !pause.isOver else { return false }
+      watch.thread.cancelAlarm()
       pause.resume()
       for stop in pause.takeUnhandledStops() { watch.handle(stop) }
       // While the process was being stopped, there may have been news of threads that the pause did not ask for.
       watch.handleNews()
+      return true
     }
   }
 

@@ -3,7 +3,7 @@ import ProcessImage
 
 extension ProcessPause {
   /// Seizing, interrupting and letting go one thread, on a host that is not idle.
-  private static let timePerThread = Duration.microseconds(120)
+  static let timePerThread = Duration.microseconds(120)
 
   /// Why a process must not be stopped; nil when nothing speaks against it.
   ///

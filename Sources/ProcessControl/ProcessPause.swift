@@ -14,6 +14,8 @@ package final class ProcessPause {
   /// The time from the stop of the first thread until the last one was resumed. While the pause lasts, the time until
   /// now.
   package var duration: Duration { (end ?? .now) - start }
+  /// Whether the process has been let go.
+  package var isOver: Bool { end != nil }
   /// When the first thread was asked to stop.
   package let start: ContinuousClock.Instant
   private var end: ContinuousClock.Instant?
@@ -78,6 +80,16 @@ package final class ProcessPause {
   }
 
   deinit { resume() }
+
+  /// How long a pause may go on that is to last no longer than `limit`: letting the threads go takes time, too.
+  package func timeToSearch(within limit: Duration) -> Duration { limit - timeToLetGo(within: limit) }
+
+  private func timeToLetGo(within limit: Duration) -> Duration {
+    min(limit / 2, max(.milliseconds(2), limit / 8) + Self.timePerThread / 2 * threads.count)
+  }
+
+  /// When the process is let go whatever is unfinished.
+  func latestEnd(within limit: Duration) -> ContinuousClock.Instant { start + limit - timeToLetGo(within: limit) / 2 }
 
   private func stopAll(
     kept: Set<Int32>, until deadline: ContinuousClock.Instant, whileWaiting: () -> Void

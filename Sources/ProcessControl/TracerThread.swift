@@ -35,6 +35,8 @@ package final class TracerThread: @unchecked Sendable {
   }
 
   private let state = Mutex(State())
+  /// What is to be done at a moment unless it is called off. Only the thread uses it.
+  private var alarm: (time: ContinuousClock.Instant, action: () -> Void)?
   /// An event descriptor that tells the thread that there are jobs.
   private let wakeUp: Int32
   /// A signal descriptor that tells the thread that something has happened to a child or a tracee.
@@ -85,10 +87,59 @@ package final class TracerThread: @unchecked Sendable {
     return try result!.get()
   }
 
+  /// Lets the thread do something at a moment, whatever else leaktrace is busy with then. To be called in the thread; one thing
+  /// at a time.
+  func setAlarm(at time: ContinuousClock.Instant, _ action: @escaping () -> Void) { alarm = (time, action) }
+
+  /// Calls the alarm off. To be called in the thread.
+  func cancelAlarm() { alarm = nil }
+
+  /// Milliseconds until the alarm, rounded up; -1 without one.
+  private var patience: Int32 {
+    guard let alarm else { return -1 }
+    let left = alarm.time - .now
+    return left <= .zero ? 0 : Int32(clamping: left.inWholeMilliseconds + 1)
+  }
+
+  private func soundAlarm() {
+    guard let due = alarm, due.time <= .now else { return }
+    alarm = nil
+    due.action()
+  }
+
+  /// Stops every thread of a process; see `ProcessPause`. To be ended by `resume`, and ended by itself before `limit` is over.
+  package func pause(
+    _ processID: Int32, restart: SystemCallRestart, patience: Duration, limit: Duration, whileWaiting: () -> Void
+  ) throws -> ProcessPause {
+    try perform {
+      let pause = try ProcessPause(
+        processID: processID, restart: restart, patience: patience, whileWaiting: whileWaiting)
+      setAlarm(at: pause.latestEnd(within: limit)) { pause.resume() }
+      return pause
+    }
+  }
+
+  /// Whether a process that was stopped by `pause` has not been let go.
+  package func isOn(_ pause: ProcessPause) -> Bool { (try? perform { !pause.isOver }) ?? false }
+
+  /// Lets a process that was stopped by `pause` go on. Returns false if it went on before, because its time was over.
+  package func resume(_ pause: ProcessPause) -> Bool {
+    let isFirst = try? perform {
+      guard !pause.isOver else { return false }
+      cancelAlarm()
+      pause.resume()
+      return true
+    }
+    return isFirst ?? false
+  }
+
   fileprivate func main() {
+    // What is stopped must not wait for its turn behind a busy host. The thread does little; where it may not, it does without.
+    _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), id_t(cprocess_own_thread()), -20)
     while true {
       var descriptors = [wakeUp, childSignals].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-      poll(&descriptors, 2, -1)
+      poll(&descriptors, 2, patience)
+      soundAlarm()
       var count: eventfd_t = 0
       eventfd_read(wakeUp, &count)
       var hasNews = false
@@ -101,6 +152,12 @@ package final class TracerThread: @unchecked Sendable {
       for job in jobs { job.run() }
       if isEnding { return }
     }
+  }
+}
+
+extension Duration {
+  fileprivate var inWholeMilliseconds: Int64 {
+    components.seconds &* 1000 &+ components.attoseconds / 1_000_000_000_000_000
   }
 }
 

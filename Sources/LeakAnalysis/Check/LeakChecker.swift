@@ -37,13 +37,20 @@ package final class LeakChecker {
         return try checkRunning(
           subject, note: "not stopped: its threads did not stop in time; searched while it ran instead")
       }
+    } catch let short as PauseTooShort {
+      return try checkRunning(
+        subject,
+        note: "let go before its blocks were listed: that takes longer than --max-pause; searched while it ran",
+        paused: short.paused)
     }
   }
 
   // MARK: Stopped
 
-  /// The part of the pause that is not spent on reading, because letting the threads go takes time, too.
-  private var reserve: Duration { max(.milliseconds(2), settings.maximumPause / 8) }
+  /// The process went on before its blocks were listed.
+  private struct PauseTooShort: Error {
+    let paused: Duration
+  }
 
   private func checkStopped(_ subject: some LeakCheckSubject) throws -> LeakCheckResult {
     let start = ContinuousClock.now
@@ -51,17 +58,18 @@ package final class LeakChecker {
     subject.handleEvents()
     let generation = subject.generation
     var method = LeakCheckSummary.Method.paused
-    var (job, paused) = try withPause(of: subject) { pause, resume -> (SearchJob, Duration) in
+    var (job, paused, isCut) = try withPause(of: subject) { stop in
       let job = try SearchJob(
-        subject, threads: pause.threads, layout: layout, settings: settings, generation: generation)
-      job.read(until: pause.start + settings.maximumPause - reserve)
-      resume()
-      return (job, pause.duration)
+        subject, threads: stop.pause.threads, layout: layout, settings: settings, generation: generation)
+      guard stop.isOn() else { throw PauseTooShort(paused: stop.pause.duration) }
+      job.read(until: stop.pause.start + stop.pause.timeToSearch(within: settings.maximumPause))
+      let isCut = !stop.end()
+      return (job, stop.pause.duration, isCut)
     }
     var searches: [LeakCheckResult.Search] = []
     var changed: Set<UInt64> = []
     var youngestLost = UInt64.max
-    if !job.isComplete {
+    if isCut || !job.isComplete {
       // What could not be read in the pause is read while the process runs. Blocks that seem lost then must seem lost
       // in another search, too.
       method = .mixed
@@ -82,28 +90,38 @@ package final class LeakChecker {
       changedBlocks: changed, youngestLost: youngestLost)
   }
 
-  /// Runs a closure while the process stands still, which ends with the closure at the latest.
+  /// A process that stands still.
+  private struct Stop {
+    let pause: ProcessPause
+    /// Whether the process still stands still.
+    let isOn: () -> Bool
+    /// Lets it go; false if that happened before.
+    let end: () -> Bool
+  }
+
+  /// Runs a closure while the process stands still, which ends with the closure at the latest, and before it if the longest
+  /// pause is over.
   private func withPause<Value>(
-    of subject: some LeakCheckSubject, _ body: (_ pause: ProcessPause, _ resume: () -> Void) throws -> Value
+    of subject: some LeakCheckSubject, _ body: (Stop) throws -> Value
   ) throws -> Value {
     // A thread that is stuck in the kernel does not stop however long we wait for it, and the search needs the time.
     let patience = min(.milliseconds(100), settings.maximumPause / 4)
+    let limit = settings.maximumPause
     let processID = subject.processID
     if let watch, watch.isWatched(processID) {
-      let pause = try watch.pause(processID, patience: patience, whileWaiting: subject.handleEvents)
-      defer { watch.resume(pause) }
-      return try body(pause) { watch.resume(pause) }
+      let pause = try watch.pause(processID, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
+      let stop = Stop(pause: pause, isOn: { watch.isOn(pause) }, end: { watch.resume(pause) })
+      defer { _ = stop.end() }
+      return try withRaisedPriority { try body(stop) }
     }
     let thread = TracerThread()
     // Ending the thread also lets go the threads that could not be resumed.
     defer { thread.end() }
-    let pause = try thread.perform {
-      try ProcessPause(
-        processID: processID, restart: restart, patience: patience, whileWaiting: subject.handleEvents)
-    }
-    let resume = { _ = try? thread.perform { pause.resume() } }
-    defer { resume() }
-    return try body(pause, resume)
+    let pause = try thread.pause(
+      processID, restart: restart, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
+    let stop = Stop(pause: pause, isOn: { thread.isOn(pause) }, end: { thread.resume(pause) })
+    defer { _ = stop.end() }
+    return try withRaisedPriority { try body(stop) }
   }
 
   // MARK: At its exit
@@ -129,7 +147,10 @@ package final class LeakChecker {
 
   // MARK: Running
 
-  private func checkRunning(_ subject: some LeakCheckSubject, note: String?) throws -> LeakCheckResult {
+  /// - Parameter paused: how long it was stopped in vain.
+  private func checkRunning(
+    _ subject: some LeakCheckSubject, note: String?, paused: Duration = .zero
+  ) throws -> LeakCheckResult {
     let start = ContinuousClock.now
     subject.handleEvents()
     let generation = subject.generation
@@ -151,7 +172,7 @@ package final class LeakChecker {
       if let fingerprints { changed.formUnion(fingerprints.changed()) }
       if number == 0 { fingerprints = Fingerprints(of: searches[0].reachability, processID: layout.memoryOwner) }
     }
-    var summary = LeakCheckSummary(processID: subject.processID, method: .running)
+    var summary = LeakCheckSummary(processID: subject.processID, paused: paused, method: .running)
     summary.took = .now - start
     summary.scannedBytes = scannedBytes
     summary.notes = (note.map { [$0] } ?? []) + notes

@@ -40,7 +40,7 @@ extension TextRenderer {
     let took = "\(check.took.inMilliseconds) ms in all"
     return switch check.method {
     case .paused: "\(stopped), \(searched), \(took)"
-    case .running: "\(searched) while it ran, \(took)"
+    case .running: "\(check.paused > .zero ? stopped + ", " : "")\(searched) while it ran, \(took)"
     case .mixed: "\(stopped), \(searched), in part while it ran, \(took)"
     case .atExit: "\(searched) at its exit, \(took)"
     }

@@ -48,9 +48,13 @@ extension TextRenderer {
         output.line("\(escapedForTerminal(name)): no stack of this report has that number or function")
       }
       for (index, site) in found {
-        let leaf = site.frames.first { Self.isNamed($0, name) } ?? site.frames.first
-        let function = leaf?.function.map(escapedForTerminal) ?? "a stack without names"
-        let place = numbered.firstIndex { $0.contains(index) }.map { "#\($0 + 1) " } ?? ""
+        let finding = numbered.firstIndex { $0.contains(index) }
+        // What was asked for by its number is called as it is there.
+        let heading = finding.flatMap { findings?.list[$0].frame.function }
+        let function =
+          (site.frames.first { Self.isNamed($0, name) }?.function ?? heading ?? site.frames.first?.function)
+          .map(escapedForTerminal) ?? "a stack without names"
+        let place = finding.map { "#\($0 + 1) " } ?? ""
         output.line("\(place)\(function): \(amount(site.outstanding))")
         let holders = site.heldBy ?? []
         if holders.isEmpty { output.line("\tnothing that is known holds them") }

@@ -19,6 +19,15 @@ extension Privileged {
       #expect(report.checkNotes.contains("attached mid-life: unknown heap counts as roots"))
     }
 
+    /// What a compiler at run time puts into instructions, at any byte, is held by them.
+    @Test func pointersInGeneratedCode() throws {
+      let running = try LeakAttachment(running: [Programs.compile("leaks/immediates.c")], ["-a"], interval: "1h")
+      try running.step()
+      let report = try running.interruptAndEnd()
+      #expect(report.verdicts(ofSize: 1111) == ["still_reachable": 8])
+      #expect(report.verdicts(ofSize: 2222) == ["definitely_lost": 8])
+    }
+
     /// From exec nothing is unknown.
     @Test func nothingIsUnknownFromExec() throws {
       let report = try LeakTrace.leakReport(of: [Self.build(), "attached"])

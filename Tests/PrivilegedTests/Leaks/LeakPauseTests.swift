@@ -164,6 +164,33 @@ extension Privileged {
       #expect(tracer(of: program.processID) == 0)
     }
 
+    /// Five hundred threads are stopped and let go within what was promised, check by check.
+    @Test func crowd() throws {
+      let program = try TracedProgram([Programs.compile("leaks/crowd.c", ["-pthread"]), "500"])
+      let attachment = try LeakAttachment(to: program, ["--max-pause", "2s"])
+      try program.step()
+      for _ in 0..<5 {
+        let check = try #require(try attachment.freshReport().leakChecks.first)
+        #expect(check.method == "paused" || check.method == "mixed")
+        #expect(check.pausedSeconds > 0 && check.pausedSeconds <= 2)
+        #expect(check.stillReachable.count >= 20000)
+      }
+      _ = try attachment.interrupt()
+    }
+
+    /// So many that this alone would take too long are not stopped at all.
+    @Test func tooLargeACrowd() throws {
+      let program = try TracedProgram([Programs.compile("leaks/crowd.c", ["-pthread"]), "500"])
+      let attachment = try LeakAttachment(to: program, ["--max-pause", "100ms"])
+      let check = try #require(try attachment.freshReport().leakChecks.first)
+      #expect(check.method == "running" && check.pausedSeconds == 0)
+      #expect(
+        check.notes.first?.hasPrefix(
+          "not stopped: stopping 501 threads and letting them go would take longer than --max-pause") == true,
+        "\(check.notes)")
+      _ = try attachment.interrupt()
+    }
+
     // MARK: Support
 
     private func blocked() throws -> String { try Programs.compile("blocked.c") }
