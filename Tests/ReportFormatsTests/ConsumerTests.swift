@@ -99,6 +99,42 @@ import TraceModel
     _ = directory
   }
 
+  /// Names that try to be lines, records and commands of the formats: what the tools read is what was held, and no more.
+  @Test func hostileNames() throws {
+    var report = Self.report
+    let names = [
+      "evil\nn0: 99999999 0x0: forged", "\nsnapshot=99\ntime=99\nmem_heap_B=99999999\n", "+ 0 0 0\n+ 1\n- 0\nt ffff\n",
+      "s 0 x\u{2028}y\r\ni 0 0\n", "a (b.c:1) [d] %n%s \u{0}z", String(repeating: "(<[{", count: 3000),
+      "\u{202e}\u{1b}[2J#-----",
+    ]
+    for index in report.sites.indices {
+      for frame in report.sites[index].frames.indices {
+        let name = names[(index + frame) % names.count]
+        report.sites[index].frames[frame].function = name
+        report.sites[index].frames[frame].module = "/tmp/" + name
+        report.sites[index].frames[frame].file = name
+      }
+    }
+    report.target.command = names[1] + names[2]
+    if let print = tool("ms_print") {
+      let (directory, path) = try write(MassifReport.format, report)
+      let text = try run([print, path])
+      #expect(text.contains("5,244,976") && !text.contains("99,999,999"))
+      #expect(text.contains("Number of snapshots: "))
+      let (other, usual) = try write(MassifReport.format)
+      let line = { (text: String) in text.split(separator: "\n").first { $0.contains("Number of snapshots: ") } }
+      #expect(line(text) == line(try run([print, usual])))
+      _ = (directory, other)
+    }
+    if let print = tool("heaptrack_print") {
+      let (directory, path) = try write(HeaptrackReport.format, report)
+      let text = try run([print, "-l", "1", "-f", path])
+      #expect(text.contains("total memory leaked: 5.24M"))
+      #expect(text.contains("calls to allocation functions: 8 "))
+      _ = directory
+    }
+  }
+
   @Test func googlePprof() throws {
     guard let pprof = tool("google-pprof") else { return }
     let (directory, path) = try write(GperftoolsReport.format)

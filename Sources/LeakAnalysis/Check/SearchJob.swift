@@ -1,6 +1,7 @@
 import Glibc
 import ProcessControl
 import ProcessImage
+import Quantities
 import SystemSupport
 import TraceModel
 
@@ -142,7 +143,7 @@ final class SearchJob {
 
   func finish() -> LeakCheckResult.Search {
     if let outcome, outcome.unreadableBytes > 0 {
-      notes.append("\(outcome.unreadableBytes) bytes of its memory could not be read")
+      notes.append("\(ByteSize.exact(outcome.unreadableBytes)) of its memory could not be read")
     }
     return LeakCheckResult.Search(
       reachability: scan.classify(), liveMappings: roots.liveMappings,

@@ -136,7 +136,7 @@ package struct ReportComparison {
       Double(some.count) < Self.workNeeded * Double(others.count)
         || Double(some.bytes) < Self.workNeeded * Double(others.bytes)
     }
-    func text(_ tally: Tally) -> String { "\(ByteSize.exact(tally.bytes)) in \(tally.count) blocks" }
+    func text(_ tally: Tally) -> String { "\(ByteSize.exact(tally.bytes)) in \(counted(tally.count, "block"))" }
     if new.count == 0 || isFew(new, than: old) {
       doubts.append("AFTER did too little: it allocated \(text(new)), BEFORE \(text(old))")
     }
@@ -163,8 +163,8 @@ package struct ReportComparison {
   private func loadNotes(_ before: ComparedRecording, _ after: ComparedRecording, _ load: Double) -> [String] {
     let (old, new) = (before.report.totals.allocated, after.report.totals.allocated)
     var notes = [
-      "load: \(ByteSize.exact(old.bytes)) allocated in \(old.count) blocks in \(before.report.window.duration.text) of BEFORE, "
-        + "\(ByteSize.exact(new.bytes)) in \(new.count) in \(after.report.window.duration.text) of AFTER"
+      "load: \(ByteSize.exact(old.bytes)) allocated in \(counted(old.count, "block")) in \(before.report.window.duration.text) of BEFORE, "
+        + "\(ByteSize.exact(new.bytes)) in \(counted(new.count, "block")) in \(after.report.window.duration.text) of AFTER"
     ]
     let time = after.seconds / before.seconds
     if work == nil, load.isFinite, load > 2 * time || load < time / 2 {
@@ -182,7 +182,7 @@ package struct ReportComparison {
       unchecked += check.kinds[.unchecked] ?? Tally()
     }
     return [("possibly lost", possible), ("unchecked", unchecked)].compactMap { name, tally in
-      tally.count == 0 ? nil : "\(name) in AFTER: \(ByteSize.exact(tally.bytes)) in \(tally.count) blocks"
+      tally.count == 0 ? nil : "\(name) in AFTER: \(ByteSize.exact(tally.bytes)) in \(counted(tally.count, "block"))"
     }
   }
 

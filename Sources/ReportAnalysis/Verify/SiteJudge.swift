@@ -211,5 +211,5 @@ struct SiteJudge {
     return nil
   }
 
-  private func count(_ tally: Tally) -> String { tally.count == 1 ? "1 block" : "\(tally.count) blocks" }
+  private func count(_ tally: Tally) -> String { counted(tally.count, "block") }
 }

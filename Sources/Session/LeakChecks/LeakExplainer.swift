@@ -1,5 +1,6 @@
 import AllocationTracing
 import LeakAnalysis
+import Quantities
 import Symbolization
 import TextOutput
 import TraceModel
@@ -49,9 +50,9 @@ struct LeakExplainer {
     case .block(let block, let offset):
       let place = hexadecimal(block.address &+ offset)
       return offset == 0
-        ? "the block of \(block.sizeInBytes) bytes at \(place)"
-        : "\(place), \(offset) bytes inside of a block of \(block.sizeInBytes) bytes,"
-    case .carved(let block): return "the block of \(block.sizeInBytes) bytes at \(hexadecimal(block.address))"
+        ? "the block of \(ByteSize.exact(block.sizeInBytes)) at \(place)"
+        : "\(place), \(counted(offset, "byte")) inside of a block of \(ByteSize.exact(block.sizeInBytes)),"
+    case .carved(let block): return "the block of \(ByteSize.exact(block.sizeInBytes)) at \(hexadecimal(block.address))"
     case .value(let value):
       return switch value.kind {
       case .registers: "a register of \(value.name)"

@@ -73,9 +73,8 @@ package final class LiveVerifier {
       )
     }
     var comparison = analysis.analyze(reports)
-    comparison.notes.append(
-      "resident memory after the warm-up and each round: " + resident.map { "\($0 >> 10)" }.joined(separator: ", ")
-        + " KiB")
+    let kibibytes = resident.map { groupedNumber($0 >> 10) }.joined(separator: ", ")
+    comparison.notes.append("resident memory after the warm-up and each round: \(kibibytes) KiB")
     let last = reports[reports.count - 1]
     comparison.notes += last.notes
     for counter in last.loss where counter.value > 0 {
