@@ -130,8 +130,8 @@ let package = Package(
       name: "HostCapabilities",
       dependencies: [
         "Accounting",
-        "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "AllocationTracing", "KernelTracing",
-        "HostObservation", "Quantities", "ReportFormats", "Scheduling", "TextOutput", "TraceModel",
+        "SystemSupport", "CCapabilities", "CLibBPF", "BPFRuntime", "ProcessImage", "Symbolization", "AllocationTracing",
+        "KernelTracing", "HostObservation", "Quantities", "ReportFormats", "Scheduling", "TextOutput", "TraceModel",
       ],
       swiftSettings: strict),
     .target(name: "ReportAnalysis", dependencies: ["Quantities", "TraceModel"], swiftSettings: strict),

@@ -2,6 +2,7 @@ import AllocationTracing
 import Glibc
 import HostObservation
 import ProcessImage
+import Symbolization
 import TraceModel
 
 /// Checks what a process allows, before anything is attached to it.
@@ -37,6 +38,7 @@ package enum TargetChecks {
         guard let file = try? RootedFile.open(mapping: mapping, processID: processID) else { return nil }
         return try? ElfFile(descriptor: file.descriptor, name: mapping.path)
       }
+      checks.append(symbols(of: processID, mappings))
       let plan = discovery.plan()
       if plan.probes.isEmpty {
         checks.append(
@@ -62,5 +64,33 @@ package enum TargetChecks {
           .target, "container", .works, "pid \(info.innermostProcessID) inside; files are opened beneath its root"))
     }
     return checks
+  }
+
+  /// Whether the functions of the program and of its libraries have names, and which packages have those that are missing.
+  private static func symbols(of processID: Int32, _ mappings: [Mapping]) -> CapabilityCheck {
+    var seen: Set<String> = []
+    var missing: [(path: String, buildID: String?)] = []
+    for mapping in mappings where mapping.isFileBacked && mapping.permissions.contains(.execute) {
+      guard seen.insert(mapping.path).inserted,
+        let opened = try? RootedFile.open(mapping: mapping, processID: processID),
+        let file = try? ElfFile(descriptor: opened.descriptor, name: mapping.path),
+        !SymbolAdvice.hasSymbols(file, path: mapping.path, processID: processID)
+      else { continue }
+      missing.append((mapping.path, file.buildID))
+    }
+    if missing.isEmpty { return CapabilityCheck(.target, "symbols", .works, "all files with code have some") }
+    let names = missing.prefix(4).map { $0.path.split(separator: "/").last.map(String.init) ?? $0.path }
+    let packages = SymbolAdvice().debugPackages(of: Array(missing.prefix(16)))
+    let chosen = missing.compactMap { packages[$0.path] }.reduce(into: [String]()) { list, package in
+      if !list.contains(package) { list.append(package) }
+    }
+    let remedy =
+      chosen.isEmpty
+      ? missing.first.map { MissingSymbols(module: $0.path, buildID: $0.buildID, frames: 1).advice }
+      : "install \(chosen.joined(separator: ", "))"
+    return CapabilityCheck(
+      .target, "symbols", .degraded,
+      "exported names only in \(missing.count) of \(seen.count) files with code: "
+        + names.joined(separator: ", ") + (missing.count > names.count ? ", …" : ""), remedy: remedy)
   }
 }

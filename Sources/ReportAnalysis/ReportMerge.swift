@@ -29,6 +29,10 @@ package enum ReportMerge {
     result.suppressions += report.suppressions
     result.retention += report.retention
     if let unexplained = report.unexplained { result.unexplained = (result.unexplained ?? []) + unexplained }
+    for missing in report.missingSymbols ?? []
+    where result.missingSymbols?.contains(where: { $0.module == missing.module }) != true {
+      result.missingSymbols = (result.missingSymbols ?? []) + [missing]
+    }
     if let freed = report.freedSites { result.freedSites = (result.freedSites ?? []) + freed }
     if let programs = report.target.programs {
       result.target.programs =

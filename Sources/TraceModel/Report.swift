@@ -33,6 +33,8 @@ package struct Report: Codable, Sendable {
   package var retention: [RetentionSummary] = []
   /// What processes have taken that no traced call accounts for; nil where there is none worth a word.
   package var unexplained: [UnexplainedGrowth]?
+  /// The files with most frames that have no name, and where names can be had; nil where there is none.
+  package var missingSymbols: [MissingSymbols]?
   /// Outstanding memory over the time of the trace, oldest first, at most a few hundred moments.
   package var timeline: [Moment] = []
   /// The limit that memory runs into first when it grows; nil where none is known.

@@ -34,6 +34,17 @@ enum JSONLeakCheck {
         $0.member("finding", summary.finding)
       }
     }
+    if let missing = report.missingSymbols {
+      writer.key("missing_symbols")
+      writer.array(missing) { writer, file in
+        writer.object {
+          $0.member("module", file.module)
+          $0.member("build_id", file.buildID)
+          $0.member("frames", file.frames)
+          $0.member("package", file.package)
+        }
+      }
+    }
     if let unexplained = report.unexplained {
       writer.key("unexplained_growth")
       writer.array(unexplained) { writer, growth in

@@ -275,6 +275,13 @@ private struct Document: Decodable {
     var minimumAgeSeconds: Double
     var mappings: Bool
   }
+  struct MissingFile: Decodable {
+    var module: String
+    var buildId: String?
+    var frames: UInt64
+    var package: String?
+  }
+  var missingSymbols: [MissingFile]?
   struct Unexplained: Decodable {
     struct Part: Decodable {
       var `class`: UnexplainedGrowth.Class
@@ -349,6 +356,9 @@ private struct Document: Decodable {
       Report.Moment(
         elapsed: JSONReportReader.duration($0.elapsedSeconds),
         outstanding: Tally(bytes: $0.outstandingBytes, count: $0.outstandingCount), residentBytes: $0.residentBytes)
+    }
+    report.missingSymbols = missingSymbols.map { files in
+      files.map { MissingSymbols(module: $0.module, buildID: $0.buildId, frames: $0.frames, package: $0.package) }
     }
     report.unexplained = unexplainedGrowth.map { all in
       all.map { growth in

@@ -70,6 +70,7 @@ struct TextRenderer {
     probes()
     loss()
     notes()
+    missingSymbols()
     suppressionEntries()
   }
 
@@ -208,6 +209,15 @@ struct TextRenderer {
 
   mutating func notes() {
     for note in report.notes { output.line("Note: " + escapedForTerminal(note)) }
+  }
+
+  /// Where names for frames without one can be had.
+  mutating func missingSymbols() {
+    for file in report.missingSymbols ?? [] {
+      output.line(
+        escapedForTerminal(
+          "No names for \(counted(file.frames, "frame")) in \(file.module), which has no symbol table: \(file.advice)"))
+    }
   }
 
   /// A module's file name, or its path; an area such as `[vdso]` without its brackets.

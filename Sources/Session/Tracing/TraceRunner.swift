@@ -17,6 +17,7 @@ import TraceModel
 package final class TraceRunner {
   private let plan: TracePlan
   private let symbolizer: Symbolizer
+  private let symbolAdvice = SymbolAdvice()
   private let loop: EventLoop
   private var live: LiveTerminal?
   private var progress: ProgressLine
@@ -204,6 +205,8 @@ package final class TraceRunner {
     symbolizer.trim()
     report.memoryLimit = memoryLimit(of: tracer)
     report.notes += attacher?.notes ?? []
+    let missing = symbolAdvice.missingSymbols(in: report)
+    report.missingSymbols = missing.isEmpty ? nil : missing
     if own == nil {
       report.notes += StoppedTargets.notes(
         tracer.processes.filter { $0.isTarget && $0.state == .running }.map(\.processID))
