@@ -69,3 +69,8 @@ long celf_read_process(int process, uint64_t address, void *destination, size_t 
 }
 
 void celf_return_freed_memory(void) { malloc_trim(0); }
+
+ptrdiff_t celf_find(const void *bytes, size_t size, const void *wanted, size_t wanted_size) {
+  const char *place = memmem(bytes, size, wanted, wanted_size);
+  return place ? place - (const char *)bytes : -1;
+}

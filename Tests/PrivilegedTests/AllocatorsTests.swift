@@ -30,6 +30,26 @@ extension Privileged {
         name: "mimalloc", file: "libmimalloc.so.2.0", reallocatesToZero: true, abortsOnExhaustion: true),
     ]
 
+    /// Static programs without symbols: the allocator is known by its code.
+    @Test(arguments: ["glibc", "musl", "jemalloc", "tcmalloc"]) func strippedStaticProgram(_ name: String) throws {
+      let libraries = ["jemalloc": "libjemalloc.a", "tcmalloc": "libtcmalloc_minimal.a"]
+      var options = ["-static", "-s", "-fno-builtin"]
+      if let library = libraries[name] {
+        let path = "/usr/lib/x86_64-linux-gnu/" + library
+        guard access(path, R_OK) == 0 else { return print("skipped: \(path) is not installed") }
+        options += [path, "-lstdc++", "-lm"]
+      }
+      if name == "musl", findTool("musl-gcc") == nil { return print("skipped: musl-gcc is not installed") }
+      let program = try Programs.compile("stripped.c", options, compiler: name == "musl" ? "musl-gcc" : nil)
+      let report = try LeakTrace.report(of: [program])
+      #expect(report.sites.filter { $0.outstanding == Blocks(100_000, 1000) }.count == 1, "\(report.notes)")
+      #expect(report.notes.contains { $0.contains("has no symbols: \(name)'s malloc, free,") })
+      let hits = Dictionary(report.probes.map { ($0.function, $0.hits) }, uniquingKeysWith: { $0 + $1 })
+      #expect(hits["realloc"] == 1000 && hits["malloc", default: 0] >= 2000 && hits["free", default: 0] >= 1000)
+      // What the C library itself holds at the end, and nothing of the program's.
+      #expect(report.totals.outstandingCount < 1020)
+    }
+
     @Test(arguments: preloaded) func preloadedAllocator(_ allocator: Preloaded) throws {
       try requireInstalled(allocator)
       let program = try TracedProgram(

@@ -31,7 +31,7 @@ struct AllocatorObject {
   let file: ElfFile
   let fileName: String
   let isProgram: Bool
-  let readsFullSymbolTable: Bool
+  var readsFullSymbolTable: Bool
   let description: ProbedObject
   /// In the order of the search; one for each address.
   private(set) var functions: [FoundFunction] = []
@@ -73,6 +73,15 @@ struct AllocatorObject {
       }
     }
     return (UnsafeRawBufferPointer(start: nil, count: 0), false)
+  }
+
+  mutating func add(_ function: FoundFunction) {
+    if !functions.contains(where: { $0.address == function.address }) { functions.append(function) }
+  }
+
+  /// Whether it is a static program without symbols.
+  var isStaticAndStripped: Bool {
+    isProgram && file.interpreter == nil && file.symbolTable(.full) == nil
   }
 
   mutating func findFunctions(_ wanted: [SearchedFunction], _ notes: inout [String]) {

@@ -47,7 +47,14 @@ package struct AllocatorDiscovery {
     var objects = allocatorObjects(&plan)
     let program = objects.first { $0.isProgram }
     let wanted = searchedFunctions
-    for index in objects.indices { objects[index].findFunctions(wanted, &plan.notes) }
+    for index in objects.indices {
+      objects[index].findFunctions(wanted + prefixedFunctions(of: &objects[index], &plan.notes), &plan.notes)
+    }
+    if objects.allSatisfy(\.functions.isEmpty), options.usesCatalog, options.symbolPrefix == nil {
+      for index in objects.indices where objects[index].isStaticAndStripped && objects[index].ownCode == nil {
+        objects[index].findBySignature(&plan.notes)
+      }
+    }
     let defining = objects.filter { !$0.functions.isEmpty }
     let wrappers = WrapperFilter(objects: defining)
     for object in defining {
@@ -229,8 +236,8 @@ package struct AllocatorDiscovery {
     if let ownCode = program.ownCode { return "\(subject): \(ownCode.whyNothing)" }
     if program.file.interpreter == nil, program.file.symbolTable(.full) == nil {
       return
-        "\(subject): it is statically linked and stripped; name its functions with --alloc and --free, "
-        + "or run a build with symbols"
+        "\(subject): it is statically linked and stripped, and its code is that of no allocator known; name its functions "
+        + "with --alloc and --free, or run a build with symbols"
     }
     return
       "\(subject): name them with --alloc SYMBOL:size=ARG and --free SYMBOL:ptr=ARG, or give the object with -O"

@@ -83,5 +83,8 @@ int celf_decompress_xz(const void *_Nonnull source, size_t size, size_t limit, v
 /// is damaged or has another size.
 int celf_decompress_zlib(const void *_Nonnull source, size_t size, size_t plain_size, void *_Nullable *_Nonnull out);
 
+/// The first place of `wanted` in `bytes`, or -1.
+ptrdiff_t celf_find(const void *_Nonnull bytes, size_t size, const void *_Nonnull wanted, size_t wanted_size);
+
 /// The CRC-32 that `.gnu_debuglink` stores.
 uint32_t celf_checksum(const void *_Nonnull source, size_t size);
