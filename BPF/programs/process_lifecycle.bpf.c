@@ -205,8 +205,14 @@ static __noinline void emit_pending(const struct pending_event *pending) {
 
 static __always_inline int forked(struct task_struct *parent, struct task_struct *child, bool can_hold) {
   __u32 parent_id = BPF_CORE_READ(parent, tgid), child_id = BPF_CORE_READ(child, tgid), slot = 0;
-  if (!configuration.follow_forks || child_id == parent_id /* a thread */)
+  if (!configuration.follow_forks)
     return 0;
+  if (child_id == parent_id) {
+    // A thread. What created it has said so just before, see LT_EVENT_CREATE.
+    if (process_of(parent_id, &slot))
+      emit_process_event(LT_EVENT_BORN, parent_id, slot, lt_thread_pointer(child));
+    return 0;
+  }
   if (!process_of(parent_id, &slot)) {
     // A child of a child that has not been attached to yet.
     struct pending_process *of_parent = bpf_map_lookup_elem(&pending_processes, &parent_id);

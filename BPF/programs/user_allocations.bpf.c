@@ -341,6 +341,10 @@ static __noinline void emit_mapping(struct pt_regs *regs, __u64 cookie, __u32 si
       event.kind = LT_EVENT_MAP;  // the old range stays
   } else if (kind == LT_BREAK) {
     event.kind = LT_EVENT_BREAK;
+  } else if (kind == LT_CREATE_THREAD) {
+    event.kind = LT_EVENT_CREATE;
+    event.address = lt_function_argument(regs, 2);
+    event.size = 0;
   }
   emit_event(&event);
 }
@@ -355,7 +359,7 @@ static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
   if (!lt_unwind_counts_changes())
     lt_unwind_recheck(slot);
   if (kind != LT_UNMAP) {
-    if (lt_result(regs) >= -(__u64)MINUS_ERRNO_MAX)
+    if (kind != LT_CREATE_THREAD && lt_result(regs) >= -(__u64)MINUS_ERRNO_MAX)
       return;
     struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
     if (!(state && is_inside_call(state, process, lt_stack_pointer(regs)))) {

@@ -21,6 +21,16 @@ static inline __attribute__((always_inline)) __u64 lt_frame_pointer(const struct
 // What a function or a system call has returned.
 static inline __attribute__((always_inline)) __u64 lt_result(const struct pt_regs *regs) { return regs->ax; }
 
+// What a task has for its thread-local storage: in the C libraries the address of the thread's control block.
+struct thread_struct {
+  unsigned long fsbase;
+} __attribute__((preserve_access_index));
+
+struct task_struct___thread {
+  struct thread_struct thread;
+} __attribute__((preserve_access_index));
+#define lt_thread_pointer(task) BPF_CORE_READ((struct task_struct___thread *)(task), thread.fsbase)
+
 // Arguments 0 to 3 of a function that has just been entered, and of a system call: behind the call they still are there.
 // `number` is a constant, or the verifier would not know the place.
 #define lt_function_argument(regs, number) LT_FUNCTION_ARGUMENT_##number(regs)

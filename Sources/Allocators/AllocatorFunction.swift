@@ -23,6 +23,8 @@ package struct AllocatorFunction: Hashable, Sendable {
     case free(pointer: Int)
     /// The C library's own system calls. They are probed behind the call, except `unmap`, which is probed at its entry.
     case map, remap, unmap, programBreak
+    /// `pthread_create`, probed at its entry.
+    case createThread
   }
 
   package struct Traits: OptionSet, Hashable, Sendable {
@@ -45,10 +47,10 @@ package struct AllocatorFunction: Hashable, Sendable {
     return false
   }
 
-  /// Whether it changes the address space and is no allocator function.
+  /// Whether it changes the address space or creates a thread, and is no allocator function.
   package var isSystemCall: Bool {
     switch kind {
-    case .map, .remap, .unmap, .programBreak: true
+    case .map, .remap, .unmap, .programBreak, .createThread: true
     default: false
     }
   }
@@ -62,7 +64,7 @@ package struct AllocatorFunction: Hashable, Sendable {
     case .reallocateCounted(let pointer, let count, let size): [pointer, count, size]
     case .allocateToPointer(let out, let size): [out, size]
     case .free(let pointer): [pointer]
-    case .map, .remap, .unmap, .programBreak: []
+    case .map, .remap, .unmap, .programBreak, .createThread: []
     }
   }
 
@@ -70,7 +72,7 @@ package struct AllocatorFunction: Hashable, Sendable {
   package func isServed(by inner: AllocatorFunction) -> Bool {
     switch kind {
     case .free: return inner.isFree
-    case .map, .remap, .unmap, .programBreak: return false
+    case .map, .remap, .unmap, .programBreak, .createThread: return false
     case .reallocate, .reallocateCounted:
       switch inner.kind {
       case .reallocate, .reallocateCounted: return true

@@ -75,7 +75,7 @@ extension Allocator {
         .reallocateCounted(pointer: pointer + 1, count: count + 1, size: size + 1)
       case .allocateToPointer(let out, let size): .allocateToPointer(out: out + 1, size: size + 1)
       case .free(let pointer): .free(pointer: pointer + 1)
-      case .map, .remap, .unmap, .programBreak: function.kind
+      case .map, .remap, .unmap, .programBreak, .createThread: function.kind
       }
     return AllocatorFunction(function.name, kind, function.traits)
   }

@@ -76,6 +76,7 @@ package struct ReportFilter {
     report.timeline = []
     report.retention = []
     report.unexplained = nil
+    report.threads = nil
     report.leftOutSites = 0
     report.leftOut = Tally()
     report.beyondLimit = nil

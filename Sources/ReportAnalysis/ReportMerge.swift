@@ -28,6 +28,7 @@ package enum ReportMerge {
     result.leakChecks += report.leakChecks
     result.suppressions += report.suppressions
     result.retention += report.retention
+    if let threads = report.threads { result.threads = (result.threads ?? []) + threads }
     if let unexplained = report.unexplained { result.unexplained = (result.unexplained ?? []) + unexplained }
     for missing in report.missingSymbols ?? []
     where result.missingSymbols?.contains(where: { $0.module == missing.module }) != true {

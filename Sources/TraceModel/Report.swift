@@ -31,6 +31,8 @@ package struct Report: Codable, Sendable {
   package var suppressions: [SuppressionUse] = []
   /// One entry per running process whose allocators could be looked at.
   package var retention: [RetentionSummary] = []
+  /// One entry per running process that has more than one thread, or stacks of ended ones; nil where there is none.
+  package var threads: [ThreadSummary]?
   /// What processes have taken that no traced call accounts for; nil where there is none worth a word.
   package var unexplained: [UnexplainedGrowth]?
   /// The files with most frames that have no name, and where names can be had; nil where there is none.

@@ -39,6 +39,7 @@ extension AllocatorFunction {
       case .map: LT_MAP
       case .remap: LT_REMAP
       case .unmap: LT_UNMAP
+      case .createThread: LT_CREATE_THREAD
       case .programBreak: LT_BREAK
       }
     return code.rawValue

@@ -13,7 +13,7 @@ struct LoaderHook: Equatable {
 /// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the
 /// program maps itself, and changes of the list of loaded objects.
 struct SystemCallProbes {
-  /// `mmap`, `munmap`, `mremap`, `brk`.
+  /// `mmap`, `munmap`, `mremap`, `brk`, and `pthread_create`.
   var mappings: [AllocatorProbe] = []
   /// File offset of the function that the loader calls for debuggers whenever its list of objects changes.
   var loaderHook: UInt64?
@@ -30,7 +30,7 @@ struct SystemCallProbes {
       else { continue }
       // munmap is seen at its entry: when it has returned, another thread may have been given the range already.
       let site =
-        kind == .unmap
+        kind == .unmap || kind == .createThread
         ? selectEntrySite(code: code, address: symbol.value)
         : selectSiteAfterSystemCall(code: code, address: symbol.value)
       guard let site else { continue }
@@ -46,6 +46,7 @@ struct SystemCallProbes {
 
   private static let mappingFunctions: [(String, AllocatorFunction.Kind)] = [
     ("mmap", .map), ("mmap64", .map), ("munmap", .unmap), ("mremap", .remap), ("brk", .programBreak),
+    ("pthread_create", .createThread),
   ]
   private static let names: [HashedSymbolName] =
     (mappingFunctions.map(\.0) + ["_dl_debug_state"]).map(HashedSymbolName.init)

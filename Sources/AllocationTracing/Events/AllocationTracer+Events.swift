@@ -103,7 +103,16 @@ extension AllocationTracer {
       if let site = event.site, tables.isPending(site) { completion.completeSamples() }
       // No site means that the call came from inside an allocator.
       let owner = event.site.map { self.owner(ofSite: $0, of: process) } ?? .allocator
+      if owner == .program, let site = event.site, makesThreadStacks(site: site, of: process) {
+        process.image.threadStackSites.insert(site)
+      }
       process.image.apply(event.change, site: event.site, owner: owner, time: event.time)
+    case .creatingThread(let slot, let processID, let creator, let start, let site):
+      guard let process = processTable.process(slot: slot), process.processID == processID else { return }
+      process.image.threadBirths.begin(by: creator, ThreadBirths.Birth(start: start, site: site))
+    case .createdThread(let slot, let processID, let creator, let controlBlock):
+      guard let process = processTable.process(slot: slot), process.processID == processID else { return }
+      process.image.threadBirths.end(by: creator, controlBlock: controlBlock)
     }
   }
 
@@ -206,7 +215,11 @@ extension AllocationTracer {
       guard UInt32(record.site.process_slot) == process.slot, record.site.process_generation == process.generation
       else { return }
       if record.site.allocated_count > 0 { sums.addHeap(record) }
-      if let totals = process.image.ledger.totals[UInt32(record.index)] { sums.add(totals) }
+      if let totals = process.image.ledger.totals[UInt32(record.index)],
+        !process.image.threadStackSites.contains(UInt32(record.index))
+      {
+        sums.add(totals)
+      }
     }
     var totals = Report.Totals()
     totals.add(sums)
@@ -261,6 +274,7 @@ extension AllocationTracer {
       isKept: { record in
         guard let process = processTable.process(slot: UInt32(record.site.process_slot)) else { return false }
         return process.image.ledger.totals[UInt32(record.index)] != nil
+          || process.image.threadBirths.sites.contains(UInt32(record.index))
       },
       retire: { site in
         guard let process = processTable.process(slot: UInt32(site.process_slot)),

@@ -15,6 +15,10 @@ enum TraceEvent: Equatable {
   case addressSpace(AddressSpaceEvent)
   /// The table of blocks is filling.
   case tableFilling
+  /// A thread is about to create another one, which begins at an address. `site` is nil where its stack has none.
+  case creatingThread(slot: UInt32, processID: Int32, creator: Int32, start: UInt64, site: UInt32?)
+  /// It has done so. The C library knows the new thread by its control block.
+  case createdThread(slot: UInt32, processID: Int32, creator: Int32, controlBlock: UInt64)
 
   /// A process to attach to: the child of a traced process, or of one that is to be attached to itself.
   struct Fork: Equatable {
@@ -88,6 +92,15 @@ enum TraceEvent: Equatable {
       return
     case LT_EVENT_FILLING:
       self = .tableFilling
+      return
+    case LT_EVENT_CREATE:
+      self = .creatingThread(
+        slot: event.process_slot, processID: processID, creator: threadID, start: event.address,
+        site: event.site == .max ? nil : event.site)
+      return
+    case LT_EVENT_BORN:
+      self = .createdThread(
+        slot: event.process_slot, processID: processID, creator: threadID, controlBlock: event.address)
       return
     case LT_EVENT_MAP: change = .map(start: event.address, size: event.size)
     case LT_EVENT_UNMAP: change = .unmap(start: event.address, size: event.size)

@@ -1,3 +1,4 @@
+import LeakAnalysis
 import SystemSupport
 import TraceModel
 
@@ -29,6 +30,13 @@ struct TracedImage {
   /// Objects that were searched for allocators, whether something in them was probed or not.
   var examinedObjects: Set<FileIdentity> = []
   var ledger = MappingLedger()
+  /// Sites that map the stacks of new threads: reports tell of these apart.
+  var threadStackSites: Set<UInt32> = []
+  var threadBirths = ThreadBirths()
+  /// Its threads, as they were when they were last looked at in passing.
+  var threads: TraceSnapshot.Threads?
+  /// Where glibc keeps its lists of threads; nil until somebody asks, and then nil inside where it does not tell.
+  var threadLayout: ThreadLists.Layout??
   /// The last program break that it set.
   var programBreak: UInt64 = 0
   /// What those sites had allocated whose places were given back; all of it was freed. The count is in the unit of the

@@ -92,6 +92,8 @@ extension AllocationTracer {
     value.state = process.state
     value.isTracedFromStart = process.isTracedFromStart
     value.ledger = process.image.ledger
+    value.threadStackSites = process.image.threadStackSites
+    value.threads = process.state == .running ? threads(of: process) : process.image.threads
     value.unexplained = process.image.unexplained
     value.retired = process.image.retired
     value.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
@@ -132,6 +134,9 @@ extension AllocationTracer {
       }
     }
     for records in snapshot.frees.values { wanted.formUnion(records.map(\.stackHash)) }
+    for process in snapshot.processes {
+      wanted.formUnion((process.threads?.ended ?? []).lazy.map(\.stackHash).filter { $0 != 0 })
+    }
     return wanted.reduce(into: [:]) { $0[$1] = stackTrace(hash: $1) }
   }
 

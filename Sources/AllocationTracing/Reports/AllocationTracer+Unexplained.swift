@@ -44,6 +44,9 @@ extension AllocationTracer {
     nextUnexplainedLook = now &+ Self.shortestPause
     guard processes.count(where: { $0.state == .running }) <= Self.mostProcesses else { return }
     lookAtUnexplainedGrowth()
+    for process in processes where process.state == .running && process.isTarget {
+      process.image.threads = threads(of: process)
+    }
     let end = monotonicNanoseconds()
     nextUnexplainedLook = end &+ max(Self.shortestPause, (end &- now) &* Self.shareOfTime)
   }

@@ -53,7 +53,8 @@ struct GrowthRecorder {
         allocatedCount: record.site.allocated_count)
     }
     for process in processes {
-      for (site, totals) in process.image.ledger.totals where totals.allocated.count > 0 {
+      let stacks = process.image.threadStackSites
+      for (site, totals) in process.image.ledger.totals where totals.allocated.count > 0 && !stacks.contains(site) {
         let outstanding = process.image.ledger.outstanding(of: site)
         whole += outstanding
         history.record(

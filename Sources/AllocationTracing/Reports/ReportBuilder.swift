@@ -51,6 +51,7 @@ struct ReportBuilder {
     report.timeline = timeline(upTo: report)
     report.retention = snapshot.retention
     report.unexplained = unexplainedGrowth
+    report.threads = threadSummaries
     report.probes = snapshot.probes
     report.notes =
       snapshot.notes + exceptionNotes() + snapshot.walks.notes(explainsStacks: request.explainsStacks) + naming.notes
@@ -80,6 +81,31 @@ struct ReportBuilder {
       elapsed: report.window.duration, outstanding: report.totals.outstanding,
       residentBytes: last.elapsed >= report.window.duration ? last.residentBytes : nil)
     return snapshot.timeline.filter { $0.elapsed < report.window.duration } + [end]
+  }
+
+  private var threadSummaries: [ThreadSummary]? {
+    let found = snapshot.processes.filter(isShown).compactMap { process -> ThreadSummary? in
+      guard let threads = process.threads else { return nil }
+      func code(_ epoch: UInt32) -> RecordedCode {
+        RecordedCode(processID: process.processID, imageNumber: process.imageNumber, epoch: epoch)
+      }
+      var summary = threads.summary
+      guard summary.ended != nil else { return summary }
+      summary.ended = threads.ended.map { ended in
+        var sums = ended.sums
+        // Addresses are read as those that calls return to. The innermost one of the creator is pthread_create's own.
+        sums.start = naming.frames(
+          of: StackTrace(addresses: [ended.start &+ 1], completeness: .complete), in: code(threads.epoch))
+        if ended.stackHash != 0 {
+          let stack = snapshot.stack(hash: ended.stackHash)
+          let callers = StackTrace(addresses: Array(stack.addresses.dropFirst()), completeness: stack.completeness)
+          sums.creator = naming.frames(of: callers, in: code(ended.epoch))
+        }
+        return sums
+      }
+      return summary
+    }
+    return found.isEmpty ? nil : found
   }
 
   private var unexplainedGrowth: [UnexplainedGrowth]? {

@@ -73,7 +73,10 @@ struct SiteGathering {
         snapshot.processes[process].generation == record.site.process_generation
       else { continue }
       if record.site.allocated_count > 0 { addHeap(record, process) }
-      if let totals = snapshot.processes[process].ledger.totals[UInt32(record.index)] {
+      let owner = snapshot.processes[process]
+      if let totals = owner.ledger.totals[UInt32(record.index)],
+        !owner.threadStackSites.contains(UInt32(record.index))
+      {
         addMapping(record, totals, process)
       }
     }

@@ -68,6 +68,9 @@ package struct TraceSnapshot {
     /// kernel's counts.
     package var retired = Tally()
     package var unmatchedFrees: UInt64 = 0
+    /// Sites of mappings that are stacks of threads.
+    package var threadStackSites: Set<UInt32> = []
+    package var threads: Threads?
     /// What it has taken that no traced call accounts for.
     package var unexplained: UnexplainedGrowth?
     /// The windows of its run; nil when it was too short for any.
@@ -81,6 +84,21 @@ package struct TraceSnapshot {
       self.generation = generation
       self.imageNumber = imageNumber
     }
+  }
+
+  /// A process's threads and their stacks; see ``ThreadSummary``.
+  package struct Threads {
+    package var summary: ThreadSummary
+    package var ended: [Ended] = []
+    /// By start and creating stack, which is 0 where it was not seen.
+    package struct Ended {
+      package var start: UInt64
+      package var stackHash: UInt64
+      package var epoch: UInt32
+      package var sums: ThreadSummary.EndedThreads
+    }
+    /// With which mappings the addresses of functions are to be read.
+    package var epoch: UInt32
   }
 
   /// An outstanding heap block, in as few bytes as possible, because there may be millions.

@@ -38,7 +38,8 @@ enum lt_function_kind {
   LT_MAP = 7,
   LT_REMAP = 8,
   LT_BREAK = 9,
-  LT_UNMAP = 10,  // at the function's entry
+  LT_UNMAP = 10,          // at the function's entry
+  LT_CREATE_THREAD = 11,  // pthread_create, at its entry; third: the function to start with
 };
 
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
@@ -303,6 +304,8 @@ enum lt_event_kind {
   LT_EVENT_BREAK,    // address: the new program break
   LT_EVENT_FILLING,  // the table of blocks is filling
   LT_EVENT_THREAD,   // thread_id has a new site; its name is in address and size (16 bytes)
+  LT_EVENT_CREATE,   // thread_id creates a thread that begins in the function at address
+  LT_EVENT_BORN,     // thread_id has created a thread; address: the control block that the C library gave it
 };
 
 enum lt_fork_flag {

@@ -71,7 +71,11 @@ struct StackCache {
   /// A control block says where its stack begins and how large it is: both whole pages, and it lies at the end.
   private static func stack(of block: UInt64, _ memory: some MemoryReader) -> Range<UInt64>? {
     guard isControlBlock(block, memory) else { return nil }
-    let words = memory.words(at: block, count: controlBlockWords)
+    return stack(of: block, words: memory.words(at: block, count: controlBlockWords))
+  }
+
+  /// - Parameter words: the control block's.
+  static func stack(of block: UInt64, words: [UInt64]) -> Range<UInt64>? {
     for (start, size) in zip(words, words.dropFirst()) {
       guard start > 0, start % 4096 == 0, size > 0, size % 4096 == 0, start < block else { continue }
       let (end, overflow) = start.addingReportingOverflow(size)

@@ -7,6 +7,7 @@ struct FindingFolder {
   private let missing: MissingRecords
   private let commands: [Int32: String]
   private let checked: Set<Int32>
+  private let withUnjoinedThreads: Set<Int32>
 
   /// What is folded: stacks without any frame are told apart by what allocated.
   private struct Key: Hashable {
@@ -21,13 +22,23 @@ struct FindingFolder {
     commands = Dictionary(
       report.processes.map { ($0.processID, $0.command) }, uniquingKeysWith: { first, _ in first })
     checked = Set(report.leakChecks.map(\.processID))
+    withUnjoinedThreads = Set((report.threads ?? []).filter { $0.endedCount > 0 }.map(\.processID))
+  }
+
+  /// The frame of `pthread_create` where the C library allocated for a new thread. A thread that is not joined keeps its stack
+  /// with what belongs to it, so that others, which are joined, need new ones: their creators are not to blame.
+  private func threadCreation(of site: AllocationSite) -> Frame? {
+    guard withUnjoinedThreads.contains(site.processID), let own = OwnFrame.index(in: site, roles: roles) else {
+      return nil
+    }
+    return site.frames[..<own].first { $0.function?.contains("pthread_create") == true }
   }
 
   mutating func fold() -> [Finding] {
     var positions: [Key: Int] = [:]
     var members: [(frame: Frame, place: OwnFrame.Place, sites: [Int])] = []
     for (index, site) in report.sites.enumerated() where site.outstanding.count > 0 || site.outstanding.bytes > 0 {
-      let frame = OwnFrame.frame(of: site, roles: roles)
+      let frame = threadCreation(of: site) ?? OwnFrame.frame(of: site, roles: roles)
       let place = OwnFrame.Place(frame)
       let key = Key(place: place, source: site.frames.isEmpty ? site.kernel?.cache ?? site.allocator : nil)
       if let known = positions[key] {

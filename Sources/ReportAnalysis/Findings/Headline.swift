@@ -11,6 +11,8 @@ package struct Headline: Sendable {
   package var reason: String?
   /// What the processes have taken that no traced call accounts for, in words; nil where there is none.
   package var unexplained: String?
+  /// How many threads have ended that nobody has joined, in words; nil where they are few.
+  package var unjoined: String?
   /// Whether records are missing that an answer could rest on.
   package var isIncomplete: Bool
   /// What grows, added up; nil where nothing does.
@@ -54,6 +56,7 @@ package struct Headline: Sendable {
       forecast = Forecast(seconds: Double(limit.leftInBytes) / rate.bytesPerSecond, limit: limit.name)
     }
     unexplained = Self.unexplained(report)
+    unjoined = Self.unjoined(report)
     let certain = findings.list.filter { $0.doubt == nil }
     if certain.contains(where: { $0.kind == .definitelyLost }) || lost.count > 0 {
       answer = .leaks
@@ -74,9 +77,19 @@ package struct Headline: Sendable {
     return "grew by \(ByteSize.text(sum.bytes)), unexplained: \(kinds.joined(separator: ", "))"
   }
 
+  /// Fewer may wait for a thread that joins them in turn.
+  private static let leastUnjoined = 10
+
+  /// What is said of threads that have ended and whose stacks are kept for somebody to join them; nil where they are few.
+  package static func unjoined(_ report: Report) -> String? {
+    let count = (report.threads ?? []).reduce(0) { $0 &+ $1.endedCount }
+    return count >= leastUnjoined ? "\(groupedNumber(count)) ended threads are not joined" : nil
+  }
+
   /// Why it cannot be said that nothing leaks; nil when it can be.
   private static func doubt(_ report: Report, _ findings: [Finding], _ all: Findings) -> String? {
     if let unexplained = unexplained(report) { return unexplained }
+    if let unjoined = unjoined(report) { return unjoined }
     if all.missing.isSignificant { return "records are missing" }
     let possibly = findings.reduce(into: Tally()) { $0 += $1.verdicts[.possiblyLost] ?? Tally() }
     if possibly.count > 0 { return "blocks are possibly lost" }

@@ -9,10 +9,13 @@ package enum OwnFrame {
   /// is nearer to the cause. `main` beyond them says nothing. Where every frame belongs to allocators and runtimes, it is the
   /// innermost that is no allocator's, and at last the innermost.
   package static func index(in site: AllocationSite, roles: FrameRoles) -> Int? {
-    let isKernel = site.isOfKernel
+    index(in: site.frames, isKernel: site.isOfKernel, roles: roles)
+  }
+
+  package static func index(in frames: [Frame], isKernel: Bool = false, roles: FrameRoles) -> Int? {
     var interpreter: Int?
     var beyondAllocator: Int?
-    for (index, frame) in site.frames.enumerated() {
+    for (index, frame) in frames.enumerated() {
       switch roles.role(of: frame, isKernel: isKernel) {
       case .allocator: continue
       case .runtime, .standardLibrary: break
@@ -23,7 +26,7 @@ package enum OwnFrame {
       }
       beyondAllocator = beyondAllocator ?? index
     }
-    return interpreter ?? beyondAllocator ?? (site.frames.isEmpty ? nil : 0)
+    return interpreter ?? beyondAllocator ?? (frames.isEmpty ? nil : 0)
   }
 
   /// The own frame itself. A stack that could not be named has its innermost address.

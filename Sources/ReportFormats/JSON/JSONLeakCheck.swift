@@ -45,6 +45,10 @@ enum JSONLeakCheck {
         }
       }
     }
+    if let threads = report.threads {
+      writer.key("threads")
+      writer.array(threads) { write($1, to: &$0) }
+    }
     if let unexplained = report.unexplained {
       writer.key("unexplained_growth")
       writer.array(unexplained) { writer, growth in
@@ -69,6 +73,29 @@ enum JSONLeakCheck {
       }
     } else {
       writer.null()
+    }
+  }
+
+  private static func write(_ threads: ThreadSummary, to writer: inout JSONWriter) {
+    writer.object { writer in
+      writer.member("pid", threads.processID)
+      writer.member("running", threads.running)
+      writer.member("cached_stacks", threads.cachedStacks)
+      writer.member("reserved_bytes", threads.reservedBytes)
+      writer.member("resident_bytes", threads.residentBytes)
+      writer.key("ended_not_joined")
+      guard let ended = threads.ended else { return writer.null() }
+      writer.array(ended) { writer, ended in
+        writer.object { writer in
+          writer.member("count", ended.count)
+          writer.member("reserved_bytes", ended.reservedBytes)
+          writer.member("resident_bytes", ended.residentBytes)
+          for (key, frames) in [("start", ended.start), ("creator", ended.creator)] {
+            writer.key(key)
+            writer.array(frames) { JSONReport.write($1, to: &$0) }
+          }
+        }
+      }
     }
   }
 

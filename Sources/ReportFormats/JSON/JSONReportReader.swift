@@ -282,6 +282,34 @@ private struct Document: Decodable {
     var package: String?
   }
   var missingSymbols: [MissingFile]?
+  struct Threads: Decodable {
+    struct Ended: Decodable {
+      var count: Int
+      var reservedBytes: UInt64
+      var residentBytes: UInt64
+      var start: [NamedFrame]
+      var creator: [NamedFrame]
+    }
+    var pid: Int32
+    var running: Int
+    var cachedStacks: Int?
+    var reservedBytes: UInt64
+    var residentBytes: UInt64
+    var endedNotJoined: [Ended]?
+
+    var summary: ThreadSummary {
+      ThreadSummary(
+        processID: pid, running: running, cachedStacks: cachedStacks, reservedBytes: reservedBytes,
+        residentBytes: residentBytes,
+        ended: endedNotJoined.map { all in
+          all.map {
+            ThreadSummary.EndedThreads(
+              count: $0.count, reservedBytes: $0.reservedBytes, residentBytes: $0.residentBytes,
+              start: $0.start.map(\.frame), creator: $0.creator.map(\.frame))
+          }
+        })
+    }
+  }
   struct Unexplained: Decodable {
     struct Part: Decodable {
       var `class`: UnexplainedGrowth.Class
@@ -312,6 +340,7 @@ private struct Document: Decodable {
   var filter: Filter?
   var settings: Settings?
   var timeline: [Moment]?
+  var threads: [Threads]?
   var unexplainedGrowth: [Unexplained]?
   var notes: [String]
 
@@ -360,6 +389,7 @@ private struct Document: Decodable {
     report.missingSymbols = missingSymbols.map { files in
       files.map { MissingSymbols(module: $0.module, buildID: $0.buildId, frames: $0.frames, package: $0.package) }
     }
+    report.threads = threads.map { $0.map(\.summary) }
     report.unexplained = unexplainedGrowth.map { all in
       all.map { growth in
         UnexplainedGrowth(

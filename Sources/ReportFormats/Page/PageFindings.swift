@@ -54,7 +54,8 @@ struct PageFindings {
       }
     }
     writer.key("remarks")
-    let rest = screen.restLines() + screen.boundedLines() + [screen.coverageLine()] + screen.heapLines()
+    let rest =
+      screen.restLines() + screen.boundedLines() + [screen.coverageLine()] + screen.threadLines() + screen.heapLines()
     writer.array(rest) { $0.string(withoutMargin($1)) }
     writer.key("next")
     writer.array(screen.nextCommands()) { $0.string($1) }

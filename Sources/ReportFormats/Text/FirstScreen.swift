@@ -31,7 +31,8 @@ struct FirstScreen {
   private var width: Int { min(max(options.width, 60), 400) }
 
   func lines() -> [String] {
-    headlineLines() + missingLines() + thinningLines() + table() + boundedLines() + [coverageLine()] + heapLines()
+    headlineLines() + missingLines() + thinningLines() + table() + boundedLines() + [coverageLine()] + threadLines()
+      + heapLines()
       + nextLines()
   }
 
@@ -54,6 +55,7 @@ struct FirstScreen {
     }
     if let reason = headline.reason { parts.append(reason) }
     if let unexplained = headline.unexplained, unexplained != headline.reason { parts.append(unexplained) }
+    if let unjoined = headline.unjoined, unjoined != headline.reason { parts.append(unjoined) }
     return parts + [headline.window.text + ", " + missed]
   }
 
@@ -220,6 +222,40 @@ struct FirstScreen {
     return fitted(line)
   }
 
+  /// The memory of threads' stacks, which is no block of the program's, and threads that nobody has joined.
+  func threadLines() -> [String] {
+    let all = report.threads ?? []
+    guard !all.isEmpty else { return [] }
+    let running = all.reduce(0) { $0 &+ $1.running }
+    let reserved = all.reduce(UInt64(0)) { $0 &+ $1.reservedBytes }
+    let resident = all.reduce(UInt64(0)) { $0 &+ $1.residentBytes }
+    let ended = all.flatMap { $0.ended ?? [] }.sorted { $0.count > $1.count }
+    let endedCount = ended.reduce(0) { $0 &+ $1.count }
+    var line = "    threads: \(groupedNumber(running)) running"
+    if endedCount > 0 { line += ", \(groupedNumber(endedCount)) ended and not joined" }
+    line += "; stacks \(ByteSize.text(resident)) in memory of \(ByteSize.text(reserved))"
+    return [fitted(line)] + ended.prefix(Self.mostEnded).flatMap { wrappedWords(endedLine($0), indent: "      ") }
+  }
+
+  private static let mostEnded = 2
+  /// Frames of the program that are named of the stack that created threads: the first is often a helper.
+  private static let creatorFrames = 3
+
+  private func endedLine(_ ended: ThreadSummary.EndedThreads) -> String {
+    func name(_ frame: Frame) -> String {
+      let function = frame.function.map { OwnFrame.shortName(of: options.shortenFunctionName($0)) } ?? frame.plainName
+      let place = TextOptions.place(of: frame).map { " " + $0 } ?? ""
+      return escapedForTerminal(function) + place
+    }
+    var line = "    not joined: \(groupedNumber(ended.count)) that began in "
+    line += ended.start.last.map(name) ?? "?"
+    if let own = OwnFrame.index(in: ended.creator, roles: FrameRoles()) {
+      line += ", created by "
+      line += ended.creator[own...].prefix(Self.creatorFrames).map(name).joined(separator: " ← ")
+    }
+    return line + "; stacks \(ByteSize.text(ended.residentBytes)) in memory"
+  }
+
   /// Growth of the heap that is no leak.
   func heapLines() -> [String] {
     // What is not recorded explains the growth as well.
@@ -276,7 +312,10 @@ struct FirstScreen {
   }
 
   private func wrappedWords(_ text: String, indent: String) -> [String] {
-    wrapped(text.split(separator: " ").map(String.init), separator: " ", indent: indent)
+    let margin = String(text.prefix { $0 == " " })
+    var lines = wrapped(text.split(separator: " ").map(String.init), separator: " ", indent: indent)
+    lines[0] = margin + lines[0]
+    return lines
   }
 }
 

@@ -13,6 +13,19 @@ struct TraceReport: Decodable {
   var sites: [Site]
   var notes: [String]
   var unexplainedGrowth: [Unexplained]?
+  var threads: [Threads]?
+
+  struct Threads: Decodable {
+    struct Ended: Decodable {
+      var count: Int
+      var start: [Frame]
+      var creator: [Frame]
+    }
+    var running: Int
+    var reservedBytes: UInt64
+    var residentBytes: UInt64
+    var endedNotJoined: [Ended]?
+  }
 
   struct Unexplained: Decodable {
     struct Part: Decodable, Equatable {
