@@ -10,7 +10,8 @@ __attribute__((noinline)) void *malloc(unsigned long size) {
 
 __attribute__((noinline)) void free(void *at) { __asm__ volatile("" : : "r"(at) : "memory"); }
 
-void _start(void) {
+// The kernel begins it without a return address: the stack is not aligned as a called function expects.
+__attribute__((force_align_arg_pointer)) void _start(void) {
   for (;;) {
     free(malloc(8));
     long seconds[2] = {1, 0}, result;
