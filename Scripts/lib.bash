@@ -13,6 +13,7 @@ check_packages=(shellcheck clang-format python3 systemd)
 # What tests compare with or run on; those that miss theirs are skipped and say so.
 test_packages=(
   xz-utils perl python3 python3-jsonschema libc6-dbg libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0
+  libjemalloc-dev libgoogle-perftools-dev
   musl-tools bpftool valgrind heaptrack google-perftools golang-1.19-go tmux git sqlite3 libxml2-utils ruby php-cli nodejs
   dwz ripgrep chromium prometheus
 )

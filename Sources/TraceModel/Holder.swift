@@ -153,6 +153,17 @@ extension Holder {
   }
 }
 
+extension Holder {
+  /// A variable's name without GCC's marks of the ABI, `sessions[abi:cxx11]`, which are no part of what a programmer wrote.
+  package static func withoutTags(_ name: String) -> String {
+    var name = name
+    while let mark = name.firstRange(of: "[abi:"), let end = name[mark.upperBound...].firstIndex(of: "]") {
+      name.removeSubrange(mark.lowerBound...end)
+    }
+    return name
+  }
+}
+
 /// A place where blocks of a site are freed as a rule, from a sample of their frees.
 package struct FreePlace: Hashable, Codable, Sendable {
   /// Named frames, leaf first: the function that was called to free is not among them.

@@ -2,7 +2,7 @@
 struct TextTable {
   enum Alignment {
     case right
-    /// - most: characters; longer text is cut.
+    /// - most: characters; longer text loses its end.
     case left(most: Int)
     /// Takes the room that is left.
     case flexible
@@ -13,10 +13,11 @@ struct TextTable {
     var text: String
     var tail = ""
 
-    func fitted(_ width: Int) -> String {
+    /// - Parameter keepsBeginning: for words, whose end tells least.
+    func fitted(_ width: Int, keepsBeginning: Bool) -> String {
       let whole = text + tail
       if whole.count <= width { return whole }
-      if tail.count + 8 <= width { return "…" + String(text.suffix(width - tail.count - 1)) + tail }
+      if !keepsBeginning, tail.count + 8 <= width { return "…" + String(text.suffix(width - tail.count - 1)) + tail }
       return String(whole.prefix(max(0, width - 1))) + "…"
     }
   }
@@ -62,7 +63,9 @@ struct TextTable {
   private func line(_ cells: [Cell], _ widths: [Int], _ gap: Int) -> String {
     var text = ""
     for (index, cell) in cells.enumerated() {
-      let fitted = cell.fitted(widths[index])
+      var isOfWords = false
+      if case .left = columns[index].alignment { isOfWords = true }
+      let fitted = cell.fitted(widths[index], keepsBeginning: isOfWords)
       let padding = String(repeating: " ", count: max(0, widths[index] - fitted.count))
       if case .right = columns[index].alignment { text += padding + fitted } else { text += fitted + padding }
       if index < cells.count - 1 { text += String(repeating: " ", count: gap) }
