@@ -171,7 +171,8 @@ final class HolderNaming {
       remember(address..<(address &+ 8), number)
       return number
     }
-    var holder = Holder(kind: .global, name: Holder.withoutTags(found.name), module: root.name, file: found.file, line: found.line)
+    var holder = Holder(
+      kind: .global, name: Holder.withoutTags(found.name), module: root.name, file: found.file, line: found.line)
     holder.type = found.type
     let number = number(holder, Key(kind: .global, text: root.name, number: found.address))
     remember(found.address..<(found.address &+ max(found.size, 8)), number)
