@@ -47,9 +47,7 @@ static __noinline void count_free(const struct lt_stack *stack, __u32 slot, __u3
   }
   if (!stack_store(stack, place.stack_hash))
     return;
-  struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
-  struct lt_free_count first = {
-      .frees = frees, .samples = 1, .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0};
+  struct lt_free_count first = {.frees = frees, .samples = 1, .epoch = current_epoch(slot)};
   bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST);
 }
 
@@ -61,10 +59,7 @@ static __noinline void note_free(void *context, const struct lt_freed_block *fre
   struct lt_unwind_scratch *scratch = frees ? lt_unwind_claim() : NULL;
   if (!scratch)
     return;
-  if (configuration.walk_with_tables)
-    lt_unwind(scratch, slot, freed->generation, freed->start.pc, freed->start.sp, freed->start.fp, freed->start.kind);
-  else
-    walk_frame_pointers(context, &scratch->stack);
+  walk(context, scratch, &freed->start, slot, freed->generation);
   count_free(&scratch->stack, slot, freed->site, frees);
   lt_unwind_release(scratch);
 }

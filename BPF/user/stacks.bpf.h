@@ -25,6 +25,21 @@ static __always_inline void walk_frame_pointers(void *context, struct lt_stack *
   stack->outcome = LT_OUTCOME_FRAME_POINTERS;
 }
 
+// Walks the user stack of the running thread in the best way that the trace has.
+static __always_inline void walk(void *context, struct lt_unwind_scratch *scratch, const struct lt_walk_start *start,
+                                 __u32 slot, __u32 generation) {
+  if (configuration.walk_with_tables)
+    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->fp, start->kind);
+  else
+    walk_frame_pointers(context, &scratch->stack);
+}
+
+// What the addresses of a stack mean that has just been walked: the walk raises the epoch if it finds code replaced.
+static __always_inline __u32 current_epoch(__u32 slot) {
+  struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
+  return mappings ? *(volatile __u32 *)&mappings->epoch : 0;
+}
+
 // Tells user space the name of a thread that has a new site: it may have ended by the time of a report.
 static __noinline void announce_thread(__u32 slot, __u32 thread) {
   struct lt_event event = {.kind = LT_EVENT_THREAD,
@@ -43,13 +58,11 @@ static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, 
                                       __u64 pending) {
   if (!stack)
     return LT_NO_SITE;
-  struct lt_unwind_process *mappings = bpf_map_lookup_elem(&lt_unwind_processes, &slot);
-  // After the walk, which raises the epoch if it finds code replaced.
   struct lt_site_identity identity = {.stack_hash = pending ? pending : stack_hash(stack),
                                       .process_slot = slot,
                                       .process_generation = generation,
                                       .probe = probe,
-                                      .epoch = mappings ? *(volatile __u32 *)&mappings->epoch : 0,
+                                      .epoch = current_epoch(slot),
                                       .state = pending ? LT_SITE_PENDING : LT_SITE_READY,
                                       .thread = configuration.sites_by_thread ? (__u32)bpf_get_current_pid_tgid() : 0};
   bool is_new;
@@ -74,10 +87,7 @@ static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *
     count_one(LT_COUNTER_SCRATCH_BUSY);
     return LT_NO_SITE;
   }
-  if (configuration.walk_with_tables)
-    lt_unwind(scratch, slot, generation, start->pc, start->sp, start->fp, start->kind);
-  else
-    walk_frame_pointers(context, &scratch->stack);
+  walk(context, scratch, start, slot, generation);
   struct lt_unwind_record *sample = configuration.walk_with_tables ? lt_unwind_reserve_sample(scratch) : NULL;
   __u64 pending = sample ? lt_mix(bpf_ktime_get_ns() ^ bpf_get_current_pid_tgid()) | 1 : 0;
   __u32 site = site_of_stack(&scratch->stack, slot, generation, probe, pending);

@@ -39,12 +39,10 @@ package struct BlockTable {
   /// Removes the blocks for whose keys `isGone` is true, which programs can no longer change. Returns how many there were.
   package func remove(where isGone: (_ key: UInt64) -> Bool) throws(BPFError) -> UInt64 {
     var removed: UInt64 = 0
-    try forEachBucket(part: 0, of: 1) { keys, _ in
-      for entry in 0..<Int(LT_BUCKET_ENTRIES) {
-        let key = keys[entry]
-        guard key > LT_BLOCK_BUSY, isGone(key) else { continue }
-        if ctrace_compare_exchange(keys + entry, key, 0) { removed += 1 }
-      }
+    try revise { key, _ in
+      isGone(key) ? .remove : .keep
+    } done: { _, _ in
+      removed += 1
     }
     return removed
   }

@@ -25,8 +25,6 @@ package final class AllocationTracer {
   private var lifecycleLinks: [Link] = []
   var reclamation = SiteReclamation<lt_site>(interval: 200_000_000, synchronizes: true)
   var thinning: TableThinning
-  /// How many blocks had been refused when the table was last thinned.
-  var refusedBeforeThinning: UInt64 = 0
   /// nil before the first attach.
   var growth: GrowthRecorder?
   /// Outstanding bytes of each site at the last report, for sorting by growth.

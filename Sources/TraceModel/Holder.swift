@@ -180,6 +180,18 @@ package struct FreePlace: Hashable, Codable, Sendable {
   }
 }
 
+extension [FreePlace] {
+  /// Adds a place, or its numbers to the one that has the same functions.
+  package mutating func add(_ place: FreePlace) {
+    guard let known = firstIndex(where: { $0.frames.map(\.function) == place.frames.map(\.function) }) else {
+      append(place)
+      return
+    }
+    self[known].share += place.share
+    self[known].sampledCount &+= place.sampledCount
+  }
+}
+
 extension FreePlace {
   /// Two sites' places as those of their sum, of which the sites have allocated so many blocks.
   package static func added(
@@ -192,12 +204,7 @@ extension FreePlace {
     for (places, count) in [(first ?? [], firstCount), (second ?? [], secondCount)] {
       for var place in places {
         place.share *= Double(count) / all
-        if let known = sum.firstIndex(where: { $0.frames.map(\.function) == place.frames.map(\.function) }) {
-          sum[known].share += place.share
-          sum[known].sampledCount &+= place.sampledCount
-        } else {
-          sum.append(place)
-        }
+        sum.add(place)
       }
     }
     return sum.sorted { $0.share > $1.share }

@@ -1,4 +1,5 @@
 import Allocators
+import CElfUtils
 import Glibc
 import ProcessImage
 
@@ -24,7 +25,7 @@ extension AllocatorDiscovery {
 
   private func jemallocPrefixes(in file: ElfFile) -> Set<String> {
     var prefixes: Set<String> = []
-    for table in ElfFile.SymbolTable.allCases {
+    for table in ElfFile.SymbolTable.allCases where mayHaveMark(file.symbolTable(table)) {
       file.forEachSymbol(in: table) { symbol in
         guard symbol.isDefined, symbol.kind == .function else { return }
         let length = strnlen(symbol.name, Self.longestPrefixed + 1)
@@ -32,10 +33,18 @@ extension AllocatorDiscovery {
           strcmp(symbol.name + (length - Self.mark.utf8.count), Self.mark) == 0
         else { return }
         prefixes.insert(
-          String(decoding: String(cString: symbol.name).utf8.dropLast(Self.mark.utf8.count), as: UTF8.self))
+          String(
+            decoding: UnsafeRawBufferPointer(start: symbol.name, count: length - Self.mark.utf8.count), as: UTF8.self))
       }
     }
     return prefixes
+  }
+
+  /// Whether a name in a table can end with the mark: most have none, and finding that out takes a fraction of going through
+  /// their symbols.
+  private func mayHaveMark(_ table: ElfFile.SymbolTableView?) -> Bool {
+    guard let strings = table?.strings, let start = strings.baseAddress else { return false }
+    return celf_find(start, strings.count, Self.mark, Self.mark.utf8.count) >= 0
   }
 
   private static let mark = "mallctl"

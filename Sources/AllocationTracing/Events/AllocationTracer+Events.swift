@@ -27,12 +27,9 @@ extension AllocationTracer {
   /// Thins the table of blocks if there are more than are kept one by one.
   private func makeRoom() {
     guard !configuration.refusesBeyondMaximum, tables.liveBlocks > thinning.capacity else { return }
-    // Where blocks came faster than room was made, more room is made this time.
     let refused = tables.counterValues()[Int(LT_COUNTER_BLOCKS_REFUSED.rawValue)]
-    let target = refused > refusedBeforeThinning ? thinning.capacity / 8 : thinning.capacity / 2
-    refusedBeforeThinning = refused
     do throws(BPFError) {
-      _ = try thinning.run(on: tables, now: monotonicNanoseconds(), target: target)
+      try thinning.run(on: tables, now: monotonicNanoseconds(), refused: refused)
     } catch { traceNotes.add("the table of blocks cannot be thinned: \(error)") }
   }
 

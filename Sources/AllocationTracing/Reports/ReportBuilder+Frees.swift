@@ -18,12 +18,7 @@ extension ReportBuilder {
           processID: process.processID, imageNumber: process.imageNumber, epoch: record.epoch)
         let frames = Self.withoutLeaf(naming.frames(of: snapshot.stack(hash: record.stackHash), in: code), roles)
         all &+= record.frees
-        if let known = places.firstIndex(where: { $0.frames.map(\.function) == frames.map(\.function) }) {
-          places[known].sampledCount &+= record.samples
-          places[known].share += Double(record.frees)
-        } else {
-          places.append(FreePlace(frames: frames, sampledCount: record.samples, share: Double(record.frees)))
-        }
+        places.add(FreePlace(frames: frames, sampledCount: record.samples, share: Double(record.frees)))
       }
     }
     guard all > 0 else { return nil }

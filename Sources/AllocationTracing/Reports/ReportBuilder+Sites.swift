@@ -57,7 +57,7 @@ extension ReportBuilder {
     for position in named.indices {
       report.sites[position].freedAt = freePlaces(of: named[position], roles: roles)
     }
-    addOwnGrowth(of: named, missing, to: &report)
+    addOwnGrowth(of: named, missing, roles: roles, to: &report)
     if beyond.sites > 0 { report.beyondLimit = beyond }
     report.suppressions = suppressions.uses
   }
@@ -145,12 +145,13 @@ extension ReportBuilder {
   /// Judges sites together that have the same first own frame: what many stacks hold a few blocks of grows only as a whole.
   ///
   /// - Parameter drafts: those of the report's sites, in the same order.
-  private func addOwnGrowth(of drafts: [SiteDraft], _ missing: MissingRecords, to report: inout Report) {
+  private func addOwnGrowth(
+    of drafts: [SiteDraft], _ missing: MissingRecords, roles: FrameRoles, to report: inout Report
+  ) {
     struct Group: Hashable {
       var process: Int
       var place: OwnFrame.Place
     }
-    let roles = FrameRoles()
     let groups = Dictionary(
       grouping: report.sites.indices.filter { !report.sites[$0].frames.isEmpty },
       by: {

@@ -11,6 +11,8 @@ struct TableThinning {
   let capacity: Int
   /// When the table was first thinned (CLOCK_MONOTONIC nanoseconds); nil while nothing was taken out.
   private(set) var beginTime: UInt64?
+  /// How many blocks had been refused when it was last thinned.
+  private var refused: UInt64 = 0
   private var weights = lt_configuration()
   private var random: SplitMix64
 
@@ -43,11 +45,13 @@ struct TableThinning {
 
   /// Goes to the next level and thins the table. Does nothing when there is no further level.
   ///
-  /// - Parameter target: about so many blocks are to remain.
-  /// - Returns: whether there is a new level.
-  mutating func run(on tables: TraceTables, now: UInt64, target: Int) throws(BPFError) -> Bool {
+  /// - Parameter refused: how many blocks have been refused in all.
+  mutating func run(on tables: TraceTables, now: UInt64, refused: UInt64) throws(BPFError) {
+    // Where blocks came faster than room was made, more room is made this time.
+    let target = refused > self.refused ? capacity / 8 : capacity / 2
+    self.refused = refused
     var levels = tables.sampling
-    guard levels.canRise else { return false }
+    guard levels.canRise else { return }
     var histogram = Histogram()
     var live = 0.0
     try tables.forEachBlock { block in
@@ -64,34 +68,32 @@ struct TableThinning {
         value *= 2
       } while value < 16 || value < 1 << 40 && histogram.expected(mean: Double(value)) > Double(target)
     }
-    guard value > levels.values[levels.current] else { return false }
+    guard value > levels.values[levels.current] else { return }
     levels.rise(to: value)
     beginTime = beginTime ?? now
     tables.rise(to: levels)
     try thin(tables, levels)
-    return true
   }
 
   private mutating func thin(_ tables: TraceTables, _ levels: SamplingLevels) throws(BPFError) {
     let level = levels.current
     var removed: UInt64 = 0
     var random = random
-    try tables.reviseBlocks { size, old in
-      guard old < level else { return .keep }
+    try tables.reviseBlocks { block in
+      guard block.level < level else { return .keep }
       let chance =
-        levels.probability(ofSize: size, level: level) / levels.probability(ofSize: size, level: old)
-      return random.unit() < chance ? .raise(to: level) : .remove
-    } done: { size, site, old, fate in
-      let before = weight(ofSize: size, levels, old)
-      switch fate {
-      case .keep: break
-      case .remove:
+        levels.probability(ofSize: block.sizeInBytes, level: level)
+        / levels.probability(ofSize: block.sizeInBytes, level: block.level)
+      return random.unit() < chance ? .retime(block.birthTime | UInt64(level)) : .remove
+    } done: { block, revision in
+      let before = weight(ofSize: block.sizeInBytes, levels, block.level)
+      var after = lt_weight()
+      if case .remove = revision {
         removed += 1
-        tables.adjustSite(site, bytes: 0 &- before.bytes, count: 0 &- before.count)
-      case .raise:
-        let after = weight(ofSize: size, levels, level)
-        tables.adjustSite(site, bytes: after.bytes &- before.bytes, count: after.count &- before.count)
+      } else {
+        after = weight(ofSize: block.sizeInBytes, levels, level)
       }
+      tables.adjustSite(block.site, bytes: after.bytes &- before.bytes, count: after.count &- before.count)
     }
     self.random = random
     tables.forget(removed)
@@ -108,13 +110,6 @@ struct TableThinning {
       }
     }
   }
-}
-
-/// What becomes of a block when the table is thinned.
-enum BlockFate {
-  case keep
-  case remove
-  case raise(to: Int)
 }
 
 /// Sebastiano Vigna's splitmix64: fast, and good enough to choose a sample.

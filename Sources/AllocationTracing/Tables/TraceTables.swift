@@ -149,24 +149,9 @@ package final class TraceTables {
 
   /// Changes blocks while the programs go on; see ``BlockTable/revise(_:done:)``.
   func reviseBlocks(
-    _ decide: (_ size: UInt64, _ level: Int) -> BlockFate,
-    done: (_ size: UInt64, _ site: Int, _ level: Int, _ fate: BlockFate) -> Void
+    _ decide: (lt_block_payload) -> BlockTable.Revision, done: (lt_block_payload, BlockTable.Revision) -> Void
   ) throws(BPFError) {
-    try blocks.revise { _, payload in
-      switch decide(payload.sizeInBytes, payload.level) {
-      case .keep: .keep
-      case .remove: .remove
-      case .raise(let level): .retime(payload.birthTime | UInt64(level))
-      }
-    } done: { payload, revision in
-      let fate: BlockFate =
-        switch revision {
-        case .keep: .keep
-        case .remove: .remove
-        case .retime(let time): .raise(to: Int(time & LT_LEVEL_MASK))
-        }
-      done(payload.sizeInBytes, payload.site, payload.level, fate)
-    }
+    try blocks.revise({ _, payload in decide(payload) }, done: done)
   }
 
   /// Changes what a site has allocated, by amounts that may be negative modulo 2^64.

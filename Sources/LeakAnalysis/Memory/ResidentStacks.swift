@@ -10,10 +10,15 @@ package struct ResidentStacks {
     memory = try ResidentMemory(processID: processID, mappings: mappings)
   }
 
-  package func bytes(in stack: Range<UInt64>) -> UInt64 {
+  package func bytes(in stack: Range<UInt64>) -> UInt64 { memory.bytes(in: stack) }
+}
+
+extension ResidentMemory {
+  /// Bytes of a range that are in memory or swapped out.
+  func bytes(in range: Range<UInt64>) -> UInt64 {
     var sum: UInt64 = 0
-    var rest = stack
-    while !rest.isEmpty, let found = memory.nextResident(in: rest), !found.isEmpty {
+    var rest = range
+    while !rest.isEmpty, let found = nextResident(in: rest), !found.isEmpty {
       sum &+= found.upperBound - found.lowerBound
       rest = min(found.upperBound, rest.upperBound)..<rest.upperBound
     }

@@ -108,15 +108,8 @@ package struct UnseenMemory {
     guard let memory = try? ResidentMemory(processID: processID, mappings: asPrivate) else { return [] }
     var written = WrittenPages(processID: processID)
     for part in parts {
-      if part.kind == .file {
-        sums[.file, default: 0] &+= written.bytes(in: part.range)
-        continue
-      }
-      var rest = part.range
-      while !rest.isEmpty, let found = memory.nextResident(in: rest), !found.isEmpty {
-        sums[part.kind, default: 0] &+= found.upperBound - found.lowerBound
-        rest = found.upperBound..<max(rest.upperBound, found.upperBound)
-      }
+      sums[part.kind, default: 0] &+=
+        part.kind == .file ? written.bytes(in: part.range) : memory.bytes(in: part.range)
     }
     return sums.filter { $0.value > 0 }.map { UnexplainedGrowth.Part(kind: $0.key, bytes: $0.value) }
       .sorted { ($0.bytes, $1.kind.rawValue) > ($1.bytes, $0.kind.rawValue) }
