@@ -117,9 +117,12 @@ static long in_select(void) {
 static long in_nanosleep(void) { return nanosleep(&hour, NULL); }
 static long in_pause(void) { return pause(); }
 static long in_wait(void) {
+  pid_t parent = getpid();
   if (fork() == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    pause();
+    // It may have been killed before it could be asked for its death.
+    if (getppid() == parent)
+      pause();
     _exit(0);
   }
   return wait(NULL);
