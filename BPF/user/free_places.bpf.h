@@ -32,6 +32,16 @@ struct lt_freed_block {
   __u32 generation;
 };
 
+// False when the place is not known yet.
+static __always_inline bool add_frees(const struct lt_free_place *place, __u32 frees) {
+  struct lt_free_count *count = bpf_map_lookup_elem(&free_places, place);
+  if (!count)
+    return false;
+  __sync_fetch_and_add(&count->frees, frees);
+  __sync_fetch_and_add(&count->samples, 1);
+  return true;
+}
+
 // Adds a walked stack to those that free blocks of the site. A walk that broke off is as good: the innermost frames say who
 // frees. Static, so that the verifier knows `stack` as the map value that it is.
 static __noinline void count_free(const struct lt_stack *stack, __u32 slot, __u32 index, __u32 frees) {
@@ -39,16 +49,14 @@ static __noinline void count_free(const struct lt_stack *stack, __u32 slot, __u3
   if (!stack || !site)
     return;
   struct lt_free_place place = {.stack_hash = stack_hash(stack), .site = index, .site_check = site->key >> 32};
-  struct lt_free_count *count = bpf_map_lookup_elem(&free_places, &place);
-  if (count) {
-    __sync_fetch_and_add(&count->frees, frees);
-    __sync_fetch_and_add(&count->samples, 1);
-    return;
-  }
-  if (!stack_store(stack, place.stack_hash))
+  if (add_frees(&place, frees))
     return;
   struct lt_free_count first = {.frees = frees, .samples = 1, .epoch = current_epoch(slot)};
-  bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST);
+  if (stack_store(stack, place.stack_hash) && !bpf_map_update_elem(&free_places, &place, &first, BPF_NOEXIST))
+    return;
+  // Another CPU may have been first.
+  if (!add_frees(&place, frees))
+    count_one(LT_COUNTER_FREE_PLACES_REFUSED);
 }
 
 // Walks the stack of a call that frees a block, if the site's turn has come. Before Linux 6.13 the functions of a program

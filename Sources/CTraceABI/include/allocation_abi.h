@@ -206,7 +206,8 @@ struct lt_thread_state {
   X(LATE_LOADS, "late_loads", 1, 1, "times that libraries ran before they were looked at for allocators")            \
   X(NESTED_CALLS, "nested_calls", 0, 0, "allocator calls made inside another one and therefore not counted")         \
   X(FILTERED_BLOCKS, "filtered_blocks", 0, 0, "blocks left out by the size filters")                                 \
-  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, 0, "blocks that the sampling did not choose")
+  X(UNSAMPLED_BLOCKS, "unsampled_blocks", 0, 0, "blocks that the sampling did not choose")                           \
+  X(FREE_PLACES_REFUSED, "free_places_refused", 0, 0, "frees looked at whose place was not kept: too many places")
 
 enum lt_counter {
 #define X(name, text, loss, hides, meaning) LT_COUNTER_##name,
