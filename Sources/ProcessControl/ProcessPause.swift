@@ -28,6 +28,8 @@ package final class ProcessPause {
   }
   private var held: [Int32: Held] = [:]
   private let restart: SystemCallRestart
+  /// Of the thread that made the pause, until all threads have been let go.
+  private var priority = RealTimePriority(.warden)
   /// News of kept threads that a pause cannot handle, such as their exit. It is left to whoever traces these threads;
   /// the threads are left as they are.
   private var unhandledStops: [cprocess_stop] = []
@@ -60,6 +62,7 @@ package final class ProcessPause {
   ) throws(Failure) {
     self.processID = processID
     self.restart = restart
+    priority.raise()
     start = .now
     for thread in kept { held[thread] = Held(isKept: true) }
     do throws(Failure) {
@@ -179,6 +182,8 @@ package final class ProcessPause {
       }
     }
     end = .now
+    // Nothing waits any more but threads that the kernel holds up itself.
+    priority.restore()
     letGoLate()
     held = [:]
   }

@@ -1,12 +1,13 @@
 import BPFRuntime
 import CTraceABI
+import ProcessControl
 import SystemSupport
 
 /// Takes the programs' events from their ring buffer, and keeps short the time for which processes wait for us.
 final class EventPump {
   private let tables: TraceTables
   private let ring: RingBuffer
-  private var attachPriority = AttachPriority()
+  private var attachPriority = RealTimePriority(.worker)
   private var lastRefill: UInt64 = 0
   /// When events were last handled (CLOCK_MONOTONIC nanoseconds).
   private(set) var lastRun: UInt64 = 0

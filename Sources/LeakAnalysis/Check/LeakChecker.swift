@@ -104,24 +104,26 @@ package final class LeakChecker {
   private func withPause<Value>(
     of subject: some LeakCheckSubject, _ body: (Stop) throws -> Value
   ) throws -> Value {
-    // A thread that is stuck in the kernel does not stop however long we wait for it, and the search needs the time.
-    let patience = min(.milliseconds(100), settings.maximumPause / 4)
-    let limit = settings.maximumPause
-    let processID = subject.processID
-    if let watch, watch.isWatched(processID) {
-      let pause = try watch.pause(processID, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
-      let stop = Stop(pause: pause, isOn: { watch.isOn(pause) }, end: { watch.resume(pause) })
+    try withRaisedPriority(forPauseOf: settings.maximumPause) {
+      // A thread that is stuck in the kernel does not stop however long we wait for it, and the search needs the time.
+      let patience = min(.milliseconds(100), settings.maximumPause / 4)
+      let limit = settings.maximumPause
+      let processID = subject.processID
+      if let watch, watch.isWatched(processID) {
+        let pause = try watch.pause(processID, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
+        let stop = Stop(pause: pause, isOn: { watch.isOn(pause) }, end: { watch.resume(pause) })
+        defer { _ = stop.end() }
+        return try body(stop)
+      }
+      let thread = TracerThread()
+      // Ending the thread also lets go the threads that could not be resumed.
+      defer { thread.end() }
+      let pause = try thread.pause(
+        processID, restart: restart, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
+      let stop = Stop(pause: pause, isOn: { thread.isOn(pause) }, end: { thread.resume(pause) })
       defer { _ = stop.end() }
-      return try withRaisedPriority { try body(stop) }
+      return try body(stop)
     }
-    let thread = TracerThread()
-    // Ending the thread also lets go the threads that could not be resumed.
-    defer { thread.end() }
-    let pause = try thread.pause(
-      processID, restart: restart, patience: patience, limit: limit, whileWaiting: subject.handleEvents)
-    let stop = Stop(pause: pause, isOn: { thread.isOn(pause) }, end: { thread.resume(pause) })
-    defer { _ = stop.end() }
-    return try withRaisedPriority { try body(stop) }
   }
 
   // MARK: At its exit

@@ -12,6 +12,8 @@ final class SearchJob {
   private let mappings: [Mapping]
   private let memory: ResidentMemory
   private let values: [RootValue]
+  /// Code that the process has made; nil when there is nothing to find.
+  private let immediates: Immediates?
   private let isRunning: Bool
   private let blockCount: Int
   /// Of the threads that stand still.
@@ -72,14 +74,7 @@ final class SearchJob {
       values.append(RootValue(value: block.address, kind: .stack, name: stack.name))
     }
     notes = roots.notes + heap.gaps
-    if blockCount > 0 {
-      let immediates = Immediates.find(in: mappings, memory: memory) { [scan] in scan.block(at: $0) != nil }
-      values += immediates.words.map { RootValue(value: $0, kind: .anonymous, name: "code made at run time") }
-      if immediates.isCut {
-        notes.append(
-          "code made at run time holds more pointers than are followed; blocks may be called lost that it holds")
-      }
-    }
+    immediates = blockCount > 0 ? Immediates(copying: mappings, memory: memory) : nil
     self.values = values
     if heap.isComplete, isRunning { notes.append("not stopped: unknown heap counts as roots") }
     if roots.missesRegisters, !isRunning {
@@ -142,6 +137,13 @@ final class SearchJob {
   }
 
   func finish() -> LeakCheckResult.Search {
+    if let found = immediates?.find(isBlock: { scan.block(at: $0) != nil }) {
+      scan.add(found.words.map { RootValue(value: $0, kind: .anonymous, name: "code made at run time") })
+      if found.isCut {
+        notes.append(
+          "code made at run time holds more pointers than are followed; blocks may be called lost that it holds")
+      }
+    }
     if let outcome, outcome.unreadableBytes > 0 {
       notes.append("\(ByteSize.exact(outcome.unreadableBytes)) of its memory could not be read")
     }

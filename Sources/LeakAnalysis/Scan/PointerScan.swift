@@ -119,6 +119,11 @@ package final class PointerScan {
       readBlocksAgain: readsAgain)
   }
 
+  /// Adds single words that the process can reach, before `classify`.
+  func add(_ values: [RootValue]) {
+    if !values.isEmpty { mark(values, context ?? begin([], values, [])) }
+  }
+
   /// Memory in use for pointers between blocks.
   package var edgeBytes: Int { edges.usedBytes }
 
