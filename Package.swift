@@ -51,18 +51,20 @@ let package = Package(
     .target(name: "Quantities", swiftSettings: strict),
     .target(name: "TextOutput", dependencies: ["Quantities"], swiftSettings: optimized),
     .target(name: "SystemSupport", swiftSettings: strict),
-    .target(name: "TraceModel", dependencies: ["SystemSupport"], swiftSettings: strict),
+    .target(name: "TraceModel", dependencies: ["Quantities", "SystemSupport"], swiftSettings: strict),
     .target(name: "BPFRuntime", dependencies: ["SystemSupport", "CLibBPF"], swiftSettings: strict),
     .target(
       name: "ProcessImage", dependencies: ["SystemSupport", "TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
-      name: "ProcessControl", dependencies: ["ProcessImage", "CProcessControl"], swiftSettings: strict),
+      name: "ProcessControl", dependencies: ["ProcessImage", "Quantities", "CProcessControl"], swiftSettings: strict),
     .target(name: "Allocators", swiftSettings: strict),
     .target(name: "Runtimes", dependencies: ["ProcessImage"], swiftSettings: strict),
     .target(
       name: "Symbolization",
-      dependencies: ["CTraceABI", "SystemSupport", "TraceModel", "ProcessImage", "CElfUtils", "CConfinement"],
+      dependencies: [
+        "CTraceABI", "SystemSupport", "Quantities", "TraceModel", "ProcessImage", "CElfUtils", "CConfinement",
+      ],
       swiftSettings: strict),
     .target(
       name: "PageFaults",

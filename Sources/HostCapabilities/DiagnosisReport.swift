@@ -19,13 +19,13 @@ package enum DiagnosisReport {
     }
     if let costs = diagnosis.costs {
       text += "\ncost of a probe's hit here (\(costs.method), a program that does nothing)\n"
-      text += "  at an emulated instruction  \(Int(costs.emulated)) ns\n"
-      text += "  single-stepped              \(Int(costs.stepped)) ns\n"
+      text += "  at an emulated instruction  \(groupedWholeNumber(costs.emulated)) ns\n"
+      text += "  single-stepped              \(groupedWholeNumber(costs.stepped)) ns\n"
     }
     if let forecast = diagnosis.forecast {
       text +=
-        "\nforecast for process \(forecast.processID), counted for \(tenths(forecast.secondsMeasured)) s by a trace that samples\n"
-      text += "  probes hit                  \(Int(forecast.hitsPerSecond)) per second\n"
+        "\nforecast for process \(forecast.processID), counted for \(Duration.seconds(forecast.secondsMeasured).text) by a trace that samples\n"
+      text += "  probes hit                  \(groupedWholeNumber(forecast.hitsPerSecond)) per second\n"
       text += "  the process uses            \(percentText(forecast.ownCPUs, decimals: 1)) of one CPU\n"
       text += "  a full trace adds           \(percentText(forecast.fullCPUs, decimals: 1)) of one CPU\n"
       text += "  with --sample-bytes 512K    \(percentText(forecast.sampledCPUs, decimals: 1)) of one CPU\n"

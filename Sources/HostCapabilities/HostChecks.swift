@@ -7,6 +7,7 @@ import Glibc
 import HostObservation
 import KernelTracing
 import ProcessImage
+import Quantities
 import SystemSupport
 import TraceModel
 
@@ -83,7 +84,8 @@ package enum HostChecks {
       return !info.isKernelThread && !info.hasEnded
     }
     let readable = processIDs.filter { (try? OpenFile(path: "/proc/\($0)/maps")) != nil }.count
-    let detail = "the mappings of \(readable) of \(processIDs.count) processes can be read"
+    let detail =
+      "the mappings of \(groupedNumber(readable)) of \(counted(processIDs.count, "process", "processes")) can be read"
     if readable * 2 >= processIDs.count { return CapabilityCheck(.rights, "/proc of others", .works, detail) }
     return CapabilityCheck(
       .rights, "/proc of others", .degraded, detail,
@@ -290,7 +292,7 @@ package enum HostChecks {
     checks.append(
       CapabilityCheck(
         .host, "open files", limit.rlim_max >= 1024 ? .works : .degraded,
-        "up to \(limit.rlim_max == .max ? "any number" : String(limit.rlim_max))",
+        "up to \(limit.rlim_max == .max ? "any number" : groupedNumber(limit.rlim_max))",
         remedy: limit.rlim_max >= 1024 ? nil : "ulimit -n 4096"))
     return checks
   }

@@ -2,6 +2,7 @@ import AllocationTracing
 import Glibc
 import HostObservation
 import ProcessImage
+import Quantities
 import Symbolization
 import TraceModel
 
@@ -19,7 +20,8 @@ package enum TargetChecks {
       ]
     }
     var checks = [
-      CapabilityCheck(.target, "process", .works, "\(processID) (\(info.command)), \(info.threadCount) threads")
+      CapabilityCheck(
+        .target, "process", .works, "\(processID) (\(info.command)), \(counted(info.threadCount, "thread"))")
     ]
     let profile = TargetProfile(processID: processID)
     if let runtime = profile.runtime {
@@ -31,7 +33,9 @@ package enum TargetChecks {
       let mappings = try ProcessMaps.read(processID: processID)
       let executables = Set(mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }.map(\.path))
       checks.append(
-        CapabilityCheck(.target, "mappings", .works, "\(mappings.count), \(executables.count) files with code"))
+        CapabilityCheck(
+          .target, "mappings", .works,
+          "\(groupedNumber(mappings.count)), \(counted(executables.count, "file")) with code"))
       var options = AllocatorDiscovery.Options()
       options.emulation = .runningKernel
       let discovery = AllocatorDiscovery(processID: processID, mappings: mappings, options: options) { mapping in
@@ -50,7 +54,7 @@ package enum TargetChecks {
         checks.append(
           CapabilityCheck(
             .target, "allocator", stepped.isEmpty ? .works : .degraded,
-            "\(plan.probes.count) functions"
+            "\(counted(plan.probes.count, "function"))"
               + (stepped.isEmpty
                 ? ", all at emulated instructions" : "; single-stepped: " + stepped.joined(separator: ", "))))
       }
@@ -90,7 +94,7 @@ package enum TargetChecks {
       : "install \(chosen.joined(separator: ", "))"
     return CapabilityCheck(
       .target, "symbols", .degraded,
-      "exported names only in \(missing.count) of \(seen.count) files with code: "
+      "exported names only in \(groupedNumber(missing.count)) of \(counted(seen.count, "file")) with code: "
         + names.joined(separator: ", ") + (missing.count > names.count ? ", …" : ""), remedy: remedy)
   }
 }

@@ -105,14 +105,14 @@ struct KernelCrossCheck {
     let isUnseen = reused * 2 >= freed || (reused * 20 >= freed && reused * 4 >= draft.sums.outstanding.count)
     if reused > 0, isUnseen, change.map({ $0 < Int64(clamping: tally.count - tally.count / 4) }) ?? true {
       return
-        "\(reused) of the \(draft.sums.freed.count) freed blocks were seen to be so only when their addresses were used "
+        "\(groupedNumber(reused)) of the \(groupedNumber(draft.sums.freed.count)) freed blocks were seen to be so only when their addresses were used "
         + "again (freed in bulk or by RCU): others may be freed, too"
     }
     guard let cache, let change else { return nil }
     let slack = slack(of: cache)
     if Int64(clamping: tally.count) > change + max(slack, Int64(clamping: tally.count / 2)) {
-      return "slabinfo has only \(change) more active objects in \(cache.name) since the start, of "
-        + "\(tally.count) that look outstanding: the others were freed unseen (in bulk or by RCU)"
+      return "slabinfo has only \(groupedNumber(change)) more active objects in \(cache.name) since the start, of "
+        + "\(groupedNumber(tally.count)) that look outstanding: the others were freed unseen (in bulk or by RCU)"
     }
     return nil
   }

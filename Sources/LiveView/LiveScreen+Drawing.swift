@@ -23,7 +23,9 @@ extension LiveScreen {
   private var foot: String {
     if isTyping { return "/\(filter)_  (Enter keeps the filter, Escape clears it)" }
     if let message { return message }
-    let filtered = filter.isEmpty ? "" : "filter /\(filter): \(visible.count) of \(report?.sites.count ?? 0)  "
+    let filtered =
+      filter.isEmpty
+      ? "" : "filter /\(filter): \(groupedNumber(visible.count)) of \(groupedNumber(report?.sites.count ?? 0))  "
     return filtered + "q quit  b/c/l/g/a sort  / filter  p pause  Enter stack  s save  ? help"
   }
 
@@ -105,7 +107,8 @@ extension LiveScreen {
   }
 
   private func row(_ site: AllocationSite, _ columns: Columns, _ width: Int) -> String {
-    var text = Self.right(ByteSize.short(site.outstanding.bytes), 10) + Self.right("\(site.outstanding.count)", 10)
+    var text =
+      Self.right(ByteSize.short(site.outstanding.bytes), 10) + Self.right(groupedNumber(site.outstanding.count), 10)
     if columns.hasChecks {
       let lost = site.verdicts.lost.bytes
       text += Self.right(lost == 0 ? "-" : ByteSize.short(lost), 10)

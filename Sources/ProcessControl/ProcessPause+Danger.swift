@@ -1,5 +1,6 @@
 import Glibc
 import ProcessImage
+import Quantities
 
 extension ProcessPause {
   /// Seizing, interrupting and letting go one thread, on a host that is not idle.
@@ -13,7 +14,7 @@ extension ProcessPause {
     let threads = ProcessInfo.threads(of: processID)
     // Half of the time is for the search.
     if timePerThread * threads.count > limit / 2 {
-      return "stopping \(threads.count) threads and letting them go would take longer than --max-pause"
+      return "stopping \(counted(threads.count, "thread")) and letting them go would take longer than --max-pause"
     }
     guard threads.contains(where: hasFilter) else { return nil }
     return "a filter of system calls (seccomp) could kill it for going on after a stop"

@@ -4,6 +4,12 @@ package func wholeNumber(_ value: Double) -> String {
   return String(UInt64(value.rounded()))
 }
 
+/// The same with separators.
+package func groupedWholeNumber(_ value: Double) -> String {
+  guard value.isFinite, value >= 0, value < 1.8e19 else { return "?" }
+  return groupedNumber(UInt64(value.rounded()))
+}
+
 /// With a comma between each three digits: `1,048,576`. The one formatter of counts for people.
 package func groupedNumber(_ value: some BinaryInteger) -> String {
   let digits = Array(String(value).utf8)
@@ -18,7 +24,7 @@ package func groupedNumber(_ value: some BinaryInteger) -> String {
 }
 
 /// `1 block`, `1,024 blocks`.
-package func counted(_ count: UInt64, _ one: String, _ many: String? = nil) -> String {
+package func counted(_ count: some BinaryInteger, _ one: String, _ many: String? = nil) -> String {
   count == 1 ? "1 \(one)" : "\(groupedNumber(count)) \(many ?? one + "s")"
 }
 
@@ -36,5 +42,9 @@ package func shortNumber(_ value: Double) -> String {
 package func percentText(_ share: Double, decimals: Int) -> String {
   var factor = 1.0
   for _ in 0..<decimals { factor *= 10 }
-  return "\((share * 100 * factor).rounded() / factor) %"
+  let value = (share * 100 * factor).rounded() / factor
+  if decimals == 0 || value.magnitude >= 1000, value.magnitude < 9e18 {
+    return groupedNumber(Int64(value.rounded())) + " %"
+  }
+  return "\(value) %"
 }

@@ -1,3 +1,5 @@
+import Quantities
+
 /// What became of the leaks of one recording in another.
 package struct Comparison: Hashable, Codable, Sendable {
   /// What amounts are divided by, so that runs of different length can be compared.
@@ -110,8 +112,7 @@ package struct Comparison: Hashable, Codable, Sendable {
     if !refusals.isEmpty { return refusals }
     let unclear = unclearSites.count
     guard unclear > 0 else { return doubts }
-    let stacks = unclear == 1 ? "1 call stack" : "\(unclear) call stacks"
-    return doubts + ["\(stacks) of which the recordings do not tell what became of them"]
+    return doubts + ["\(counted(unclear, "call stack")) of which the recordings do not tell what became of them"]
   }
 
   /// Whether this is about rounds of load rather than about two recordings: then `before` is after the warm-up.

@@ -1,3 +1,5 @@
+import Quantities
+
 /// A file whose functions have no names in a report, and where names can be had.
 package struct MissingSymbols: Hashable, Codable, Sendable {
   /// Its path, as the process sees it.
@@ -14,6 +16,11 @@ package struct MissingSymbols: Hashable, Codable, Sendable {
     self.buildID = buildID
     self.frames = frames
     self.package = package
+  }
+
+  /// What misses names, why, and what to do. The path is the target's: escape it before it is printed.
+  package var sentence: String {
+    "No names for \(counted(frames, "frame")) in \(module), which has no symbol table: \(advice)"
   }
 
   /// What to do, in a sentence for people.

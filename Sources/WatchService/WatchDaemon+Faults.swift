@@ -82,7 +82,7 @@ extension WatchDaemon {
   private static func sentence(_ site: PageFaultSession.Site, of total: UInt64) -> String {
     var names = site.frames.prefix(framesPerStack).map(name)
     if site.frames.count > framesPerStack || site.completeness != .complete { names.append("…") }
-    return names.joined(separator: " ← ") + ", \(Int((Double(site.bytes) / Double(total) * 100).rounded())) %"
+    return names.joined(separator: " ← ") + ", \(percentText(Double(site.bytes) / Double(max(1, total)), decimals: 0))"
   }
 
   private static func name(_ frame: Frame) -> String {

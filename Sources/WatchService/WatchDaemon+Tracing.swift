@@ -176,7 +176,7 @@ extension WatchDaemon {
     cost.attachSeconds = clock.processSeconds - before
     targetCosts[command] = cost
     status.traces += 1
-    log.info("tracing process \(processID) (\(command)) for \(seconds) s: \(reason)")
+    log.info("tracing process \(processID) (\(command)) for \(Duration.seconds(seconds).text): \(reason)")
   }
 
   /// A profile that somebody asked for is taken at once. The budget pays for it afterwards.
@@ -224,7 +224,7 @@ extension WatchDaemon {
     for counter in report.loss { status.loss[counter.name, default: 0] &+= counter.value }
     noteSites(report, of: armed)
     log.info(
-      "traced process \(armed.processID) (\(armed.command)) for \((seconds * 10).rounded() / 10) s: \(groupedNumber(armed.hits)) hits, \(ByteSize.exact(report.totals.outstanding.bytes)) outstanding\(early ? "; ended early by the budget" : "")\(reason == "oom" ? "; the OOM killer has marked it" : "")"
+      "traced process \(armed.processID) (\(armed.command)) for \(Duration.seconds(seconds).text): \(groupedNumber(armed.hits)) hits, \(ByteSize.exact(report.totals.outstanding.bytes)) outstanding\(early ? "; ended early by the budget" : "")\(reason == "oom" ? "; the OOM killer has marked it" : "")"
     )
     if let history { writing { try history.save(report, session: armed.session, reason: reason) } }
     if let request = profileRequest {

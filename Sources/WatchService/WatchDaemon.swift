@@ -120,7 +120,7 @@ package final class WatchDaemon {
   /// Returns the exit code.
   package func run() throws -> Int32 {
     log.info(
-      "watching: budget \(percentText(configuration.budget, decimals: 2)) of one CPU, a probe's hit costs \(Int(costs.emulated)) ns here"
+      "watching: budget \(percentText(configuration.budget, decimals: 2)) of one CPU, a probe's hit costs \(groupedWholeNumber(costs.emulated)) ns here"
     )
     ServiceManager.notify("READY=1\nSTATUS=watching")
     prepareLoop()
@@ -199,7 +199,7 @@ package final class WatchDaemon {
     stopPushing()
     alertQueue.stop()
     log.info(
-      "ended: \(percentText(budget.wholeShare, decimals: 2)) of one CPU used, budget \(percentText(configuration.budget, decimals: 2)), \(status.traces) traces"
+      "ended: \(percentText(budget.wholeShare, decimals: 2)) of one CPU used, budget \(percentText(configuration.budget, decimals: 2)), \(counted(status.traces, "trace"))"
     )
   }
 
@@ -223,7 +223,7 @@ package final class WatchDaemon {
     giveAlerts(sample)
     status.lastSampleSeconds = clock.processSeconds - before
     ServiceManager.notify(
-      "WATCHDOG=1\nSTATUS=\(ranking.growing.count) series grow; \(percentText(budget.recentShare, decimals: 2)) of one CPU"
+      "WATCHDOG=1\nSTATUS=\(groupedNumber(ranking.growing.count)) series grow; \(percentText(budget.recentShare, decimals: 2)) of one CPU"
     )
   }
 
@@ -339,8 +339,9 @@ package final class WatchDaemon {
     if interval > max(configuration.interval * 1.25, toldLookInterval * 2) {
       toldLookInterval = interval
       let purpose = isWaitedFor ? ", so that the budget pays for a trace" : ""
-      let cost = Int(status.lastSampleSeconds * 1000)
-      log.notice("a look at this host costs \(cost) ms: it is taken every \(Int(interval.rounded())) s\(purpose)")
+      log.notice(
+        "a look at this host costs \(groupedWholeNumber(status.lastSampleSeconds * 1000)) ms: it is taken every \(Duration.seconds(interval.rounded()).text)\(purpose)"
+      )
     }
     status.lookInterval = interval
     return interval

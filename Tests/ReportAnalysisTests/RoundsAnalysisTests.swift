@@ -32,7 +32,7 @@ import TraceModel
     #expect(result.sites[0].afterTally == Tally(bytes: 900, count: 90))
     #expect(result.after.value == 100)
     #expect(result.normalization == .perRound(count: 8, work: nil))
-    #expect(result.notes.contains("1 call stacks hold the same after every round"))
+    #expect(result.notes.contains("1 call stack holds the same after every round"))
   }
 
   @Test func perUnitOfWork() {

@@ -30,6 +30,12 @@ import TraceModel
         == true)
   }
 
+  @Test func page() throws {
+    let page = String(decoding: HTMLReport.render(report), as: UTF8.self)
+    #expect(page.contains("No names for 1,200 frames in /opt/lib/libown.so, which has no symbol table: "))
+    #expect(page.contains("install perl-base-dbgsym"))
+  }
+
   /// A recording has them, too.
   @Test func recording() throws {
     let read = try ProfileFile.report(from: PprofReport.render(report))

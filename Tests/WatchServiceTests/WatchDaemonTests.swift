@@ -73,7 +73,7 @@ struct WatchDaemonTests {
     host.costOfLook = 0.5
     try watch(for: 301)
     #expect(host.looks == [0, 100, 200, 300])
-    #expect(log.contains("a look at this host costs 500 ms: it is taken every 100 s"))
+    #expect(log.contains("a look at this host costs 500 ms: it is taken every 1 m 40 s"))
   }
 
   /// What a look costs goes up and down; a log that repeats it hides everything else.
@@ -328,7 +328,7 @@ struct WatchDaemonTests {
       #expect(ended == code)
     }
     #expect(tracer.traces.map(\.ended) == [200])
-    #expect(log.contains("ended: 0.0 % of one CPU used, budget 1.0 %, 1 traces"))
+    #expect(log.contains("ended: 0.0 % of one CPU used, budget 1.0 %, 1 trace"))
   }
 
   @Test func theConfigurationIsReadAgain() throws {

@@ -1,6 +1,7 @@
 import Allocators
 import Glibc
 import ProcessImage
+import Quantities
 import Runtimes
 
 /// A function that is looked for in every object.
@@ -132,7 +133,7 @@ struct AllocatorObject {
     guard let view = file.symbolTable(table), view.count > 0 else { return }
     if view.isCut {
       notes.append(
-        "\(description.path) has more symbols than are read (\(view.count)); allocator functions among the others are "
+        "\(description.path) has more symbols than are read (\(groupedNumber(view.count))); allocator functions among the others are "
           + "not traced")
     }
     // The first two bytes rule out most names, before a string is made of them.

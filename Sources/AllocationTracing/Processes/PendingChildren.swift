@@ -1,4 +1,5 @@
 import BPFRuntime
+import Quantities
 
 /// The children of traced processes that have not been attached to, and the map by whose entries the programs know them: a
 /// held process goes on when its entry is removed.
@@ -18,10 +19,13 @@ final class PendingChildren {
   /// What a report says of children that were not followed.
   func notes(limit: Int) -> [String] {
     var notes: [String] = []
-    if endedCount > 0 { notes.append("\(endedCount) child processes ended before they were attached to") }
+    if endedCount > 0 {
+      notes.append("\(counted(endedCount, "child process", "child processes")) ended before being attached to")
+    }
     if refusedCount > 0 {
       notes.append(
-        "\(refusedCount) child processes were not followed: \(limit) are traced at a time at most (--max-processes)")
+        "\(counted(refusedCount, "child process", "child processes")) not followed: \(groupedNumber(limit)) are traced at a time at most (--max-processes)"
+      )
     }
     return notes
   }

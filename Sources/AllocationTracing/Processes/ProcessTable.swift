@@ -1,5 +1,6 @@
 import CTraceABI
 import ProcessImage
+import Quantities
 import SystemSupport
 import TraceModel
 
@@ -38,7 +39,7 @@ final class ProcessTable {
     makeImage: (_ generation: UInt32, _ number: UInt32) -> TracedImage
   ) throws -> TracedProcess {
     guard !isFull, let slot = takeSlot() else {
-      throw Refusal("process \(processID): \(limit) processes are traced already (--max-processes)")
+      throw Refusal("process \(processID): \(groupedNumber(limit)) processes are traced already (--max-processes)")
     }
     // A generation of its own, so that what is left in the tables of the slot's last process is not taken for this one's.
     let generation = tables.process(slot: slot).generation &+ 1

@@ -1,3 +1,4 @@
+import Quantities
 import TraceModel
 
 /// How the stacks of a trace could be walked.
@@ -26,7 +27,7 @@ package struct WalkSummary: Sendable {
     var notes: [String] = []
     if framePointerSteps > 0 {
       notes.append(
-        "\(framePointerSteps) times a stack crossed code without call-frame information by its frame pointer; "
+        "\(counted(framePointerSteps, "time")) a stack crossed code without call-frame information by its frame pointer; "
           + "callers behind it may be missing or wrong")
     }
     if !tooLargeFiles.isEmpty {
@@ -41,13 +42,14 @@ package struct WalkSummary: Sendable {
       let files = unsupportedRows.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
       notes.append(
         "call-frame information that stacks cannot be walked by: "
-          + Self.list(files.map { "\($0.key) (\($0.value) rows)" }))
+          + Self.list(files.map { "\($0.key) (\(counted($0.value, "row")))" }))
     }
     return notes
   }
 
   private static func list(_ names: [String]) -> String {
     let most = 10
-    return names.prefix(most).joined(separator: ", ") + (names.count > most ? " and \(names.count - most) more" : "")
+    return names.prefix(most).joined(separator: ", ")
+      + (names.count > most ? " and \(groupedNumber(names.count - most)) more" : "")
   }
 }

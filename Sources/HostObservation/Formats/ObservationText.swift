@@ -9,7 +9,9 @@ package enum ObservationText {
   package static func render(_ report: ObservationReport, sparklines: Bool) -> String {
     var text = wrapped(
       "leaktrace: observed for \(report.duration.text), \(report.samples) samples; "
-        + SeriesKey.Kind.allCases.compactMap { kind in report.counts[kind].map { "\($0) \(plural(kind, $0))" } }
+        + SeriesKey.Kind.allCases.compactMap { kind in
+          report.counts[kind].map { "\(groupedNumber($0)) \(plural(kind, $0))" }
+        }
         .joined(separator: ", "), indent: 2)
     text += "  memory: \(size(report.availableBytes)) of \(size(report.totalBytes)) available\n"
     for note in report.notes { text += wrapped("  note: \(escapedForTerminal(note))", indent: 8) }
@@ -17,7 +19,7 @@ package enum ObservationText {
     if growing.isEmpty {
       text += "\nNothing grows by more than moves at random. The largest:\n"
     } else {
-      text += "\n\(growing.count) \(growing.count == 1 ? "series grows" : "series grow"), by risk:\n"
+      text += "\n\(groupedNumber(growing.count)) \(growing.count == 1 ? "series grows" : "series grow"), by risk:\n"
     }
     text += table(report.entries, sparklines: sparklines)
     for entry in growing.prefix(3) { text += advice(entry) }

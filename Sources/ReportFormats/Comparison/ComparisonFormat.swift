@@ -28,7 +28,7 @@ extension Comparison {
   var headline: String {
     let counts = Verdict.allCases.compactMap { verdict -> String? in
       let count = sites.count { $0.verdict == verdict }
-      return count == 0 ? nil : "\(count) \(verdict.rawValue)"
+      return count == 0 ? nil : "\(groupedNumber(count)) \(verdict.rawValue)"
     }
     let leaking = sites.count(where: \.isLeaking)
     let stacks = "\(leaking) call \(leaking == 1 ? "stack" : "stacks")"
@@ -49,7 +49,9 @@ extension Comparison {
   }
 
   var measureWords: String {
-    if case .perRound(let count, _) = normalization { return "outstanding memory after each of \(count) rounds" }
+    if case .perRound(let count, _) = normalization {
+      return "outstanding memory after each of \(counted(count, "round"))"
+    }
     return switch measure {
     case .lost: "definitely and indirectly lost memory"
     case .growth: "growth of outstanding memory"

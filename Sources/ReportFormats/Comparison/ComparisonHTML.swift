@@ -38,7 +38,7 @@ enum ComparisonHTML {
       let leaking = sites.count(where: \.isLeaking)
       output.line(
         "<div class=\"card\(leaking > 0 ? " bad" : verdict == .fixed ? " good" : "")\"><span>\(verdict.rawValue)</span>"
-          + "<b>\(sites.count) \(sites.count == 1 ? "stack" : "stacks")</b>"
+          + "<b>\(counted(sites.count, "stack"))</b>"
           + "<span>\(leaking == 0 ? "none leaks" : "\(leaking) leaking")</span></div>")
     }
     output.line("</section>")

@@ -143,7 +143,9 @@ enum PageData {
       }
     }
     writer.key("notes")
-    let notes = (report.kernelMemory?.findings ?? []) + report.notes + report.leakChecks.flatMap(\.notes)
+    let notes =
+      (report.kernelMemory?.findings ?? []) + report.notes + report.leakChecks.flatMap(\.notes)
+      + (report.missingSymbols ?? []).map(\.sentence)
     writer.array(notes) { $0.string(singleLine($1)) }
   }
 

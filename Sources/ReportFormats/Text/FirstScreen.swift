@@ -167,7 +167,7 @@ struct FirstScreen {
     if let place = TextOptions.place(of: finding.frame) { tail += " " + place }
     if let cache = finding.caches.first { tail += " [\(escapedForTerminal(cache))]" }
     if finding.sites.count > 1 { tail += " ×\(groupedNumber(finding.sites.count))" }
-    if finding.processes.count > 1 { tail += " in \(finding.processes.count) processes" }
+    if finding.processes.count > 1 { tail += " in \(groupedNumber(finding.processes.count)) processes" }
     return tail
   }
 

@@ -158,7 +158,7 @@ extension TextReport {
     text += "\nLargest slab caches:\n"
     for use in memory.slabUse {
       text += "  " + padded(escapedForTerminal(use.name), 28) + leftPadded(amount(use.bytes), 12)
-      text += leftPadded("\(use.count) objects", 20)
+      text += leftPadded(counted(use.count, "object"), 20)
       if use.isReclaimable { text += "  reclaimable" }
       if !use.aliases.isEmpty {
         text += "  = " + use.aliases.prefix(4).map { escapedForTerminal($0) }.joined(separator: ", ")
@@ -169,7 +169,7 @@ extension TextReport {
     text += "\nLargest users of vmalloc:\n"
     for use in memory.vmallocUse {
       text += "  " + padded(escapedForTerminal(use.name), 28) + leftPadded(amount(use.bytes), 12)
-      text += leftPadded("\(use.count) ranges", 20) + "\n"
+      text += leftPadded(counted(use.count, "range"), 20) + "\n"
     }
     if memory.vmallocUse.isEmpty { text += "  (/proc/vmallocinfo needs root)\n" }
     return text

@@ -182,11 +182,12 @@ struct TextRenderer {
     let hits = report.probes.reduce(UInt64(0)) { $0 &+ $1.hits }
     let stepped = report.probes.filter { !$0.isEmulated && $0.kind != .rawTracepoint }
     let steppedHits = stepped.reduce(UInt64(0)) { $0 &+ $1.hits }
-    var line = "Probes: \(report.probes.count), hit \(number(hits)) times"
+    var line = "Probes: \(number(UInt64(report.probes.count))), hit \(number(hits)) times"
     if stepped.isEmpty {
       line += ", none single-stepped"
     } else {
-      line += "; \(stepped.count) single-stepped (\(Report.Probe.steppingCost)), hit \(number(steppedHits)) times"
+      line +=
+        "; \(number(UInt64(stepped.count))) single-stepped (\(Report.Probe.steppingCost)), hit \(number(steppedHits)) times"
     }
     output.line(line)
     guard options.showProbes else { return }
@@ -194,7 +195,7 @@ struct TextRenderer {
       output.line(
         "  \(escapedForTerminal(probe.function))+\(hexadecimal(probe.offset)) "
           + "[\(module(probe.object))] \(probe.kind.rawValue) on '\(escapedForTerminal(probe.instruction))', "
-          + "\(probe.isEmulated || probe.kind == .rawTracepoint ? "" : "single-stepped, ")\(probe.hits) hits"
+          + "\(probe.isEmulated || probe.kind == .rawTracepoint ? "" : "single-stepped, ")\(number(probe.hits)) hits"
       )
     }
   }
@@ -213,11 +214,7 @@ struct TextRenderer {
 
   /// Where names for frames without one can be had.
   mutating func missingSymbols() {
-    for file in report.missingSymbols ?? [] {
-      output.line(
-        escapedForTerminal(
-          "No names for \(counted(file.frames, "frame")) in \(file.module), which has no symbol table: \(file.advice)"))
-    }
+    for file in report.missingSymbols ?? [] { output.line(escapedForTerminal(file.sentence)) }
   }
 
   /// A module's file name, or its path; an area such as `[vdso]` without its brackets.

@@ -3,6 +3,7 @@ import Glibc
 import LeakAnalysis
 import ProcessControl
 import ProcessImage
+import Quantities
 import Symbolization
 import TraceModel
 
@@ -54,7 +55,7 @@ final class LeakCheckRun {
     case 1: ["process \(list) was not checked for leaks: it ended before a check could take place"]
     default:
       [
-        "\(missed.count) processes were not checked for leaks: they ended before a check (\(list)\(missed.count > 5 ? ", …" : ""))"
+        "\(counted(missed.count, "process", "processes")) were not checked for leaks: they ended before a check (\(list)\(missed.count > 5 ? ", …" : ""))"
       ]
     }
   }
@@ -137,7 +138,8 @@ final class LeakCheckRun {
     }
     savedBytes[process.processID] = saved
     if saved.count == Self.mostSavedBlocks {
-      exitNotes.append("process \(process.processID): first bytes of \(Self.mostSavedBlocks) blocks only")
+      exitNotes.append(
+        "process \(process.processID): first bytes of \(groupedNumber(Self.mostSavedBlocks)) blocks only")
     }
   }
 

@@ -69,7 +69,7 @@ package final class LiveVerifier {
     }
     guard reports.count > RoundsAnalysis.minimumRounds else {
       throw Refusal(
-        "interrupted after \(reports.count - 1) rounds: at least \(RoundsAnalysis.minimumRounds) are needed to see a trend"
+        "interrupted after \(counted(reports.count - 1, "round")): at least \(RoundsAnalysis.minimumRounds) are needed to see a trend"
       )
     }
     var comparison = analysis.analyze(reports)
@@ -78,11 +78,12 @@ package final class LiveVerifier {
     let last = reports[reports.count - 1]
     comparison.notes += last.notes
     for counter in last.loss where counter.value > 0 {
-      comparison.notes.append("lost: \(counter.value) \(counter.description)")
+      comparison.notes.append("lost: \(groupedNumber(counter.value)) \(counter.description)")
     }
     if let unexplained = Headline.unexplained(last) { comparison.doubts.append("the process " + unexplained) }
     for counter in last.missingRecords {
-      comparison.refusals.append("the trace is incomplete: \(counter.value) \(counter.description) (\(counter.name))")
+      comparison.refusals.append(
+        "the trace is incomplete: \(groupedNumber(counter.value)) \(counter.description) (\(counter.name))")
     }
     return comparison
   }

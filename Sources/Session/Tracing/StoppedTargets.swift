@@ -1,5 +1,6 @@
 import Glibc
 import ProcessImage
+import Quantities
 
 /// Tells of traced processes that do not run: while they are stopped they allocate nothing, which looks like no leak.
 enum StoppedTargets {
@@ -19,7 +20,9 @@ enum StoppedTargets {
         others += 1
       }
     }
-    if others > 0 { notes.append("\(others) more processes are stopped, too") }
+    if others > 0 {
+      notes.append("\(counted(others, "more process", "more processes")) \(others == 1 ? "is" : "are") stopped, too")
+    }
     return notes
   }
 

@@ -1,6 +1,7 @@
 import AllocationTracing
 import Glibc
 import ProcessImage
+import Quantities
 import SystemSupport
 import TraceModel
 
@@ -24,7 +25,9 @@ final class TargetAttacher {
   var notes: [String] {
     if leftOut == 0 { return failureNotes }
     let reason = "as many are traced as may be at a time (--max-processes)"
-    return failureNotes + ["\(leftOut) processes of the selection are not traced: \(reason)"]
+    return failureNotes + [
+      "\(counted(leftOut, "process", "processes")) of the selection \(leftOut == 1 ? "is" : "are") not traced: \(reason)"
+    ]
   }
 
   private static let timeBetweenLooks = Duration.seconds(1)
@@ -55,7 +58,8 @@ final class TargetAttacher {
         leftOut += 1
         continue
       }
-      progress.show("attaching to process \(processID), \(number + 1) of \(processIDs.count)")
+      progress.show(
+        "attaching to process \(processID), \(groupedNumber(number + 1)) of \(groupedNumber(processIDs.count))")
       do { try tracer.attach(processID: processID) } catch {
         firstError = firstError ?? error
         failures[processID] = Self.attempts

@@ -90,9 +90,9 @@ package final class TraceRunner {
     let targets = tracer.processes.filter(\.isTarget)
     let names =
       targets.count > 10
-      ? "\(targets.count) processes" : targets.map { String($0.processID) }.joined(separator: ", ")
+      ? "\(groupedNumber(targets.count)) processes" : targets.map { String($0.processID) }.joined(separator: ", ")
     writeAll(
-      "leaktrace: attached to \(names), \(tracer.probes.count) functions probed; Ctrl-C to end\n",
+      "leaktrace: attached to \(names), \(counted(tracer.probes.count, "function")) probed; Ctrl-C to end\n",
       to: STDERR_FILENO)
   }
 

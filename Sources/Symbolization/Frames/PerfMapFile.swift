@@ -1,6 +1,7 @@
 import CElfUtils
 import Glibc
 import ProcessImage
+import Quantities
 import SystemSupport
 
 /// The perf map of one process. What has been added to it is read when an address has no name.
@@ -176,14 +177,16 @@ final class PerfMapLimits {
   var notes: [String] {
     var notes: [String] = []
     if let first = cutProcesses.min() {
-      let others = cutProcesses.count > 1 ? " and those of \(cutProcesses.count - 1) other processes" : ""
+      let others =
+        cutProcesses.count > 1
+        ? " and those of \(counted(cutProcesses.count - 1, "other process", "other processes"))" : ""
       notes.append(
-        "the perf map of process \(first)\(others) was not read to its end: it is larger than \(Self.maximumFileBytes >> 20) MiB, or names more than \(PerfMap.maximumCount) functions"
+        "the perf map of process \(first)\(others) was not read to its end: it is larger than \(Self.maximumFileBytes >> 20) MiB, or names more than \(groupedNumber(PerfMap.maximumCount)) functions"
       )
     }
     if postponed > 0 {
       notes.append(
-        "perf maps were not read again \(postponed) times because that took more than a twentieth of the time: generated code may be without names"
+        "perf maps were not read again \(counted(postponed, "time")) because that took more than a twentieth of the time: generated code may be without names"
       )
     }
     return notes

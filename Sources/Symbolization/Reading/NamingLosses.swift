@@ -1,3 +1,5 @@
+import Quantities
+
 /// What could not be named, or not as well as it might, and why: counted by module, for the notes of reports.
 final class NamingLosses {
   enum Kind: UInt8, CaseIterable {
@@ -41,11 +43,12 @@ final class NamingLosses {
       let names = modules.sorted { $0.key < $1.key }.prefix(3).map {
         $0.value.isEmpty ? $0.key : "\($0.key) (\($0.value))"
       }
-      let more = modules.count > 3 ? " and \(modules.count - 3) more" : ""
+      let more = modules.count > 3 ? " and \(groupedNumber(modules.count - 3)) more" : ""
       notes.append("\(names.joined(separator: ", "))\(more): \(kind.text)")
     }
     if interrupted > 0 {
-      notes.append("\(interrupted) addresses are without names, because leaktrace was told to end meanwhile")
+      notes.append(
+        "\(counted(interrupted, "address", "addresses")) without names, because leaktrace was told to end meanwhile")
     }
     return notes
   }

@@ -123,7 +123,7 @@ extension Privileged {
           "cat >> \(alerts)",
         ], log: directory.file("log"))
       defer { kill(watch.running.processID, SIGKILL) }
-      #expect(watch.waitFor("(python3) for 3.0 s: limit"), "\(watch.text)")
+      #expect(watch.waitFor("(python3) for 3.00 s: limit"), "\(watch.text)")
       #expect(watch.waitFor("traced process \(member.processID) (python3)"), "\(watch.text)")
       #expect(watch.terminate() == 0)
       #expect(try snapshots(history, of: member.processID).first?.hasPrefix("limit|") == true)
