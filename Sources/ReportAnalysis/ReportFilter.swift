@@ -69,7 +69,7 @@ package struct ReportFilter {
         for (kind, tally) in site.verdicts { kinds[kind, default: Tally()] += tally }
       }
       report.leakChecks[index].growing = own.filter(\.isGrowing).reduce(into: Tally()) { sum, site in
-        for kind in [VerdictKind.stillReachable, .unchecked] { sum += site.verdicts[kind] ?? Tally() }
+        for tally in site.verdicts.values { sum += tally }
       }
     }
     report.freedSites = nil

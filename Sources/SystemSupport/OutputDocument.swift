@@ -107,14 +107,7 @@ package final class OutputDocument {
   }
 
   private static func write(_ bytes: [UInt8], to descriptor: Int32) throws(Refusal) {
-    var written = 0
-    while written < bytes.count {
-      let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-      if count < 0 {
-        if errno == EINTR || errno == EAGAIN { continue }
-        throw Refusal(errorMessage(errno))
-      }
-      written += count
-    }
+    let code = writeWhole(bytes, to: descriptor)
+    guard code == 0 else { throw Refusal(errorMessage(code)) }
   }
 }

@@ -9,8 +9,8 @@ package struct LeakCheckSummary: Hashable, Codable, Sendable {
   package var scannedBytes: UInt64
   /// Outstanding blocks by kind, suppressed ones left out.
   package var kinds: [VerdictKind: Tally]
-  /// Of those that are reachable or unchecked, the ones of stacks that grow: they are findings, too. nil in older
-  /// recordings.
+  /// Of all of them, whatever reaches them, the ones of stacks that grow, alone or together with others: they are findings, too.
+  /// nil in older recordings.
   package var growing: Tally?
   /// Blocks that a suppression matched.
   package var suppressed: Tally

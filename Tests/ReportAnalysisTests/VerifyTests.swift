@@ -110,6 +110,44 @@ import TraceModel
     #expect(verdict(of: "parse", in: compare(leaky, after)) == .unchanged)
   }
 
+  /// Where one stack of AFTER may be any of several of BEFORE, which one it is taken for is the same in every run, whatever seed
+  /// hashes have.
+  @Test func pairsInTheOrderOfNames() {
+    var (before, after) = (RecordedRun(stacks: [Run.work()]), RecordedRun(stacks: [Run.work()]))
+    after.buildID = "bb22"
+    for number in 0..<12 {
+      let shared = ["leaf\(number)", "serve\(number)", "main"]
+      for name in ["a", "b"] {
+        before.stacks.append(Run.Stack(names: [shared[0], name, shared[1], "main"], allocated: 1000, lost: 1000))
+      }
+      after.stacks.append(Run.Stack(names: [shared[0], "a", "b", shared[1], "main"], allocated: 2000, lost: 2000))
+    }
+    let result = compare(before, after) { $0.acceptsGone = true }
+    for number in 0..<12 {
+      let own = result.sites.filter { $0.frames.contains { $0.function == "leaf\(number)" } }
+      #expect(own.map(\.verdict) == [.worse, .fixed])
+      #expect(own.last?.frames.map(\.function) == ["leaf\(number)", "b", "serve\(number)", "main"])
+    }
+    // Nor is the order in which stacks are listed left to chance.
+    let again = compare(before, after) { $0.acceptsGone = true }
+    #expect(result.sites.map { $0.frames.map(\.function) } == again.sites.map { $0.frames.map(\.function) })
+  }
+
+  /// Comparing each stack of one recording with each of the other would take hours.
+  @Test(.timeLimit(.minutes(5))) func manyStacksWithoutAnEqual() {
+    var (before, after) = (RecordedRun(stacks: [Run.work()]), RecordedRun(stacks: [Run.work()]))
+    after.buildID = "bb22"
+    let count = 20_000
+    for number in 0..<count {
+      before.stacks.append(
+        Run.Stack(names: ["take", "b\(number)", "serve", "main"], allocated: 100, lost: 100))
+      after.stacks.append(
+        Run.Stack(names: ["take", "wrap", "b\(number)", "serve", "main"], allocated: 100, lost: 100))
+    }
+    let result = compare(before, after)
+    #expect(result.sites.count == count && result.sites.allSatisfy { $0.verdict == .unchanged })
+  }
+
   /// One function allocates in several lines and frees at the next call.
   @Test func churnOnly() {
     var (before, after) = (RecordedRun(isChecked: false), RecordedRun(isChecked: false))

@@ -17,6 +17,37 @@ import TraceModel
     #expect(read.leakChecks == report.leakChecks)
   }
 
+  /// Its own JSON is read as it was written: every format shows the same of it.
+  @Test(arguments: SyntheticReports.all.map(\.name)) func jsonIsReadAgain(name: String) throws {
+    var report = try #require(SyntheticReports.all.first { $0.name == name }?.report)
+    // The members of a JSON object have no order.
+    report.loss.sort { $0.name < $1.name }
+    report.kernelMemory?.counters.sort { $0.name < $1.name }
+    // What the counters mean that have counted nothing is not in it; nor are kinds that no block has.
+    for index in report.loss.indices where report.loss[index].value == 0 {
+      report.loss[index].description = "counted as \(report.loss[index].name)"
+    }
+    for index in report.sites.indices {
+      report.sites[index].verdicts = report.sites[index].verdicts.filter { $0.value != Tally() }
+      // JSON has no word for what is no number.
+      if report.sites[index].outstandingBytesStandardError?.isFinite == false {
+        report.sites[index].outstandingBytesStandardError = nil
+      }
+    }
+    let read = try JSONReportReader.report(from: JSONReport.render(report))
+    for options in [ReportOptions(), ReportOptions(text: TextOptions(showAllocations: true, showProbes: true))] {
+      for format in ReportFormats.all where format.name != "pprof" {
+        let (found, expected) = (format.render(read, options), format.render(report, options))
+        if found == expected { continue }
+        let place = max(0, (zip(found, expected).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? 0) - 80)
+        let (shown, wanted) = (found.dropFirst(place).prefix(200), expected.dropFirst(place).prefix(200))
+        Issue.record(
+          "\(format.name): \(String(decoding: shown, as: UTF8.self)) instead of \(String(decoding: wanted, as: UTF8.self))"
+        )
+      }
+    }
+  }
+
   @Test func leakKindsAreSampleTypes() throws {
     let bytes = try #require(Gzip.decompress(PprofReport.render(SyntheticReports.process), limit: 1 << 20))
     let profile = try PprofProfile(bytes[...])

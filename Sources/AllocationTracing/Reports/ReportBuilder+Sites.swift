@@ -78,7 +78,7 @@ extension ReportBuilder {
     let processID = snapshot.processes[draft.process].processID
     guard let check = report.leakChecks.firstIndex(where: { $0.processID == processID }) else { return }
     var sum = report.leakChecks[check].growing ?? Tally()
-    for kind in [VerdictKind.stillReachable, .unchecked] { sum += verdicts[kind] ?? Tally() }
+    for tally in verdicts.values { sum += tally }
     report.leakChecks[check].growing = sum
   }
 

@@ -74,13 +74,23 @@ struct ReportBuilder {
     return sampling
   }
 
-  /// The course of everything together. It ends with what the totals say.
+  /// The course of everything together. It ends with what the totals say: what was noted just before the report, a small part of
+  /// the usual distance away, would be the same moment twice.
   private func timeline(upTo report: Report) -> [Report.Moment] {
     guard let last = snapshot.timeline.last else { return [] }
-    let end = Report.Moment(
-      elapsed: report.window.duration, outstanding: report.totals.outstanding,
-      residentBytes: last.elapsed >= report.window.duration ? last.residentBytes : nil)
-    return snapshot.timeline.filter { $0.elapsed < report.window.duration } + [end]
+    let duration = report.window.duration
+    var moments = snapshot.timeline.filter { $0.elapsed < duration }
+    var residentBytes = last.elapsed >= duration ? last.residentBytes : nil
+    if let near = moments.last {
+      let usual = moments.count > 1 ? near.elapsed - moments[moments.count - 2].elapsed : duration
+      if duration - near.elapsed < usual / 8 {
+        residentBytes = residentBytes ?? near.residentBytes
+        moments.removeLast()
+      }
+    }
+    return moments + [
+      Report.Moment(elapsed: duration, outstanding: report.totals.outstanding, residentBytes: residentBytes)
+    ]
   }
 
   private var threadSummaries: [ThreadSummary]? {

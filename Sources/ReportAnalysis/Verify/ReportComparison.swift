@@ -38,7 +38,8 @@ package struct ReportComparison {
     guard refusals.isEmpty else { return result([], measure, notes: notes, refusals: refusals) }
     for (name, report) in [("BEFORE", before), ("AFTER", after)] {
       for counter in report.missingRecords {
-        refusals.append("\(name) is incomplete: \(counter.value) \(counter.description) (\(counter.name))")
+        refusals.append(
+          "\(name) is incomplete: \(groupedNumber(counter.value)) \(counter.description) (\(counter.name))")
       }
     }
     if measure == .outstanding {
@@ -53,7 +54,7 @@ package struct ReportComparison {
     judge.isIncomplete = !refusals.isEmpty
     judge.doubt = doubts.first
     var sites: [Comparison.Site] = []
-    for signature in Set(old.sites.keys).union(new.sites.keys) {
+    for signature in Set(old.sites.keys).union(new.sites.keys).sorted() {
       if let site = judge.site(old.sites[signature], new.sites[signature]) { sites.append(site) }
     }
     sites.sort { rank($0) > rank($1) }
@@ -81,9 +82,11 @@ package struct ReportComparison {
 
   /// Gives stacks of both recordings one name that are variants of each other and have no equal in the other one: first where
   /// AFTER has frames more, then where it has frames less, if only one stack of BEFORE can be meant.
+  ///
+  /// What is paired does not depend on the order of the recordings' stacks: they are taken in the order of their names.
   private func pairVariants(_ before: inout ComparedRecording, _ after: inout ComparedRecording) {
-    var unmatched = Set(after.sites.keys.filter { before.sites[$0] == nil })
-    var missing = before.sites.filter { after.sites[$0.key] == nil && $0.value.leaked.count > 0 }.map(\.key)
+    let missing = before.sites.filter { after.sites[$0.key] == nil && $0.value.leaked.count > 0 }.map(\.key).sorted()
+    var unmatched = VariantIndex(after.sites.keys.filter { before.sites[$0] == nil })
     guard !unmatched.isEmpty, !missing.isEmpty else { return }
     func pair(_ signature: SiteSignature, with other: SiteSignature) {
       unmatched.remove(other)
@@ -95,13 +98,13 @@ package struct ReportComparison {
       }
     }
     for signature in missing {
-      for other in unmatched where other.count >= signature.count && signature.isVariant(of: other) {
+      for other in unmatched.variants(of: signature) where other.count >= signature.count {
         pair(signature, with: other)
       }
     }
-    missing.removeAll { after.sites[$0] != nil }
-    for other in unmatched {
-      let meant = missing.filter { other.isVariant(of: $0) }
+    let left = VariantIndex(missing.filter { after.sites[$0] == nil })
+    for other in unmatched.signatures {
+      let meant = left.variants(of: other)
       if meant.count == 1 { pair(meant[0], with: other) }
     }
   }

@@ -1,3 +1,4 @@
+import Quantities
 import TraceModel
 
 /// Tells from the reports after each of several rounds of the same load which memory does not come back.
@@ -85,9 +86,11 @@ package struct RoundsAnalysis {
   }
 
   private func notes(totals: [Tally], constant: Int) -> [String] {
-    let course = totals.map { String($0.bytes) }.joined(separator: ", ")
+    let course = totals.map { groupedNumber($0.bytes) }.joined(separator: ", ")
     var notes = ["outstanding after the warm-up and each round: " + course]
-    if constant > 0 { notes.append("\(constant) call stacks hold the same after every round") }
+    if constant > 0 {
+      notes.append("\(counted(constant, "call stack")) \(constant == 1 ? "holds" : "hold") the same after every round")
+    }
     return notes
   }
 }

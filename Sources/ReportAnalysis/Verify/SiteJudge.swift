@@ -109,7 +109,7 @@ struct SiteJudge {
       return Answer(
         verdict: .unclear, isLeaking: true,
         reason:
-          "it leaks; whether it is new is not known: BEFORE has \(count(old.allocated)) of it, AFTER \(new.allocated.count)"
+          "it leaks; whether it is new is not known: BEFORE has \(count(old.allocated)) of it, AFTER \(groupedNumber(new.allocated.count))"
       )
     }
     return Answer(verdict: .new, isLeaking: true)
@@ -142,7 +142,7 @@ struct SiteJudge {
       return Answer(
         verdict: .unclear,
         reason:
-          "too few allocations of it in AFTER: \(new.allocated.count), of which \(shortNumber(expected)) would leak "
+          "too few allocations of it in AFTER: \(groupedNumber(new.allocated.count)), of which \(shortNumber(expected)) would leak "
           + "had nothing changed")
     }
     let needed = max(1, 0.1 * expected)

@@ -1,7 +1,7 @@
 import TraceModel
 
 /// What makes a call stack the same in another run or another build: names, not addresses or lines.
-package struct SiteSignature: Hashable, Sendable {
+package struct SiteSignature: Hashable, Comparable, Sendable {
   private var parts: [String]
   /// How many parts stand before the frames.
   private static let heading = 4
@@ -17,6 +17,15 @@ package struct SiteSignature: Hashable, Sendable {
       parts += site.frames.map(Self.name)
     }
   }
+
+  package static func < (first: SiteSignature, second: SiteSignature) -> Bool {
+    first.parts.lexicographicallyPrecedes(second.parts)
+  }
+
+  /// What all variants of a stack have in common beside frames.
+  var kind: [String] { [parts[0]] + parts[2..<Self.heading] }
+
+  var frames: ArraySlice<String> { parts[Self.heading...] }
 
   /// Without the path of the module, which an update can change, and without the offset, which any build changes. Where
   /// there is no name the offset is all there is.

@@ -180,6 +180,10 @@ enum JSONLeakCheck {
         $0.member("outstanding", share.outstanding)
         $0.member("allocated", share.allocated)
         $0.member("freed", share.freed)
+        if let growth = share.growth {
+          $0.key("growth")
+          write(growth, to: &$0)
+        }
       }
     }
   }

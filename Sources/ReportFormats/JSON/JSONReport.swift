@@ -50,6 +50,7 @@ package enum JSONReport {
           writer.member(counter.name, counter.value)
         }
       }
+      writeDescriptions(of: report.loss + (report.kernelMemory?.counters ?? []), to: &writer)
       writer.key("sites")
       let frames = FrameCache { frame -> [UInt8] in
         var writer = JSONWriter()
@@ -103,6 +104,19 @@ package enum JSONReport {
     }
     writer.endLine()
     return writer.bytes
+  }
+
+  /// What the counters mean that have counted something.
+  private static func writeDescriptions(of counters: [Report.LossCounter], to writer: inout JSONWriter) {
+    let counters = counters.filter { $0.value > 0 }
+    guard !counters.isEmpty else { return }
+    writer.key("counter_descriptions")
+    writer.object { writer in
+      var written: Set<String> = []
+      for counter in counters where written.insert(counter.name).inserted {
+        writer.member(counter.name, counter.description)
+      }
+    }
   }
 
   private static func write(_ target: Report.Target, to writer: inout JSONWriter) {

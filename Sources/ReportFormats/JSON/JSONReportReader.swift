@@ -1,9 +1,9 @@
 import FoundationEssentials
+import Quantities
 import SystemSupport
 import TraceModel
 
-/// Reads leaktrace's own JSON reports again, as far as reports are shown and compared: what is beside that, such as probes and
-/// what was asked about single blocks, is left out.
+/// Reads leaktrace's own JSON reports again: every format shows of them what it shows of the report itself.
 package enum JSONReportReader {
   package static func isReport(_ bytes: [UInt8]) -> Bool { bytes.first == UInt8(ascii: "{") }
 
@@ -15,8 +15,8 @@ package enum JSONReportReader {
     let text = isOnePerLine ? Data(lines.last ?? []) : Data(bytes)
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let document: Document
-    do { document = try decoder.decode(Document.self, from: text) } catch {
+    let document: JSONDocument
+    do { document = try decoder.decode(JSONDocument.self, from: text) } catch {
       throw Refusal("this is no JSON report of leaktrace, or it is damaged or cut short")
     }
     guard document.schema == JSONReport.schema else {
@@ -24,13 +24,14 @@ package enum JSONReportReader {
     }
     var report = document.report
     if isOnePerLine, lines.count > 1 {
-      report.notes.append("the file has \(lines.count) reports: this is the last")
+      report.notes.append("the file has \(groupedNumber(lines.count)) reports: this is the last")
     }
     return report
   }
 
   static func duration(_ seconds: Double) -> Duration {
-    seconds.isFinite ? .seconds(max(-9e9, min(9e9, seconds))) : .zero
+    // To the nanosecond, as it was written.
+    seconds.isFinite ? .nanoseconds(Int64((max(-9e9, min(9e9, seconds)) * 1e9).rounded())) : .zero
   }
 
   static func address(_ text: String) -> UInt64 {
@@ -38,7 +39,8 @@ package enum JSONReportReader {
   }
 }
 
-private struct Document: Decodable {
+/// A JSON report as it stands, of which some parts are in JSONDocument+Details.swift.
+struct JSONDocument: Decodable {
   struct Amount: Decodable {
     var bytes: UInt64
     var count: UInt64
@@ -124,6 +126,13 @@ private struct Document: Decodable {
     var windows: Int
     var generationsAlive: Int
     var survival: Double?
+
+    var evidence: GrowthEvidence {
+      GrowthEvidence(
+        word: word, slopeInBytesPerSecond: slopeBytesPerSecond ?? .nan, lowerSlope: lowerBytesPerSecond ?? -.infinity,
+        upperSlope: upperBytesPerSecond ?? .infinity, confidence: confidence, windows: windows,
+        generationsAlive: generationsAlive, survival: survival)
+    }
   }
   struct NamedFrame: Decodable {
     var address: String
@@ -160,6 +169,7 @@ private struct Document: Decodable {
     var reusedCount: UInt64
     var doubt: String?
     var beforeStacks: Amount?
+    var processes: [KernelShare]?
   }
   struct Site: Decodable {
     var pid: Int32
@@ -173,14 +183,20 @@ private struct Document: Decodable {
     var keeps: Amount
     var holders: [HolderSum]
     var growth: Growth?
+    var ownGrowth: Growth?
+    var heldBy: [HeldBy]?
+    var freedAt: [FreedAt]?
+    var course: Course?
+    var shares: [Share]?
     var kernel: Kernel?
     var frames: [NamedFrame]
+    var allocations: [Allocation]
     var totals: Totals
 
     private enum Keys: String, CodingKey {
       case pid, threadId, threadName, `class`, allocator, oldestAgeSeconds, stackCompleteness, verdict, keeps, holders,
-        growth
-      case kernel, frames
+        growth, ownGrowth, heldBy, freedAt, course, shares
+      case kernel, frames, allocations
     }
     init(from decoder: any Decoder) throws {
       let values = try decoder.container(keyedBy: Keys.self)
@@ -195,6 +211,12 @@ private struct Document: Decodable {
       keeps = try values.decode(Amount.self, forKey: .keeps)
       holders = try values.decode([HolderSum].self, forKey: .holders)
       growth = try values.decodeIfPresent(Growth.self, forKey: .growth)
+      ownGrowth = try values.decodeIfPresent(Growth.self, forKey: .ownGrowth)
+      heldBy = try values.decodeIfPresent([HeldBy].self, forKey: .heldBy)
+      freedAt = try values.decodeIfPresent([FreedAt].self, forKey: .freedAt)
+      course = try values.decodeIfPresent(Course.self, forKey: .course)
+      shares = try values.decodeIfPresent([Share].self, forKey: .shares)
+      allocations = try values.decodeIfPresent([Allocation].self, forKey: .allocations) ?? []
       kernel = try values.decodeIfPresent(Kernel.self, forKey: .kernel)
       frames = try values.decode([NamedFrame].self, forKey: .frames)
       totals = try Totals(from: decoder)
@@ -202,6 +224,8 @@ private struct Document: Decodable {
 
     var site: AllocationSite {
       let named = frames.map(\.frame)
+      // Of a stack that was not named there are addresses only.
+      let isNamed = named.contains { $0.function != nil || $0.module != nil || $0.unresolved != nil }
       var verdicts: [VerdictKind: Tally] = [:]
       for (name, amount) in verdict where amount.count > 0 || amount.bytes > 0 {
         if let kind = VerdictKind(rawValue: name) { verdicts[kind] = amount.tally }
@@ -212,20 +236,23 @@ private struct Document: Decodable {
         outstandingBytesStandardError: totals.outstandingBytesStandardError,
         oldestAge: oldestAgeSeconds.map(JSONReportReader.duration),
         stack: StackTrace(
-          addresses: named.filter { !$0.isInlined }.map(\.address), completeness: stackCompleteness), frames: named,
+          addresses: named.filter { !$0.isInlined }.map(\.address), completeness: stackCompleteness),
+        frames: isNamed ? named : [],
         verdicts: verdicts)
       (site.threadID, site.threadName, site.keeps) = (threadId, threadName, keeps.tally)
       for sum in holders { site.holders[sum.holder] = Tally(bytes: sum.bytes, count: sum.count) }
-      site.growth = growth.map {
-        GrowthEvidence(
-          word: $0.word, slopeInBytesPerSecond: $0.slopeBytesPerSecond ?? 0,
-          lowerSlope: $0.lowerBytesPerSecond ?? -.infinity, upperSlope: $0.upperBytesPerSecond ?? .infinity,
-          confidence: $0.confidence, windows: $0.windows, generationsAlive: $0.generationsAlive, survival: $0.survival)
-      }
+      site.growth = growth?.evidence
+      site.ownGrowth = ownGrowth?.evidence
+      site.heldBy = heldBy.map { $0.map(\.holder) }
+      site.freedAt = freedAt.map { $0.map(\.place) }
+      site.course = course?.course
+      site.shares = shares.map { shares in shares.map { $0.share(of: site) } }
+      site.allocations = allocations.map(\.allocation)
       site.kernel = kernel.map {
         KernelSiteDetails(
-          cache: $0.cache, aliases: $0.aliases, isReclaimable: $0.reclaimable, reusedCount: $0.reusedCount,
-          doubt: $0.doubt, isSuspect: $0.suspect)
+          cache: $0.cache, aliases: $0.aliases, isReclaimable: $0.reclaimable,
+          processes: ($0.processes ?? []).map(\.share), reusedCount: $0.reusedCount, doubt: $0.doubt,
+          isSuspect: $0.suspect)
       }
       site.kernel?.earlier = kernel?.beforeStacks?.tally
       return site
@@ -333,10 +360,18 @@ private struct Document: Decodable {
   var totals: Totals
   var processes: [Process]
   var loss: [String: UInt64]
+  var counterDescriptions: [String: String]?
+  var probes: [Probe]?
   var sites: [Site]
   var freedSites: [Site]?
   var leakChecks: [Check]
   var leftOut: LeftOut
+  var beyondLimit: LeftOut?
+  var suppressions: [Suppression]?
+  var explanations: [Explanation]?
+  var retention: [Retention]?
+  var memoryLimit: MemoryLimit?
+  var kernel: KernelMemory?
   var filter: Filter?
   var settings: Settings?
   var timeline: [Moment]?
@@ -359,10 +394,7 @@ private struct Document: Decodable {
           totals: $0.totals.totals,
           controlGroup: $0.cgroup)
       },
-      loss: loss.sorted { $0.key < $1.key }.map {
-        // The JSON report has names only.
-        Report.LossCounter(name: $0.key, description: "counted as \($0.key)", value: $0.value)
-      }, sites: sites.map(\.site), notes: notes)
+      loss: counters(loss), sites: sites.map(\.site), notes: notes)
     report.target.kernelRelease = target.kernelRelease
     report.target.programs = target.programs?.map {
       Report.Program(executable: $0.executable, buildID: $0.buildId, allocator: $0.allocator)
@@ -371,6 +403,16 @@ private struct Document: Decodable {
     report.leakChecks = leakChecks.map(\.summary)
     report.leftOutSites = leftOut.sites
     report.leftOut = Tally(bytes: leftOut.bytes, count: leftOut.count)
+    if let beyondLimit, beyondLimit.sites > 0 {
+      report.beyondLimit = Report.Omission(
+        sites: beyondLimit.sites, outstanding: Tally(bytes: beyondLimit.bytes, count: beyondLimit.count))
+    }
+    report.probes = (probes ?? []).compactMap(\.probe)
+    report.suppressions = (suppressions ?? []).map(\.use)
+    report.explanations = (explanations ?? []).map(\.explanation)
+    report.retention = (retention ?? []).map(\.summary)
+    report.memoryLimit = memoryLimit.map { Report.MemoryLimit(leftInBytes: $0.leftBytes, name: $0.name) }
+    report.kernelMemory = kernel?.summary(counters)
     report.filter = filter.map {
       Report.Filter(words: $0.words, whole: Tally(bytes: $0.wholeBytes, count: $0.wholeCount))
     }
@@ -398,5 +440,13 @@ private struct Document: Decodable {
       }
     }
     return report
+  }
+
+  /// What they mean is known of those that counted something; older reports have names only.
+  private func counters(_ values: [String: UInt64]) -> [Report.LossCounter] {
+    values.sorted { $0.key < $1.key }.map {
+      Report.LossCounter(
+        name: $0.key, description: counterDescriptions?[$0.key] ?? "counted as \($0.key)", value: $0.value)
+    }
   }
 }

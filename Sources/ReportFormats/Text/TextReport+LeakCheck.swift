@@ -13,7 +13,7 @@ extension TextRenderer {
         if kind == .unchecked, tally.count == 0 { continue }
         summaryLine(kind.words, tally)
       }
-      if let growing = check.growing, growing.count > 0 { summaryLine("held, growing", growing) }
+      if let growing = check.growing, growing.count > 0 { summaryLine("of which grow", growing) }
       summaryLine("suppressed", check.suppressed)
       output.line("  " + method(of: check))
       for note in check.notes { output.line("  " + escapedForTerminal(note)) }

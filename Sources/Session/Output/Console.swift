@@ -22,16 +22,7 @@ package func writeAll(_ text: String, to descriptor: Int32) -> Bool { writeAll(A
 /// Writes all bytes. Returns false if that was not possible; `errno` then says why.
 @discardableResult
 package func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
-  bytes.withUnsafeBytes { bytes in
-    var written = 0
-    while written < bytes.count {
-      let count = write(descriptor, bytes.baseAddress! + written, bytes.count - written)
-      if count < 0 {
-        if errno == EINTR || errno == EAGAIN { continue }
-        return false
-      }
-      written += count
-    }
-    return true
-  }
+  let code = writeWhole(bytes, to: descriptor)
+  errno = code
+  return code == 0
 }

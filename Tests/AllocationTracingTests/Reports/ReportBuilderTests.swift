@@ -72,6 +72,15 @@ import TraceModel
     trace.snapshot.timeline.removeLast()
     #expect(trace.report().timeline.map(\.elapsed) == [.seconds(1), .seconds(10)])
     #expect(trace.report().timeline.map(\.residentBytes) == [4096, nil])
+    // What was noted just before the report is no moment of its own.
+    trace.snapshot.timeline += [
+      Report.Moment(elapsed: .seconds(5), outstanding: Tally(bytes: 200, count: 2), residentBytes: 6000),
+      Report.Moment(
+        elapsed: .seconds(10) - .microseconds(300), outstanding: Tally(bytes: 299, count: 3), residentBytes: 8000),
+    ]
+    #expect(trace.report().timeline.map(\.elapsed) == [.seconds(1), .seconds(5), .seconds(10)])
+    #expect(trace.report().timeline.map(\.outstanding.bytes) == [100, 200, 300])
+    #expect(trace.report().timeline.map(\.residentBytes) == [4096, 6000, 8000])
   }
 
   /// The first sites have a course, and so have those that come late but grow.
@@ -104,6 +113,13 @@ import TraceModel
     let report = trace.report()
     #expect(report.sites.count == 22)
     #expect(report.sites[21].growth?.word == .growing)
+    // What grows is counted whatever reaches it.
+    for kind in [VerdictKind.definitelyLost, .stillReachable, .unchecked] {
+      let verdicts = (0..<64).map { (UInt64(0x9000 + $0), BlockVerdict(kind: kind)) }
+      trace.snapshot.checks = [FakeCheck(processID: 7, verdicts: Dictionary(uniqueKeysWithValues: verdicts))]
+      #expect(trace.report().leakChecks.map(\.growing) == [Tally(bytes: 640, count: 64)])
+    }
+    trace.snapshot.checks = []
     #expect(report.sites.indices.filter { report.sites[$0].course != nil } == Array(0..<20) + [21])
     let course = report.sites[21].course
     #expect(course?.bytes.count == course?.seconds.count)
@@ -440,7 +456,7 @@ import TraceModel
     #expect(report.notes[2].hasPrefix("3 times a stack crossed code"))
     var request = ReportRequest()
     request.explainsStacks = true
-    #expect(trace.report(request).notes.last?.hasSuffix("/lib/a (1 rows)") == true)
+    #expect(trace.report(request).notes.last?.hasSuffix("/lib/a (1 row)") == true)
     trace.snapshot.walks = WalkSummary(framePointerReason: "as asked")
     #expect(trace.report().notes.last?.hasPrefix("stacks follow frame pointers only, as asked") == true)
   }

@@ -24,7 +24,7 @@ extension Privileged {
       #expect(holders.allSatisfy { $0.contains(" (growing.cpp:12), through blocks of ") })
       #expect(holders.count { $0.contains("std::map nodes of remember(int)") } == 2)
       #expect(lines.contains { $0.hasPrefix("   definitely lost: 0 bytes in 0 blocks") })
-      #expect(lines.contains { $0.hasPrefix("     held, growing: ") })
+      #expect(lines.contains { $0.hasPrefix("     of which grow: ") })
     }
 
     /// Only what is lost was asked for; and a number and a name that no stack has.
