@@ -4,23 +4,8 @@
 #include "common/core.bpf.h"
 #include "unwind/frames.bpf.h"
 #include "unwind/maps.bpf.h"
+#include "unwind/returns.bpf.h"
 #include "unwind_abi.h"
-
-#define LT_UNWIND_MAX_RETURN_INSTANCES 32
-
-// The kernel's own record of the return addresses that uretprobes replaced.
-struct return_instance___lt_unwind {
-  unsigned long stack, orig_ret_vaddr;
-  struct return_instance___lt_unwind *next;
-} __attribute__((preserve_access_index));
-
-struct uprobe_task___lt_unwind {
-  struct return_instance___lt_unwind *return_instances;
-} __attribute__((preserve_access_index));
-
-struct task_struct___lt_unwind {
-  struct uprobe_task___lt_unwind *utask;
-} __attribute__((preserve_access_index));
 
 struct xol_area___lt_unwind {
   unsigned long vaddr;
@@ -99,35 +84,17 @@ static __always_inline __u32 lt_unwind_table_rule(struct lt_unwind_mapping *mapp
   return low ? lt_unwind_word(chunk, rows + low - 1) & 0xffff : LT_UNWIND_RULE_ID_NO_ROW;
 }
 
-// Puts back a return address that a uretprobe replaced by its trampoline, if the current frame's is one. The kernel
-// keeps the true address with the place on the stack that it was taken from.
+// Puts back a return address that a uretprobe replaced by its trampoline, if the current frame's is one.
 static __always_inline bool lt_unwind_restore_return(struct lt_unwind_scratch *scratch) {
-  struct task_struct___lt_unwind *task = (void *)bpf_get_current_task();
-  struct return_instance___lt_unwind *instance = NULL;
-  struct uprobe_task___lt_unwind *uprobe_task = NULL;
+  __u64 original = lt_unwind_original_return(scratch->sp - 8);
 
-  if (!bpf_core_field_exists(task->utask))
+  if (!original || original == scratch->lookup + 1 || original >> LT_UNWIND_ADDRESS_BITS)
     return false;
-  bpf_core_read(&uprobe_task, sizeof(uprobe_task), &task->utask);
-  if (!uprobe_task)
-    return false;
-  bpf_core_read(&instance, sizeof(instance), &uprobe_task->return_instances);
-  for (int i = 0; i < LT_UNWIND_MAX_RETURN_INSTANCES && instance; i++) {
-    unsigned long stack = 0, original = 0;
-    bpf_core_read(&stack, sizeof(stack), &instance->stack);
-    if (stack == scratch->sp - 8) {
-      bpf_core_read(&original, sizeof(original), &instance->orig_ret_vaddr);
-      if (original == scratch->lookup + 1 || original >> LT_UNWIND_ADDRESS_BITS || !original)
-        return false;
-      scratch->stack.frames[(scratch->stack.depth - 1) & LT_MAX_STACK_DEPTH] = original;
-      scratch->lookup = original - 1;
-      scratch->stack.outcome |= LT_UNWIND_FLAG_UPROBE;
-      lt_unwind_count(LT_UNWIND_RESTORED_RETURN);
-      return true;
-    }
-    bpf_core_read(&instance, sizeof(instance), &instance->next);
-  }
-  return false;
+  scratch->stack.frames[(scratch->stack.depth - 1) & LT_MAX_STACK_DEPTH] = original;
+  scratch->lookup = original - 1;
+  scratch->stack.outcome |= LT_UNWIND_FLAG_UPROBE;
+  lt_unwind_count(LT_UNWIND_RESTORED_RETURN);
+  return true;
 }
 
 // Whether `address` is in the page that the kernel maps for uprobes.

@@ -106,16 +106,134 @@ static __always_inline bool lt_unwind_is_outermost(struct lt_unwind_scratch *scr
   return scratch->code <= 1;
 }
 
-// Takes the two words of a frame record at the frame pointer, if one can be there.
-static __always_inline int lt_unwind_frame_pointer_step(struct lt_unwind_scratch *scratch) {
-  __u64 record[2], sp = scratch->sp, fp = scratch->fp;
+// What stands in front of a return address.
+enum lt_unwind_call {
+  // No call.
+  LT_UNWIND_NO_CALL,
+  // A call that does not tell what it calls, or code that cannot be read.
+  LT_UNWIND_SOME_CALL,
+  // A call of another function, which has call-frame information.
+  LT_UNWIND_OTHER_CALL,
+  // A call of the function that scratch->lookup lies in, if no other begins between the two: scratch->prologue.address.
+  LT_UNWIND_OWN_CALL,
+};
+
+// The rule code for an address by what is published; LT_UNWIND_RULE_ID_EMPTY where nothing is.
+static __noinline __u32 lt_unwind_rule_at(__u64 view, __u64 address) {
+  __u32 first = LT_UNWIND_VIEW_FIRST(view);
+  int index = lt_unwind_find_mapping(first, LT_UNWIND_VIEW_COUNT(view), address);
+  __u32 key = first + index;
+  struct lt_unwind_mapping *mapping = index < 0 ? NULL : bpf_map_lookup_elem(&lt_unwind_mappings, &key);
+
+  if (!mapping || address - mapping->start >= mapping->length)
+    return LT_UNWIND_RULE_ID_EMPTY;
+  return lt_unwind_table_rule(mapping, address);
+}
+
+// What stands in front of a return address at scratch->wanted_start.
+__noinline int lt_unwind_call_before(struct lt_unwind_scratch *scratch) {
+  __u64 word = 0, target, slot = 0;
+  if (!scratch)
+    return LT_UNWIND_NO_CALL;
+
+  __u64 address = scratch->wanted_start, lookup = scratch->lookup;
+  // The page of code that is executed may have been dropped.
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)(address - LT_CALL_BYTES)))
+    return lt_unwind_is_code(scratch->view, address - 1) ? LT_UNWIND_SOME_CALL : LT_UNWIND_NO_CALL;
+  target = lt_call_operand(word, address);
+  if (lt_is_slot_call(word))
+    slot = target;
+  else if (!lt_is_direct_call(word))
+    return lt_is_computed_call(word) ? LT_UNWIND_SOME_CALL : LT_UNWIND_NO_CALL;
+  if (!slot && lookup - target >= LT_UNWIND_FUNCTION_BYTES) {
+    // Perhaps an entry of a procedure linkage table.
+    if (bpf_probe_read_user(&word, sizeof(word), (void *)target))
+      return LT_UNWIND_SOME_CALL;
+    __u64 entry = target + lt_landing_pad_bytes(word);
+    if (entry != target && bpf_probe_read_user(&word, sizeof(word), (void *)entry))
+      return LT_UNWIND_SOME_CALL;
+    slot = lt_linkage_slot(word, entry);
+  }
+  if (slot && bpf_probe_read_user(&target, sizeof(target), (void *)slot))
+    return LT_UNWIND_SOME_CALL;
+  __u32 rule = lt_unwind_rule_at(scratch->view, target);
+  if (rule != LT_UNWIND_RULE_ID_NO_ROW)
+    return rule == LT_UNWIND_RULE_ID_EMPTY ? LT_UNWIND_SOME_CALL : LT_UNWIND_OTHER_CALL;
+  scratch->prologue.address = target;
+  return lookup - target < LT_UNWIND_FUNCTION_BYTES ? LT_UNWIND_OWN_CALL : LT_UNWIND_SOME_CALL;
+}
+
+// Reads the beginning of the function at scratch->prologue.address, up to where the frame is in it.
+static __noinline void lt_unwind_read_prologue(struct lt_unwind_scratch *scratch) {
+  scratch->prologue.bytes = 0;
+  scratch->prologue.frame_pointer = 0;
+  for (int i = 0; i < LT_UNWIND_PROLOGUE_INSTRUCTIONS; i++) {
+    __u64 word = 0, address = scratch->prologue.address;
+    if (address >= scratch->lookup || bpf_probe_read_user(&word, sizeof(word), (void *)address) ||
+        !lt_prologue_step(&scratch->prologue, word))
+      break;
+  }
+}
+
+// Looks whether the word at scratch->wanted_end is the return address of the current frame; bpf_loop's callback. The call in
+// front of it leads to a function without call-frame information that begins before the place in it, and the beginning of that
+// function says that its return address lies just there. Words that earlier calls have left on the stack stand behind calls,
+// too, but do not lie where they should. Leaves the place in scratch->code.
+static long lt_unwind_look_for_return([[maybe_unused]] __u32 round, void *context) {
+  struct lt_unwind_scratch *scratch = *(struct lt_unwind_scratch **)context;
+  __u64 word = 0, place = scratch->wanted_end;
+
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)place))
+    return 1;
+  scratch->wanted_end = place + sizeof(word);
+  // Most words are data: numbers, or addresses of the stack itself.
+  if (word < LT_UNWIND_PAGE_BYTES || word >> LT_UNWIND_ADDRESS_BITS ||
+      word - scratch->sp < LT_UNWIND_MAX_FRAME_POINTER_DISTANCE)
+    return 0;
+  scratch->wanted_start = word;
+  if (lt_unwind_call_before(scratch) != LT_UNWIND_OWN_CALL || !lt_unwind_is_code(scratch->view, word - 1))
+    return 0;
+  lt_unwind_read_prologue(scratch);
+  if (place - scratch->sp != scratch->prologue.bytes)
+    return 0;
+  scratch->code = place;
+  return 1;
+}
+
+// Goes on from a frame without call-frame information to its caller: by the frame record at the frame pointer if one is there,
+// or else by the return address where the function's beginning says that it lies.
+static __noinline int lt_unwind_no_row(struct lt_unwind_scratch *scratch) {
+  __u64 record[2] = {}, sp = scratch->sp, fp = scratch->fp;
 
   if (lt_unwind_is_outermost(scratch))
     return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
-  if (fp < sp || fp - sp >= LT_UNWIND_MAX_FRAME_POINTER_DISTANCE || (fp & 7))
-    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_NO_ROW);
-  if (bpf_probe_read_user(record, sizeof(record), (void *)fp))
-    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, LT_UNWIND_UNREADABLE_STACK);
+  int call = LT_UNWIND_NO_CALL;
+  bool can_be = fp >= sp && fp - sp < LT_UNWIND_MAX_FRAME_POINTER_DISTANCE && !(fp & 7);
+  bool is_readable = can_be && !bpf_probe_read_user(record, sizeof(record), (void *)fp);
+  if (is_readable) {
+    scratch->wanted_start = record[1];
+    call = record[1] ? lt_unwind_call_before(scratch) : LT_UNWIND_SOME_CALL;
+    if (call == LT_UNWIND_NO_CALL && lt_unwind_is_uprobe_page(record[1]))
+      call = LT_UNWIND_SOME_CALL;
+  }
+  // A record that another function has made is its caller's, perhaps: then this one has none.
+  if (call < LT_UNWIND_SOME_CALL || call == LT_UNWIND_OTHER_CALL) {
+    scratch->code = 0;
+    scratch->wanted_end = sp;
+    bpf_loop(LT_UNWIND_SCANNED_WORDS, lt_unwind_look_for_return, &scratch, 0);
+    __u64 place = scratch->code;
+    if (place && !bpf_probe_read_user(&record[1], sizeof(record[1]), (void *)place)) {
+      if (scratch->prologue.frame_pointer)
+        bpf_probe_read_user(&fp, sizeof(fp), (void *)(place - scratch->prologue.frame_pointer));
+      lt_unwind_count(LT_UNWIND_FRAME_POINTER_STEP);
+      scratch->stack.outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
+      return lt_unwind_push(scratch, record[1], place + 8, fp, 1);
+    }
+  }
+  if (call == LT_UNWIND_NO_CALL) {
+    bool is_stack = !can_be || is_readable;
+    return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, is_stack ? LT_UNWIND_NO_ROW : LT_UNWIND_UNREADABLE_STACK);
+  }
   lt_unwind_count(LT_UNWIND_FRAME_POINTER_STEP);
   scratch->stack.outcome |= LT_UNWIND_FLAG_FRAME_POINTERS;
   return lt_unwind_push(scratch, record[1], fp + 16, record[0], 1);
@@ -134,7 +252,7 @@ static __always_inline int lt_unwind_signal_step(struct lt_unwind_scratch *scrat
   return step;
 }
 
-// One frame by scratch->code, whatever its rule.
+// One frame by scratch->code, whatever its rule, but for the one that there is none: LT_UNWIND_STEP_NO_ROW.
 __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   __u32 zero = 0;
   struct lt_unwind_rules *rules = bpf_map_lookup_elem(&lt_unwind_rules, &zero);
@@ -156,7 +274,7 @@ __noinline int lt_unwind_special(struct lt_unwind_scratch *scratch) {
   if (kind == LT_UNWIND_RULE_END)
     return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
   if (kind == LT_UNWIND_RULE_NO_ROW)
-    return lt_unwind_frame_pointer_step(scratch);
+    return LT_UNWIND_STEP_NO_ROW;
   if (kind == LT_UNWIND_RULE_SIGNAL)
     return lt_unwind_signal_step(scratch, sp + offset);
   if (kind == LT_UNWIND_RULE_STACK_POINTER) {

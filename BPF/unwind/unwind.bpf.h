@@ -162,6 +162,8 @@ static long lt_unwind_round([[maybe_unused]] __u32 index, void *context) {
     step = lt_unwind_refill(scratch);
   if (step == LT_UNWIND_STEP_SPECIAL)
     step = lt_unwind_special(scratch);
+  if (step == LT_UNWIND_STEP_NO_ROW)
+    step = lt_unwind_no_row(scratch);
   return step == LT_UNWIND_STEP_DONE;
 }
 

@@ -28,9 +28,12 @@ package final class FaultStacks {
     mappings = all.filter { $0.permissions.contains(.execute) }
     data = all.filter { !$0.permissions.contains(.execute) }
     origin = Self.stackStart(of: processID) ?? 0
+    memory = try? RemoteMemory(processID: processID)
   }
 
   private let data: [Mapping]
+  /// Read for code without call-frame information only.
+  private let memory: RemoteMemory?
 
   /// All mappings as they were at the beginning.
   package var snapshot: AddressSpaceSnapshot { AddressSpaceSnapshot(mappings: mappings) }
@@ -46,7 +49,16 @@ package final class FaultStacks {
       frames: [fault.instruction], flags: 0, lookup: fault.instruction, stackPointer: fault.stackPointer,
       framePointer: fault.framePointer, origin: origin, copy: fault.stack, copyStart: fault.stackPointer)
     let isCode: (UInt64) -> Bool = { Self.index(of: $0, in: self.mappings) != nil }
-    let outcome = unwinder.walk(isCode: isCode) { address in
+    let view = CodeView(
+      isCode: isCode,
+      hasRow: { address in
+        guard let index = Self.index(of: address, in: self.mappings) else { return nil }
+        switch self.table(index) {
+        case .rules(let table, let start): return table.rule(at: address &- start) != CFIRule.noRow
+        case .none: return false
+        }
+      }, word: { self.memory?.value(at: $0, as: UInt64.self) })
+    let outcome = unwinder.walk(view) { address in
       guard let index = Self.index(of: address, in: self.mappings) else { return .nothing(LT_UNWIND_UNKNOWN_MAPPING) }
       switch self.table(index) {
       case .rules(let table, let start): return .rule(table.rule(at: address &- start))

@@ -146,6 +146,9 @@ __u32 native_random(void) {
 static uint64_t memory_start;
 static const unsigned char *memory_bytes;
 static size_t memory_size;
+static uint64_t code_start;
+static const unsigned char *code_bytes;
+static size_t code_size;
 
 void native_set_memory(uint64_t start, const void *bytes, size_t size) {
   memory_start = start;
@@ -153,14 +156,27 @@ void native_set_memory(uint64_t start, const void *bytes, size_t size) {
   memory_size = size;
 }
 
+void native_set_code(uint64_t start, const void *bytes, size_t size) {
+  code_start = start;
+  code_bytes = bytes;
+  code_size = size;
+}
+
+static bool copy_from(uint64_t start, const unsigned char *bytes, size_t held, void *out, __u32 size,
+                      const void *address) {
+  uint64_t offset = (uint64_t)address - start;
+  if (offset > held || size > held - offset)
+    return false;
+  memcpy(out, bytes + offset, size);
+  return true;
+}
+
 long native_probe_read_user(void *out, __u32 size, const void *address) {
-  uint64_t offset = (uint64_t)address - memory_start;
-  if (offset > memory_size || size > memory_size - offset) {
-    memset(out, 0, size);  // as the kernel does
-    return -EFAULT;
-  }
-  memcpy(out, memory_bytes + offset, size);
-  return 0;
+  if (copy_from(memory_start, memory_bytes, memory_size, out, size, address) ||
+      copy_from(code_start, code_bytes, code_size, out, size, address))
+    return 0;
+  memset(out, 0, size);  // as the kernel does
+  return -EFAULT;
 }
 
 // ---- Others -------------------------------------------------------------------------------------------------------

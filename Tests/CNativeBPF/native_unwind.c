@@ -39,6 +39,7 @@ void native_unwind_begin(void) {
   native_unwind_set_rule(LT_UNWIND_RULE_ID_END, LT_UNWIND_RULE_END);
   native_unwind_set_rule(LT_UNWIND_RULE_ID_UNSUPPORTED, LT_UNWIND_RULE_UNSUPPORTED);
   native_set_memory(0, NULL, 0);
+  native_set_code(0, NULL, 0);
 }
 
 void native_unwind_set_rule(uint16_t identifier, uint64_t rule) {
@@ -73,6 +74,8 @@ struct native_step native_unwind_step(uint16_t code, uint64_t lookup, uint64_t s
                                       .fp = fp,
                                       .code = code};
   int step = lt_unwind_special(&scratch);
+  if (step == LT_UNWIND_STEP_NO_ROW)
+    step = lt_unwind_no_row(&scratch);
   return (struct native_step){
       step != LT_UNWIND_STEP_DONE, scratch.stack.outcome, scratch.lookup, scratch.sp, scratch.fp, scratch.stack.depth};
 }

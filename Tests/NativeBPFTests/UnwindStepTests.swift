@@ -127,6 +127,14 @@ extension NativeBPFTests {
 
     @Test func withoutARowAlongTheFramePointer() {
       stack[40] = SyntheticStack.place(90)
+      // call *%rax, in front of the word that is the return address.
+      let call = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+      call.pointee = 0xd0ff_0000_0000_0000
+      native_set_code(stack[41] - 8, call, 8)
+      defer {
+        native_set_code(0, nil, 0)
+        call.deallocate()
+      }
       let step = step(UInt16(LT_UNWIND_RULE_ID_NO_ROW.rawValue))
       #expect(step.goes_on)
       #expect(step.lookup == stack[41] - 1)
@@ -139,6 +147,54 @@ extension NativeBPFTests {
       #expect(self.step(noRow, fp: sp - 8).outcome == outcomeOfEnd(LT_UNWIND_NO_ROW))
       #expect(self.step(noRow, fp: sp + 4).outcome == outcomeOfEnd(LT_UNWIND_NO_ROW))
       #expect(self.step(noRow, fp: sp + 1 << 20).outcome == outcomeOfEnd(LT_UNWIND_NO_ROW))
+    }
+
+    /// A function without a row that saves the frame pointer, uses its register for something else and calls another. Its
+    /// return address lies where its beginning says; what earlier calls left behind lies elsewhere, or leads elsewhere.
+    @Test func withoutARowOrAFrameRecord() {
+      let code = SyntheticStack.code
+      var bytes = [UInt8](repeating: 0x90, count: 256)
+      func place(_ instruction: [UInt8], at offset: Int) {
+        bytes.replaceSubrange(offset..<offset + instruction.count, with: instruction)
+      }
+      func call(_ target: Int, at offset: Int) {
+        place([0xe8] + withUnsafeBytes(of: Int32(target - offset - 5).littleEndian) { Array($0) }, at: offset)
+      }
+      // push %rbp; push %rbx; mov %rdi, %rbx; sub $0x18, %rsp; mov $3, %ebp; then a call, from which it is looked up.
+      place([0x55, 0x53, 0x48, 0x89, 0xfb, 0x48, 0x83, 0xec, 0x18, 0xbd, 3, 0, 0, 0], at: 0x40)
+      call(0x00, at: 0x60)
+      call(0x40, at: 0x80)
+      call(0x20, at: 0x90)
+      place([0xff, 0xd0], at: 0xa0)
+      let rows =
+        [native_row(offset: 0, code: UInt16(LT_UNWIND_RULE_ID_END.rawValue))]
+        + [native_row(offset: 0x40, code: UInt16(LT_UNWIND_RULE_ID_NO_ROW.rawValue))]
+        + [native_row(offset: 0x70, code: UInt16(LT_UNWIND_RULE_ID_END.rawValue))]
+      bytes.withUnsafeBytes { memory in
+        native_unwind_publish(code, rows, rows.count)
+        native_set_code(code, memory.baseAddress, memory.count)
+        defer { native_set_code(0, nil, 0) }
+        func walk() -> (depth: UInt32, second: UInt64, outcome: UInt32) {
+          var found = lt_stack()
+          native_unwind_walk(code + 0x65, sp, 3, true, &found)
+          return (found.depth, found.frames.1, found.outcome)
+        }
+        // Calls of it, and of others, in the wrong places; a call through a register in the right one.
+        stack[12] = code + 0x85
+        stack[13] = code + 0x95
+        stack[15] = code + 0xa2
+        #expect(walk() == (1, 0, outcomeOfEnd(LT_UNWIND_NO_ROW)))
+        stack[15] = code + 0x85
+        #expect(walk() == (2, code + 0x85, UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)))
+        // A word that no call is in front of is no frame record.
+        stack[40] = SyntheticStack.place(90)
+        stack[41] = code + 0x99
+        stack[15] = 0
+        var found = lt_stack()
+        native_unwind_walk(code + 0x65, sp, fp, true, &found)
+        #expect(found.depth == 1)
+        #expect(found.outcome == outcomeOfEnd(LT_UNWIND_NO_ROW))
+      }
     }
 
     @Test func endsForTheReasonThatItHas() {
@@ -220,6 +276,29 @@ extension NativeBPFTests {
       #expect(walked.outcome == LT_OUTCOME_TRUNCATED.rawValue)
     }
 
+    /// Functions of 32 bytes: each saves some registers and ends with three calls of others.
+    private func randomCode(_ random: inout SplitMix64) -> UnsafeRawBufferPointer {
+      var bytes = [UInt8](repeating: 0x90, count: 256)
+      for block in 0..<8 {
+        var offset = block * 32
+        for _ in 0..<Int.random(in: 0...3, using: &random) {
+          bytes[offset] = Bool.random(using: &random) ? 0x55 : 0x53
+          offset += 1
+        }
+        for call in 0..<3 {
+          let place = block * 32 + 32 - 5 * (call + 1)
+          let target = Int.random(in: 0..<8, using: &random) * 32
+          bytes[place] = 0xe8
+          withUnsafeBytes(of: Int32(target - place - 5).littleEndian) {
+            bytes.replaceSubrange(place + 1..<place + 5, with: $0)
+          }
+        }
+      }
+      let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
+      copy.copyBytes(from: bytes)
+      return UnsafeRawBufferPointer(copy)
+    }
+
     /// Random rules and random stacks: user space, which completes copied stacks, must walk them as the programs do.
     @Test func walksAsUserSpaceDoes() {
       var random = SplitMix64(state: 7)
@@ -233,7 +312,7 @@ extension NativeBPFTests {
         var rows: [native_row] = []
         for block in 0..<8 {
           let offset = UInt8(block * 32)
-          let isPlain = Int.random(in: 0..<12, using: &random) > 0
+          let isPlain = Int.random(in: 0..<6, using: &random) > 0
           let row: UInt16
           if isPlain {
             row = plain(
@@ -252,17 +331,27 @@ extension NativeBPFTests {
             ]
             let chosen = Int.random(in: 0..<choices.count, using: &random)
             rules[offset] = choices[chosen]
-            row = UInt16(LT_UNWIND_FIRST_FREE_RULE_ID.rawValue) + UInt16(block)
+            // As in real tables, code without a row is known by one identifier.
+            let isNoRow = choices[chosen] == CFIRule.noRow
+            row =
+              isNoRow
+              ? UInt16(LT_UNWIND_RULE_ID_NO_ROW.rawValue)
+              : UInt16(LT_UNWIND_FIRST_FREE_RULE_ID.rawValue) + UInt16(block)
             native_unwind_set_rule(row, choices[chosen])
           }
           rows.append(native_row(offset: offset, code: row))
         }
         native_unwind_publish(code, rows, rows.count)
+        let bytes = randomCode(&random)
+        native_set_code(code, bytes.baseAddress, bytes.count)
+        defer { bytes.deallocate() }
         for index in 0..<stack.bytes.count / 8 {
           stack[index] =
             switch Int.random(in: 0..<100, using: &random) {
             case 0: 0
             case 1: UInt64.random(in: 0...UInt64.max >> 2, using: &random)
+            case 12..<50:
+              code + UInt64.random(in: 0..<8, using: &random) * 32 + 32 - 5 * UInt64.random(in: 0..<3, using: &random)
             case 2..<12: SyntheticStack.place(min(2047, index + Int.random(in: 0..<40, using: &random)))
             default: code + UInt64.random(in: 1...255, using: &random)
             }
@@ -272,11 +361,19 @@ extension NativeBPFTests {
         var unwinder = StackCopyUnwinder(
           frames: [code + 0x11], flags: 0, lookup: code + 0x11, stackPointer: sp, framePointer: fp, origin: 0,
           copy: UnsafeRawBufferPointer(stack.bytes), copyStart: SyntheticStack.start)
-        let outcome = unwinder.walk(
-          isCode: { $0 &- code < 256 },
-          { address in
-            address &- code < 256 ? .rule(rules[UInt8(address - code) & 0xe0]!) : .nothing(LT_UNWIND_UNKNOWN_MAPPING)
+        let rule: (UInt64) -> UInt64? = { $0 &- code < 256 ? rules[UInt8($0 - code) & 0xe0] : nil }
+        let view = CodeView(
+          isCode: { $0 &- code < 256 }, hasRow: { rule($0).map { $0 != CFIRule.noRow } },
+          word: {
+            $0 &- code <= UInt64(bytes.count - 8)
+              ? bytes.loadUnaligned(fromByteOffset: Int($0 - code), as: UInt64.self) : nil
           })
+        let outcome = unwinder.walk(view) { address in
+          rule(address).map { .rule($0) } ?? .nothing(LT_UNWIND_UNKNOWN_MAPPING)
+        }
+        native_set_code(0, nil, 0)
+        // The programs could read code as if it were a stack; a copy of the stack does not have it.
+        if unwinder.stackPointers.contains(where: { $0 &- code < 4096 }) { continue }
         #expect(walked.frames == unwinder.frames)
         #expect(walked.outcome == outcome)
         complete += outcome & 0xff == LT_OUTCOME_COMPLETE.rawValue ? 1 : 0

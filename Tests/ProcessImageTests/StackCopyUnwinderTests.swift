@@ -17,13 +17,16 @@ import Testing
 
   /// Walks from the function at 0x1000 with rsp at the first word.
   private func walk(
-    _ words: [UInt64], rbp: UInt64 = 0, origin: UInt64 = 0, rules: Rules, code: Range<UInt64> = 0x1000..<0x9000
+    _ words: [UInt64], rbp: UInt64 = 0, origin: UInt64 = 0, rules: Rules, code: Range<UInt64> = 0x1000..<0x9000,
+    bytes: @escaping (UInt64) -> UInt64? = { _ in nil }
   ) -> Walk {
-    words.withUnsafeBytes { bytes in
+    words.withUnsafeBytes { stack in
       var unwinder = StackCopyUnwinder(
         frames: [0x1000], flags: 0, lookup: 0x1000, stackPointer: Self.start, framePointer: rbp,
-        origin: origin, copy: bytes, copyStart: Self.start)
-      let outcome = unwinder.walk(isCode: code.contains) { address in
+        origin: origin, copy: stack, copyStart: Self.start)
+      let view = CodeView(
+        isCode: code.contains, hasRow: { rules[$0 & ~0xfff].map { $0 != CFIRule.noRow } }, word: bytes)
+      let outcome = unwinder.walk(view) { address in
         rules[address & ~0xfff].map { .rule($0) } ?? .nothing(LT_UNWIND_UNKNOWN_MAPPING)
       }
       return Walk(frames: unwinder.frames, outcome: outcome)

@@ -43,7 +43,7 @@ extension UnwindTables {
       frames: [address], flags: 0, lookup: address, stackPointer: stackPointer, framePointer: framePointer, origin: 0,
       copy: copy, copyStart: stackPointer)
     let isCode: (UInt64) -> Bool = { current.index(at: $0) != nil }
-    _ = unwinder.walk(isCode: isCode) { address in
+    _ = unwinder.walk(CodeView(isCode: isCode)) { address in
       guard let index = current.index(at: address) else { return .nothing(LT_UNWIND_UNKNOWN_MAPPING) }
       let entry = current.entries[index]
       return switch entry.source {

@@ -41,8 +41,24 @@ extension UnwindTables {
       frames: record.frames, flags: header.walked.outcome & ~0xffff, lookup: header.lookup,
       stackPointer: header.sp, framePointer: header.fp,
       origin: header.origin, copy: record.stack, copyStart: header.sp)
+    lazy var memory = try? RemoteMemory(processID: Int32(bitPattern: header.process_id))
     let isCode: (UInt64) -> Bool = { current?.index(at: $0) != nil }
-    let outcome = unwinder.walk(isCode: isCode) { address in
+    let rule: (UnwindPublication, Int, UInt64) -> StackCopyUnwinder.Knowledge = { [store] current, index, address in
+      let entry = current.entries[index]
+      switch entry.source {
+      case .table(let table): return .rule(store.rule(in: table, at: address, tableStart: entry.tableStart))
+      case .none: return .rule(CFIRule.noRow)
+      case .refused: return .nothing(LT_UNWIND_REFUSED_TABLE)
+      }
+    }
+    let view = CodeView(
+      isCode: isCode,
+      hasRow: { address in
+        guard let current, let index = current.index(at: address), case .rule(let found) = rule(current, index, address)
+        else { return nil }
+        return found != CFIRule.noRow
+      }, word: { memory?.value(at: $0, as: UInt64.self) })
+    let outcome = unwinder.walk(view) { address in
       guard let current, let index = current.index(at: address),
         isSame(current.areas[index], at: address, in: record, earlier: earlier)
       else {
@@ -51,13 +67,7 @@ extension UnwindTables {
         let isTrampoline = uprobePages[header.process_slot]?.contains(address &+ 1) == true
         return .nothing(isTrampoline ? LT_UNWIND_UPROBE_TRAMPOLINE : LT_UNWIND_UNKNOWN_MAPPING)
       }
-      let entry = current.entries[index]
-      switch entry.source {
-      case .table(let table):
-        return .rule(store.rule(in: table, at: address, tableStart: entry.tableStart))
-      case .none: return .rule(CFIRule.noRow)
-      case .refused: return .nothing(LT_UNWIND_REFUSED_TABLE)
-      }
+      return rule(current, index, address)
     }
     // Nobody has seen the code that the last address lay in, and it would be given a name of the code that came after.
     let frames = isReplaced && unwinder.frames.count > 1 ? unwinder.frames.dropLast() : unwinder.frames

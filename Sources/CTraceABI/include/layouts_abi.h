@@ -156,7 +156,7 @@ LT_FIELD(lt_unwind_request, 8, process_id);
 LT_FIELD(lt_unwind_request, 12, reserved);
 LT_FIELD(lt_unwind_request, 16, address);
 
-LT_SIZE(lt_unwind_scratch, 5488);
+LT_SIZE(lt_unwind_scratch, 5512);
 
 LT_SIZE(lt_unwind_sample, 2640);
 LT_FIELD(lt_unwind_sample, 0, process_slot);

@@ -243,10 +243,27 @@ enum lt_unwind_counter {
 // A frame without call-frame information that is at most this close below the beginning of the stack may be the outermost.
 #define LT_UNWIND_ORIGIN_DISTANCE 1024
 
+// Where code has neither call-frame information nor a frame record, so many words of the stack are looked through for its return
+// address. A function is expected to begin at most so many bytes before a place in it, and its frame is made by so many
+// instructions.
+#define LT_UNWIND_SCANNED_WORDS 128
+#define LT_UNWIND_FUNCTION_BYTES 16384
+#define LT_UNWIND_PROLOGUE_INSTRUCTIONS 16
+
 // The stack is read in windows of at most this size.
 #define LT_UNWIND_WINDOW_BYTES 4096
 #define LT_UNWIND_WINDOW_WORDS 512
 #define LT_UNWIND_FRAMES_PER_ROUND 32
+// How far the beginning of a function has been read.
+struct lt_prologue {
+  // Of the next instruction.
+  __u64 address;
+  // How far the instructions so far have moved the stack pointer below the return address, and how far below it the caller's
+  // frame pointer is saved; 0: nowhere.
+  __u64 bytes;
+  __u64 frame_pointer;
+};
+
 // One walk's memory. Everything but `stack` is the walker's own.
 struct lt_unwind_scratch {
   // The stack found, leaf first. For its outcome see LT_UNWIND_STATUS, LT_UNWIND_REASON and the flags.
@@ -275,6 +292,8 @@ struct lt_unwind_scratch {
   __u64 code;
   __u64 wanted_start;
   __u64 wanted_end;
+  // The function that is being looked at in place of call-frame information.
+  struct lt_prologue prologue;
   __u64 window[LT_UNWIND_WINDOW_WORDS];
 };
 // How many walks can be under way on one CPU: tasks that preempted each other.

@@ -54,17 +54,15 @@ package struct StackCopyUnwinder {
   /// status, reason and flags.
   ///
   /// - Parameters:
-  ///   - isCode: tells whether an address is in executable memory.
+  ///   - view: what the code itself tells, for frames without a rule.
   ///   - knowledge: tells what is known of an address; it is called once for each frame.
-  package mutating func walk(
-    isCode: (UInt64) -> Bool, _ knowledge: (UInt64) -> Knowledge
-  ) -> UInt32 {
+  package mutating func walk(_ view: CodeView, _ knowledge: (UInt64) -> Knowledge) -> UInt32 {
     // The loop ends, because each step either adds a frame or ends the walk.
     while true {
       let end: End?
       switch knowledge(lookup) {
       case .nothing(let reason): end = .broken(reason)
-      case .rule(let rule): end = step(rule, isCode)
+      case .rule(let rule): end = step(rule, view)
       }
       if let end { return end.outcome | flags }
     }
@@ -89,7 +87,7 @@ package struct StackCopyUnwinder {
     return copy.loadUnaligned(fromByteOffset: Int(offset), as: UInt64.self)
   }
 
-  private mutating func step(_ rule: UInt64, _ isCode: (UInt64) -> Bool) -> End? {
+  private mutating func step(_ rule: UInt64, _ view: CodeView) -> End? {
     let offset = UInt64(bitPattern: Int64(bitPattern: rule) >> 32)
     let savedFramePointer = UInt64(bitPattern: Int64(Int16(truncatingIfNeeded: rule >> 16)))
     let auxiliary = rule >> 8 & 0xff
@@ -98,7 +96,7 @@ package struct StackCopyUnwinder {
     var frame: UInt64
     switch kind {
     case LT_UNWIND_RULE_END: return .complete
-    case LT_UNWIND_RULE_NO_ROW: return framePointerStep(isCode)
+    case LT_UNWIND_RULE_NO_ROW: return stepWithoutRow(view)
     case LT_UNWIND_RULE_SIGNAL: return signalStep(stackPointer &+ offset)
     case LT_UNWIND_RULE_STACK_POINTER: frame = stackPointer &+ offset
     case LT_UNWIND_RULE_FRAME_POINTER: frame = framePointer &+ offset
@@ -130,16 +128,46 @@ package struct StackCopyUnwinder {
     return words.count(where: isCode) <= 1
   }
 
-  private mutating func framePointerStep(_ isCode: (UInt64) -> Bool) -> End? {
-    if isOutermost(isCode) { return .complete }
-    guard framePointer >= stackPointer,
-      framePointer - stackPointer < Self.maximumFramePointerDistance, framePointer & 7 == 0
-    else { return .broken(LT_UNWIND_NO_ROW) }
-    guard let callers = word(at: framePointer), let address = word(at: framePointer &+ 8) else {
-      return .broken(LT_UNWIND_UNREADABLE_STACK)
+  /// Goes on from a frame without call-frame information to its caller: by the frame record at the frame pointer if one is
+  /// there, or else by the return address where the function's beginning says that it lies.
+  private mutating func stepWithoutRow(_ view: CodeView) -> End? {
+    if isOutermost(view.isCode) { return .complete }
+    let canBe =
+      framePointer >= stackPointer && framePointer - stackPointer < Self.maximumFramePointerDistance
+      && framePointer & 7 == 0
+    var record: (callers: UInt64, address: UInt64)?
+    if canBe, let callers = word(at: framePointer), let address = word(at: framePointer &+ 8) {
+      record = (callers, address)
+    }
+    let call = record.map { $0.address == 0 ? .some : view.call(before: $0.address, in: lookup) } ?? .none
+    // A record that another function has made is its caller's, perhaps: then this one has none.
+    if call == .none || call == .other, let found = scan(view) {
+      flags |= UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)
+      return push(found.address, stackPointer: found.stackPointer, framePointer: found.framePointer, distance: 1)
+    }
+    guard let record, call != .none else {
+      return .broken(!canBe || record != nil ? LT_UNWIND_NO_ROW : LT_UNWIND_UNREADABLE_STACK)
     }
     flags |= UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)
-    return push(address, stackPointer: framePointer &+ 16, framePointer: callers, distance: 1)
+    return push(record.address, stackPointer: framePointer &+ 16, framePointer: record.callers, distance: 1)
+  }
+
+  /// Looks for the return address of the current frame on the stack. The call in front of it leads to a function without
+  /// call-frame information, and the beginning of that function says that its return address lies just there.
+  private func scan(_ view: CodeView) -> (address: UInt64, stackPointer: UInt64, framePointer: UInt64)? {
+    for index in 0..<UInt64(LT_UNWIND_SCANNED_WORDS) {
+      let place = stackPointer &+ index * 8
+      guard let address = word(at: place) else { return nil }
+      guard address >= UInt64(LT_UNWIND_PAGE_BYTES), address >> UInt64(LT_UNWIND_ADDRESS_BITS) == 0,
+        address &- stackPointer >= Self.maximumFramePointerDistance,
+        case .own(let function) = view.call(before: address, in: lookup), view.isCode(address - 1)
+      else { continue }
+      let prologue = view.prologue(ofFunctionAt: function, upTo: lookup)
+      guard index * 8 == prologue.bytes else { continue }
+      let saved = prologue.frame_pointer == 0 ? nil : word(at: place &- prologue.frame_pointer)
+      return (address, place &+ 8, saved ?? framePointer)
+    }
+    return nil
   }
 
   private mutating func signalStep(_ frame: UInt64) -> End? {

@@ -17,6 +17,7 @@ void native_set_cpu(uint32_t cpu);
 void native_set_random_seed(uint64_t seed);
 // What the traced task has at addresses from `start` on; nothing elsewhere can be read. Not copied.
 void native_set_memory(uint64_t start, const void *_Nullable bytes, size_t size);
+void native_set_code(uint64_t start, const void *_Nullable bytes, size_t size);
 
 // ---- User allocations (native_user.c) -----------------------------------------------------------------------------
 
