@@ -3,6 +3,7 @@
 #include "common/core.bpf.h"
 
 #include "allocation_abi.h"
+#include "unwind/returns.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/thread_state.bpf.h"
 #include "unwind/unwind.bpf.h"
@@ -351,6 +352,58 @@ int loader_changed(struct pt_regs *regs) {
     return 0;
   lt_unwind_recheck(slot);
   emit_process_event(LT_EVENT_LOADED, process_id, slot, 0);
+  return 0;
+}
+
+// ---- Exceptions ---------------------------------------------------------------------------------------------------
+
+static __noinline void emit_raised(__u32 slot, __u64 place, __u64 original, __u64 change) {
+  struct lt_event event = {.kind = LT_EVENT_RAISED,
+                           .process_id = bpf_get_current_pid_tgid() >> 32,
+                           .thread_id = (__u32)bpf_get_current_pid_tgid(),
+                           .process_slot = slot,
+                           .time = bpf_ktime_get_ns(),
+                           .address = place,
+                           .size = change,
+                           .other_address = original,
+                           .site = LT_NO_SITE};
+  emit_event(&event);
+}
+
+// Ends the call of an allocator function that an exception leaves, and asks for its return address to be put back. Returns the
+// number of the answer to wait for; 0 if there is nothing to put back.
+static __noinline __u64 leave_by_exception(__u32 slot, __u64 sp) {
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  struct lt_thread_state *state = bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, 0);
+  if (!process || process->is_held || !state || !state->may_throw || state->return_address ||
+      !is_inside_call(state, process, sp))
+    return 0;
+  __u64 place = state->stack_pointer, original = lt_unwind_original_return(place);
+  if (!original)
+    return 0;
+  state->stack_pointer = 0;
+  __sync_fetch_and_add(&process->failed_allocations, 1);
+  __u64 change = __sync_fetch_and_add(&process->loader_changes, 1) + 1;
+  emit_raised(slot, place, original, change);
+  return change;
+}
+
+// Not within the budget of the others: it is rare, and the process would end.
+static __noinline void hold_exception(__u32 slot, __u64 change) {
+  struct hold hold = {.subject = slot, .awaited_answer = change};
+  hold.deadline = bpf_ktime_get_ns() + LOADER_HOLD_NANOSECONDS;
+  for (int i = 0; i < 10 && !hold.is_over && bpf_ktime_get_ns() < hold.deadline; i++)
+    bpf_loop(HOLD_ROUNDS, wait_for_answer, &hold, 0);
+}
+
+// Where the unwinder begins to look for an exception's handler: see exceptions.bpf.c. User space puts the return address back,
+// where the kernel does not let programs do it.
+SEC("uprobe")
+int exception_held(struct pt_regs *regs) {
+  __u32 slot = bpf_get_attach_cookie(regs) >> LT_COOKIE_SLOT_SHIFT;
+  __u64 change = leave_by_exception(slot, lt_stack_pointer(regs));
+  if (change)
+    hold_exception(slot, change);
   return 0;
 }
 

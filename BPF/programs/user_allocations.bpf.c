@@ -139,6 +139,7 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   state->pointer = pointer;
   state->old_block = old_block;
   state->kind = kind;
+  state->may_throw = (cookie >> LT_COOKIE_FLAGS_SHIFT & LT_COOKIE_MAY_THROW) != 0;
   state->probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
   state->records_block = records;
   state->level = level;

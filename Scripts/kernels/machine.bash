@@ -2,9 +2,14 @@
 # shellcheck shell=bash disable=SC2154,SC2034  # variables pass between this file and what sources it
 
 # Suites that run in a machine. Every one must run there, and KernelModuleTests only does where the module is loaded.
-machine_suites=(KernelModuleTests HeapFunctionsTests OperatorsTests MappingsTests)
+machine_suites=(KernelModuleTests HeapFunctionsTests OperatorsTests MappingsTests NoRowsTests ThrowingAllocatorsTests)
 # Programs of Tests/Programs that these suites run, and the options that they ask for.
-machine_programs=('heap.c -fno-builtin' 'operators.cpp -fno-builtin' 'mappings.c -fno-builtin')
+machine_programs=(
+  'heap.c -fno-builtin' 'operators.cpp -fno-builtin' 'mappings.c -fno-builtin' 'throwing.cpp -fno-builtin -O1'
+  'throwing.cpp -fno-builtin -O1 -l:libjemalloc.so.2' 'throwing.cpp -fno-builtin -O1 -l:libtcmalloc_minimal.so.4'
+  'unwind/no_rows.c -fno-builtin -rdynamic -O1' 'unwind/no_rows.c -fno-builtin -rdynamic -O1 -fcf-protection=full'
+  'unwind/no_rows.c -fno-builtin -rdynamic -O0' 'unwind/no_rows.c -fno-builtin -rdynamic -O1 -no-pie'
+)
 
 # fetch_kernel VERSION: downloads and unpacks the newest kernel of this version, with what modules are built with. Sets
 # $release to its name and $kernel to the directory. Says why when it cannot be had.
@@ -94,6 +99,7 @@ make_root() {
   for program in "${machine_programs[@]}"; do
     read -ra words <<<"$program"
     name=${program// /_}
+    mkdir -p "$root/programs/$(dirname "$name")"
     "$(compiler_of "${words[0]}")" -O2 -g -Wall -o "$root/programs/$name" "Tests/Programs/${words[0]}" "${words[@]:1}" -pthread -ldl
     add_libraries "$root/programs/$name"
   done

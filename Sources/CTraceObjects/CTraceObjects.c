@@ -53,4 +53,10 @@ _Alignas(16) static const unsigned char oom_victims_bytes[] = {
 
 ctrace_object ctrace_oom_victims(void) { return (ctrace_object){oom_victims_bytes, sizeof(oom_victims_bytes)}; }
 
+_Alignas(16) static const unsigned char exceptions_bytes[] = {
+#embed OBJECT(exceptions)
+};
+
+ctrace_object ctrace_exceptions(void) { return (ctrace_object){exceptions_bytes, sizeof(exceptions_bytes)}; }
+
 const char *ctrace_processor(void) { return QUOTED(CTRACE_PROCESSOR_TOKEN); }

@@ -2,21 +2,31 @@ import Allocators
 import Glibc
 import ProcessImage
 
-/// The function that a dynamic loader calls for debuggers whenever its list of objects changes.
-struct LoaderHook: Equatable {
+/// A place in a library that is probed for something else than allocations.
+struct LibraryHook: Equatable {
+  enum Purpose {
+    /// The function that a dynamic loader calls for debuggers whenever its list of objects changes.
+    case loads
+    /// The function of the unwinder that looks for an exception's handler.
+    case exceptions
+  }
+
+  var purpose: Purpose
   var object: ProbedObject
   var fileOffset: UInt64
 
-  static func == (a: Self, b: Self) -> Bool { a.object.identity == b.object.identity && a.fileOffset == b.fileOffset }
+  static func == (a: Self, b: Self) -> Bool {
+    a.purpose == b.purpose && a.object.identity == b.object.identity && a.fileOffset == b.fileOffset
+  }
 }
 
-/// Places in a C library or a dynamic loader that are probed for what they tell besides allocations: ranges that the
-/// program maps itself, and changes of the list of loaded objects.
+/// Places in a C library, a dynamic loader or an unwinder that are probed for what they tell besides allocations: ranges that
+/// the program maps itself, changes of the list of loaded objects, exceptions.
 struct SystemCallProbes {
   /// `mmap`, `munmap`, `mremap`, `brk`, and `pthread_create`.
   var mappings: [AllocatorProbe] = []
-  /// File offset of the function that the loader calls for debuggers whenever its list of objects changes.
-  var loaderHook: UInt64?
+  var loaderHook: LibraryHook?
+  var exceptionHooks: [LibraryHook] = []
 
   /// Searches one object.
   ///
@@ -39,17 +49,29 @@ struct SystemCallProbes {
           function: AllocatorFunction(name, kind), aliases: [], object: object,
           address: symbol.value, fileOffset: fileOffset, site: site, returns: .none))
     }
-    if let symbol = symbols["_dl_debug_state"] {
-      loaderHook = file.fileOffset(ofVirtualAddress: symbol.value)
+    loaderHook = symbols["_dl_debug_state"].flatMap { file.fileOffset(ofVirtualAddress: $0.value) }.map {
+      LibraryHook(purpose: .loads, object: object, fileOffset: $0)
+    }
+    for name in Self.raisingFunctions {
+      guard let symbol = symbols[name], let code = Self.code(of: symbol, in: file),
+        let start = file.fileOffset(ofVirtualAddress: symbol.value)
+      else { continue }
+      let site = selectProbeSite(
+        code: code, address: symbol.value,
+        requirement: ProbeSiteRequirement(arguments: [], needsReturn: false, ignoresNullPointer: false),
+        codeIsWholeFunction: false, emulation: .runningKernel)
+      exceptionHooks.append(LibraryHook(purpose: .exceptions, object: object, fileOffset: start + site.offset))
     }
   }
+
+  private static let raisingFunctions = ["_Unwind_RaiseException", "_Unwind_Resume_or_Rethrow"]
 
   private static let mappingFunctions: [(String, AllocatorFunction.Kind)] = [
     ("mmap", .map), ("mmap64", .map), ("munmap", .unmap), ("mremap", .remap), ("brk", .programBreak),
     ("pthread_create", .createThread),
   ]
   private static let names: [HashedSymbolName] =
-    (mappingFunctions.map(\.0) + ["_dl_debug_state"]).map(HashedSymbolName.init)
+    (mappingFunctions.map(\.0) + raisingFunctions + ["_dl_debug_state"]).map(HashedSymbolName.init)
 
   private static func find(
     _ names: [HashedSymbolName], in file: ElfFile, readsFullSymbolTable: Bool

@@ -20,6 +20,8 @@ final class ProbeAttacher {
   /// Places for which there is a link that cleans up after the others, whatever ends them, and these links.
   private var cleanedPlaces: Set<ProbeKey> = []
   private var cleaners: [Link] = []
+  /// Whether functions that may throw have return probes in a process whose unwinder is not probed.
+  private var exceptionsMayEndProcesses = false
 
   private struct ProbeKey: Hashable {
     var file: FileIdentity
@@ -61,7 +63,8 @@ final class ProbeAttacher {
       if objects[object.identity] == nil { objects[object.identity] = ProbedFile(file) }
       let calls = SystemCallProbes(
         file: file, object: object, readsFullSymbolTable: mapping.path == process.executable)
-      if let offset = calls.loaderHook { try watchLoader(LoaderHook(object: object, fileOffset: offset), of: process) }
+      if let hook = calls.loaderHook { try watch(hook, of: process) }
+      process.image.exceptionHooks += calls.exceptionHooks
       if configuration.tracesMappings { found += calls.mappings }
     }
     // The plan is made anew as a whole: which functions are wrappers depends on every object of the process.
@@ -73,6 +76,7 @@ final class ProbeAttacher {
       objects[probe.object.identity]?.choose(Role.allCases.flatMap { fileOffsets(of: probe, role: $0) })
     }
     files.releasePages()
+    try watchExceptions(of: process, before: found)
     // After an exec the same objects are mapped again, and their probes are still attached.
     let attached = Set(process.probes)
     try attach(found.compactMap(index(of:)).filter { !attached.contains($0) }, to: process)
@@ -166,39 +170,58 @@ final class ProbeAttacher {
 
   /// Attaches what a parent has to a child that runs the same program.
   func attach(like parent: TracedProcess, to child: TracedProcess) throws {
-    for hook in parent.loaderHooks { try watchLoader(hook, of: child) }
+    for hook in parent.hooks { try watch(hook, of: child) }
     try attach(parent.probes, to: child)
   }
 
-  /// Makes a process wait for us where its dynamic loader changes the list of loaded objects.
-  private func watchLoader(_ hook: LoaderHook, of process: TracedProcess) throws {
+  /// Probes the unwinders of a process that has, or is about to get, return probes on functions which may throw.
+  private func watchExceptions(of process: TracedProcess, before found: [AllocatorProbe]) throws {
+    guard (found + probes(of: process)).contains(where: { $0.returns == .returnProbeDespiteExceptions }) else { return }
+    for hook in process.image.exceptionHooks { try watch(hook, of: process) }
+    if !process.hooks.contains(where: { $0.purpose == .exceptions }) { exceptionsMayEndProcesses = true }
+  }
+
+  /// Makes a process wait for us where its dynamic loader changes the list of loaded objects, and lets exceptions through where
+  /// they are raised.
+  private func watch(_ hook: LibraryHook, of process: TracedProcess) throws {
     let identity = hook.object.identity
-    guard !process.loaderHooks.contains(hook), let opened = objects[identity] else { return }
+    guard !process.hooks.contains(hook), let opened = objects[identity] else { return }
+    let consequence =
+      switch hook.purpose {
+      case .loads: "loads in it are not seen at once"
+      case .exceptions: "exceptions in it cannot pass return probes"
+      }
     opened.choose([hook.fileOffset])
     do { try opened.verify([hook.fileOffset]) } catch {
-      notes.addOnce("\(hook.object.path): loads in it are not seen at once: \(error)")
+      notes.addOnce("\(hook.object.path): \(consequence): \(error)")
       return
     }
-    let place = Link.Place(fileOffset: hook.fileOffset, cookie: 0)
+    let cookie: UInt64 =
+      switch (hook.purpose, programs.method) {
+      case (.loads, _): 0
+      case (.exceptions, .session): UInt64(process.slot) << UInt64(LT_COOKIE_SLOT_SHIFT)
+      case (.exceptions, .perf):
+        UInt64(process.slot) << UInt64(LT_COOKIE_SLOT_SHIFT) | UInt64(LT_COOKIE_ALWAYS_RETURNS)
+      }
+    let place = Link.Place(fileOffset: hook.fileOffset, cookie: cookie)
     do throws(BPFError) {
+      guard let program = try programs.program(for: hook.purpose) else { return }
       switch programs.method {
       case .session:
-        let program = try programs.lifecycle.program("hold_loader")
         try clean([place], of: identity, path: opened.path)
         process.links.append(
           try Link.uprobes(program, kind: .entry, path: opened.path, places: [place], processID: process.processID))
       case .perf:
-        let program = try programs.lifecycle.program("loader_changed")
         process.links.append(
           try Link.perfUprobe(
             program, isReturn: false, path: opened.path, place: place, processID: process.processID))
       }
     } catch {
       guard Self.concernsOneFile(error.code), error.code != ESRCH else { throw refusal(error, process) }
-      notes.addOnce("\(hook.object.path): loads in it are not seen at once: \(errorMessage(error.code))")
+      notes.addOnce("\(hook.object.path): \(consequence): \(errorMessage(error.code))")
       return
     }
-    process.loaderHooks.append(hook)
+    process.hooks.append(hook)
   }
 
   private func refusal(_ error: BPFError, _ process: TracedProcess) -> any Error {
@@ -301,6 +324,8 @@ final class ProbeAttacher {
 
   /// Functions of this report's probes that are in use and whose exceptions cannot pass their return probe.
   func functionsThatMayNotThrow(_ reported: [Report.Probe]) -> [String] {
-    zip(probes, reported).filter { $0.returns == .returnProbeDespiteExceptions && $1.hits > 0 }.map(\.0.function.name)
+    guard exceptionsMayEndProcesses else { return [] }
+    return zip(probes, reported).filter { $0.returns == .returnProbeDespiteExceptions && $1.hits > 0 }.map(
+      \.0.function.name)
   }
 }

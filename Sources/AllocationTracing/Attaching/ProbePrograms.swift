@@ -31,6 +31,30 @@ final class ProbePrograms {
     self.holdsProcesses = holdsProcesses
   }
 
+  /// The program for a hook; nil where the kernel does not allow it.
+  func program(for purpose: LibraryHook.Purpose) throws(BPFError) -> BPFProgram? {
+    switch (purpose, method) {
+    case (.loads, .session): return try lifecycle.program("hold_loader")
+    case (.loads, .perf): return try lifecycle.program("loader_changed")
+    case (.exceptions, _):
+      if let exceptions { return try exceptions.program("exception_raised") }
+      return method == .session ? try lifecycle.program("exception_held") : nil
+    }
+  }
+
+  /// What puts return addresses back without asking us. Loaded when it is first needed, because it writes to the memory of
+  /// processes: kernels in lockdown do not allow that, and older ones say in their log that it is there.
+  private lazy var exceptions: BPFObject? = try? loadExceptions()
+
+  private func loadExceptions() throws(BPFError) -> BPFObject {
+    let image = ctrace_exceptions()
+    let open = try OpenBPFObject(
+      name: "exceptions", bytes: UnsafeRawBufferPointer(start: image.bytes, count: image.size))
+    for map in ["processes", "thread_states"] { try open.reuse(object.map(map), as: map) }
+    if method == .session { try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "exception_raised") }
+    return try open.load()
+  }
+
   struct Sizes {
     var buckets: UInt32
     var sites: UInt32
@@ -128,10 +152,11 @@ final class ProbePrograms {
     for program in ["on_fork_holding", "on_exec_holding"] {
       try openLifecycle.setLoaded(holdsProcesses, program: program)
     }
-    try openLifecycle.setLoaded(method == .session, program: "hold_loader")
-    if method == .session {
-      try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: "hold_loader")
-      try openLifecycle.setSleepable(program: "hold_loader")
+    for program in ["hold_loader", "exception_held"] {
+      try openLifecycle.setLoaded(method == .session, program: program)
+      guard method == .session else { continue }
+      try openLifecycle.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program)
+      try openLifecycle.setSleepable(program: program)
     }
     try openLifecycle.setLoaded(method == .perf, program: "loader_changed")
     return try openLifecycle.load()

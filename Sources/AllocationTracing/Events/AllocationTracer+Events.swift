@@ -1,6 +1,7 @@
 import Accounting
 import BPFRuntime
 import CTraceABI
+import ProcessControl
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -94,6 +95,11 @@ extension AllocationTracer {
       name(process)  // just after an exec there were no arguments to read yet
       pump.hurry()
       work.update(process)
+      work.answers[process.slot] = max(work.answers[process.slot] ?? 0, change)
+    case .raised(let processID, let change, let place, let returnAddress):
+      guard let process = processTable.running(processID) else { return }
+      pump.hurry()
+      ReturnAddresses.putBack(returnAddress, at: place, ofProcess: processID)
       work.answers[process.slot] = max(work.answers[process.slot] ?? 0, change)
     case .addressSpace(let event):
       guard let process = processTable.process(slot: event.slot), process.processID == event.processID else { return }

@@ -12,6 +12,8 @@ enum TraceEvent: Equatable {
   case threadNamed(processID: Int32, threadID: Int32, name: String)
   /// The dynamic loader has mapped or unmapped objects, and the process waits for an answer to this change.
   case loaded(processID: Int32, change: UInt64)
+  /// An exception is about to leave a call that has a return probe, and waits for the return address to be put back.
+  case raised(processID: Int32, change: UInt64, place: UInt64, returnAddress: UInt64)
   case addressSpace(AddressSpaceEvent)
   /// The table of blocks is filling.
   case tableFilling
@@ -89,6 +91,10 @@ enum TraceEvent: Equatable {
       return
     case LT_EVENT_LOADED:
       self = .loaded(processID: processID, change: event.address)
+      return
+    case LT_EVENT_RAISED:
+      self = .raised(
+        processID: processID, change: event.size, place: event.address, returnAddress: event.other_address)
       return
     case LT_EVENT_FILLING:
       self = .tableFilling

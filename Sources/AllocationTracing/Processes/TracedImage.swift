@@ -29,6 +29,8 @@ struct TracedImage {
   var hasGoHeap: Bool?
   /// Objects that were searched for allocators, whether something in them was probed or not.
   var examinedObjects: Set<FileIdentity> = []
+  /// Unwinders in these objects, whether they are probed or not.
+  var exceptionHooks: [LibraryHook] = []
   var ledger = MappingLedger()
   /// Sites that map the stacks of new threads: reports tell of these apart.
   var threadStackSites: Set<UInt32> = []

@@ -32,8 +32,8 @@ package final class TracedProcess {
   /// Indices of the places that are probed in this process. Its children get the same ones, because they have the same code.
   var probes: [UInt32] = [] { didSet { codeAreas = nil } }
   var links: [Link] = []
-  /// Where its dynamic loader tells of changes, as far as that is probed.
-  var loaderHooks: [LoaderHook] = []
+  /// Where its dynamic loader tells of changes and its unwinders look for handlers, as far as that is probed.
+  var hooks: [LibraryHook] = []
   /// Whether a function that allocates or frees is probed.
   var hasAllocator = false
   /// Why nothing can be traced in it and what to do.

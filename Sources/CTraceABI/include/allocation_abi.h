@@ -24,8 +24,11 @@
 #define LT_COOKIE_RETURNS_BY_SITE 0x02
 // The place is such a return instruction.
 #define LT_COOKIE_AT_RETURN 0x04
-// The function may throw although its return address is replaced, which ends the process.
+// The function may throw although its return address is replaced: it must be put back before a handler is looked for.
 #define LT_COOKIE_MAY_THROW 0x08
+
+// Where exceptions are raised, besides the slot: return addresses are replaced for every call, followed or not.
+#define LT_COOKIE_ALWAYS_RETURNS 0x01
 
 enum lt_function_kind {
   LT_ALLOCATE = 1,             // first: size
@@ -178,7 +181,9 @@ struct lt_thread_state {
   __u64 pointer;         // realloc: the old block; posix_memalign: where the new pointer goes
   __u64 return_address;  // the word at stack_pointer while the call lasts; 0: the kernel's trampoline
   struct lt_block_payload old_block;
-  __u32 kind;
+  __u16 kind;
+  __u8 may_throw;  // and has a return probe nevertheless
+  __u8 reserved;
   __u32 probe;
   __u8 records_block;  // chosen by filters and sampling
   __u8 has_old_block;
@@ -307,6 +312,7 @@ enum lt_event_kind {
   LT_EVENT_THREAD,   // thread_id has a new site; its name is in address and size (16 bytes)
   LT_EVENT_CREATE,   // thread_id creates a thread that begins in the function at address
   LT_EVENT_BORN,     // thread_id has created a thread; address: the control block that the C library gave it
+  LT_EVENT_RAISED,  // an exception leaves a call; put the return address other_address back at address, and answer with size
 };
 
 enum lt_fork_flag {

@@ -18,5 +18,6 @@ ctrace_object ctrace_process_lifecycle(void);
 ctrace_object ctrace_kernel_allocations(void);
 ctrace_object ctrace_address_space(void);
 ctrace_object ctrace_oom_victims(void);
+ctrace_object ctrace_exceptions(void);
 
 #pragma clang assume_nonnull end
