@@ -27,8 +27,8 @@ package struct WalkSummary: Sendable {
     var notes: [String] = []
     if framePointerSteps > 0 {
       notes.append(
-        "\(counted(framePointerSteps, "time")) a stack crossed code without call-frame information by its frame pointer or by a "
-          + "return address searched for; callers behind it may be missing or wrong")
+        "\(counted(framePointerSteps, "time")) a stack crossed code without call-frame information by its frame "
+          + "pointer or by a return address searched for; callers behind it may be missing or wrong")
     }
     if !tooLargeFiles.isEmpty {
       notes.append(

@@ -24,8 +24,13 @@ extension CFITable {
 
   /// Functions of Go's runtime that call C on another stack than the one that they were called on. What the sections say of
   /// them holds for Go's own stack: a walk that went on would read what happens to lie on the other one.
+  ///
+  /// Stripped programs have them in Go's own table.
   private static func stackSwitches(of file: ElfFile) -> [Range<UInt64>] {
     guard file.section(named: ".go.buildinfo") != nil else { return [] }
+    if file.symbolTable(.full) == nil {
+      return GoFunctions(file)?.ranges(named: ["runtime.asmcgocall", "runtime.asmcgocall_no_g"]) ?? []
+    }
     let names = [
       "runtime.asmcgocall", "runtime.asmcgocall.abi0", "runtime.asmcgocall_no_g", "runtime.asmcgocall_no_g.abi0",
     ]

@@ -1,0 +1,3 @@
+module border
+
+go 1.18
