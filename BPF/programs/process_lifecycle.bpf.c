@@ -59,7 +59,8 @@ static __noinline void emit_process_event(__u32 kind, __u32 process_id, __u32 sl
 // A wait is over at once when leaktrace ends in any way.
 #define FORK_HOLD_NANOSECONDS 20000000ull  // for user space to begin with it; once it has:
 #define EXEC_HOLD_NANOSECONDS 100000000ull
-#define ATTACH_HOLD_NANOSECONDS 180000000ull  // in addition
+#define TARGET_HOLD_NANOSECONDS 1000000000ull  // of a target: user space may be busy with its children
+#define ATTACH_HOLD_NANOSECONDS 180000000ull   // in addition
 #define LOADER_HOLD_NANOSECONDS 1000000000ull
 #define MAXIMUM_HELD 16        // a waiting process takes a CPU from time to time
 #define HOLD_ROUNDS (1 << 23)  // the most that bpf_loop takes; some 50 ns each
@@ -72,7 +73,8 @@ static __noinline void emit_process_event(__u32 kind, __u32 process_id, __u32 sl
 
 struct hold {
   __u32 subject;  // what is waited for: a process id or a slot
-  __u32 is_over;
+  __u16 is_over;
+  __u16 is_target;
   __u64 deadline;
   __u64 awaited_answer;
 };
@@ -112,44 +114,53 @@ static long wait_for_answer(__u32 round, void *context) {
   return hold->is_over || bpf_ktime_get_ns() > hold->deadline;
 }
 
-static __always_inline bool may_hold(void) {
+static __always_inline bool may_hold(bool is_target) {
   struct lt_globals *shared = global_words();
-  return shared && !shared->tracer_is_gone && shared->hold_budget > 0 && shared->held_processes < MAXIMUM_HELD;
+  return shared && !shared->tracer_is_gone && (is_target ? shared->hold_budgets[1] : shared->hold_budgets[0]) > 0 &&
+         shared->held_processes < MAXIMUM_HELD;
 }
 
 static __always_inline __u64 begin_hold(struct hold *hold, __u64 longest) {
   struct lt_globals *shared = global_words();
   __u64 now = bpf_ktime_get_ns();
-  hold->deadline = may_hold() ? now + longest : 0;
+  hold->deadline = may_hold(hold->is_target) ? now + longest : 0;
   if (shared)
     __sync_fetch_and_add(&shared->held_processes, 1);
   return now;
 }
 
-static __always_inline void end_hold(__u64 begin) {
+static __always_inline void end_hold(const struct hold *hold, __u64 begin) {
   struct lt_globals *shared = global_words();
   if (!shared)
     return;
   __sync_fetch_and_add(&shared->held_processes, -1);
-  __sync_fetch_and_add(&shared->hold_budget, begin - bpf_ktime_get_ns());
+  __s64 *budget = hold->is_target ? &shared->hold_budgets[1] : &shared->hold_budgets[0];
+  __sync_fetch_and_add(budget, begin - bpf_ktime_get_ns());
 }
 
-// Waits, by one of the functions above, until it is over, too long, or more than all processes together may be held.
+// Waits, by one of the functions above, until it is over, too long, or more than all targets, or all children, together may be
+// held.
 #define HOLD(hold, longest, wait)                                                         \
   __u64 begin = begin_hold(&(hold), longest);                                             \
   for (int i = 0; i < 10 && !(hold).is_over && bpf_ktime_get_ns() < (hold).deadline; i++) \
     bpf_loop(HOLD_ROUNDS, wait, &(hold), 0);                                              \
-  end_hold(begin);
+  end_hold(&(hold), begin);
 
 static __noinline void hold_until_attached(__u32 process_id, bool has_executed) {
-  struct hold hold = {.subject = process_id};
-  HOLD(hold, has_executed ? EXEC_HOLD_NANOSECONDS : FORK_HOLD_NANOSECONDS, wait_for_attach)
+  __u32 slot = 0;
+  struct lt_process *process = process_of(process_id, &slot);
+  struct hold hold = {.subject = process_id, .is_target = process && process->is_target};
+  __u64 longest = has_executed ? EXEC_HOLD_NANOSECONDS : FORK_HOLD_NANOSECONDS;
+  if (hold.is_target)
+    longest = TARGET_HOLD_NANOSECONDS;
+  HOLD(hold, longest, wait_for_attach)
   if (!hold.is_over)
     count_one(has_executed ? LT_COUNTER_LATE_LOADS : LT_COUNTER_LATE_FORKS);
 }
 
 static __noinline void hold_until_answered(__u32 slot, __u64 change) {
-  struct hold hold = {.subject = slot, .awaited_answer = change};
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  struct hold hold = {.subject = slot, .is_target = process && process->is_target, .awaited_answer = change};
   HOLD(hold, LOADER_HOLD_NANOSECONDS, wait_for_answer)
   if (hold.is_over)
     return;
@@ -172,8 +183,8 @@ extern int bpf_task_work_schedule_resume_impl(struct task_struct *task, struct b
 
 // Makes a process wait before it goes on in user space. `task` is one that the kernel's type information vouches for. Returns
 // whether it will.
-static __always_inline bool schedule_hold(struct task_struct *task, __u32 process_id) {
-  if (!may_hold())
+static __always_inline bool schedule_hold(struct task_struct *task, __u32 process_id, bool is_target) {
+  if (!may_hold(is_target))
     return false;
   struct pending_process *pending = bpf_map_lookup_elem(&pending_processes, &process_id);
   return pending && !bpf_task_work_schedule_resume_impl(task, &pending->work, &pending_processes, hold_process, NULL);
@@ -232,7 +243,7 @@ static __always_inline int forked(struct task_struct *parent, struct task_struct
     return 0;
   }
   if (!pending.flags) {
-    if (can_hold && schedule_hold(child, child_id))
+    if (can_hold && schedule_hold(child, child_id, false))
       pending.flags = LT_FORK_IS_HELD;
     else
       count_one(LT_COUNTER_LATE_FORKS);
@@ -259,7 +270,7 @@ static __always_inline int executed(struct task_struct *task, bool can_hold) {
       count_one(LT_COUNTER_LATE_FORKS);
       return 0;
     }
-    if (can_hold && schedule_hold(task, process_id))
+    if (can_hold && schedule_hold(task, process_id, false))
       pending.flags |= LT_FORK_IS_HELD;
     else
       count_one(LT_COUNTER_LATE_FORKS);
@@ -275,7 +286,7 @@ static __always_inline int executed(struct task_struct *task, bool can_hold) {
     state->stack_pointer = 0;
   bool is_held = can_hold && !process->is_held &&
                  !bpf_map_update_elem(&pending_processes, &process_id, &entry, BPF_ANY) &&
-                 schedule_hold(task, process_id);
+                 schedule_hold(task, process_id, process->is_target);
   if (!is_held)
     bpf_map_delete_elem(&pending_processes, &process_id);
   emit_process_event(LT_EVENT_EXEC, process_id, slot, process->generation);

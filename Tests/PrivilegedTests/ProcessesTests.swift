@@ -125,6 +125,16 @@ extension Privileged {
       #expect(report.losses == [:])
     }
 
+    /// Children have a budget of their own for waiting: what a script executes at its end is not missed because of them.
+    @Test func programBehindManyChildren() throws {
+      let program = try Programs.compile("throwing.cpp", ["-fno-builtin", "-O1"])
+      let report = try LeakTrace.report(of: [
+        "sh", "-c", "for i in $(seq 120); do /bin/true; done; exec \"$0\"", program,
+      ])
+      #expect(report.outstanding(in: "keep_small()") == Blocks(4800, 100))
+      #expect(report.outstanding(in: "keep_large()") == Blocks(15_000_000, 3))
+    }
+
     /// The same process id twice: two processes, two totals.
     @Test func reusedProcessID() throws {
       let report = try trace("same_id")

@@ -110,17 +110,24 @@ final class ProbeAttacher {
   func attach(_ indices: [UInt32], to process: TracedProcess) throws {
     var links: [Link] = []
     var leftOut: Set<FileIdentity> = []
-    for role in Role.allCases {
+    // Roles that are served by one program share a link, whose places are probed in their order.
+    let groups: [[Role]] =
+      programs.method == .session
+      ? [[.free], [.mapping, .returnInstruction, .allocation]] : Role.allCases.map { [$0] }
+    for roles in groups {
+      guard let role = roles.last else { continue }
       var placesByObject: [FileIdentity: [Link.Place]] = [:]
-      for index in indices {
-        let probe = probes[Int(index)]
-        var cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
-        if role == .returnInstruction { cookie |= Self.atReturn }
-        let offsets = fileOffsets(of: probe, role: role)
-        if offsets.isEmpty { continue }
-        kinds[Int(index)] = kind(role)
-        placesByObject[probe.object.identity, default: []] += offsets.map {
-          Link.Place(fileOffset: $0, cookie: cookie)
+      for role in roles {
+        for index in indices {
+          let probe = probes[Int(index)]
+          var cookie = probe.attachCookie(probeIndex: Int(index), processSlot: Int(process.slot))
+          if role == .returnInstruction { cookie |= Self.atReturn }
+          let offsets = fileOffsets(of: probe, role: role)
+          if offsets.isEmpty { continue }
+          kinds[Int(index)] = kind(role)
+          placesByObject[probe.object.identity, default: []] += offsets.map {
+            Link.Place(fileOffset: $0, cookie: cookie)
+          }
         }
       }
       for (identity, places) in placesByObject where !leftOut.contains(identity) {

@@ -20,7 +20,7 @@ final class EventPump {
   init(object: BPFObject, tables: TraceTables) throws(BPFError) {
     self.tables = tables
     ring = try RingBuffer(map: object.map("events"))
-    tables.refillHoldBudget(by: Self.holdLimit, upTo: Self.holdLimit)
+    tables.refillHoldBudgets(by: Self.holdLimit, upTo: Self.holdLimit)
   }
 
   var pollDescriptor: Int32 { ring.pollDescriptor }
@@ -30,7 +30,7 @@ final class EventPump {
 
   /// Gives every waiting event to `handle`, in the order in which they happened.
   func drain(_ handle: (TraceEvent) -> Void) {
-    refillHoldBudget()
+    refillHoldBudgets()
     ring.consume { record in
       guard record.count >= MemoryLayout<lt_event>.size else { return }
       if let event = TraceEvent(record.loadUnaligned(as: lt_event.self)) { handle(event) }
@@ -45,12 +45,12 @@ final class EventPump {
 
   func noteRun() { lastRun = monotonicNanoseconds() }
 
-  /// Adds to the budget for holding processes: a tenth of the time that has passed, up to 2 s, which serve a burst of
-  /// forks. A child that comes when the budget is used up is not held and is counted as late.
-  private func refillHoldBudget() {
+  /// Adds to the budgets for holding targets and children: a tenth of the time that has passed, up to 2 s, which serve a burst
+  /// of forks. A child that comes when the budget is used up is not held and is counted as late.
+  private func refillHoldBudgets() {
     let now = monotonicNanoseconds()
     let elapsed = lastRefill == 0 ? 10 * Self.holdLimit : Int64(clamping: now - lastRefill)
     lastRefill = now
-    tables.refillHoldBudget(by: elapsed / 10, upTo: Self.holdLimit)
+    tables.refillHoldBudgets(by: elapsed / 10, upTo: Self.holdLimit)
   }
 }

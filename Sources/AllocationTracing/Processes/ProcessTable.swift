@@ -47,7 +47,7 @@ final class ProcessTable {
       processID: processID, slot: slot, parentProcessID: parent?.processID, isTarget: parent == nil,
       image: makeImage(generation, nextImageNumber()), command: description.command,
       executable: description.executable, controlGroup: try? ControlGroupPath.read(processID: processID))
-    try tables.enter(processID: processID, slot: slot, generation: generation)
+    try tables.enter(processID: processID, slot: slot, generation: generation, isTarget: process.isTarget)
     bySlot[slot] = process
     runningByID[processID] = process
     all.append(process)

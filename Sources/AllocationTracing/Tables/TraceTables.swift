@@ -175,20 +175,22 @@ package final class TraceTables {
   }
 
   /// Makes a slot stand for a process. To be called before the process's first probe is attached.
-  func enter(processID: Int32, slot: UInt32, generation: UInt32) throws(BPFError) {
+  func enter(processID: Int32, slot: UInt32, generation: UInt32, isTarget: Bool) throws(BPFError) {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
       unmatched_frees: 0, unmatched_frees_at_thread_end: 0, failed_allocations: 0, loader_changes: 0,
-      loader_answers: 0, is_held: 0)
+      loader_answers: 0, is_held: 0, is_target: isTarget ? 1 : 0)
     try slots.set(slot, for: UInt32(processID))
   }
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }
 
-  /// Adds to the time for which traced processes may still be held, all together. The programs subtract what each hold took.
-  func refillHoldBudget(by nanoseconds: Int64, upTo limit: Int64) {
-    let missing = limit - words.pointee.hold_budget
-    if missing > 0 { ctrace_add_signed(&words.pointee.hold_budget, min(nanoseconds, missing)) }
+  /// Adds to the time for which targets may still be held, all together, and to that of their children. The programs subtract
+  /// what each hold took.
+  func refillHoldBudgets(by nanoseconds: Int64, upTo limit: Int64) {
+    let missing = (limit - words.pointee.hold_budgets.0, limit - words.pointee.hold_budgets.1)
+    if missing.0 > 0 { ctrace_add_signed(&words.pointee.hold_budgets.0, min(nanoseconds, missing.0)) }
+    if missing.1 > 0 { ctrace_add_signed(&words.pointee.hold_budgets.1, min(nanoseconds, missing.1)) }
   }
 
   /// Which process is being attached to while it is held; nil for none. It is held for longer than those that are not.

@@ -170,7 +170,8 @@ struct lt_process {
   __u64 failed_allocations;
   __u64 loader_changes;  // how often the process waited for user space to look at what its loader mapped
   __u64 loader_answers;  // how many of these user space has answered
-  __u64 is_held;         // user space controls the process's start itself: do not wait for it
+  __u32 is_held;         // user space controls the process's start itself: do not wait for it
+  __u32 is_target;       // not somebody's child: it is held on a budget that children cannot use up
 };
 
 // ---- Threads -----------------------------------------------------------------------------------------------------
@@ -253,7 +254,7 @@ struct lt_configuration {
 struct lt_globals {
   __u64 live_blocks;
   __u64 held_processes;     // wait for user space at this moment
-  __s64 hold_budget;        // nanoseconds that traced processes may still be held; refilled by user space
+  __s64 hold_budgets[2];    // nanoseconds that children, and targets, may still be held; refilled by user space
   __u64 tracer_is_gone;     // leaktrace is being killed or ends
   __u64 attaching_process;  // id of the process that user space attaches to at this moment while it is held
   __u64 level;              // of sampling, for blocks from now on

@@ -67,6 +67,7 @@ LT_FIELD(lt_process, 32, failed_allocations);
 LT_FIELD(lt_process, 40, loader_changes);
 LT_FIELD(lt_process, 48, loader_answers);
 LT_FIELD(lt_process, 56, is_held);
+LT_FIELD(lt_process, 60, is_target);
 
 LT_SIZE(lt_thread_state, 64);
 
@@ -89,15 +90,15 @@ LT_FIELD(lt_configuration, 72, tracer_process);
 LT_FIELD(lt_configuration, 76, log2_table);
 LT_FIELD(lt_configuration, 1104, weight_table);
 
-LT_SIZE(lt_globals, 184);
+LT_SIZE(lt_globals, 192);
 LT_FIELD(lt_globals, 0, live_blocks);
 LT_FIELD(lt_globals, 8, held_processes);
-LT_FIELD(lt_globals, 16, hold_budget);
-LT_FIELD(lt_globals, 24, tracer_is_gone);
-LT_FIELD(lt_globals, 32, attaching_process);
-LT_FIELD(lt_globals, 40, level);
-LT_FIELD(lt_globals, 48, is_filling);
-LT_FIELD(lt_globals, 56, level_values);
+LT_FIELD(lt_globals, 16, hold_budgets);
+LT_FIELD(lt_globals, 32, tracer_is_gone);
+LT_FIELD(lt_globals, 40, attaching_process);
+LT_FIELD(lt_globals, 48, level);
+LT_FIELD(lt_globals, 56, is_filling);
+LT_FIELD(lt_globals, 64, level_values);
 
 LT_SIZE(lt_event, 64);
 LT_FIELD(lt_event, 0, kind);
