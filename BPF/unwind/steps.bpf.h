@@ -110,10 +110,8 @@ static __always_inline bool lt_unwind_is_outermost(struct lt_unwind_scratch *scr
 enum lt_unwind_call {
   // No call.
   LT_UNWIND_NO_CALL,
-  // A call that does not tell what it calls, or code that cannot be read.
+  // A call of something else, one that does not tell what it calls, or code that cannot be read.
   LT_UNWIND_SOME_CALL,
-  // A call of another function, which has call-frame information.
-  LT_UNWIND_OTHER_CALL,
   // A call of the function that scratch->lookup lies in, if no other begins between the two: scratch->prologue.address.
   LT_UNWIND_OWN_CALL,
 };
@@ -130,6 +128,16 @@ static __noinline __u32 lt_unwind_rule_at(__u64 view, __u64 address) {
   return lt_unwind_table_rule(mapping, address);
 }
 
+// Whether a call instruction stands in front of a return address. One read and no more: generated code has many such frames.
+static __always_inline bool lt_unwind_is_behind_call(struct lt_unwind_scratch *scratch, __u64 address) {
+  __u64 word = 0;
+
+  // The page of code that is executed may have been dropped.
+  if (bpf_probe_read_user(&word, sizeof(word), (void *)(address - LT_CALL_BYTES)))
+    return lt_unwind_is_code(scratch->view, address - 1);
+  return lt_is_direct_call(word) || lt_is_slot_call(word) || lt_is_computed_call(word);
+}
+
 // What stands in front of a return address at scratch->wanted_start.
 __noinline int lt_unwind_call_before(struct lt_unwind_scratch *scratch) {
   __u64 word = 0, target, slot = 0;
@@ -137,9 +145,8 @@ __noinline int lt_unwind_call_before(struct lt_unwind_scratch *scratch) {
     return LT_UNWIND_NO_CALL;
 
   __u64 address = scratch->wanted_start, lookup = scratch->lookup;
-  // The page of code that is executed may have been dropped.
   if (bpf_probe_read_user(&word, sizeof(word), (void *)(address - LT_CALL_BYTES)))
-    return lt_unwind_is_code(scratch->view, address - 1) ? LT_UNWIND_SOME_CALL : LT_UNWIND_NO_CALL;
+    return LT_UNWIND_SOME_CALL;
   target = lt_call_operand(word, address);
   if (lt_is_slot_call(word))
     slot = target;
@@ -156,9 +163,8 @@ __noinline int lt_unwind_call_before(struct lt_unwind_scratch *scratch) {
   }
   if (slot && bpf_probe_read_user(&target, sizeof(target), (void *)slot))
     return LT_UNWIND_SOME_CALL;
-  __u32 rule = lt_unwind_rule_at(scratch->view, target);
-  if (rule != LT_UNWIND_RULE_ID_NO_ROW)
-    return rule == LT_UNWIND_RULE_ID_EMPTY ? LT_UNWIND_SOME_CALL : LT_UNWIND_OTHER_CALL;
+  if (lt_unwind_rule_at(scratch->view, target) != LT_UNWIND_RULE_ID_NO_ROW)
+    return LT_UNWIND_SOME_CALL;
   scratch->prologue.address = target;
   return lookup - target < LT_UNWIND_FUNCTION_BYTES ? LT_UNWIND_OWN_CALL : LT_UNWIND_SOME_CALL;
 }
@@ -207,17 +213,12 @@ static __noinline int lt_unwind_no_row(struct lt_unwind_scratch *scratch) {
 
   if (lt_unwind_is_outermost(scratch))
     return lt_unwind_finish(scratch, LT_OUTCOME_COMPLETE, 0);
-  int call = LT_UNWIND_NO_CALL;
+  bool is_record = false;
   bool can_be = fp >= sp && fp - sp < LT_UNWIND_MAX_FRAME_POINTER_DISTANCE && !(fp & 7);
   bool is_readable = can_be && !bpf_probe_read_user(record, sizeof(record), (void *)fp);
-  if (is_readable) {
-    scratch->wanted_start = record[1];
-    call = record[1] ? lt_unwind_call_before(scratch) : LT_UNWIND_SOME_CALL;
-    if (call == LT_UNWIND_NO_CALL && lt_unwind_is_uprobe_page(record[1]))
-      call = LT_UNWIND_SOME_CALL;
-  }
-  // A record that another function has made is its caller's, perhaps: then this one has none.
-  if (call < LT_UNWIND_SOME_CALL || call == LT_UNWIND_OTHER_CALL) {
+  if (is_readable)
+    is_record = !record[1] || lt_unwind_is_behind_call(scratch, record[1]) || lt_unwind_is_uprobe_page(record[1]);
+  if (!is_record) {
     scratch->code = 0;
     scratch->wanted_end = sp;
     bpf_loop(LT_UNWIND_SCANNED_WORDS, lt_unwind_look_for_return, &scratch, 0);
@@ -230,7 +231,7 @@ static __noinline int lt_unwind_no_row(struct lt_unwind_scratch *scratch) {
       return lt_unwind_push(scratch, record[1], place + 8, fp, 1);
     }
   }
-  if (call == LT_UNWIND_NO_CALL) {
+  if (!is_record) {
     bool is_stack = !can_be || is_readable;
     return lt_unwind_finish(scratch, LT_OUTCOME_BROKEN, is_stack ? LT_UNWIND_NO_ROW : LT_UNWIND_UNREADABLE_STACK);
   }

@@ -26,17 +26,21 @@ package struct CodeView {
   enum Call: Equatable {
     /// No call.
     case none
-    /// A call that does not tell what it calls, or code that cannot be read.
+    /// A call of something else, one that does not tell what it calls, or code that cannot be read.
     case some
-    /// A call of another function, which has call-frame information.
-    case other
     /// A call of the function in question, if no other begins between: where it begins.
     case own(UInt64)
   }
 
-  func call(before address: UInt64, in lookup: UInt64) -> Call {
+  /// Whether a call instruction stands in front of a return address.
+  func isBehindCall(_ address: UInt64) -> Bool {
     // The page of code that is executed may have been dropped.
-    guard var code = word(address &- UInt64(LT_CALL_BYTES)) else { return isCode(address &- 1) ? .some : .none }
+    guard let code = word(address &- UInt64(LT_CALL_BYTES)) else { return isCode(address &- 1) }
+    return lt_is_direct_call(code) || lt_is_slot_call(code) || lt_is_computed_call(code)
+  }
+
+  func call(before address: UInt64, in lookup: UInt64) -> Call {
+    guard var code = word(address &- UInt64(LT_CALL_BYTES)) else { return .some }
     var target = lt_call_operand(code, address)
     var slot: UInt64 = 0
     if lt_is_slot_call(code) {
@@ -60,8 +64,7 @@ package struct CodeView {
       target = value
     }
     switch hasRow(target) {
-    case nil: return .some
-    case true: return .other
+    case nil, true: return .some
     case false: return lookup &- target < UInt64(LT_UNWIND_FUNCTION_BYTES) ? .own(target) : .some
     }
   }

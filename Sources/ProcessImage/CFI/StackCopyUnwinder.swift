@@ -139,13 +139,12 @@ package struct StackCopyUnwinder {
     if canBe, let callers = word(at: framePointer), let address = word(at: framePointer &+ 8) {
       record = (callers, address)
     }
-    let call = record.map { $0.address == 0 ? .some : view.call(before: $0.address, in: lookup) } ?? .none
-    // A record that another function has made is its caller's, perhaps: then this one has none.
-    if call == .none || call == .other, let found = scan(view) {
+    let isRecord = record.map { $0.address == 0 || view.isBehindCall($0.address) } ?? false
+    if !isRecord, let found = scan(view) {
       flags |= UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)
       return push(found.address, stackPointer: found.stackPointer, framePointer: found.framePointer, distance: 1)
     }
-    guard let record, call != .none else {
+    guard let record, isRecord else {
       return .broken(!canBe || record != nil ? LT_UNWIND_NO_ROW : LT_UNWIND_UNREADABLE_STACK)
     }
     flags |= UInt32(LT_UNWIND_FLAG_FRAME_POINTERS)
