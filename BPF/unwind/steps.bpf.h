@@ -129,7 +129,7 @@ static __noinline __u32 lt_unwind_rule_at(__u64 view, __u64 address) {
 }
 
 // Whether a call instruction stands in front of a return address. One read and no more: generated code has many such frames.
-static __always_inline bool lt_unwind_is_behind_call(struct lt_unwind_scratch *scratch, __u64 address) {
+static __noinline bool lt_unwind_is_behind_call(struct lt_unwind_scratch *scratch, __u64 address) {
   __u64 word = 0;
 
   // The page of code that is executed may have been dropped.
@@ -197,7 +197,8 @@ static long lt_unwind_look_for_return([[maybe_unused]] __u32 round, void *contex
       word - scratch->sp < LT_UNWIND_MAX_FRAME_POINTER_DISTANCE)
     return 0;
   scratch->wanted_start = word;
-  if (lt_unwind_call_before(scratch) != LT_UNWIND_OWN_CALL || !lt_unwind_is_code(scratch->view, word - 1))
+  if (lt_unwind_call_before(scratch) != LT_UNWIND_OWN_CALL ||
+      lt_unwind_rule_at(scratch->view, word - 1) == LT_UNWIND_RULE_ID_EMPTY)
     return 0;
   lt_unwind_read_prologue(scratch);
   if (place - scratch->sp != scratch->prologue.bytes)
