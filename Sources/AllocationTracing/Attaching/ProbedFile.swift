@@ -17,11 +17,14 @@ final class ProbedFile {
   enum Mismatch: Error, CustomStringConvertible {
     case outsideOfFile(UInt64)
     case rewritten(UInt64)
+    case unsafe(UInt64)
 
     var description: String {
       switch self {
       case .outsideOfFile(let offset): "the place at offset 0x\(String(offset, radix: 16)) is not in the file"
       case .rewritten(let offset): "the code at offset 0x\(String(offset, radix: 16)) was rewritten"
+      case .unsafe(let offset):
+        "a probe at offset 0x\(String(offset, radix: 16)) would end forked children on this kernel"
       }
     }
   }
@@ -52,6 +55,8 @@ final class ProbedFile {
       guard pread(elf.descriptor, &present, present.count, position) == present.count, present == code else {
         throw .rewritten(offset)
       }
+      let isUnsafe = code.withUnsafeBytes { UprobeEmulation.runningKernel.endsForkedChildren(probedAt: $0) }
+      if isUnsafe { throw .unsafe(offset) }
     }
   }
 }

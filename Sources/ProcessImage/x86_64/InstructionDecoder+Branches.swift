@@ -10,6 +10,7 @@ extension DecodedInstruction {
     return UInt64(bitPattern: target)
   }
 
+  package var isNop: Bool { identifier == X86_INS_NOP.rawValue }
   package var isCall: Bool { identifier == X86_INS_CALL.rawValue }
   package var isJump: Bool { identifier == X86_INS_JMP.rawValue }
   package var isReturn: Bool { identifier == X86_INS_RET.rawValue }

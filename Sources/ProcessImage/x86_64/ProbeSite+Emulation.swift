@@ -18,6 +18,10 @@ package enum UprobeExecution: Hashable, Sendable {
 /// 1,140; endbr64 10,600, test 11,700, and 16,200 for the NOP `0f 1f c0`, which is not one of the kernel's own.
 package struct UprobeEmulation: Hashable, Sendable {
   /// Whether the kernel also emulates the multi-byte NOPs that it uses itself (since Linux 6.18).
+  ///
+  /// It then replaces a probed NOP of 5 bytes by a call to a page of its own, and does two kinds of harm: the call writes below
+  /// the stack pointer, and a forked child has the call but not the page, so that it ends by SIGSEGV there. Such a NOP is
+  /// never probed.
   package var emulatesLongNops: Bool
 
   package init(emulatesLongNops: Bool) { self.emulatesLongNops = emulatesLongNops }
@@ -35,14 +39,24 @@ package struct UprobeEmulation: Hashable, Sendable {
   private static let longNops: [[UInt8]] = [
     [0x0f, 0x1f, 0x00],
     [0x0f, 0x1f, 0x40, 0x00],
-    [0x0f, 0x1f, 0x44, 0x00, 0x00],
     [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
     [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
     [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
   ]
 
+  /// Whether some code begins with an instruction that must not be probed; see ``emulatesLongNops``.
+  package func endsForkedChildren(probedAt code: UnsafeRawBufferPointer) -> Bool {
+    // They begin with 0f 1f or with prefixes.
+    guard emulatesLongNops, let first = code.first, [0x0f, 0x66, 0x2e, 0x3e].contains(first),
+      let decoder = InstructionDecoder(),
+      let instruction = decoder.decode(code, at: 0, address: 0)
+    else { return false }
+    return instruction.isNop && instruction.length == 5
+  }
+
   /// How the kernel runs a probed instruction. `bytes` has to hold all bytes of it.
   package func execution(of bytes: UnsafeRawBufferPointer) -> UprobeExecution {
+    if bytes.count == 5, endsForkedChildren(probedAt: bytes) { return .refused }
     var index = 0
     var hasOperandSizePrefix = false
     var prefixes = 0

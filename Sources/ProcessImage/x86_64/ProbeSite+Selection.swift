@@ -14,7 +14,7 @@ import CCapstone
 ///   - codeIsWholeFunction: false when `code` was cut off. Then only of a `push` can it be proven that no loop passes
 ///     it.
 ///   - emulation: which instructions the running kernel emulates.
-/// - Returns: the site, or offset 0 if no other site could be proven correct.
+/// - Returns: the site, or the entry if no other site could be proven correct.
 package func selectProbeSite(
   code: UnsafeRawBufferPointer, address: UInt64, requirement: ProbeSiteRequirement,
   codeIsWholeFunction: Bool = true, emulation: UprobeEmulation = .baseline
@@ -25,8 +25,10 @@ package func selectProbeSite(
   let search = ProbeSiteSearch(
     code: code, address: address, requirement: requirement,
     codeIsWholeFunction: codeIsWholeFunction, emulation: emulation)
+  // A NOP that must not be probed is passed over: behind it all is as at the entry.
+  let first = emulation.endsForkedChildren(probedAt: code) ? 5 : 0
   var site =
-    search.run(decoder) ?? ProbeSite(offset: 0, instruction: "", isEmulated: false)
+    search.run(decoder) ?? ProbeSite(offset: UInt64(first), instruction: "", isEmulated: false)
   site.instruction = decoder.text(of: code, at: Int(site.offset), address: address)
   return site
 }
@@ -74,13 +76,6 @@ private struct ProbeSiteSearch {
     at instruction: DecodedInstruction, state: EntryState, skipsNull: Bool
   ) -> ProbeSite? {
     if requirement.needsReturn, state.stackPointerOffset != 0 { return nil }
-    // Linux 6.18 turns a 5-byte NOP into a call, whose return address would overwrite what the function has stored
-    // below rsp.
-    if instruction.identifier == X86_INS_NOP.rawValue, instruction.length > 2,
-      state.hasWrittenMemory
-    {
-      return nil
-    }
     var moved: [Int: ArgumentRegister] = [:]
     for index in requirement.arguments {
       guard let register = state.arguments.register(holding: index) else { return nil }
@@ -166,12 +161,10 @@ private struct EntryState {
   var stackPointerOffset: Int64 = 0
   /// Whether the zero flag is set exactly if the first argument is null.
   var flagsTellNullArgument = false
-  var hasWrittenMemory = false
 
   /// Applies the effects of `instruction`. Returns false when these are not known well enough to go on.
   mutating func apply(_ instruction: DecodedInstruction) -> Bool {
     let identifier = instruction.identifier
-    if instruction.writesMemory { hasWrittenMemory = true }
     switch identifier {
     case X86_INS_ENDBR64.rawValue, X86_INS_NOP.rawValue: return true
     case X86_INS_TEST.rawValue, X86_INS_CMP.rawValue, X86_INS_BT.rawValue:
@@ -189,10 +182,6 @@ private struct EntryState {
     // incomplete.
     if case .register(let destination, _)? = instruction.operands.first {
       written.append(destination)
-    }
-    switch instruction.operands.first {
-    case .memory?, .ripRelative?: hasWrittenMemory = true
-    default: break
     }
     if written.contains(.rsp) {
       guard moveStackPointer(instruction) else { return false }

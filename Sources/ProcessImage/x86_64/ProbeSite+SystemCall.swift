@@ -48,9 +48,12 @@ package func selectSiteAfterSystemCall(
     isEmulated: false, stackPointerIsAtReturnAddress: false)
 }
 
-/// The function's first instruction.
-package func selectEntrySite(code: UnsafeRawBufferPointer, address: UInt64) -> ProbeSite? {
+/// The function's first instruction that can be probed.
+package func selectEntrySite(
+  code: UnsafeRawBufferPointer, address: UInt64, emulation: UprobeEmulation = .runningKernel
+) -> ProbeSite? {
   guard let decoder = InstructionDecoder(), code.count > 0 else { return nil }
+  let first = emulation.endsForkedChildren(probedAt: code) ? 5 : 0
   return ProbeSite(
-    offset: 0, instruction: decoder.text(of: code, at: 0, address: address), isEmulated: false)
+    offset: UInt64(first), instruction: decoder.text(of: code, at: first, address: address), isEmulated: false)
 }
