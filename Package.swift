@@ -57,8 +57,15 @@ let package = Package(
       name: "ProcessImage", dependencies: ["SystemSupport", "TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
-      name: "ProcessControl", dependencies: ["ProcessImage", "Quantities", "CProcessControl"], swiftSettings: strict),
+      name: "ProcessControl", dependencies: ["TraceModel", "ProcessImage", "Quantities", "CProcessControl"],
+      swiftSettings: strict),
     .target(name: "Allocators", swiftSettings: strict),
+    .target(
+      name: "Gate",
+      dependencies: [
+        "Allocators", "SystemSupport", "TraceModel", "ProcessImage", "ProcessControl", "CProcessControl", "CTraceABI",
+      ],
+      swiftSettings: optimized),
     .target(name: "Runtimes", dependencies: ["ProcessImage"], swiftSettings: strict),
     .target(
       name: "Symbolization",
@@ -79,7 +86,7 @@ let package = Package(
         "Allocators", "Runtimes",
         "Symbolization", "Accounting", "ReportAnalysis",
         "SystemSupport", "TraceModel", "Quantities", "BPFRuntime", "ProcessImage", "GrowthStatistics", "LeakAnalysis",
-        "ProcessControl", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
+        "ProcessControl", "Gate", "CElfUtils", "CLibBPF", "CProcessControl", "CTraceABI", "CTraceObjects",
       ],
       swiftSettings: optimized),
     .target(
@@ -152,7 +159,7 @@ let package = Package(
         "Accounting",
         "SystemSupport", "Quantities", "TextOutput", "Scheduling", "TraceModel", "BPFRuntime", "ProcessImage",
         "Symbolization", "AllocationTracing", "KernelStatistics", "KernelTracing",
-        "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl",
+        "LeakAnalysis", "ReportAnalysis", "ReportFormats", "LiveView", "ProcessControl", "CProcessControl", "Gate",
         "HostObservation", "History",
       ],
       swiftSettings: strict),
@@ -305,6 +312,9 @@ let package = Package(
         "Symbolization", "SystemSupport", "TextOutput", "TraceModel", "Watch", "WatchServer", "TestTools", "leaktrace",
       ],
       path: "Tests/Hostile", swiftSettings: optimized),
+    .testTarget(
+      name: "GateTests", dependencies: ["Gate", "ProcessImage", "Allocators", "TraceModel"],
+      swiftSettings: strict),
     .testTarget(
       name: "PrivilegedTests",
       dependencies: [

@@ -10,14 +10,6 @@
 
 LT_LOAD_TIME struct lt_configuration configuration SEC(".rodata");
 
-static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *slot) {
-  __u32 *found = bpf_map_lookup_elem(&process_slots, &process_id);
-  if (!found)
-    return NULL;
-  *slot = *found;
-  return bpf_map_lookup_elem(&processes, slot);
-}
-
 // The kernel's struct for work that a task does before it goes on in user space (Linux 6.18). The name tells the kernel what
 // the field is.
 struct bpf_task_work {

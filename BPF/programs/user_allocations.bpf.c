@@ -3,7 +3,9 @@
 #include "common/core.bpf.h"
 
 #include "allocation_abi.h"
+#include "user/calls.bpf.h"
 #include "user/free_places.bpf.h"
+#include "user/gates.bpf.h"
 #include "user/outstanding.bpf.h"
 #include "user/processes.bpf.h"
 #include "user/sampling.bpf.h"
@@ -14,55 +16,12 @@ LT_LOAD_TIME struct lt_configuration configuration SEC(".rodata");
 
 extern bool bpf_session_is_return(void) __ksym __weak;
 
-struct lt_probe_hits {
-  __u64 count;
-};
-
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, LT_MAX_PROBES);
-  __type(key, __u32);
-  __type(value, struct lt_probe_hits);
-} probe_hits SEC(".maps");
-
-static __always_inline __u64 argument(const struct pt_regs *regs, __u64 cookie, __u32 number) {
-  return lt_register_value(regs, cookie >> (LT_COOKIE_REGISTERS_SHIFT + 4 * number) & 0xf);
-}
-
-static __always_inline void count_hit(__u64 cookie) {
-  __u32 probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
-  struct lt_probe_hits *hits = bpf_map_lookup_elem(&probe_hits, &probe);
-  if (hits)
-    __sync_fetch_and_add(&hits->count, 1);
-}
-
 // count × size as calloc sees it; false when it overflows and the call is going to fail.
 static __always_inline bool multiply(__u64 count, __u64 size, __u64 *product) {
   __u64 most = size ? ~0ull / size : ~0ull;
   barrier_var(most);  // or the compiler makes a 128-bit product of it, which BPF does not have
   *product = count * size;
   return count <= most;
-}
-
-static __always_inline bool is_filtered(__u64 size) {
-  return size < configuration.minimum_size || size > configuration.maximum_size;
-}
-
-static __always_inline void emit_block_event(__u32 kind, __u32 slot, __u64 address, __u64 size, __u32 site,
-                                             __u32 probe) {
-  if (!configuration.emit_events)
-    return;
-  __u64 pid_tgid = bpf_get_current_pid_tgid();
-  struct lt_event event = {.kind = kind,
-                           .process_id = pid_tgid >> 32,
-                           .thread_id = (__u32)pid_tgid,
-                           .process_slot = slot,
-                           .time = bpf_ktime_get_ns(),
-                           .address = address,
-                           .size = size,
-                           .site = site,
-                           .probe = probe};
-  emit_event(&event);
 }
 
 // Returns whether the return of this call must be seen.
@@ -154,18 +113,6 @@ static __always_inline bool enter_allocation(struct pt_regs *regs, __u64 cookie)
   return false;
 }
 
-// What end_call leaves to record_block: all but the stack. These are functions of their own, so that their variables are not
-// on the program's stack while the user stack is walked: before Linux 6.13 the functions of a program that are under way
-// share 512 bytes.
-struct lt_left_call {
-  struct lt_walk_start start;
-  __u64 address;
-  __u64 size;
-  __u32 generation;
-  __u32 probe;
-  __u32 level;
-};
-
 // Ends the outermost call of the thread. True when a block is to be recorded.
 static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_return_instruction,
                                 struct lt_left_call *call) {
@@ -187,7 +134,6 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   state->stack_pointer = 0;
 
   __u32 kind = state->kind;
-  __u64 size = state->size;
   __u64 address = lt_result(regs);
   if (kind == LT_ALLOCATE_TO_POINTER) {
     if ((__u32)address != 0)
@@ -199,37 +145,11 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
   }
   if (address >> LT_KEY_ADDRESS_BITS)
     address = 0;  // MAP_FAILED and other error values
-  __u32 generation = process->generation;
 
-  if (state->has_old_block) {
-    struct lt_block_payload old_block = state->old_block;
-    // realloc(p, 0) that returns NULL has freed p; any other NULL left it alone.
-    if (!address && size != 0) {
-      if (!block_insert(lt_block_key(state->pointer, slot, generation), &old_block)) {
-        site_subtract(&old_block);
-        count_one(LT_COUNTER_BLOCKS_REFUSED);
-        count_many(LT_COUNTER_BYTES_REFUSED, size_of(&old_block));
-      }
-    } else {
-      site_subtract(&old_block);
-      emit_block_event(LT_EVENT_FREED, slot, state->pointer, size_of(&old_block), site_of(&old_block), state->probe);
-    }
-  }
-  if (!address) {
-    if (state->counted_unmatched && size != 0)
-      __sync_fetch_and_add(&process->unmatched_frees, -1);
-    __sync_fetch_and_add(&process->failed_allocations, 1);
-    return false;
-  }
-  if (!state->records_block)
+  if (!settle_call(process, state, slot, address) || !state->records_block)
     return false;
 
-  __u64 key = lt_block_key(address, slot, generation);
-  struct lt_block_payload stale;
-  if (block_take(key, &stale)) {
-    count_one(LT_COUNTER_MISSED_FREES);
-    site_subtract(&stale);
-  }
+  forget_missed(lt_block_key(address, slot, process->generation));
   // From the caller's point of view in both cases: pc is the address that the call returns to.
   call->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
                                        .sp = lt_stack_pointer(regs),
@@ -240,24 +160,12 @@ static __noinline bool end_call(struct pt_regs *regs, __u64 cookie, bool is_at_r
     call->start.sp += LT_RETURN_ADDRESS_BYTES;
   }
   call->address = address;
-  call->size = size;
-  call->generation = generation;
+  call->size = state->size;
+  call->generation = process->generation;
   call->probe = state->probe;
   call->level = state->level;
+  call->slot = slot;
   return true;
-}
-
-static __noinline void record_block(const struct lt_left_call *call, __u32 slot, __u32 site) {
-  struct lt_block_payload payload = {.size_and_site = call->size << LT_SITE_BITS | site,
-                                     .time = (bpf_ktime_get_ns() & ~LT_LEVEL_MASK) | (call->level & LT_LEVEL_MASK)};
-  if (site == LT_NO_SITE || call->size >> (64 - LT_SITE_BITS) ||
-      !block_insert(lt_block_key(call->address, slot, call->generation), &payload)) {
-    count_one(LT_COUNTER_BLOCKS_REFUSED);
-    count_many(LT_COUNTER_BYTES_REFUSED, call->size);
-    return;
-  }
-  site_add(&payload);
-  emit_block_event(LT_EVENT_ALLOCATED, slot, call->address, call->size, site, call->probe);
 }
 
 // Records the block at the outermost call's return.
@@ -265,52 +173,28 @@ static __always_inline void leave_allocation(struct pt_regs *regs, __u64 cookie,
   struct lt_left_call call = {};
   if (!end_call(regs, cookie, is_at_return_instruction, &call))
     return;
-  __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
-  __u32 site = walk_to_site(regs, &call.start, slot, call.generation, call.probe);
-  record_block(&call, slot, site);
+  record_block(&call, walk_to_site(regs, &call.start, call.slot, call.generation, call.probe));
 }
 
-// Takes the block out of the table. True when it was there.
-static __noinline bool take_freed(struct pt_regs *regs, __u64 cookie, struct lt_freed_block *freed) {
-  __u64 address = argument(regs, cookie, 0);
-  count_hit(cookie);
-  if (!address)
+// Begins a call that frees a block. True when the place is to be noted. A function of its own, so that its variables are not on
+// the program's stack while the user stack is walked.
+static __noinline bool enter_free(struct pt_regs *regs, __u64 cookie, struct lt_freed_block *freed) {
+  if (!freed)
     return false;
+  __u64 address = argument(regs, cookie, 0);
   __u32 slot = cookie >> LT_COOKIE_SLOT_SHIFT;
   struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
-  if (!process)
+  count_hit(cookie);
+  if (!process || !address)
     return false;
-  struct lt_block_payload block;
-  if (block_take(lt_block_key(address, slot, process->generation), &block)) {
-    __u64 size = size_of(&block);
-    __u32 site = site_of(&block);
-    site_subtract(&block);
-    emit_block_event(LT_EVENT_FREED, slot, address, size, site, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
-    freed->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
-                                          .sp = lt_stack_pointer(regs),
-                                          .fp = lt_frame_pointer(regs),
-                                          .kind = LT_UNWIND_PC_EXACT};
-    freed->site = site;
-    freed->generation = process->generation;
-    return true;
-  }
-  if (is_sampling())
-    return false;
-  struct lt_thread_state *state =
-      bpf_task_storage_get(&thread_states, bpf_get_current_task_btf(), 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-  // A realloc that frees its old block through the probed function: the entry of realloc took it already.
-  if (state && state->stack_pointer && state->has_old_block && state->pointer == address)
-    return false;
-  __sync_fetch_and_add(&process->unmatched_frees, 1);
-  if (state)
-    state->recent_unmatched_frees++;
-  return false;
-}
-
-static __always_inline void enter_free(struct pt_regs *regs, __u64 cookie) {
-  struct lt_freed_block freed = {};
-  if (take_freed(regs, cookie, &freed) && configuration.watches_frees)
-    note_free(regs, &freed, cookie >> LT_COOKIE_SLOT_SHIFT);
+  freed->address = address;
+  freed->slot = slot;
+  freed->probe = cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff;
+  freed->start = (struct lt_walk_start){.pc = lt_program_counter(regs),
+                                        .sp = lt_stack_pointer(regs),
+                                        .fp = lt_frame_pointer(regs),
+                                        .kind = LT_UNWIND_PC_EXACT};
+  return take_freed(process, freed) && configuration.watches_frees;
 }
 
 #define MINUS_ERRNO_MAX 4095
@@ -369,6 +253,8 @@ static __always_inline void record_mapping(struct pt_regs *regs, __u64 cookie) {
                                     .fp = lt_frame_pointer(regs),
                                     .kind = LT_UNWIND_PC_EXACT};
       site = walk_to_site(regs, &start, slot, process->generation, cookie >> LT_COOKIE_PROBE_SHIFT & 0xffff);
+      if (site == LT_NESTED_SITE)
+        site = LT_NO_SITE;
     }
   }
   emit_mapping(regs, cookie, site);
@@ -419,7 +305,33 @@ int mapping_site(struct pt_regs *regs) {
 
 SEC("uprobe")
 int free_enter(struct pt_regs *regs) {
-  enter_free(regs, bpf_get_attach_cookie(regs));
+  struct lt_freed_block freed = {};
+  if (enter_free(regs, bpf_get_attach_cookie(regs), &freed))
+    note_free(regs, &freed);
+  return 0;
+}
+
+// At the places of gates. They are probed for all processes that have the gate's file mapped, which are the process and its
+// children.
+SEC("uprobe")
+int gate_allocated(struct pt_regs *regs) {
+  struct lt_left_call call = {};
+  if (end_gate_call(regs, bpf_get_attach_cookie(regs), &call))
+    record_block(&call, walk_to_site(regs, &call.start, call.slot, call.generation, call.probe));
+  return 0;
+}
+
+SEC("uprobe")
+int gate_entered(struct pt_regs *regs) {
+  enter_gate_call(regs, bpf_get_attach_cookie(regs));
+  return 0;
+}
+
+SEC("uprobe")
+int gate_freed(struct pt_regs *regs) {
+  struct lt_freed_block freed = {};
+  if (enter_gate_free(regs, bpf_get_attach_cookie(regs), &freed))
+    note_free(regs, &freed);
   return 0;
 }
 

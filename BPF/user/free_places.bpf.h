@@ -28,6 +28,9 @@ static __always_inline __u32 frees_stood_for(const struct lt_site *site) {
 // A call that has freed a block.
 struct lt_freed_block {
   struct lt_walk_start start;
+  __u64 address;
+  __u32 slot;
+  __u32 probe;
   __u32 site;
   __u32 generation;
 };
@@ -61,13 +64,13 @@ static __noinline void count_free(const struct lt_stack *stack, __u32 slot, __u3
 
 // Walks the stack of a call that frees a block, if the site's turn has come. Before Linux 6.13 the functions of a program
 // that are under way share 512 bytes: what is needed only before and after the walk is in functions of their own.
-static __noinline void note_free(void *context, const struct lt_freed_block *freed, __u32 slot) {
+static __noinline void note_free(void *context, const struct lt_freed_block *freed) {
   struct lt_site *site = site_at(freed->site);
   __u32 frees = site ? frees_stood_for(site) : 0;
   struct lt_unwind_scratch *scratch = frees ? lt_unwind_claim() : NULL;
   if (!scratch)
     return;
-  walk(context, scratch, &freed->start, slot, freed->generation);
-  count_free(&scratch->stack, slot, freed->site, frees);
+  walk(context, scratch, &freed->start, freed->slot, freed->generation);
+  count_free(&scratch->stack, freed->slot, freed->site, frees);
   lt_unwind_release(scratch);
 }

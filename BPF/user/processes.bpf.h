@@ -35,6 +35,14 @@ struct {
   __type(value, __u32);
 } process_slots SEC(".maps");
 
+static __always_inline struct lt_process *process_of(__u32 process_id, __u32 *slot) {
+  __u32 *found = bpf_map_lookup_elem(&process_slots, &process_id);
+  if (!found)
+    return NULL;
+  *slot = *found;
+  return bpf_map_lookup_elem(&processes, slot);
+}
+
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 1 << 20);

@@ -78,8 +78,23 @@ static __noinline __u32 site_of_stack(const struct lt_stack *stack, __u32 slot, 
   return site;
 }
 
+// Whether a walked stack shows that the call was made inside of another one that came through a gate.
+static __noinline bool passes_gate(const struct lt_stack *stack, __u32 slot) {
+  struct lt_process *process = bpf_map_lookup_elem(&processes, &slot);
+  if (!stack || !process)
+    return false;
+  __u64 start = process->gate_starts[0], size = process->gate_sizes[0];
+  __u64 other_start = process->gate_starts[1], other_size = process->gate_sizes[1];
+  for (__u32 i = 0; i < LT_GATE_FRAMES && i < stack->depth; i++) {
+    __u64 pc = stack->frames[i];
+    if (pc - start < size || pc - other_start < other_size)
+      return true;
+  }
+  return false;
+}
+
 // Walks the user stack of the running thread from `registers` to its allocation site. `context` is the program's own,
-// for the kernel's walker.
+// for the kernel's walker. LT_NESTED_SITE for a call inside of another one.
 static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *start, __u32 slot, __u32 generation,
                                      __u32 probe) {
   struct lt_unwind_scratch *scratch = lt_unwind_claim();
@@ -88,6 +103,10 @@ static __noinline __u32 walk_to_site(void *context, const struct lt_walk_start *
     return LT_NO_SITE;
   }
   walk(context, scratch, start, slot, generation);
+  if (configuration.has_gates && passes_gate(&scratch->stack, slot)) {
+    lt_unwind_release(scratch);
+    return LT_NESTED_SITE;
+  }
   struct lt_unwind_record *sample = configuration.walk_with_tables ? lt_unwind_reserve_sample(scratch) : NULL;
   __u64 pending = sample ? lt_mix(bpf_ktime_get_ns() ^ bpf_get_current_pid_tgid()) | 1 : 0;
   __u32 site = site_of_stack(&scratch->stack, slot, generation, probe, pending);

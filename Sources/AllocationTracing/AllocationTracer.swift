@@ -1,6 +1,7 @@
 import Accounting
 import BPFRuntime
 import CTraceABI
+import Gate
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -69,7 +70,9 @@ package final class AllocationTracer {
     }
     spaces = try AddressSpaces(
       object: programs.object, unwindTables: unwindTables, reader: reader, naming: naming, notes: traceNotes)
-    attacher = ProbeAttacher(configuration: configuration, programs: programs, reader: reader, notes: traceNotes)
+    attacher = ProbeAttacher(
+      configuration: configuration, programs: programs, tables: tables, spaces: spaces, reader: reader,
+      notes: traceNotes)
     completion = try StackCompletion(
       object: programs.object, tables: tables, processes: processTable, spaces: spaces)
     children = PendingChildren(map: try programs.lifecycle.map("pending_processes"))
@@ -109,6 +112,12 @@ package final class AllocationTracer {
   package var isFull: Bool { processTable.isFull }
 
   // MARK: Attaching
+
+  /// Stops processes for gates, where the configuration asks for them; nil while none can be made.
+  package var gateHost: (any GateHost)? {
+    get { attacher.gates?.host }
+    set { attacher.gates?.host = newValue }
+  }
 
   /// Starts to trace a process. Throws when it cannot be read or nothing in it can be probed.
   @discardableResult
@@ -162,9 +171,11 @@ package final class AllocationTracer {
   }
 
   /// Looks for allocators in what the process has mapped since the last look, and probes them.
-  package func update(_ process: TracedProcess) throws {
+  ///
+  /// - Parameter canStop: whether the process can be stopped for a gate: not while it is held and waits for an answer.
+  package func update(_ process: TracedProcess, canStop: Bool = true) throws {
     try spaces.read(process)
-    try attacher.attachToNewObjects(of: process)
+    try attacher.attachToNewObjects(of: process, makesGates: canStop)
   }
 
   func enter(
@@ -176,6 +187,7 @@ package final class AllocationTracer {
   }
 
   func abandon(_ process: TracedProcess) {
+    attacher.gates?.close([process])
     spaces.release(process)
     processTable.abandon(process)
   }
@@ -189,7 +201,11 @@ package final class AllocationTracer {
 
   /// Takes every probe off; what was recorded stays readable.
   package func stop() {
-    for process in processes { process.links = [] }
+    attacher.gates?.close(processes)
+    for process in processes {
+      process.links = []
+      process.gates = []
+    }
     lifecycleLinks = []
     attacher.stop()
     Link.finishDetaching()

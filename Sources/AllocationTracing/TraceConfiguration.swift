@@ -37,6 +37,8 @@ package struct TraceConfiguration: Sendable {
   package var looksAtRetention = false
   /// Note where a sample of the blocks is freed.
   package var watchesFrees = false
+  /// Lead allocator functions through gates where that can be done.
+  package var usesGates = false
   /// Unwind by saved frame pointers only.
   package var usesFramePointers = false
   /// Act as if the kernel refused the stack walker. For tests of the fallback.

@@ -240,3 +240,12 @@ int cprocess_make_memory_file(const void *bytes, size_t count) {
   lseek(file, 0, SEEK_SET);
   return file;
 }
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+int cprocess_seal(int descriptor) { return fcntl(descriptor, F_ADD_SEALS, SEALS) ? -errno : 0; }
+
+bool cprocess_is_sealed(int descriptor) {
+  int seals = fcntl(descriptor, F_GET_SEALS);
+  return seals >= 0 && (seals & SEALS) == SEALS;
+}

@@ -51,7 +51,7 @@ package final class ExitWatch: @unchecked Sendable {
     close(descriptor)
   }
 
-  private static let report = Int32(CPROCESS_REPORT_EXIT) | Int32(CPROCESS_REPORT_CLONE)
+  static let report = Int32(CPROCESS_REPORT_EXIT) | Int32(CPROCESS_REPORT_CLONE)
 
   // MARK: For the main thread
 
@@ -114,6 +114,22 @@ package final class ExitWatch: @unchecked Sendable {
         processID: processID, keeping: kept, restart: restart, patience: patience, whileWaiting: whileWaiting)
       thread.setAlarm(at: pause.latestEnd(within: limit)) { [unowned(unsafe) self] in _ = resume(pause) }
       return pause
+    }
+  }
+
+  /// Runs a closure while every thread of a process is stopped. Watched threads stay traced.
+  package func withStopped<Value>(
+    _ processID: Int32, patience: Duration, _ body: (ProcessPause) throws -> Value
+  ) throws -> Value {
+    try thread.perform { [self] in
+      let kept = processes[processID].map { Set($0.threads.keys) } ?? []
+      let pause = try ProcessPause(processID: processID, keeping: kept, restart: restart, patience: patience)
+      defer {
+        pause.resume()
+        for stop in pause.takeUnhandledStops() { handle(stop) }
+        handleNews()
+      }
+      return try body(pause)
     }
   }
 

@@ -94,6 +94,17 @@ package final class ProcessPause {
   /// When the process is let go whatever is unfinished.
   func latestEnd(within limit: Duration) -> ContinuousClock.Instant { start + limit - timeToLetGo(within: limit) / 2 }
 
+  /// Whether a thread stands where it was asked to: it can be made to call the system.
+  package func canCall(_ thread: Int32) -> Bool { held[thread]?.stop?.kind == CPROCESS_STOPPED }
+
+  /// Runs a closure in which a thread makes system calls; see ``RemoteCalls``.
+  package func markingCalls<Value>(of thread: Int32, _ body: () throws -> Value) throws -> Value {
+    let usual = held[thread]?.isKept == true ? ExitWatch.report : 0
+    _ = cprocess_set_report(thread, usual | Int32(CPROCESS_MARK_SYSCALLS))
+    defer { _ = cprocess_set_report(thread, usual) }
+    return try body()
+  }
+
   private func stopAll(
     kept: Set<Int32>, until deadline: ContinuousClock.Instant, whileWaiting: () -> Void
   ) throws(Failure) {

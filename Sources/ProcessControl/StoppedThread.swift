@@ -60,7 +60,7 @@ extension StoppedThread {
 
 extension StoppedThread.Registers {
   /// Reads the registers of a thread that the calling thread has stopped. Returns nil when the thread is gone.
-  init?(ofStopped threadID: Int32) {
+  package init?(ofStopped threadID: Int32) {
     var raw = cprocess_registers()
     guard cprocess_read_registers(threadID, &raw) == 0 else { return nil }
     stackPointer = raw.stack_pointer

@@ -120,6 +120,8 @@ package struct Report: Codable, Sendable {
       case multiSession = "uprobe.session"
       case multi = "uprobe.multi"
       case perf = "perf uprobe"
+      /// The function is led through a gate.
+      case gate = "gate"
       case rawTracepoint = "raw tracepoint"
     }
 

@@ -164,6 +164,13 @@ struct TraceCommand: ParsableCommand {
   @Flag(name: [.customShort("v"), .customLong("verbose")], help: "List the probed places and what they cost.")
   var verbose = false
 
+  @Flag(
+    help: """
+      Lead the allocator functions of the traced processes through a page of code of leaktrace's instead of probing them: with \
+      --sample-bytes, -s, -z or -Z a call that is not recorded costs nanoseconds. What cannot be led there is probed.
+      """)
+  var gate = false
+
   @Flag(help: .hidden)
   var probeEntries = false
 
@@ -297,6 +304,7 @@ struct TraceCommand: ParsableCommand {
     configuration.probesFunctionEntries = probeEntries
     configuration.avoidsMultiLinks = perfLinks
     configuration.usesFramePointers = framePointers
+    configuration.usesGates = gate
     configuration.looksAtRetention = leakCheck.mode != nil || verbose
     configuration.watchesFrees = leakCheck.mode != nil
     configuration.refusesUnwinder = unwinderRefused

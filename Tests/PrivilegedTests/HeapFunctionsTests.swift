@@ -83,8 +83,34 @@ extension Privileged {
       try check(heapCase, in: Runs.attached)
     }
 
-    @Test(arguments: [false, true]) func totalsAreTheSum(isAttached: Bool) throws {
-      let report = isAttached ? try Runs.attached : try Runs.started
+    @Test(arguments: cases) func leavesItsRemainderThroughGate(of heapCase: HeapCase) throws {
+      try check(heapCase, in: Runs.startedWithGate)
+    }
+
+    @Test(arguments: cases) func leavesItsRemainderAttachedThroughGate(of heapCase: HeapCase) throws {
+      try check(heapCase, in: Runs.attachedWithGate)
+    }
+
+    /// Or the tests with a gate see none.
+    @Test func gatesAreThere() throws {
+      for report in [try Runs.startedWithGate, try Runs.attachedWithGate] {
+        for name in ["malloc", "free", "calloc", "realloc", "posix_memalign"] {
+          let probe = try #require(report.probes.first { $0.function == name })
+          #expect(probe.kind == "gate")
+          #expect(probe.hits > 0)
+        }
+      }
+    }
+
+    @Test(arguments: [(false, false), (true, false), (false, true), (true, true)])
+    func totalsAreTheSum(isAttached: Bool, hasGate: Bool) throws {
+      let report =
+        switch (isAttached, hasGate) {
+        case (false, false): try Runs.started
+        case (true, false): try Runs.attached
+        case (false, true): try Runs.startedWithGate
+        case (true, true): try Runs.attachedWithGate
+        }
       var outstanding = Blocks(0, 0)
       var allocated = Blocks(0, 0)
       for heapCase in Self.cases {
@@ -129,13 +155,21 @@ extension Privileged {
       static var started: TraceReport { get throws { try startedRun.get() } }
       static var attached: TraceReport { get throws { try attachedRun.get() } }
 
-      private static let startedRun = Result {
-        try LeakTrace.report(of: [Programs.compile("heap.c", ["-fno-builtin"])])
+      static var startedWithGate: TraceReport { get throws { try startedWithGateRun.get() } }
+      static var attachedWithGate: TraceReport { get throws { try attachedWithGateRun.get() } }
+
+      private static let startedRun = Result { try started([]) }
+      private static let attachedRun = Result { try attached([]) }
+      private static let startedWithGateRun = Result { try started(["--gate"]) }
+      private static let attachedWithGateRun = Result { try attached(["--gate"]) }
+
+      private static func started(_ options: [String]) throws -> TraceReport {
+        try LeakTrace.report(of: [Programs.compile("heap.c", ["-fno-builtin"])], options)
       }
 
-      private static let attachedRun = Result {
+      private static func attached(_ options: [String]) throws -> TraceReport {
         let program = try TracedProgram([Programs.compile("heap.c", ["-fno-builtin"])])
-        let attachment = try Attachment(to: program)
+        let attachment = try Attachment(to: program, options)
         try program.step()
         return try attachment.interrupt()
       }

@@ -64,6 +64,28 @@ extension Privileged {
       #expect(outcome.output.contains("±"))
     }
 
+    /// The same decided in the process.
+    @Test(arguments: ["4K", "64K", "512K"]) func byBytesThroughGate(mean: String) throws {
+      let report = try trace(["--gate", "--sample-bytes", mean])
+      let error = try #require(report.totals.outstandingBytesStandardError)
+      let difference = Double(report.totals.outstandingBytes) - Double(Self.truth.outstanding.bytes)
+      #expect(abs(difference) <= 5 * error, "\(difference) of ±\(error)")
+      #expect(error < 0.35 * Double(Self.truth.outstanding.bytes))
+      #expect(report.totals.unmatchedFrees == 0)
+      #expect(report.losses == [:])
+      // The kernel hears of no more calls than were chosen: a quarter of the blocks even at 4 KiB.
+      let hits = report.probes.filter { $0.kind == "gate" }.reduce(0) { $0 + $1.hits }
+      #expect(hits > 0 && hits < 150_000)
+    }
+
+    @Test func everyNthThroughGate() throws {
+      let report = try trace(["--gate", "-s", "10"])
+      let count = Double(report.totals.outstandingCount)
+      #expect(abs(count - 200_000) <= 5 * 1342.0)
+      #expect(report.sampling?.everyNth == 10)
+      #expect(report.losses == [:])
+    }
+
     private func limits() throws -> String { try Programs.compile("loads/limits.c", ["-fno-builtin"]) }
 
     private func trace(_ options: [String]) throws -> TraceReport {

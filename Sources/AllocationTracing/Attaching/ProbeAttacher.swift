@@ -1,5 +1,6 @@
 import BPFRuntime
 import CTraceABI
+import Gate
 import Glibc
 import ProcessImage
 import SystemSupport
@@ -11,6 +12,8 @@ final class ProbeAttacher {
   private let programs: ProbePrograms
   private let reader: ProcessReader
   let files = ElfFileCache()
+  /// nil when no gates are wanted.
+  let gates: GateAttacher?
   private let notes: TraceNotes
   /// Every probed place. Its position is the index by which the programs know it.
   private(set) var probes: [AllocatorProbe] = []
@@ -31,11 +34,30 @@ final class ProbeAttacher {
   /// Decides which program is attached at a place.
   private enum Role: CaseIterable { case free, mapping, returnInstruction, allocation }
 
-  init(configuration: TraceConfiguration, programs: ProbePrograms, reader: ProcessReader, notes: TraceNotes) {
+  init(
+    configuration: TraceConfiguration, programs: ProbePrograms, tables: TraceTables, spaces: AddressSpaces,
+    reader: ProcessReader, notes: TraceNotes
+  ) {
     self.configuration = configuration
     self.programs = programs
     self.reader = reader
     self.notes = notes
+    guard configuration.usesGates else {
+      gates = nil
+      return
+    }
+    // A walk by frame pointers begins where the program stands, which would be in the gate.
+    guard programs.framePointerReason == nil else {
+      gates = nil
+      notes.addOnce("functions are probed without gates: stacks are walked by frame pointers")
+      return
+    }
+    gates = GateAttacher(configuration: configuration, programs: programs, notes: notes) {
+      [tables, spaces] process, ranges in
+      tables.setGates(ranges, slot: process.slot)
+      // The new code is one that stacks are walked through.
+      try? spaces.read(process)
+    }
   }
 
   /// The name of the function behind a probe.
@@ -51,7 +73,9 @@ final class ProbeAttacher {
   // MARK: Finding
 
   /// Looks at the objects that the process has mapped since the last look and probes what is of interest in them.
-  func attachToNewObjects(of process: TracedProcess) throws {
+  ///
+  /// - Parameter makesGates: whether gates are made where they are wanted.
+  func attachToNewObjects(of process: TracedProcess, makesGates: Bool) throws {
     let mappings = process.mappings
     let executable = mappings.filter { $0.isFileBacked && $0.permissions.contains(.execute) }
     let fresh = executable.filter { process.image.examinedObjects.insert($0.file).inserted }
@@ -67,6 +91,11 @@ final class ProbeAttacher {
       process.image.exceptionHooks += calls.exceptionHooks
       if configuration.tracesMappings { found += calls.mappings }
     }
+    // Probes must not come to stand in the jumps of a gate that an earlier trace has left.
+    try GateAttacher.takeOffLeft(
+      in: process,
+      objects: fresh.compactMap { mapping in files.file(behind: mapping, of: process.threadID).map { (mapping, $0) } }
+    ) { makesGates ? gates?.host ?? PausingGateHost(watch: nil) : nil }
     // The plan is made anew as a whole: which functions are wrappers depends on every object of the process.
     let plan = reader.plan(process.threadID, mappings: mappings, files: files)
     for note in plan.notes { notes.addOnce(note) }
@@ -79,13 +108,34 @@ final class ProbeAttacher {
     try watchExceptions(of: process, before: found)
     // After an exec the same objects are mapped again, and their probes are still attached.
     let attached = Set(process.probes)
-    try attach(found.compactMap(index(of:)).filter { !attached.contains($0) }, to: process)
+    var indices = found.compactMap(index(of:)).filter { !attached.contains($0) }
+    if let gates, makesGates {
+      let candidates = indices.map { GateAttacher.Candidate(index: $0, probe: probes[Int($0)]) }
+      let gated = gates.install(candidates, in: process) { files.file(behind: $0, of: process.threadID) }
+      indices.removeAll { gated.contains($0) }
+      noteGated(gated, in: process)
+    }
+    try attach(indices, to: process)
     if plan.failure != nil || process.hasAllocator { process.failure = plan.failure }
   }
 
   /// A function that the user has mistyped; see ``AllocatorDiscovery/misspelling()``.
   func misspelling(in process: TracedProcess) -> String? {
     reader.discovery(process.threadID, mappings: process.mappings, files: files).misspelling()
+  }
+
+  /// Gives a child the gates of its parent, in whose copy of memory it runs.
+  func inheritGates(of parent: TracedProcess, by child: TracedProcess) {
+    gates?.inherit(from: parent, to: child)
+    noteGated(child.gatedProbes, in: child)
+  }
+
+  /// Notes that places of a process need no probes, because its calls come through gates.
+  private func noteGated(_ gated: Set<UInt32>, in process: TracedProcess) {
+    guard !gated.isEmpty else { return }
+    for index in gated { kinds[Int(index)] = .gate }
+    process.probes += gated.sorted()
+    process.hasAllocator = true
   }
 
   /// The index of a place; nil if there are too many.
@@ -178,7 +228,9 @@ final class ProbeAttacher {
   /// Attaches what a parent has to a child that runs the same program.
   func attach(like parent: TracedProcess, to child: TracedProcess) throws {
     for hook in parent.hooks { try watch(hook, of: child) }
-    try attach(parent.probes, to: child)
+    inheritGates(of: parent, by: child)
+    let gated = child.gatedProbes
+    try attach(parent.probes.filter { !gated.contains($0) }, to: child)
   }
 
   /// Probes the unwinders of a process that has, or is about to get, return probes on functions which may throw.

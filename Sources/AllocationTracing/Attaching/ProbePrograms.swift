@@ -119,6 +119,10 @@ final class ProbePrograms {
     for program in ["allocate_enter", "allocate_exit", "allocate_return_site", "mapping_site"] {
       try open.setLoaded(!isSession, program: program)
     }
+    for program in ["gate_allocated", "gate_entered", "gate_freed"] {
+      try open.setLoaded(configuration.usesGates, program: program)
+      if isSession { try open.setAttachType(UInt32(CLIBBPF_TRACE_UPROBE_MULTI), program: program) }
+    }
     if isSession {
       try open.setAttachType(
         UInt32(CLIBBPF_TRACE_UPROBE_SESSION), program: "allocate_session")
@@ -181,6 +185,7 @@ final class ProbePrograms {
     values.sites_by_thread = configuration.separatesThreads ? 1 : 0
     values.watches_frees = configuration.watchesFrees ? 1 : 0
     values.tracer_process = UInt32(getpid())
+    values.has_gates = configuration.usesGates && !configuration.usesFramePointers ? 1 : 0
     values.walk_with_tables = configuration.usesFramePointers ? 0 : 1
     values.fillSamplingTables()
     return values

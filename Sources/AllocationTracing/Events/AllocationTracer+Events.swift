@@ -131,7 +131,7 @@ extension AllocationTracer {
   private static let freshForkNanoseconds: UInt64 = 20_000_000
 
   private func updateOrNote(_ process: TracedProcess) {
-    do { try update(process) } catch let error as Refusal {
+    do { try update(process, canStop: false) } catch let error as Refusal {
       traceNotes.add(error.description, of: "processes whose new code was not probed")
     } catch {
       // The process has ended meanwhile: its exit event follows.
@@ -167,7 +167,8 @@ extension AllocationTracer {
         } else {
           // Its parent may have got further, or run another program, since it was born.
           process.image.examinedObjects = []
-          try update(process)
+          if !fork.hasExecuted { attacher.inheritGates(of: parent, by: process) }
+          try update(process, canStop: false)
         }
       } catch {
         abandon(process)

@@ -70,12 +70,15 @@ final class ProcessTable {
     tables.removeSites(slot: process.slot, olderThan: image.generation)
     try? tables.removeBlocks(slot: process.slot, keepingGeneration: image.generation)
     process.image = image
+    process.leaveGates()
+    tables.setGates([], slot: process.slot)
   }
 
   func end(_ process: TracedProcess, at time: UInt64) {
     process.state = .exited
     process.endTime = time
     process.links = []
+    process.gates = []
     runningByID[process.processID] = nil
     tables.leave(processID: process.processID)
   }
@@ -83,6 +86,7 @@ final class ProcessTable {
   /// Removes a process that could not be attached to.
   func abandon(_ process: TracedProcess) {
     process.links = []
+    process.gates = []
     tables.leave(processID: process.processID)
     runningByID[process.processID] = nil
     bySlot[process.slot] = nil

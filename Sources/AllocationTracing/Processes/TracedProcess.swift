@@ -32,6 +32,8 @@ package final class TracedProcess {
   /// Indices of the places that are probed in this process. Its children get the same ones, because they have the same code.
   var probes: [UInt32] = [] { didSet { codeAreas = nil } }
   var links: [Link] = []
+  /// The gates through which its calls go. Its children have them, too, until they run another program.
+  var gates: [TracedGate] = []
   /// Where its dynamic loader tells of changes and its unwinders look for handlers, as far as that is probed.
   var hooks: [LibraryHook] = []
   /// Whether a function that allocates or frees is probed.

@@ -179,8 +179,16 @@ package final class TraceTables {
     processes.bytes.bindMemory(to: lt_process.self)[Int(slot)] = lt_process(
       process_id: UInt32(processID), generation: generation, uprobes_trampoline: 0,
       unmatched_frees: 0, unmatched_frees_at_thread_end: 0, failed_allocations: 0, loader_changes: 0,
-      loader_answers: 0, is_held: 0, is_target: isTarget ? 1 : 0)
+      loader_answers: 0, is_held: 0, is_target: isTarget ? 1 : 0, gate_starts: (0, 0), gate_sizes: (0, 0))
     try slots.set(slot, for: UInt32(processID))
+  }
+
+  /// Tells the programs where the code of a process's gates is, of `LT_MAX_GATES` at most.
+  func setGates(_ ranges: [Range<UInt64>], slot: UInt32) {
+    let process = processes.bytes.bindMemory(to: lt_process.self).baseAddress! + Int(slot)
+    func word(_ index: Int, _ of: (Range<UInt64>) -> UInt64) -> UInt64 { index < ranges.count ? of(ranges[index]) : 0 }
+    process.pointee.gate_starts = (word(0, \.lowerBound), word(1, \.lowerBound))
+    process.pointee.gate_sizes = (word(0) { $0.upperBound - $0.lowerBound }, word(1) { $0.upperBound - $0.lowerBound })
   }
 
   func leave(processID: Int32) { slots.remove(UInt32(processID)) }

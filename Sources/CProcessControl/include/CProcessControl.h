@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CProcessCalls.h"
 #include "CProcessTracing.h"
 #include "CTerminal.h"
 

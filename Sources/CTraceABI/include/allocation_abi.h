@@ -45,6 +45,19 @@ enum lt_function_kind {
   LT_CREATE_THREAD = 11,  // pthread_create, at its entry; third: the function to start with
 };
 
+// ---- Gates --------------------------------------------------------------------------------------------------------
+// A gate is a page of code in the process through which its allocator functions are led; see the module Gate. At a gate's
+// place behind a call that hands out a block, the third argument's register has the old block and the fourth's says what was
+// chosen.
+#define LT_GATE_CHOSEN_OLD 1
+#define LT_GATE_CHOSEN_NEW 2
+// How far above the stack pointer the return address is at a place before a call that hands out a block.
+#define LT_GATE_RETURN_DISTANCE 24
+// How many gates one process can have.
+#define LT_MAX_GATES 2
+// So many frames from the innermost on are looked at for one of a gate: a call that was made inside another call's.
+#define LT_GATE_FRAMES 12
+
 // ---- Outstanding blocks -------------------------------------------------------------------------------------------
 // A bucketed hash table in one mmap-able array: a block lives in one of three buckets of eight. A key word is
 //   bits 0–46 address   47–56 process slot   57–63 low bits of the process generation
@@ -97,6 +110,8 @@ struct lt_block_bucket {
 #define LT_SITE_TRIES 24
 // The index of no site.
 #define LT_NO_SITE 0xffffffffu
+// In place of an index: the call was made inside another one, which counts what it hands out.
+#define LT_NESTED_SITE 0xfffffffeu
 
 struct lt_site {
   __u64 key;         // mixed from everything that identifies the site; 0 is free
@@ -172,6 +187,9 @@ struct lt_process {
   __u64 loader_answers;  // how many of these user space has answered
   __u32 is_held;         // user space controls the process's start itself: do not wait for it
   __u32 is_target;       // not somebody's child: it is held on a budget that children cannot use up
+  // Where the code of its gates is; 0 and 0 where there is none.
+  __u64 gate_starts[LT_MAX_GATES];
+  __u64 gate_sizes[LT_MAX_GATES];
 };
 
 // ---- Threads -----------------------------------------------------------------------------------------------------
@@ -246,6 +264,7 @@ struct lt_configuration {
   __u32 watches_frees;         // note where a sample of the blocks is freed
   __u64 largest_safe_request;  // a request for more is likely to fail: functions that may throw are not followed then
   __u32 tracer_process;        // leaktrace itself: nobody is held when it is gone
+  __u32 has_gates;             // allocator functions may be led through gates
   __u32 log2_table[LT_LOG_STEPS + 1];       // log2(1 + i/256) · 65536
   __u32 weight_table[LT_WEIGHT_STEPS + 1];  // x / (1 − e^−x) · 65536 at x = i/64
 };

@@ -57,7 +57,7 @@ LT_FIELD(lt_free_count, 0, frees);
 LT_FIELD(lt_free_count, 8, samples);
 LT_FIELD(lt_free_count, 16, epoch);
 
-LT_SIZE(lt_process, 64);
+LT_SIZE(lt_process, 96);
 LT_FIELD(lt_process, 0, process_id);
 LT_FIELD(lt_process, 4, generation);
 LT_FIELD(lt_process, 8, uprobes_trampoline);
@@ -68,6 +68,8 @@ LT_FIELD(lt_process, 40, loader_changes);
 LT_FIELD(lt_process, 48, loader_answers);
 LT_FIELD(lt_process, 56, is_held);
 LT_FIELD(lt_process, 60, is_target);
+LT_FIELD(lt_process, 64, gate_starts);
+LT_FIELD(lt_process, 80, gate_sizes);
 
 LT_SIZE(lt_thread_state, 64);
 
@@ -87,8 +89,9 @@ LT_FIELD(lt_configuration, 56, sites_by_thread);
 LT_FIELD(lt_configuration, 60, watches_frees);
 LT_FIELD(lt_configuration, 64, largest_safe_request);
 LT_FIELD(lt_configuration, 72, tracer_process);
-LT_FIELD(lt_configuration, 76, log2_table);
-LT_FIELD(lt_configuration, 1104, weight_table);
+LT_FIELD(lt_configuration, 76, has_gates);
+LT_FIELD(lt_configuration, 80, log2_table);
+LT_FIELD(lt_configuration, 1108, weight_table);
 
 LT_SIZE(lt_globals, 192);
 LT_FIELD(lt_globals, 0, live_blocks);

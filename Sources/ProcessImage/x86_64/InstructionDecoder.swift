@@ -11,6 +11,8 @@ package struct DecodedInstruction {
   /// The registers that are written, in whole or in part, including those that the instruction writes implicitly.
   var writtenRegisters: [ArgumentRegister]
   var writesMemory: Bool
+  /// Where in the instruction the displacement of its memory operand is, in bytes; 0 when there is none.
+  package var displacementOffset = 0
 
   enum Operand: Equatable {
     /// `isFull` is false if the operand is an 8, 16 or 32-bit name of the register.
@@ -85,7 +87,8 @@ package struct InstructionDecoder: ~Copyable {
     }
     return DecodedInstruction(
       offset: offset, length: Int(instruction.pointee.size), identifier: instruction.pointee.id,
-      operands: operands, writtenRegisters: written, writesMemory: writesMemory)
+      operands: operands, writtenRegisters: written, writesMemory: writesMemory,
+      displacementOffset: Int(x86.encoding.disp_offset))
   }
 
   /// The text of the instruction at `offset` in Intel syntax, or `(bad)` where there is none.

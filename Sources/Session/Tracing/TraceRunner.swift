@@ -1,6 +1,7 @@
 import AllocationTracing
 import BPFRuntime
 import CProcessControl
+import Gate
 import Glibc
 import HostObservation
 import LeakAnalysis
@@ -62,9 +63,12 @@ package final class TraceRunner {
       prepareLeakChecks(tracer, watch)
       let started = try TargetCommand(arguments: arguments, exitWatch: watch)
       own = started
+      tracer.gateHost = StandingGateHost(processID: started.processID)
       try started.start(with: tracer)
+      tracer.gateHost = plan.trace.usesGates ? PausingGateHost(watch: watch) : nil
     case .running(let selection):
       prepareLeakChecks(tracer, nil)
+      if plan.trace.usesGates { tracer.gateHost = PausingGateHost(watch: nil) }
       let attacher = TargetAttacher(selection: selection, tracer: tracer)
       defer { progress.clear() }
       try attacher.attach(processIDs, progress: &progress)

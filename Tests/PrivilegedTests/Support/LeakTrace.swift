@@ -17,6 +17,9 @@ enum LeakTrace {
     return own.split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 } + "/leaktrace"
   }()
 
+  /// Options of every trace: with LEAKTRACE_TEST_GATE in the environment, the tests of traces run through gates.
+  static let commonOptions = getenv("LEAKTRACE_TEST_GATE") == nil ? [] : ["--gate"]
+
   /// How a run ended and what it printed.
   struct Outcome {
     var status: Int32
@@ -43,7 +46,7 @@ enum LeakTrace {
     _ arguments: [String], environment: [String: String] = [:], input: String = ""
   ) throws -> Outcome {
     let running = try RunningProgram(
-      [program, "trace"] + arguments, environment: environment, capturesErrors: true)
+      [program, "trace"] + commonOptions + arguments, environment: environment, capturesErrors: true)
     if !input.isEmpty { running.send(input) }
     return finish(running)
   }
@@ -79,7 +82,7 @@ final class Attachment {
     waitsForReport: Bool = true
   ) throws {
     running = try RunningProgram(
-      [LeakTrace.program, "trace", "--format", "json"] + options
+      [LeakTrace.program, "trace", "--format", "json"] + LeakTrace.commonOptions + options
         + processIDs.flatMap { ["-p", String($0)] } + [interval],
       capturesErrors: true)
     if waitsForReport { _ = try nextReport() }
