@@ -23,15 +23,15 @@ __noinline int take_block(__u64 key, struct lt_block_payload *out) {
     return false;
   __u64 hash = lt_mix(key);
   struct lt_block_bucket *bucket = bucket_for(hash);
-  if (bucket && take_from(bucket, key, out, false))
+  if (bucket && take_from(bucket, key, out, true))
     return true;
   bucket = bucket_for(hash >> 32);
-  if (bucket && take_from(bucket, key, out, false))
+  if (bucket && take_from(bucket, key, out, true))
     return true;
   if (!uses_third_choices())
     return false;
   bucket = bucket_for(third_choice(hash));
-  if (!bucket || !take_from(bucket, key, out, false))
+  if (!bucket || !take_from(bucket, key, out, true))
     return false;
   add_third_choices(-1);
   return true;
@@ -71,8 +71,8 @@ __noinline int put_block(__u64 key, __u64 size_and_site, __u64 time, struct lt_b
   }
   struct lt_block_payload payload = {.size_and_site = size_and_site, .time = time};
   // The emptier bucket, since two choices keep the fullest close to the mean; but a table is seldom so full that it
-  // matters, and then the last place of the first is empty.
-  bool swap = lt_load(&first->keys[LT_BUCKET_ENTRIES - 1]) != 0 && empty_places(second) > empty_places(first);
+  // matters, and then the upper half of the first is empty.
+  bool swap = lt_load(&first->keys[LT_BUCKET_ENTRIES / 2]) != 0 && empty_places(second) > empty_places(first);
   if (put_into(swap ? second : first, key, &payload) || put_into(swap ? first : second, key, &payload))
     return PUT_NEW;
   third = bucket_for(third_choice(hash));
@@ -86,12 +86,15 @@ __noinline int put_block(__u64 key, __u64 size_and_site, __u64 time, struct lt_b
 
 // ---- Blocks and the totals of their sites -------------------------------------------------------------------------
 
+// How many blocks a recorded one stands for, as a power of two.
+static __always_inline __u32 level_of(const struct lt_block_payload *payload) { return payload->time & LT_LEVEL_MASK; }
+
 static __always_inline void settle(const struct lt_block_payload *payload) {
   struct lt_kernel_site *site = site_at(site_of(payload));
   if (!site)
     return;
-  __sync_fetch_and_add(&site->freed_bytes, size_of(payload));
-  __sync_fetch_and_add(&site->freed_count, 1);
+  __sync_fetch_and_add(&site->freed_bytes, size_of(payload) << level_of(payload));
+  __sync_fetch_and_add(&site->freed_count, 1ull << level_of(payload));
 }
 
 // ---- Events, when they are to be printed -------------------------------------------------------------------------------
@@ -120,17 +123,18 @@ static __always_inline void emit(__u64 address, const struct lt_block_payload *p
 
 // ---- Recording and releasing ----------------------------------------------------------------------------------------
 
-// Adds an allocated block to a site and to the table. Returns whether there was room.
-__noinline int record(__u64 address, __u32 class, __u64 size, __u32 index, __u32 process_id) {
+// Adds an allocated block to a site and to the table. Returns whether there was room. `asker` is what site_for said of it.
+__noinline int record(__u64 address, __u32 class, __u64 size, __u32 index, __u32 asker) {
   struct lt_kernel_site *site = site_at(index);
   if (!site)
     return false;
   // The totals first: a block that is freed at once on another CPU must not make them negative.
-  __sync_fetch_and_add(&site->allocated_bytes, size);
-  __sync_fetch_and_add(&site->allocated_count, 1);
+  __u32 level = asker & LT_LEVEL_MASK;
+  __sync_fetch_and_add(&site->allocated_bytes, size << level);
+  __sync_fetch_and_add(&site->allocated_count, 1ull << level);
   struct lt_block_payload old = {};
-  __u64 time = bpf_ktime_get_ns() >> LT_KERNEL_TIME_UNIT_SHIFT << LT_KERNEL_PROCESS_BITS |
-               (process_id & ((1u << LT_KERNEL_PROCESS_BITS) - 1));
+  __u64 time = bpf_ktime_get_ns() >> LT_KERNEL_TIME_UNIT_SHIFT << LT_KERNEL_TIME_SHIFT |
+               (asker & ((1u << LT_KERNEL_TIME_SHIFT) - 1));
   struct lt_block_payload payload = {.size_and_site = size << LT_SITE_BITS | (index & (LT_MAX_SITES - 1)),
                                      .time = time};
   int outcome = put_block(lt_kernel_key(address, class), payload.size_and_site, time, &old);
@@ -139,11 +143,11 @@ __noinline int record(__u64 address, __u32 class, __u64 size, __u32 index, __u32
     settle(&old);
     struct lt_kernel_site *previous = site_at(site_of(&old));
     if (previous)
-      __sync_fetch_and_add(&previous->reused_count, 1);
+      __sync_fetch_and_add(&previous->reused_count, 1ull << level_of(&old));
     count_one(LT_KERNEL_COUNTER_MISSED_FREES);
   } else if (outcome == PUT_REFUSED) {
-    __sync_fetch_and_add(&site->allocated_bytes, -size);
-    __sync_fetch_and_add(&site->allocated_count, -1);
+    __sync_fetch_and_add(&site->allocated_bytes, -(size << level));
+    __sync_fetch_and_add(&site->allocated_count, -(1ull << level));
     count_one(LT_KERNEL_COUNTER_BLOCKS_REFUSED);
     count_many(LT_KERNEL_COUNTER_BYTES_REFUSED, size);
     return false;

@@ -63,11 +63,11 @@ int bulk_alloc_enter(struct pt_regs *context) {
 }
 
 // A function of its own for the verifier, which then checks it once and not 512 times.
-__noinline int record_at(__u64 pointer, __u64 size, __u32 index, __u32 process_id) {
+__noinline int record_at(__u64 pointer, __u64 size, __u32 index, __u32 asker) {
   __u64 address = 0;
   bpf_probe_read_kernel(&address, sizeof(address), (void *)pointer);
   if (address)
-    record(address, LT_KERNEL_SLAB, size, index, process_id);
+    record(address, LT_KERNEL_SLAB, size, index, asker);
   return 0;
 }
 
@@ -87,15 +87,15 @@ int bulk_alloc_exit(struct pt_regs *context) {
   struct lt_kernel_allocation allocation = {
       .call_site = call.call_site, .cache = call.cache, .gfp = call.gfp, .class = LT_KERNEL_SLAB};
   bpf_probe_read_kernel(&allocation.address, sizeof(__u64), (void *)call.objects);
-  __u32 process_id = 0;
-  __u32 index = site_for(context, &allocation, &process_id);
+  __u32 asker = 0;
+  __u32 index = site_for(context, &allocation, &asker);
   if (index == LT_NO_SITE)
     return 0;
   __u64 size = taken_by(&allocation, index);
   for (__u32 i = 0; i < BULK_LIMIT; i++) {
     if (i >= count)
       break;
-    record_at(call.objects + i * sizeof(__u64), size, index, process_id);
+    record_at(call.objects + i * sizeof(__u64), size, index, asker);
   }
   count_many(LT_KERNEL_COUNTER_BULK_ALLOCATED, count < BULK_LIMIT ? count : BULK_LIMIT);
   if (count > BULK_LIMIT)

@@ -30,7 +30,7 @@ __noinline int keep_rest(struct split *split) {
   if (!split)
     return 0;
   __u64 width = bpf_core_type_size(struct page), head = split->head;
-  __u32 index = site_of(&split->payload);
+  __u32 index = site_of(&split->payload), level = level_of(&split->payload);
   struct lt_kernel_site *site = site_at(index);
   if (!site)
     return 0;
@@ -45,12 +45,12 @@ __noinline int keep_rest(struct split *split) {
     struct lt_block_payload old = {};
     __u64 size = PAGE_BYTES << half;
     pieces++;
-    __sync_fetch_and_add(&site->allocated_count, 1);
+    __sync_fetch_and_add(&site->allocated_count, 1ull << level);
     if (put_block(lt_kernel_key(rest, LT_KERNEL_PAGES), size << LT_SITE_BITS | index, split->payload.time, &old) ==
         PUT_REFUSED) {
       // No room for the rest after all: it counts as gone, and the refusal is shown.
-      __sync_fetch_and_add(&site->freed_bytes, size);
-      __sync_fetch_and_add(&site->freed_count, 1);
+      __sync_fetch_and_add(&site->freed_bytes, size << level);
+      __sync_fetch_and_add(&site->freed_count, 1ull << level);
       count_one(LT_KERNEL_COUNTER_BLOCKS_REFUSED);
       count_many(LT_KERNEL_COUNTER_BYTES_REFUSED, size);
     } else {
@@ -87,9 +87,9 @@ static __always_inline bool free_pages_of(__u64 head, __u64 page, __u32 order) {
   }
   count_one(LT_KERNEL_COUNTER_SPLIT_BLOCKS);
   keep_rest(&split);
-  __sync_fetch_and_add(&site->freed_bytes, PAGE_BYTES << (order & 0xf));
+  __sync_fetch_and_add(&site->freed_bytes, PAGE_BYTES << (order & 0xf) << level_of(&split.payload));
   // The pieces have been counted, and the whole no longer is one.
-  __sync_fetch_and_add(&site->allocated_count, -1);
+  __sync_fetch_and_add(&site->allocated_count, -(1ull << level_of(&split.payload)));
   return true;
 }
 
@@ -135,9 +135,9 @@ int on_page_alloc(struct bpf_raw_tracepoint_args *context) {
   __u64 size = PAGE_BYTES << order;
   struct lt_kernel_allocation allocation = {
       .address = page, .requested = size, .taken = size, .gfp = gfp, .class = LT_KERNEL_PAGES};
-  __u32 process_id = 0;
-  __u32 index = site_for(context, &allocation, &process_id);
-  if (index != LT_NO_SITE && record(page, LT_KERNEL_PAGES, size, index, process_id))
+  __u32 asker = 0;
+  __u32 index = site_for(context, &allocation, &asker);
+  if (index != LT_NO_SITE && record(page, LT_KERNEL_PAGES, size, index, asker))
     note_splittable(order, gfp, 1);
   return 0;
 }

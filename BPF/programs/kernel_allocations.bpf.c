@@ -96,13 +96,24 @@ static __noinline __u32 enter_site_of_stack(struct lt_kernel_scratch *claimed, s
 
 struct lt_kernel_asker {
   __u32 process_id;
+  __u32 level;  // at which the block is recorded
   bool in_interrupt;
 };
+
+// Whether the next block is to be recorded, of which a sample was asked for or made because the table was filling; and at
+// which level.
+static __always_inline bool is_chosen(__u32 *level) {
+  struct lt_kernel_globals *words = global_words();
+  *level = words ? lt_load(&words->level) & LT_LEVEL_MASK : 0;
+  if (*level && bpf_get_prandom_u32() & ((1u << *level) - 1))
+    return false;
+  return configuration.sample_every_nth <= 1 || bpf_get_prandom_u32() % configuration.sample_every_nth == 0;
+}
 
 // Whether an allocation is to be recorded, as far as can be told without its site; and who asked for it.
 static __noinline bool is_wanted_allocation(const struct lt_kernel_allocation *allocation,
                                             struct lt_kernel_identity *identity, struct lt_kernel_asker *asker) {
-  if (configuration.sample_every_nth > 1 && bpf_get_prandom_u32() % configuration.sample_every_nth != 0) {
+  if (!is_chosen(&asker->level)) {
     count_one(LT_KERNEL_COUNTER_UNSAMPLED_BLOCKS);
     return false;
   }
@@ -152,14 +163,15 @@ static __always_inline bool wants_stack(__u32 index) {
   return site && site->flags & LT_KERNEL_SITE_WANTS_STACK;
 }
 
-// The site that an allocation belongs to; LT_NO_SITE when it is not to be recorded. Inlined: the
+// The site that an allocation belongs to; LT_NO_SITE when it is not to be recorded. `*who` is what the block's payload says
+// of process and level. Inlined: the
 // kernel's unwinder looks up each BPF function that it meets, in vain at first, which costs more than an ordinary frame.
-static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *process_id) {
+static __always_inline __u32 site_for(void *context, const struct lt_kernel_allocation *allocation, __u32 *who) {
   struct lt_kernel_identity identity = {};
   struct lt_kernel_asker asker = {};
   if (!is_wanted_allocation(allocation, &identity, &asker))
     return LT_NO_SITE;
-  *process_id = asker.process_id;
+  *who = asker.process_id << LT_KERNEL_PROCESS_SHIFT | asker.level;
   __u32 index = LT_NO_SITE;
   // Without a caller only the stack says who asked.
   if (configuration.all_stacks || (!allocation->call_site && !configuration.no_stacks)) {
@@ -190,10 +202,10 @@ static __always_inline __u64 taken_by(const struct lt_kernel_allocation *allocat
 static __always_inline void allocated(void *context, const struct lt_kernel_allocation *allocation) {
   if (!allocation->address)
     return;
-  __u32 process_id = 0;
-  __u32 index = site_for(context, allocation, &process_id);
+  __u32 asker = 0;
+  __u32 index = site_for(context, allocation, &asker);
   if (index != LT_NO_SITE)
-    record(allocation->address, allocation->class, taken_by(allocation, index), index, process_id);
+    record(allocation->address, allocation->class, taken_by(allocation, index), index, asker);
 }
 
 // One argument of a tracepoint. Behind a barrier, or the compiler would choose between addresses in the context instead

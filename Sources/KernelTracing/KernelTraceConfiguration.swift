@@ -36,6 +36,8 @@ package struct KernelTraceConfiguration: Sendable {
   package var methods = Set(KernelHook.Method.allCases)
   /// How many blocks can be outstanding at once, at least.
   package var maximumAllocations = 400_000
+  /// Keep no sample where more are outstanding: those that find no place are left out and counted.
+  package var isExact = false
   /// How many call sites and stacks the tables are made for: with twice as many places for sites, as many for short stacks,
   /// and an eighth as many for long ones.
   package var maximumSites = 16_384

@@ -24,11 +24,16 @@ package final class KernelTracer {
   /// What every site held at each tick.
   var history: OutstandingHistory
   private(set) var reclamation = KernelSiteReclamation()
+  /// nil where no sample is to be made.
+  private(set) var thinning: KernelThinning?
+  /// Why the table could not be thinned.
+  private(set) var thinningFailure: String?
   private var choice = SuspectChoice<KernelSiteDraft.Group>()
   private(set) var suspects: Set<KernelSiteDraft.Group> = []
   /// The answer of ``isNoise(_:)`` for every caller that it was asked about.
   private var noiseByGroup: [KernelSiteDraft.Group: Bool] = [:]
   private var lastLook: UInt64 = 0
+  private var lastRoom: UInt64 = 0
   /// Called for every recorded allocation and free, when the configuration asks for events.
   package var onEvent: ((KernelEvent) -> Void)?
 
@@ -58,6 +63,7 @@ package final class KernelTracer {
     before = KernelMemory.current()
     try programs.attach()
     startTime = monotonicNanoseconds()
+    thinning = configuration.isExact ? nil : KernelThinning(capacity: configuration.maximumAllocations)
     history = OutstandingHistory(start: startTime, siteCount: programs.tables.sites.count)
     startInUnixSeconds = unixSeconds()
     // Stacks leave out the frames of our own programs by their names, which are known only now.
@@ -86,7 +92,9 @@ package final class KernelTracer {
   // MARK: From time to time
 
   /// When ``tick()`` has something to do next (CLOCK_MONOTONIC nanoseconds).
-  package var nextTick: UInt64 { min(history.nextTick, lastLook &+ Self.lookInterval) }
+  package var nextTick: UInt64 {
+    min(history.nextTick, lastLook &+ Self.lookInterval, thinning == nil ? .max : lastRoom &+ KernelThinning.interval)
+  }
 
   private static let lookInterval: UInt64 = 1_000_000_000
 
@@ -105,6 +113,8 @@ package final class KernelTracer {
   package func tick() {
     let now = monotonicNanoseconds()
     guard now >= nextTick else { return }
+    makeRoom(at: now)
+    guard now >= min(history.nextTick, lastLook &+ Self.lookInterval) else { return }
     let records = programs.tables.sites.records().filter { !$0.isIgnored }
     if now >= history.nextTick { note(records, at: now) }
     guard now >= lastLook &+ Self.lookInterval else { return }
@@ -112,6 +122,12 @@ package final class KernelTracer {
     if configuration.stacks == .suspects { chooseSuspects(records) }
     leaveOutNoise(records)
     reclamation.run(tables: programs.tables, capacity: configuration.maximumSites * 2, now: now)
+  }
+
+  /// Makes a sample of the blocks before their table is full.
+  private func makeRoom(at now: UInt64) {
+    lastRoom = now
+    do { try thinning?.run(on: programs.tables, now: now) } catch { thinningFailure = "\(error)" }
   }
 
   private func chooseSuspects(_ records: [KernelTables.SiteRecord]) {

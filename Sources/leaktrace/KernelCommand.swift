@@ -81,6 +81,9 @@ struct KernelCommand: ParsableCommand {
     help: "Record one allocation in N, chosen at random; totals are estimates.")
   var sampleEveryNth: Int?
 
+  @Flag(name: .customLong("exact"), help: "Keep no sample: blocks beyond --max-allocations are left out and counted.")
+  var isExact = false
+
   @Option(name: [.customShort("T"), .customLong("top")], help: "Show the N largest sites (text: 10).")
   var top: Int?
 
@@ -253,6 +256,7 @@ struct KernelCommand: ParsableCommand {
     }
     configuration.recordsReclaimable = showsEverything
     configuration.sampleEveryNth = sampleEveryNth
+    configuration.isExact = isExact
     configuration.emitsEvents = printsEvents
     configuration.methods = try allowedMethods()
     configuration.stacks = KernelTraceConfiguration.Stacks(rawValue: stacks.rawValue) ?? .suspects

@@ -60,7 +60,7 @@ import TraceModel
     let phantom = draft(outstanding: 10_000)
     let doubt = try #require(check(memory(active: 500), memory(active: 700), [phantom]).doubt(about: phantom))
     #expect(doubt.contains("only 200 more active objects in epi"))
-    #expect(doubt.contains("10000"))
+    #expect(doubt.contains("10,000"))
   }
 
   /// The kernel's count is off by some slabs.
@@ -90,7 +90,7 @@ import TraceModel
     let churn = draft(outstanding: 5000, freed: 20_000, reused: 19_000)
     let check = check(memory(active: 500), memory(active: 3700), [leak, churn])
     #expect(check.doubt(about: leak) == nil)
-    #expect(check.doubt(about: churn)?.contains("19000 of the 20000") == true)
+    #expect(check.doubt(about: churn)?.contains("19,000 of the 20,000") == true)
     // A stray free that was missed changes nothing.
     let missed = draft(outstanding: 3000, freed: 1, reused: 1)
     let again = self.check(memory(active: 500), memory(active: 3700), [missed, churn])
@@ -212,7 +212,8 @@ import TraceModel
   @Test func samplesAreScaled() {
     var site = draft(outstanding: 10, freed: 5)
     site.add(
-      KernelTables.BlockRecord(site: 0, sizeInBytes: 128, address: 1, time: 1, processID: 9), nth: 100, now: 5,
+      KernelTables.BlockRecord(site: 0, sizeInBytes: 128, address: 1, time: 1, processID: 9, level: 0), nth: 100,
+      now: 5,
       listsBlock: true)
     site.scaleTotals(by: 100)
     #expect(site.sums.outstanding == Tally(bytes: 128_000, count: 1000))

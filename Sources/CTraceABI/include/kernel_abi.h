@@ -23,10 +23,14 @@ static inline __attribute__((always_inline)) __u64 lt_kernel_key(__u64 address, 
          LT_KERNEL_KEY_USED;
 }
 
-// The payload's second word: when the block was allocated, in units of 2^20 ns of CLOCK_MONOTONIC, and for which process;
-// 0 is an interrupt, which works for nobody in particular.
+// The payload's second word:
+//   bits 0–3 level   4–25 process   26–63 when it was allocated, in units of 2^20 ns of CLOCK_MONOTONIC
+// The process is whom the block was allocated for; 0 is an interrupt, which works for nobody in particular. At level L one
+// allocation in 2^L is recorded, and the block counts as so many in its site's totals.
 #define LT_KERNEL_TIME_UNIT_SHIFT 20
 #define LT_KERNEL_PROCESS_BITS 22  // the kernel's own limit of process ids
+#define LT_KERNEL_PROCESS_SHIFT 4
+#define LT_KERNEL_TIME_SHIFT (LT_KERNEL_PROCESS_SHIFT + LT_KERNEL_PROCESS_BITS)
 
 // ---- Allocation sites ---------------------------------------------------------------------------------------------
 // Entered and found as those of programs are (LT_SITE_TRIES).
@@ -155,4 +159,5 @@ struct lt_kernel_globals {
   __u64 third_choices;  // blocks that are in their third bucket
   // Outstanding blocks of pages that may be freed in parts, by the order of their size.
   __s64 splittable[16];
+  __u64 level;  // of allocations from now on
 };

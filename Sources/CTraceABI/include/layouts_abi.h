@@ -250,9 +250,10 @@ LT_FIELD(lt_kernel_configuration, 128, has_more_processes);
 LT_FIELD(lt_kernel_configuration, 136, interrupts);
 LT_FIELD(lt_kernel_configuration, 264, call_sites);
 
-LT_SIZE(lt_kernel_globals, 136);
+LT_SIZE(lt_kernel_globals, 144);
 LT_FIELD(lt_kernel_globals, 0, third_choices);
 LT_FIELD(lt_kernel_globals, 8, splittable);
+LT_FIELD(lt_kernel_globals, 136, level);
 
 // ---- unwind_probe_abi.h --------------------------------------------------------------------------------------------
 

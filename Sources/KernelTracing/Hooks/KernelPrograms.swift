@@ -47,7 +47,9 @@ final class KernelPrograms {
     let image = ctrace_kernel_allocations()
     let open = try OpenBPFObject(
       name: "kernel_allocations", bytes: UnsafeRawBufferPointer(start: image.bytes, count: image.size))
-    surroundings.bucketCount = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations)
+    // Half as many more, in which blocks find a place until the table is thinned.
+    let reserve = configuration.isExact ? 0 : configuration.maximumAllocations / 2
+    surroundings.bucketCount = BlockTable.bucketCount(forBlocks: configuration.maximumAllocations + reserve)
     surroundings.siteCount = min(Int(LT_MAX_SITES) - 1, max(64, configuration.maximumSites * 2))
     surroundings.possibleCPUs = UInt32(BPFMap.possibleCPUs)
     // On a real-time kernel, a soft interrupt can be put aside while other tasks run.

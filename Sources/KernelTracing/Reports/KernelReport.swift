@@ -43,7 +43,7 @@ extension KernelTracer {
     addTotals(of: drafts, nth: nth, to: &report)
     var check = KernelCrossCheck(
       before: before, after: after, sources: configuration.sources.filter { isTraced($0) },
-      isWhole: configuration.recordsEverything)
+      isWhole: configuration.recordsEverything && programs.tables.level == 0)
     check.add(drafts)
 
     var shown: [ShownSite] = []
@@ -94,6 +94,7 @@ extension KernelTracer {
       leftOut: leftOut.map { KernelMemorySummary.LeftOut(reason: $0.key, outstanding: $0.value) }
         .sorted { ($0.outstanding.bytes, $1.reason) > ($1.outstanding.bytes, $0.reason) }, counters: counters(),
       processes: processes(of: shown), hooks: hooks(), findings: check.findings(tracedPages: pages))
+    if let thinningFailure { notes.append("the table of blocks cannot be thinned: \(thinningFailure)") }
     report.notes = notes + completenessNotes()
     return report
   }
@@ -125,8 +126,15 @@ extension KernelTracer {
     let retired = Tally(bytes: reclamation.retired.bytes &* nth, count: reclamation.retired.count &* nth)
     report.totals.allocated += retired
     report.totals.freed += retired
-    if nth > 1 {
-      report.sampling = Report.Sampling(meanInBytes: 0, everyNth: nth)
+    let level = programs.tables.level
+    if nth > 1 || level > 0 {
+      var sampling = Report.Sampling(meanInBytes: 0, everyNth: nth << UInt64(level))
+      if let time = thinning?.beginTime {
+        sampling.thinning = Report.Sampling.Thinning(
+          begin: .nanoseconds(Int64(clamping: time &- min(time, startTime))),
+          blocks: UInt64(configuration.maximumAllocations))
+      }
+      report.sampling = sampling
       report.totals.outstandingBytesStandardError = drafts.reduce(0) { $0 + $1.sums.variance }.squareRoot()
     }
     let counters = programs.tables.counterValues()
@@ -151,10 +159,11 @@ extension KernelTracer {
           let position = Int(positions[block.site])
           if let clock {
             drafts[position].sums.survivors?.add(
-              bytes: Double(block.sizeInBytes) * Double(nth), count: Double(nth), time: block.time, ages: clock.ages)
+              bytes: Double(block.sizeInBytes) * Double(nth << UInt64(block.level)),
+              count: Double(nth << UInt64(block.level)), time: block.time, ages: clock.ages)
           }
           guard block.time &+ age <= now else { return }
-          drafts[position].add(block, nth: nth, now: now, listsBlock: request.listsBlocks)
+          drafts[position].add(block, nth: nth << UInt64(block.level), now: now, listsBlock: request.listsBlocks)
         }
         return .success(())
       } catch { return .failure(error) }
@@ -244,7 +253,7 @@ extension KernelTracer {
         addresses: shown.frames.map(\.address), completeness: hasStack ? .complete : .callerOnly),
       frames: shown.frames, verdicts: [.unchecked: draft.sums.outstanding], allocations: draft.sums.blocks)
     site.oldestAge = draft.sums.oldestAge(at: now)
-    if nth > 1 { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
+    if nth > 1 || programs.tables.level > 0 { site.outstandingBytesStandardError = draft.sums.variance.squareRoot() }
     site.growth = shown.growth ?? growth(of: draft, groups, clock)
     // Blocks that are freed unseen look like growth.
     if shown.doubt != nil { site.growth?.word = .unclear }

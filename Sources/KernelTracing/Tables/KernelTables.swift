@@ -12,6 +12,7 @@ final class KernelTables {
   private let caches: BPFMap
   private let endedProcesses: BPFMap
   private let counters: BPFMap
+  private let globals: MappedArray
 
   struct BlockRecord {
     var site: Int
@@ -21,6 +22,8 @@ final class KernelTables {
     var time: UInt64
     /// 0 when the block was allocated in an interrupt.
     var processID: Int32
+    /// It stands for 2 to the power of this.
+    var level: Int
   }
 
   init(object: BPFObject, bucketCount: Int, siteCount: Int) throws(BPFError) {
@@ -30,6 +33,7 @@ final class KernelTables {
     caches = try object.map("caches")
     endedProcesses = try object.map("ended_processes")
     counters = try object.map("counters")
+    globals = try object.map("globals").memoryMapped()
   }
 
   // MARK: Sites
@@ -82,8 +86,46 @@ final class KernelTables {
         BlockRecord(
           site: payload.site, sizeInBytes: payload.sizeInBytes,
           address: isOffset ? key & addressMask : key & addressMask | ~addressMask,
-          time: (payload.time >> UInt64(LT_KERNEL_PROCESS_BITS)) << UInt64(LT_KERNEL_TIME_UNIT_SHIFT),
-          processID: Int32(truncatingIfNeeded: payload.time & processMask)))
+          time: (payload.time >> UInt64(LT_KERNEL_TIME_SHIFT)) << UInt64(LT_KERNEL_TIME_UNIT_SHIFT),
+          processID: Int32(truncatingIfNeeded: payload.time >> UInt64(LT_KERNEL_PROCESS_SHIFT) & processMask),
+          level: payload.level))
+    }
+  }
+
+  // MARK: A sample of the blocks
+
+  private var words: UnsafeMutablePointer<lt_kernel_globals> {
+    globals.bytes.bindMemory(to: lt_kernel_globals.self).baseAddress!
+  }
+
+  /// The level of what is recorded from now on.
+  var level: Int { Int(ctrace_load(&words.pointee.level) & LT_LEVEL_MASK) }
+
+  /// How many blocks are in the table, where all of them have the level of now.
+  func blockCount() -> UInt64 {
+    var count: UInt64 = 0
+    sites.forEachSite { count &+= $0.outstandingCount }
+    return count >> UInt64(level)
+  }
+
+  /// Raises the level, and takes out of the table what would not have been recorded at it: of blocks that stay each stands for as
+  /// many more. What is done while programs go on is told by ``BlockTable/revise(_:done:)``.
+  ///
+  /// - Parameter isChosen: whether one stays of so many blocks as the power of two says.
+  func rise(by steps: Int, isChosen: (_ steps: Int) -> Bool) throws(BPFError) {
+    let target = min(level + steps, Int(LT_MAX_LEVELS) - 1)
+    ctrace_store(&words.pointee.level, UInt64(target))
+    try blocks.revise { _, payload in
+      guard payload.level < target else { return .keep }
+      return isChosen(target - payload.level) ? .retime(payload.birthTime | UInt64(target)) : .remove
+    } done: { payload, revision in
+      let before = UInt64(1) << UInt64(payload.level)
+      var after: UInt64 = 0
+      if case .retime = revision { after = UInt64(1) << UInt64(target) }
+      guard payload.site < sites.count else { return }
+      let site = sites.entries.baseAddress! + payload.site
+      _ = ctrace_fetch_add(&site.pointee.allocated_bytes, payload.sizeInBytes &* (after &- before))
+      _ = ctrace_fetch_add(&site.pointee.allocated_count, after &- before)
     }
   }
 }
