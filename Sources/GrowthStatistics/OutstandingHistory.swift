@@ -27,6 +27,15 @@ package struct OutstandingHistory: Sendable {
   private var lastTicks: [UInt32] = []
   private var least: [Float] = []
   private var allocated: [Float] = []
+  /// When each row held most, the latest such tick.
+  private var peaks: [Peak] = []
+
+  private struct Peak {
+    var time: UInt64 = 0
+    var bytes: Float = 0
+    /// How many blocks the site had freed until then.
+    var freed: Float = 0
+  }
 
   /// - Parameters:
   ///   - siteCount: sites are known by indices below this.
@@ -56,8 +65,12 @@ package struct OutstandingHistory: Sendable {
 
   /// Records what a site holds now.
   ///
-  /// - Parameter identity: another value under the same index is another site, whose history begins here.
-  package mutating func record(site: Int, identity: UInt64, outstandingBytes: UInt64, allocatedCount: UInt64) {
+  /// - Parameters:
+  ///   - identity: another value under the same index is another site, whose history begins here.
+  ///   - freedCount: how many of its blocks have been freed so far.
+  package mutating func record(
+    site: Int, identity: UInt64, outstandingBytes: UInt64, allocatedCount: UInt64, freedCount: UInt64 = 0
+  ) {
     var row = Int(rowOfSite[site])
     if row < 0 {
       guard outstandingBytes > 0 else { return }
@@ -67,9 +80,11 @@ package struct OutstandingHistory: Sendable {
       lastTicks.append(0)
       least.append(contentsOf: repeatElement(.nan, count: Self.maximumWindows))
       allocated.append(contentsOf: repeatElement(0, count: Self.maximumWindows))
+      peaks.append(Peak())
     } else if identities[row] != identity {
       identities[row] = identity
       lastTicks[row] = 0
+      peaks[row] = Peak()
       for place in row * Self.maximumWindows..<(row + 1) * Self.maximumWindows {
         least[place] = .nan
         allocated[place] = 0
@@ -80,6 +95,9 @@ package struct OutstandingHistory: Sendable {
     least[place] = Float.minimum(least[place], Float(outstandingBytes))
     allocated[place] = Float(allocatedCount)
     lastTicks[row] = tick
+    if outstandingBytes > 0, Float(outstandingBytes) >= peaks[row].bytes {
+      peaks[row] = Peak(time: tickTimes[current], bytes: Float(outstandingBytes), freed: Float(freedCount))
+    }
   }
 
   /// Ends a tick: a site that was not recorded holds nothing any more.
@@ -134,6 +152,44 @@ package struct OutstandingHistory: Sendable {
         oldEnd: oldEnough.map { tickTimes[$0] } ?? 0))
   }
 
+  /// What a site that may have been known by several indices held when it held most; nil when the indices held most at different
+  /// ticks, or never anything.
+  package func peak(sites: [(index: Int, identity: UInt64)]) -> SitePeak? {
+    var sum: SitePeak?
+    for site in sites {
+      let row = Int(rowOfSite[site.index])
+      guard row >= 0, identities[row] == site.identity, peaks[row].time > 0 else { continue }
+      let peak = peaks[row]
+      guard sum == nil || sum?.time == peak.time else { return nil }
+      sum = SitePeak(
+        time: peak.time, bytes: (sum?.bytes ?? 0) + Double(peak.bytes),
+        freedCount: (sum?.freedCount ?? 0) + Double(peak.freed)
+      )
+    }
+    return sum
+  }
+
+  /// Survivors of which it is sure that they were alive when a site held most: those born in windows in which more were born than
+  /// it had ever freed by then.
+  ///
+  /// - Parameter clock: of the run until the peak.
+  package func certainSurvivors(
+    sites: [(index: Int, identity: UInt64)], at peak: SitePeak, clock: GrowthClock
+  ) -> Survivors {
+    var births = [Double](repeating: 0, count: Self.maximumWindows)
+    for site in sites {
+      let row = Int(rowOfSite[site.index])
+      guard row >= 0, identities[row] == site.identity else { continue }
+      var before: Float = 0
+      for window in clock.windows {
+        let now = allocated[row * Self.maximumWindows + window]
+        births[window] += Double(max(0, now - before))
+        before = max(before, now)
+      }
+    }
+    return Survivors(births: births, freedCount: peak.freedCount, bytes: peak.bytes)
+  }
+
   /// The series of one site, which may have been known by several indices; nil when it never held memory at a tick.
   package func series(sites: [(index: Int, identity: UInt64)], clock: GrowthClock) -> OutstandingSeries? {
     var series = OutstandingSeries(
@@ -158,6 +214,21 @@ package struct OutstandingHistory: Sendable {
       }
     }
     return isKnown ? series : nil
+  }
+}
+
+/// The most that a site has held at a tick.
+package struct SitePeak: Hashable, Sendable {
+  /// CLOCK_MONOTONIC nanoseconds of the latest tick at which it held as much.
+  package var time: UInt64
+  package var bytes: Double
+  /// Blocks that it had freed until then.
+  package var freedCount: Double
+
+  /// Whether a tick was so shortly before the end of a run that what was freed after it may have been freed by ending. Ticks are
+  /// a second apart at most. All are nanoseconds.
+  package static func wasLately(_ time: UInt64, before end: UInt64, run: UInt64) -> Bool {
+    time <= end && end - time <= max(2_000_000_000, run / 10)
   }
 }
 

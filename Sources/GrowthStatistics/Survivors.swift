@@ -11,6 +11,16 @@ package struct Survivors: Hashable, Sendable {
 
   package init() {}
 
+  /// Where only totals are known: any of the freed blocks may have been born in any window, so survivors are sure to be from those
+  /// windows alone in which more were born than have been freed in all.
+  ///
+  /// - Parameter births: blocks born in each window.
+  init(births: [Double], freedCount: Double, bytes: Double) {
+    for (window, born) in births.enumerated() where born > freedCount { windows |= 1 << UInt64(window) }
+    count = max(0, births.reduce(0, +) - freedCount)
+    self.bytes = bytes
+  }
+
   /// - Parameters:
   ///   - bytes: the block's size, times the number of blocks that a sampled one stands for.
   ///   - count: that number.
@@ -21,6 +31,14 @@ package struct Survivors: Hashable, Sendable {
     self.count += count
     if time <= ages.startupEnd { startupBytes += bytes }
     if time <= ages.oldEnd { oldCount += count }
+  }
+
+  /// The same where blocks were counted in parts of one.
+  package func inUnits(of unit: Double) -> Survivors {
+    var survivors = self
+    survivors.count /= unit
+    survivors.oldCount /= unit
+    return survivors
   }
 
   /// Adds those of another site of the same run.

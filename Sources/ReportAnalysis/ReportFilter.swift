@@ -70,6 +70,7 @@ package struct ReportFilter {
       }
       report.leakChecks[index].growing = own.filter(\.isGrowing).reduce(into: Tally()) { sum, site in
         for tally in site.verdicts.values { sum += tally }
+        if let before = site.heldBeforeEnd { sum += before }
       }
     }
     report.freedSites = nil

@@ -117,6 +117,9 @@ package struct AllocationSite: Codable, Sendable {
   /// The same of all sites of its process that have the same first own frame, taken together; nil where it is the only one,
   /// or nothing is known. Many stacks with a few blocks each grow only together.
   package var ownGrowth: GrowthEvidence?
+  /// What it held at most, where its process grew until its end and then freed it there: `outstanding` is 0 or little then, and
+  /// `growth` is that of the time before.
+  package var heldBeforeEnd: Tally?
   /// Which process holds how much, where the site sums up several; nil where all of it is `processID`'s.
   package var shares: [SiteShare]?
   /// Only for memory of the kernel.

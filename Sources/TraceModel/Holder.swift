@@ -17,6 +17,8 @@ package struct Holder: Hashable, Codable, Sendable {
   /// What most of the paths pass, the site that lies nearest to the root first. Empty when the holder points to the blocks
   /// themselves.
   package var through: [Step]
+  /// Whether most of the paths pass heap memory from before the trace first, of which no site is known.
+  package var passesOldMemory: Bool?
   package var held: Tally
   /// The part of the site's reachable and possibly lost bytes that it holds, 0 to 1.
   package var share: Double
@@ -110,13 +112,16 @@ package struct Holder: Hashable, Codable, Sendable {
 
   /// By what it leads to the blocks: `through blocks of insert (cache.cpp:30)`; nil when it points to them itself.
   package var path: String? {
-    if through.isEmpty { return nil }
-    let parts = through.map { step in
-      if step.isSameSite { return step.container.map { "\($0) nodes" } ?? "each other" }
-      let blocks = step.container.map { "\($0) nodes" } ?? "blocks"
-      let place = Self.place(step.file, step.line).map { " (\($0))" } ?? ""
-      return "\(blocks) of \(step.function ?? "an unnamed function")\(place)"
-    }
+    let isOld = passesOldMemory == true
+    if through.isEmpty, !isOld { return nil }
+    let parts =
+      (isOld ? ["heap memory from before the trace"] : [])
+      + through.map { step in
+        if step.isSameSite { return step.container.map { "\($0) nodes" } ?? "each other" }
+        let blocks = step.container.map { "\($0) nodes" } ?? "blocks"
+        let place = Self.place(step.file, step.line).map { " (\($0))" } ?? ""
+        return "\(blocks) of \(step.function ?? "an unnamed function")\(place)"
+      }
     return "through " + parts.joined(separator: ", then ")
   }
 
@@ -138,6 +143,7 @@ extension Holder {
       if let known = sum.firstIndex(where: { $0.isSame(as: holder) }) {
         sum[known].held += holder.held
         if sum[known].through != holder.through { sum[known].through = [] }
+        if sum[known].passesOldMemory != holder.passesOldMemory { sum[known].passesOldMemory = nil }
       } else {
         sum.append(holder)
       }

@@ -170,4 +170,36 @@ import TraceModel
       GrowthAnalysis.evidence(series: series, survivors: survivors, clock: clock, isTracedFromStart: false))
     #expect(evidence.word == .growing)
   }
+
+  /// What a site held at most, and of which windows survivors are sure to have been there then.
+  @Test func peakBeforeAllIsFreed() throws {
+    var history = OutstandingHistory(start: 0, siteCount: 2, windowLength: Self.second)
+    for window in 0..<20 {
+      let isGone = window == 19
+      history.beginTick(at: UInt64(window) * Self.second + 1)
+      history.record(
+        site: 0, identity: 1, outstandingBytes: isGone ? 0 : UInt64(10 * (window + 1)),
+        allocatedCount: UInt64(window + 1), freedCount: isGone ? 20 : 0)
+      // Two blocks a window of which one is freed: any of those that are left may be of the last windows.
+      history.record(
+        site: 1, identity: 1, outstandingBytes: isGone ? 0 : UInt64(10 * (window + 1)),
+        allocatedCount: UInt64(2 * (window + 1)), freedCount: isGone ? 40 : UInt64(window + 1))
+      history.endTick()
+    }
+    let peak = try #require(history.peak(sites: [(0, 1)]))
+    #expect(peak == SitePeak(time: 18 * Self.second + 1, bytes: 190, freedCount: 0))
+    #expect(history.peak(sites: [(0, 3)]) == nil)
+    let clock = try #require(history.clock(since: 0, until: peak.time))
+    let sure = history.certainSurvivors(sites: [(0, 1)], at: peak, clock: clock)
+    #expect(sure.count == 19 && sure.bytes == 190 && sure.windows == (1 << 19) - 1)
+    let churning = try #require(history.peak(sites: [(1, 1)]))
+    #expect(churning.freedCount == 19)
+    #expect(history.certainSurvivors(sites: [(1, 1)], at: churning, clock: clock).windows == 0)
+    let evidence = GrowthAnalysis.evidence(
+      series: try #require(history.series(sites: [(0, 1)], clock: clock)), survivors: sure, clock: clock,
+      isTracedFromStart: true)
+    #expect(evidence?.word == .growing)
+    #expect(SitePeak.wasLately(peak.time, before: 20 * Self.second, run: 20 * Self.second))
+    #expect(!SitePeak.wasLately(peak.time, before: 30 * Self.second, run: 30 * Self.second))
+  }
 }

@@ -103,6 +103,29 @@ import TraceModel
     #expect(owners.owner(of: start + 0x90) == nil)
     #expect(owners.owner(of: Sketch.rootStart + 8) == nil)
   }
+
+  /// An object of glibc's with the head of a list in its middle: the list's entries point back to the head, which is no start of
+  /// its own. Where the words around an address are no sizes, nothing is taken for one.
+  @Test(arguments: [true, false]) func headInsideOfAnOldBlock(hasSize: Bool) {
+    let old = Root(
+      range: Sketch.rootStart + 0x400..<Sketch.rootStart + 0x1000, kind: .unknownHeap, name: "[heap]")
+    sketch.roots.append(old)
+    let start = old.range.lowerBound + 0x100
+    sketch.rootWord(start)
+    if hasSize {
+      sketch.write(0x61, at: start - 8)
+      sketch.write(0x31, at: start - 8 + 0x60)
+    }
+    let head = start + 8
+    let entry = sketch.block(64)
+    sketch.write(entry, at: head + 16)
+    // Another object in old memory that knows the head.
+    sketch.write(head, at: old.range.lowerBound + 0x800)
+    let owners = sketch.check { $0.notesHolders = true }.oldMemoryOwners(memory: sketch.memory)
+    let expected = PathBeginning(place: .root(Sketch.root), address: Sketch.rootStart)
+    #expect(owners.owner(of: head + 16) == (hasSize ? expected : nil))
+    #expect(owners.owner(of: start) == expected)
+  }
 }
 
 /// Free chunks of glibc's between blocks.

@@ -48,6 +48,30 @@ import TraceModel
     }
   }
 
+  /// A stack of which nothing is left is read again with what it held before, from recordings and from JSON.
+  @Test func whatWasFreedAtTheEnd() throws {
+    var report = SyntheticReports.process
+    report.sites.removeFirst()
+    (report.loss, report.totals.outstanding) = ([], Tally())
+    report.sites[0].outstanding = Tally()
+    report.sites[0].verdicts = [:]
+    report.sites[0].heldBeforeEnd = Tally(bytes: 640, count: 10)
+    report.sites[0].growth = GrowthEvidence(
+      word: .growing, slopeInBytesPerSecond: 64, lowerSlope: 60, upperSlope: 68, confidence: 0.95, windows: 20,
+      generationsAlive: 20, survival: nil)
+    let text = String(decoding: TextReport.render(report), as: UTF8.self)
+    #expect(text.contains("GROWS"))
+    #expect(text.contains("growing, freed at its end"))
+    #expect(text.contains("grew to 640 bytes in 10 blocks, which its process freed at its end"))
+    for read in [
+      try ProfileFile.report(from: PprofReport.render(report)),
+      try JSONReportReader.report(from: JSONReport.render(report)),
+    ] {
+      #expect(read.sites[0].heldBeforeEnd == Tally(bytes: 640, count: 10))
+      #expect(String(decoding: TextReport.render(read), as: UTF8.self).contains("growing, freed at its end"))
+    }
+  }
+
   @Test func leakKindsAreSampleTypes() throws {
     let bytes = try #require(Gzip.decompress(PprofReport.render(SyntheticReports.process), limit: 1 << 20))
     let profile = try PprofProfile(bytes[...])

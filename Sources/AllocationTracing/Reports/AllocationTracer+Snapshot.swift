@@ -97,6 +97,7 @@ extension AllocationTracer {
     value.unexplained = process.image.unexplained
     value.retired = process.image.retired
     value.unmatchedFrees = tables.process(slot: process.slot).unmatched_frees
+    (value.beginTime, value.endTime) = (process.image.beginTime, process.endTime)
     value.growthClock = history?.clock(since: process.image.beginTime, until: process.endTime)
     if configuration.separatesThreads { value.threadNames = threadNames(of: process, sites) }
     return value
@@ -123,10 +124,19 @@ extension AllocationTracer {
     var wanted: Set<UInt64> = []
     let ledgers = Dictionary(
       snapshot.processes.map { ($0.slot, $0.ledger) }, uniquingKeysWith: { _, last in last })
+    let ended = Dictionary(
+      snapshot.processes.compactMap { process in process.endTime.map { (process.slot, $0) } },
+      uniquingKeysWith: { _, last in last })
     for record in snapshot.sites {
       let hash = record.site.stack_hash
       let holdsMapping = ledgers[UInt32(record.site.process_slot)]?.totals[UInt32(record.index)] != nil
       if includesFreed || record.outstandingCount > 0 || record.outstandingBytes > 0 || holdsMapping {
+        wanted.insert(hash)
+      } else if let end = ended[UInt32(record.site.process_slot)],
+        let peak = snapshot.history?.peak(sites: [(record.index, record.identity)]),
+        SitePeak.wasLately(peak.time, before: end, run: end - min(end, startTime))
+      {
+        // It may have grown until its process freed it at its end.
         wanted.insert(hash)
       }
       if let epoch = epochs.updateValue(record.site.epoch, forKey: hash), epoch != record.site.epoch {

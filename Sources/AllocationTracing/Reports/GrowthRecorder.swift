@@ -50,7 +50,7 @@ struct GrowthRecorder {
       // key.
       history.record(
         site: record.index, identity: record.identity, outstandingBytes: record.outstandingBytes,
-        allocatedCount: record.site.allocated_count)
+        allocatedCount: record.site.allocated_count, freedCount: record.site.freed_count)
     }
     for process in processes {
       let stacks = process.image.threadStackSites
@@ -60,7 +60,8 @@ struct GrowthRecorder {
         history.record(
           site: siteCapacity + Int(site),
           identity: SiteRecord(index: Int(site), site: sites.site(at: Int(site))).identity,
-          outstandingBytes: outstanding.bytes, allocatedCount: totals.allocated.count)
+          outstandingBytes: outstanding.bytes, allocatedCount: totals.allocated.count,
+          freedCount: totals.allocated.count - min(totals.allocated.count, outstanding.count))
       }
     }
     history.endTick()

@@ -91,7 +91,7 @@ extension ReportBuilder {
     return evidence?.word == .growing ? evidence : nil
   }
 
-  private func site(from draft: SiteDraft) -> AllocationSite {
+  func site(from draft: SiteDraft) -> AllocationSite {
     let process = snapshot.processes[draft.process]
     let stack = snapshot.stack(hash: draft.key.stackHash)
     let probe = Int(draft.probe)

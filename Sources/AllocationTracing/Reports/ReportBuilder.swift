@@ -46,6 +46,7 @@ struct ReportBuilder {
     report.loss = snapshot.losses + snapshot.walks.brokenStacks
     for index in report.leakChecks.indices { report.leakChecks[index].growing = Tally() }
     addSites(shown, to: &report)
+    addDestroyedSites(gathering.drafts, to: &report)
     if request.includesFreed { addFreedSites(gathering.drafts, to: &report) }
     report.settings = settings
     report.timeline = timeline(upTo: report)

@@ -75,6 +75,9 @@ package struct TraceSnapshot {
     package var unexplained: UnexplainedGrowth?
     /// The windows of its run; nil when it was too short for any.
     package var growthClock: GrowthClock?
+    /// When the present program of the process began to be traced, and when it ended (CLOCK_MONOTONIC nanoseconds).
+    package var beginTime: UInt64 = 0
+    package var endTime: UInt64?
     /// Names of threads that have sites of their own.
     package var threadNames: [Int32: String] = [:]
 

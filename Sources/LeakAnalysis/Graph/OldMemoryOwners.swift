@@ -3,7 +3,8 @@ import ProcessImage
 /// Which variable or stack leads to memory from before the trace.
 ///
 /// Where blocks begin in there nobody has seen. But what is in use is pointed to, as a rule to its start: memory between
-/// two addresses that some word holds belongs to the lower one. That is enough to follow pointers through it and to add up
+/// two addresses that some word holds belongs to the lower one, and in glibc's heaps, where the word before a block has its size,
+/// all of a block belongs to its start: a list's or a map's head lies inside of the object that it is a part of. That is enough to follow pointers through it and to add up
 /// what most paths begin with; no block is called lost or reachable by it.
 package struct OldMemoryOwners {
   /// Addresses in old memory that words point to, ascending.
@@ -70,19 +71,72 @@ package struct OldMemoryOwners {
         }
       }
     }
+    starts = Self.unique(inner.map(\.target))
+    let glibc = isOld.filter { RootCollector.glibcHeaps.contains(roots[Int($0.root)].name) }
+    dropInner(of: glibc.map { $0.start..<$0.end }, memory)
     spread(inner)
   }
 
-  /// - Parameter pointers: those of `words` first, in their order, then those in old memory.
-  private mutating func spread(_ pointers: [Pointer]) {
-    var unique = pointers.map(\.target).sorted()
+  private static func unique(_ some: [UInt64]) -> [UInt64] {
+    var unique = some.sorted()
     var last = 0
     for place in unique.indices where place == 0 || unique[place] != unique[last] {
       if place > 0 { last += 1 }
       unique[last] = unique[place]
     }
     if !unique.isEmpty { unique.removeLast(unique.count - last - 1) }
-    starts = unique
+    return unique
+  }
+
+  /// Takes out the starts that lie inside of a block in use of glibc's which begins at another one.
+  private mutating func dropInner(of heaps: [Range<UInt64>], _ memory: some ScannableMemory) {
+    var kept: [UInt64] = []
+    kept.reserveCapacity(starts.count)
+    var window = ChunkWindow()
+    var end: UInt64 = 0
+    var heap = 0
+    for start in starts {
+      if start < end { continue }
+      while heap < heaps.count, heaps[heap].upperBound <= start { heap += 1 }
+      kept.append(start)
+      guard heap < heaps.count, heaps[heap].contains(start), start % 16 == 0 else { continue }
+      if let size = window.blockSize(at: start, in: heaps[heap], memory) { end = start &+ size }
+    }
+    starts = kept
+  }
+
+  /// Words of a heap, read a stretch at a time.
+  private struct ChunkWindow {
+    private var start: UInt64 = 0
+    private var words: [UInt64] = []
+
+    /// How many bytes a block of glibc's has that is in use; nil where the words around it do not say so.
+    mutating func blockSize(at address: UInt64, in heap: Range<UInt64>, _ memory: some ScannableMemory) -> UInt64? {
+      guard let header = word(at: address &- 8, in: heap, memory) else { return nil }
+      // The lowest three bits are flags.
+      let size = header & ~7
+      guard size >= 32, size % 16 == 0, size < heap.upperBound - address,
+        let next = word(at: address &- 8 &+ size, in: heap, memory)
+      else { return nil }
+      // The next one says that this one is in use.
+      guard next & 1 == 1, next & ~7 >= 16, next & ~7 <= heap.upperBound - heap.lowerBound else { return nil }
+      return size - 8
+    }
+
+    private mutating func word(at address: UInt64, in heap: Range<UInt64>, _ memory: some ScannableMemory) -> UInt64? {
+      guard address >= heap.lowerBound, address < heap.upperBound - 8, address % 8 == 0 else { return nil }
+      if address < start || address - start >= UInt64(words.count * 8) {
+        start = address & ~4095
+        let count = Int(min(UInt64(OldMemoryOwners.window), heap.upperBound - start)) & ~7
+        words = memory.words(at: start, count: count / 8)
+      }
+      let place = Int((address - start) / 8)
+      return address >= start && place < words.count ? words[place] : nil
+    }
+  }
+
+  /// - Parameter pointers: those of `words` first, in their order, then those in old memory.
+  private mutating func spread(_ pointers: [Pointer]) {
     owners = [UInt32](repeating: 0, count: starts.count)
     var edges: [(from: UInt32, to: UInt32)] = []
     edges.reserveCapacity(pointers.count)

@@ -24,6 +24,8 @@ package struct Finding: Sendable {
   package var freedAt: [FreePlace]
   /// For the kernel: the caches that the blocks are from.
   package var caches: [String]
+  /// What it held at most, where it grew until its process freed it at its end.
+  package var heldBeforeEnd: Tally?
   /// Why it may be no leak although it looks like one; nil when nothing speaks against one.
   package var doubt: String?
 

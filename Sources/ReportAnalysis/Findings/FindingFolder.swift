@@ -37,7 +37,8 @@ struct FindingFolder {
   mutating func fold() -> [Finding] {
     var positions: [Key: Int] = [:]
     var members: [(frame: Frame, place: OwnFrame.Place, sites: [Int])] = []
-    for (index, site) in report.sites.enumerated() where site.outstanding.count > 0 || site.outstanding.bytes > 0 {
+    for (index, site) in report.sites.enumerated()
+    where site.outstanding.count > 0 || site.outstanding.bytes > 0 || site.heldBeforeEnd != nil {
       let frame = threadCreation(of: site) ?? OwnFrame.frame(of: site, roles: roles)
       let place = OwnFrame.Place(frame)
       let key = Key(place: place, source: site.frames.isEmpty ? site.kernel?.cache ?? site.allocator : nil)
@@ -56,11 +57,17 @@ struct FindingFolder {
     var verdicts: [VerdictKind: Tally] = [:]
     var holders: [String: Tally] = [:]
     var heldBy: [Holder]?
+    var heldBeforeEnd: Tally?
     var freedAt: [FreePlace]?
     var allocated: UInt64 = 0
     var caches: [String] = []
     for site in sites.lazy.map({ report.sites[$0] }) {
       held += site.outstanding
+      if let before = site.heldBeforeEnd {
+        var sum = heldBeforeEnd ?? Tally()
+        sum += before
+        heldBeforeEnd = sum
+      }
       let isChecked = checked.contains(site.processID)
       for (kind, tally) in site.verdicts where tally.count > 0 && (kind != .unchecked || isChecked) {
         verdicts[kind, default: Tally()] += tally
@@ -80,6 +87,7 @@ struct FindingFolder {
       shareOfGrowth: nil, processes: processes,
       holders: Self.shares(heldBy, holders), freedAt: freedAt ?? [],
       caches: caches, doubt: doubt(of: sites))
+    finding.heldBeforeEnd = heldBeforeEnd
     finding.growth = evidence.map(missing.supported)
     finding.kind = kind(of: finding)
     return finding

@@ -100,7 +100,7 @@ package struct Headline: Sendable {
         (finding.verdicts[.unchecked]?.count ?? 0) == 0 && !finding.verdicts.isEmpty
       }
     let hasEnded = report.target.exitStatus != nil
-    if isChecked, hasEnded { return nil }
+    if isChecked, hasEnded { return grewBeforeEnd(report) }
     if report.window.duration < shortestRun, report.totals.outstanding.count > 0 {
       return "the run is too short to tell growth"
     }
@@ -113,6 +113,25 @@ package struct Headline: Sendable {
     // Of half of it at least it has to be known that it is bounded.
     if settled < whole - whole / 2 { return "of most of what is held it is not known whether it grows" }
     return nil
+  }
+
+  /// That what the processes held rose from each third of the run to the next, and was freed when they ended: no single stack is
+  /// known to grow, but that none does cannot be said either.
+  private static func grewBeforeEnd(_ report: Report) -> String? {
+    let moments = report.timeline
+    let run = report.window.duration
+    guard run >= shortestRun, moments.count >= 12, let end = moments.last else { return nil }
+    func most(_ third: Int) -> UInt64 {
+      let range = run * third / 3..<run * (third + 1) / 3
+      return moments.dropLast().reduce(0) { range.contains($1.elapsed) ? max($0, $1.outstanding.bytes) : $0 }
+    }
+    let levels = [most(0), most(1), most(2)]
+    guard levels[0] > 0, levels[0] < levels[1], levels[1] < levels[2] else { return nil }
+    let rise = levels[2] - levels[0]
+    let isSteady = [levels[1] - levels[0], levels[2] - levels[1]].allSatisfy { $0 >= rise / 8 }
+    let isGone = end.outstanding.bytes < levels[2] - rise / 2
+    guard rise >= max(64 << 10, levels[0] / 10), isSteady, isGone else { return nil }
+    return "it rose from \(ByteSize.text(levels[0])) to \(ByteSize.text(levels[2])), which were freed at its end"
   }
 
   /// The name of a program from its command line.

@@ -44,6 +44,8 @@ struct ComparedSite {
     }
     var held = site.outstanding
     held -= site.verdicts.lost
+    // What a process frees at its end has grown all the same.
+    if let before = site.heldBeforeEnd { held = before }
     switch site.growth?.word {
     case .growing: growing += held
     case .plateau, .startup: break

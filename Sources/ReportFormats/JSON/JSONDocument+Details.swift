@@ -20,12 +20,13 @@ extension JSONDocument {
     var threadId: Int32?
     var threadName: String?
     var through: [Step]
+    var passesOldMemory: Bool?
     var bytes: UInt64
     var count: UInt64
     var share: Double
 
     var holder: Holder {
-      Holder(
+      var holder = Holder(
         kind: kind, name: name, type: type, module: module, file: file, line: line, threadID: threadId,
         threadName: threadName,
         through: through.map {
@@ -34,6 +35,8 @@ extension JSONDocument {
           step.container = $0.container
           return step
         }, held: Tally(bytes: bytes, count: count), share: share)
+      holder.passesOldMemory = passesOldMemory
+      return holder
     }
   }
 

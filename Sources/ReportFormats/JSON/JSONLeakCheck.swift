@@ -223,6 +223,7 @@ enum JSONLeakCheck {
           $0.member("same_site", step.isSameSite)
         }
       }
+      if let passes = holder.passesOldMemory { writer.member("passes_old_memory", passes) }
       writer.member("bytes", holder.held.bytes)
       writer.member("count", holder.held.count)
       writer.member("share", holder.share)

@@ -205,6 +205,7 @@ package enum JSONReport {
         writer.key("kernel")
         write(kernel, to: &writer)
       }
+      if let held = site.heldBeforeEnd { writer.member("held_before_end", held) }
       JSONLeakCheck.write(site, to: &writer)
       if let course = site.course {
         writer.key("course")

@@ -184,6 +184,7 @@ struct JSONDocument: Decodable {
     var holders: [HolderSum]
     var growth: Growth?
     var ownGrowth: Growth?
+    var heldBeforeEnd: Amount?
     var heldBy: [HeldBy]?
     var freedAt: [FreedAt]?
     var course: Course?
@@ -195,7 +196,7 @@ struct JSONDocument: Decodable {
 
     private enum Keys: String, CodingKey {
       case pid, threadId, threadName, `class`, allocator, oldestAgeSeconds, stackCompleteness, verdict, keeps, holders,
-        growth, ownGrowth, heldBy, freedAt, course, shares
+        growth, ownGrowth, heldBeforeEnd, heldBy, freedAt, course, shares
       case kernel, frames, allocations
     }
     init(from decoder: any Decoder) throws {
@@ -212,6 +213,7 @@ struct JSONDocument: Decodable {
       holders = try values.decode([HolderSum].self, forKey: .holders)
       growth = try values.decodeIfPresent(Growth.self, forKey: .growth)
       ownGrowth = try values.decodeIfPresent(Growth.self, forKey: .ownGrowth)
+      heldBeforeEnd = try values.decodeIfPresent(Amount.self, forKey: .heldBeforeEnd)
       heldBy = try values.decodeIfPresent([HeldBy].self, forKey: .heldBy)
       freedAt = try values.decodeIfPresent([FreedAt].self, forKey: .freedAt)
       course = try values.decodeIfPresent(Course.self, forKey: .course)
@@ -243,6 +245,7 @@ struct JSONDocument: Decodable {
       for sum in holders { site.holders[sum.holder] = Tally(bytes: sum.bytes, count: sum.count) }
       site.growth = growth?.evidence
       site.ownGrowth = ownGrowth?.evidence
+      site.heldBeforeEnd = heldBeforeEnd?.tally
       site.heldBy = heldBy.map { $0.map(\.holder) }
       site.freedAt = freedAt.map { $0.map(\.place) }
       site.course = course?.course

@@ -46,7 +46,7 @@ struct PageFindings {
         $0.member("place", FirstScreen.tail(of: finding))
         $0.member("process", hasProcesses ? finding.processes.first?.processID ?? 0 : nil)
         $0.member("others", max(0, finding.processes.count - 1))
-        $0.member("held", ByteSize.text(finding.held.bytes))
+        $0.member("held", screen.held(finding))
         $0.member("kind", screen.kind(finding))
         $0.member("share", screen.share(finding))
         $0.key("sites")

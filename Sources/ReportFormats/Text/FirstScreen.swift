@@ -126,7 +126,7 @@ struct FirstScreen {
     table.add(.right, "RATE", rows.map(rate))
     if hasInterval { table.add(.right, "95 %", rows.map(interval)) }
     table.add(.flexible, hasInterval ? "WHERE (first frame of yours)" : "WHERE (yours)", rows.map { location($0) })
-    table.add(.right, "HELD", rows.map { ByteSize.text($0.held.bytes) })
+    table.add(.right, "HELD", rows.map(held))
     table.add(.left(most: hasInterval ? 28 : 20), "KIND", rows.map(kind))
     if hasShare { table.add(.right, "GROWTH", rows.map(share)) }
     var lines = table.lines(width: width)
@@ -175,6 +175,7 @@ struct FirstScreen {
     if finding.doubt != nil { return "doubtful" }
     switch finding.kind {
     case .growing:
+      if finding.heldBeforeEnd != nil { return "growing, freed at its end" }
       guard let holder = finding.holders.first else {
         return finding.verdicts[.stillReachable] == nil ? "growing" : "reachable, growing"
       }
@@ -182,6 +183,8 @@ struct FirstScreen {
     case .definitelyLost, .possiblyLost, .unclear, .plateau, .startup: return finding.kind.rawValue
     }
   }
+
+  func held(_ finding: Finding) -> String { ByteSize.text((finding.heldBeforeEnd ?? finding.held).bytes) }
 
   func share(_ finding: Finding) -> String {
     finding.shareOfGrowth.map { "\(wholeNumber($0 * 100)) %" } ?? "-"

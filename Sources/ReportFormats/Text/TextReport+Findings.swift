@@ -55,6 +55,7 @@ extension TextRenderer {
     if let place = TextOptions.place(of: finding.frame) { title += " " + place }
     if let only { return title + ": " + heading(of: only) + (finding.doubt == nil ? "" : "; doubtful") }
     title += ": \(ByteSize.exact(finding.held.bytes)) in \(blocks(finding.held.count))"
+    if let before = finding.heldBeforeEnd { title += ", \(beforeEnd(before))" }
     if finding.sites.count > 1 { title += " from \(groupedNumber(finding.sites.count)) stacks" }
     title += "; " + (finding.doubt == nil ? finding.kind.rawValue : "doubtful")
     if let rate = finding.rate, finding.kind.group == .leaking {
@@ -132,6 +133,7 @@ extension TextRenderer {
     var parts = [
       "\(ByteSize.exact(site.outstanding.bytes, standardError: site.outstandingBytesStandardError)) in \(blocks(site.outstanding.count))"
     ]
+    if let before = site.heldBeforeEnd { parts.append(beforeEnd(before)) }
     let isChecked = report.leakChecks.contains { $0.processID == site.processID }
     for kind in VerdictKind.allCases where kind != .unchecked || isChecked {
       guard let tally = site.verdicts[kind], tally.count > 0 else { continue }
@@ -144,6 +146,10 @@ extension TextRenderer {
     }
     if let growth = growthText(of: site) { parts.append(growth) }
     return "\(parts.joined(separator: "; "))\(remarks(on: site))"
+  }
+
+  private func beforeEnd(_ held: Tally) -> String {
+    "grew to \(ByteSize.text(held.bytes)) in \(blocks(held.count)), which its process freed at its end"
   }
 
   /// What is missing at the end of a stack; nil if nothing is.

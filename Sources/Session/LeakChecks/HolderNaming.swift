@@ -14,6 +14,9 @@ final class HolderNaming {
   private lazy var owners: OldMemoryOwners? = result.oldMemoryOwners()
   private var holders: [Holder] = []
   private var numbers: [Key: Int] = [:]
+  /// The numbers of the same holders where paths pass memory from before the trace first, and the other way round.
+  private var throughOldMemory: [Int: Int] = [:]
+  private var withoutOldMemory: [Int: Int] = [:]
   /// Variables found so far, ascending by address.
   private var variables: [(range: Range<UInt64>, number: Int)] = []
   private var lookups = 0
@@ -58,6 +61,15 @@ final class HolderNaming {
         held += sum.held
         found[sum.holder] = (held, known.main.held.bytes >= sum.held.bytes ? known.main : sum)
       }
+    }
+    // A variable that leads to blocks both ways is one holder, with the path of most bytes.
+    for (number, sum) in found {
+      guard let direct = withoutOldMemory[number], let other = found[direct] else { continue }
+      let (kept, dropped) = sum.held.bytes >= other.held.bytes ? (number, direct) : (direct, number)
+      var held = sum.held
+      held += other.held
+      found[kept]?.held = held
+      found[dropped] = nil
     }
     if found.isEmpty { return nil }
     let all = found.values.reduce(UInt64(0)) { $0 &+ $1.held.bytes }
@@ -141,11 +153,22 @@ final class HolderNaming {
     case .anonymous, .unknownHeap:
       // Whoever leads to that memory says more.
       if let address, let owner = owners?.owner(of: address), case .root(let other) = owner.place {
-        return number(of: other, at: owner.address)
+        return numberThroughOldMemory(of: number(of: other, at: owner.address))
       }
       if root.kind == .unknownHeap { return number(Holder(kind: .heap), Key(kind: .heap, text: "")) }
       return number(Holder(kind: .memory, name: root.name), Key(kind: .memory, text: root.name))
     }
+  }
+
+  private func numberThroughOldMemory(of number: Int) -> Int {
+    if let known = throughOldMemory[number] { return known }
+    guard number < holders.count else { return number }
+    var holder = holders[number]
+    holder.passesOldMemory = true
+    holders.append(holder)
+    throughOldMemory[number] = holders.count - 1
+    withoutOldMemory[holders.count - 1] = number
+    return holders.count - 1
   }
 
   private func number(_ holder: Holder, _ key: Key) -> Int {

@@ -127,6 +127,31 @@ import TraceModel
     #expect(line.command == "svc" && line.processID == 30070 && !line.isIncomplete)
   }
 
+  /// What rises until the end of a program and is freed there is found by no check at the exit.
+  @Test func roseUntilItsEnd() {
+    func answer(_ levels: [UInt64], end: UInt64) -> (Headline.Answer, String?) {
+      var ended = report([], isChecked: true)
+      ended.leakChecks = [LeakCheckSummary(processID: 1)]
+      ended.target.exitStatus = 0
+      ended.window.duration = .seconds(levels.count)
+      ended.timeline = levels.enumerated().map { second, bytes in
+        Report.Moment(elapsed: .seconds(second), outstanding: Tally(bytes: bytes, count: 1))
+      }
+      ended.timeline.append(Report.Moment(elapsed: .seconds(levels.count), outstanding: Tally(bytes: end, count: 1)))
+      ended.totals.outstanding = Tally(bytes: end, count: 1)
+      let line = headline(ended)
+      return (line.answer, line.reason)
+    }
+    let rising = (1...15).map { UInt64($0) << 20 }
+    #expect(answer(rising, end: 1000) == (.cannotTell, "it rose from 5.0 MiB to 15.0 MiB, which were freed at its end"))
+    // What is still there at the end has been looked at; and what is level, or needed in a last step only, does not grow.
+    #expect(answer(rising, end: 15 << 20).0 == .none)
+    #expect(answer([UInt64](repeating: 9 << 20, count: 15), end: 0).0 == .none)
+    #expect(
+      answer([UInt64](repeating: 9 << 20, count: 10) + [UInt64](repeating: 50 << 20, count: 5), end: 0).0 == .none)
+    #expect(answer((1...4).map { UInt64($0) << 20 }, end: 0).0 == .none)
+  }
+
   /// A check shows what is lost and what grows; what it leaves out is neither.
   @Test func nothingIsLostAndNothingGrows() {
     var checked = report([], isChecked: true)
