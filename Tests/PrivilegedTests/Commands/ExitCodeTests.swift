@@ -45,5 +45,28 @@ extension Privileged {
       #expect(try LeakTrace.trace(options + ["--"] + program).status == 0)
       #expect(try LeakTrace.trace(options + ["--exact", "--max-allocations", "1", "--"] + program).status == 3)
     }
+
+    /// What the help says of them; the rest of the table is in the tests that docs/exit-codes.md names.
+    @Test(arguments: ["trace", "verify"]) func helpNamesThem(command: String) throws {
+      let running = try RunningProgram([LeakTrace.program, command, "--help"], capturesErrors: true)
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.status == 0)
+      #expect(outcome.output.contains("Exit codes: ") && outcome.output.contains("docs/exit-codes.md"))
+      for code in ["1", "2", "3"] { #expect(outcome.output.contains(" \(code)")) }
+    }
+
+    /// A file that is none, and options that are wrong.
+    @Test(
+      arguments: [
+        ["verify", "/dev/null", "/dev/null"], ["verify", "/does/not/exist", "/dev/null"], ["report", "/dev/null"],
+        ["trace"], ["trace", "-p", "1", "--nonsense"], ["observe", "--for", "never"], ["doctor", "--nonsense"],
+        ["kernel", "--cache", "no-such-cache-of-any-kernel"],
+      ]) func wrongUsage(arguments: [String]) throws
+    {
+      let running = try RunningProgram([LeakTrace.program] + arguments, capturesErrors: true)
+      let outcome = LeakTrace.finish(running)
+      #expect(outcome.status == 2, "\(outcome.output)\(outcome.errors)")
+      #expect(outcome.output == "" && !outcome.errors.isEmpty)
+    }
   }
 }

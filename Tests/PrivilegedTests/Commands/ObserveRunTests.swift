@@ -24,11 +24,11 @@ extension Privileged {
       }
     }
 
-    private func observe(_ arguments: [String]) throws -> Observation {
+    private func observe(_ arguments: [String], status: Int32 = 0) throws -> Observation {
       let running = try RunningProgram(
         [LeakTrace.program, "observe", "--format", "json"] + arguments, capturesErrors: true)
       let outcome = LeakTrace.finish(running)
-      guard outcome.status == 0 else {
+      guard outcome.status == status else {
         throw ToolFailure(command: "observe", status: outcome.status, output: outcome.output + outcome.errors)
       }
       let decoder = JSONDecoder()
@@ -82,7 +82,8 @@ extension Privileged {
       }
       _ = leak.readLine(timeout: patience)
       _ = level.readLine(timeout: patience)
-      let observation = try observe(["--for", "12s"])
+      // What grows is an exit code of its own, if that was asked for.
+      let observation = try observe(["--for", "12s", "--fail-on-growth"], status: 1)
 
       let process = try #require(observation.growing("process").first)
       #expect(process.name == String(leak.processID))
