@@ -39,8 +39,8 @@ struct lt_kernel_site *native_kernel_site_at(uint32_t index) {
   return site_at(index);
 }
 
-bool native_kernel_record(uint64_t address, uint32_t class, uint64_t size, uint32_t site, uint32_t process_id) {
-  return record(address, class, size, site, process_id);
+bool native_kernel_record(uint64_t address, uint32_t class, uint64_t size, uint32_t site, uint32_t asker) {
+  return record(address, class, size, site, asker);
 }
 
 bool native_kernel_release(uint64_t address, uint32_t class) { return released(address, class); }

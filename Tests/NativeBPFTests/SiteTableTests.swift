@@ -135,7 +135,7 @@ extension NativeBPFTests {
 
     @Test func aBlockIsRecordedAndReleased() throws {
       let index = begin(buckets: 64)
-      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 64, index, 7))
+      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 64, index, 0))
       #expect(native_kernel_release(0xffff_8000_0000_1000, slab))
       #expect(!native_kernel_release(0xffff_8000_0000_1000, slab))
       let site = try #require(native_kernel_site_at(index)).pointee
@@ -144,10 +144,21 @@ extension NativeBPFTests {
       #expect(native_kernel_counter(LT_KERNEL_COUNTER_UNMATCHED_FREES) == 1)
     }
 
+    /// At level L a block stands for 2^L.
+    @Test(arguments: [UInt32(1), 4, 15]) func aSampleIsCountedAtItsLevel(level: UInt32) throws {
+      let index = begin(buckets: 64)
+      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 64, index, level))
+      let site = try #require(native_kernel_site_at(index)).pointee
+      #expect(site.allocated_bytes == 64 << UInt64(level) && site.allocated_count == 1 << UInt64(level))
+      #expect(native_kernel_release(0xffff_8000_0000_1000, slab))
+      let after = try #require(native_kernel_site_at(index)).pointee
+      #expect(after.freed_bytes == after.allocated_bytes && after.freed_count == after.allocated_count)
+    }
+
     @Test func anAddressThatIsHandedOutAgainReplacesItsBlock() throws {
       let index = begin(buckets: 64)
-      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 64, index, 7))
-      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 96, index, 7))
+      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 64, index, 0))
+      #expect(native_kernel_record(0xffff_8000_0000_1000, slab, 96, index, 0))
       let site = try #require(native_kernel_site_at(index)).pointee
       #expect(site.allocated_bytes == 160 && site.freed_bytes == 64 && site.reused_count == 1)
       #expect(native_kernel_counter(LT_KERNEL_COUNTER_MISSED_FREES) == 1)
@@ -158,10 +169,10 @@ extension NativeBPFTests {
     @Test func aFullTableRefusesAndNoTotalIncludesIt() throws {
       let index = begin(buckets: 1)
       for number in UInt64(0)..<8 {
-        #expect(native_kernel_record(0xffff_8000_0000_0000 + number * 64, slab, 64, index, 7))
+        #expect(native_kernel_record(0xffff_8000_0000_0000 + number * 64, slab, 64, index, 0))
       }
       for number in UInt64(8)..<13 {
-        #expect(!native_kernel_record(0xffff_8000_0000_0000 + number * 64, slab, 64, index, 7))
+        #expect(!native_kernel_record(0xffff_8000_0000_0000 + number * 64, slab, 64, index, 0))
       }
       let site = try #require(native_kernel_site_at(index)).pointee
       #expect(site.allocated_bytes == 512 && site.allocated_count == 8)
@@ -174,7 +185,7 @@ extension NativeBPFTests {
     @Test func thirdChoicesAreCountedAndFound() {
       let index = begin(buckets: 32)
       let recorded = (UInt64(0)..<250).filter {
-        native_kernel_record(0xffff_8000_0000_0000 + $0 * 64, slab, 64, index, 7)
+        native_kernel_record(0xffff_8000_0000_0000 + $0 * 64, slab, 64, index, 0)
       }
       #expect(native_kernel_third_choices() > 0)
       #expect(native_kernel_counter(LT_KERNEL_COUNTER_BLOCKS_REFUSED) == UInt64(250 - recorded.count))

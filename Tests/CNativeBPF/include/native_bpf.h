@@ -62,7 +62,7 @@ void native_kernel_begin(const struct lt_kernel_configuration *configuration);
 struct native_site native_kernel_site(uint64_t call_site, uint64_t cache, uint64_t stack_hash, uint32_t kmalloc_size,
                                       uint32_t gfp, uint32_t class_);
 struct lt_kernel_site *_Nullable native_kernel_site_at(uint32_t index);
-bool native_kernel_record(uint64_t address, uint32_t class_, uint64_t size, uint32_t site, uint32_t process_id);
+bool native_kernel_record(uint64_t address, uint32_t class_, uint64_t size, uint32_t site, uint32_t asker);
 bool native_kernel_release(uint64_t address, uint32_t class_);
 // Sum over all CPUs.
 uint64_t native_kernel_counter(enum lt_kernel_counter counter);
