@@ -93,6 +93,9 @@ leaktrace trace --frame-pointers|pairs_leaktrace 40000 --frame-pointers
 leaktrace trace --frame-pointers --no-mappings|pairs_leaktrace 40000 --frame-pointers --no-mappings
 leaktrace trace --perf-links|pairs_leaktrace 40000 --perf-links
 free probed at its entry (leaktrace --probe-entries)|pairs_leaktrace 10000 --probe-entries
+leaktrace trace --gate|pairs_leaktrace 40000 --gate
+leaktrace trace --gate --sample-bytes 524288|pairs_leaktrace 1000000 --gate --sample-bytes 524288
+leaktrace trace --gate -z 4096|pairs_leaktrace 1000000 --gate -z 4096
 MODES
   [ "${PEERS:-yes}" = yes ] || return 0
   cat <<MODES
@@ -153,6 +156,9 @@ overhead_table() {
   echo
   figure 'pair traced in full' "$full" ns 3000
   figure 'pair with --sample-bytes 524288' "$(least_of 2)" ns 1700
+  figure 'pair through a gate, every call recorded' "$(least_of 8)" ns 1000
+  figure 'added to a pair by a gate with --sample-bytes 524288' \
+    "$(awk "BEGIN { printf \"%.1f\", $(least_of 9) - $untraced }")" ns 6
   figure 'added cost, as a part of that with free probed at entry' \
     "$(awk "BEGIN { printf \"%.3f\", ($full - $untraced) / ($(least_of 7) - $untraced) }")" '' 0.25
 }

@@ -26,13 +26,24 @@ package final class PausingGateHost: GateHost {
   package func withStopped<Value>(_ processID: Int32, _ body: (StoppedTarget) throws -> Value) throws -> Value {
     // A filter of system calls may kill the process for a call of ours.
     if let danger = ProcessPause.danger(to: processID, within: .milliseconds(250)) { throw GateFailure.refused(danger) }
-    if let watch {
-      return try watch.withStopped(processID, patience: Self.patience) { try run($0, body) }
-    }
-    return try thread.perform {
-      let pause = try ProcessPause(processID: processID, restart: restart, patience: Self.patience)
-      defer { pause.resume() }
-      return try run(pause, body)
+    do {
+      if let watch {
+        return try watch.withStopped(processID, patience: Self.patience) { try run($0, body) }
+      }
+      return try thread.perform {
+        let pause = try ProcessPause(processID: processID, restart: restart, patience: Self.patience)
+        defer { pause.resume() }
+        return try run(pause, body)
+      }
+    } catch let failure as ProcessPause.Failure { throw Self.reason(failure) }
+  }
+
+  private static func reason(_ failure: ProcessPause.Failure) -> GateFailure {
+    switch failure {
+    case .gone: .refused("it has ended")
+    case .traced(let tracer): .refused("process \(tracer) traces it, a debugger for example")
+    case .refused(let code): .refused("it cannot be stopped: \(String(cString: strerror(code)))")
+    case .tooSlow: .busy
     }
   }
 

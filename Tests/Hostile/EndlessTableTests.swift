@@ -54,7 +54,7 @@ import TraceModel
     let plan = AllocatorDiscovery(processID: 1, mappings: [mapping]) { _ in file }.plan()
     #expect(
       plan.notes.contains(
-        "/forged.so has more symbols than are read (4194304); allocator functions among the others are not traced"))
+        "/forged.so has more symbols than are read (4,194,304); allocator functions among the others are not traced"))
   }
 
   /// 16 GB were taken to look at all buckets.

@@ -85,7 +85,8 @@ extension Privileged {
       #expect(site.afterCount == 12)
       #expect(site.frames.prefix(2).map(\.function) == ["leak", "main"])
       #expect(
-        result.notes.contains("outstanding after the warm-up and each round: 70600, 71200, 71800, 72400, 73000, 73600"))
+        result.notes.contains(
+          "outstanding after the warm-up and each round: 70,600, 71,200, 71,800, 72,400, 73,000, 73,600"))
     }
 
     @Test func memoryReturns() throws {
