@@ -219,6 +219,8 @@ package final class WatchDaemon {
       lookup: .init(
         cgroupOfProcess: { host.cgroup(of: $0) }, memoryLimitOfProcess: { host.memoryLimit(of: $0) }))
     note(sample)
+    // The kernel may have marked a victim just before its group's counter was read: who it was comes first.
+    _ = takeVictims()
     keep(sample)
     giveAlerts(sample)
     status.lastSampleSeconds = clock.processSeconds - before
