@@ -28,10 +28,14 @@ package struct GateFunction {
   package var original: [UInt8] {
     Array(code[entry.firstLength..<entry.firstLength + EntryCode.jumpLength])
   }
-  /// Where no thread may stand when the jump is put there or taken off: inside of what it replaces.
-  package var dangerous: Range<UInt64> {
-    patchAddress &+ 1..<address &+ UInt64(entry.length)
+  /// Whether the jump can be put there in one go.
+  package var canBePatched: Bool { CodeWriter.isInOnePage(patchAddress, EntryCode.jumpLength) }
+  /// Where no jump may lead to.
+  package var forbidden: Range<UInt64> {
+    address &+ UInt64(entry.forbidden.lowerBound)..<address &+ UInt64(entry.forbidden.upperBound)
   }
+  /// Where no thread may stand when the jump is put there or taken off: inside of what it replaces.
+  package var dangerous: Range<UInt64> { forbidden.lowerBound &+ 1..<forbidden.upperBound }
 }
 
 /// Which calls go on to a probe.

@@ -2,6 +2,7 @@ import CProcessControl
 import Glibc
 import ProcessControl
 import ProcessImage
+import SystemSupport
 
 /// Who can make a process stand still, in the thread that makes its ptrace calls.
 package protocol GateHost: AnyObject {
@@ -42,7 +43,7 @@ package final class PausingGateHost: GateHost {
     switch failure {
     case .gone: .refused("it has ended")
     case .traced(let tracer): .refused("process \(tracer) traces it, a debugger for example")
-    case .refused(let code): .refused("it cannot be stopped: \(String(cString: strerror(code)))")
+    case .refused(let code): .refused("it cannot be stopped: \(errorMessage(code))")
     case .tooSlow: .busy
     }
   }
@@ -59,7 +60,9 @@ package final class PausingGateHost: GateHost {
       else { continue }
       return try pause.markingCalls(of: thread.threadID) {
         defer { calls.finish() }
-        return try body(StoppedTarget(processID: pause.processID, threads: pause.threads, calls: calls))
+        return try body(
+          StoppedTarget(
+            processID: pause.processID, threads: pause.threads, mappings: mappings, calls: calls))
       }
     }
     throw GateFailure.busy
@@ -81,6 +84,6 @@ package final class StandingGateHost: GateHost {
     let calls = try RemoteCalls(
       thread: processID, processID: processID, mappings: mappings, registers: registers, settles: false)
     let thread = StoppedThread(threadID: processID, registers: registers, stackPointer: registers.stackPointer)
-    return try body(StoppedTarget(processID: processID, threads: [thread], calls: calls))
+    return try body(StoppedTarget(processID: processID, threads: [thread], mappings: mappings, calls: calls))
   }
 }

@@ -9,11 +9,14 @@ import TraceModel
 package struct StoppedTarget {
   package var processID: Int32
   package var threads: [StoppedThread]
+  /// In ascending order, as they are while it stands still.
+  package var mappings: [Mapping]
   package var calls: RemoteCalls
 
-  package init(processID: Int32, threads: [StoppedThread], calls: RemoteCalls) {
+  package init(processID: Int32, threads: [StoppedThread], mappings: [Mapping], calls: RemoteCalls) {
     self.processID = processID
     self.threads = threads
+    self.mappings = mappings
     self.calls = calls
   }
 }
@@ -133,10 +136,7 @@ package final class InstalledGate {
   private func renew(in target: StoppedTarget) throws(GateFailure) {
     let layout = plan.layout
     let data = Array(plan.file.dropFirst(Int(GateLayout.codeBytes)))
-    let memory = Glibc.open("/proc/\(target.processID)/mem", O_RDWR | O_CLOEXEC)
-    guard memory >= 0 else { throw .refused("its memory cannot be written to") }
-    defer { Glibc.close(memory) }
-    guard pwrite(memory, data, data.count, off_t(truncatingIfNeeded: layout.data)) == data.count else {
+    guard writeMemory(of: target.processID, data, at: layout.data) else {
       throw .refused("its memory cannot be written to")
     }
     do throws(RemoteCalls.Failure) {
@@ -151,18 +151,13 @@ package final class InstalledGate {
   package func open(in target: StoppedTarget) throws(GateFailure) {
     guard let memory = try? RemoteMemory(processID: target.processID) else { throw .refused("it has ended") }
     for function in plan.functions {
-      // A jump across two pages could be left half written.
-      guard function.patchAddress >> 12 == (function.patchAddress &+ 4) >> 12 else {
-        throw .refused("\(function.function.name) begins at the end of a page")
-      }
       guard memory.bytes(at: function.patchAddress, count: EntryCode.jumpLength) == function.original else {
         throw .refused("the code of \(function.function.name) was changed in memory")
       }
     }
     var dangerous = plan.functions.map(\.dangerous)
     if isReused { dangerous.append(plan.layout.start..<plan.layout.data) }
-    guard let mappings = try? ProcessMaps.read(processID: target.processID) else { throw .refused("it has ended") }
-    let positions = ThreadPositions(threads: target.threads, memory: memory, mappings: mappings)
+    let positions = ThreadPositions(threads: target.threads, memory: memory, mappings: target.mappings)
     guard positions.avoid(dangerous) else { throw .busy }
     if isReused { try renew(in: target) }
     for (index, function) in plan.functions.enumerated() {

@@ -1,5 +1,6 @@
 import CProcessControl
 import Glibc
+import ProcessControl
 import ProcessImage
 import SystemSupport
 import TraceModel
@@ -98,15 +99,15 @@ package struct LeftGates {
 
 /// Writes code of a stopped process.
 enum CodeWriter {
+  /// Whether some bytes are in one page: across two they would be written in two steps, of which only one might be done.
+  static func isInOnePage(_ address: UInt64, _ count: Int) -> Bool {
+    address >> 12 == (address &+ UInt64(count - 1)) >> 12
+  }
+
   /// In one go, or not at all, whatever becomes of us meanwhile.
   static func write(_ bytes: [UInt8], at address: UInt64, _ target: StoppedTarget) -> Bool {
-    // Across two pages it would be two steps.
-    guard address >> 12 == (address &+ UInt64(bytes.count - 1)) >> 12 else { return false }
-    let memory = Glibc.open("/proc/\(target.processID)/mem", O_RDWR | O_CLOEXEC)
-    if memory >= 0 {
-      defer { close(memory) }
-      if pwrite(memory, bytes, bytes.count, off_t(truncatingIfNeeded: address)) == bytes.count { return true }
-    }
+    guard isInOnePage(address, bytes.count) else { return false }
+    if writeMemory(of: target.processID, bytes, at: address) { return true }
     // Where the kernel does not let the file be written (proc_mem.force_override), a word at a time.
     guard address & ~7 == (address &+ UInt64(bytes.count - 1)) & ~7 else { return false }
     return (try? target.calls.poke(bytes, at: address)) != nil

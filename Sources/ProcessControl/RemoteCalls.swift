@@ -1,6 +1,7 @@
 import CProcessControl
 import Glibc
 import ProcessImage
+import SystemSupport
 import TraceModel
 
 /// System calls made by a stopped thread of another process on our behalf. To be used in the thread that traces it by ptrace.
@@ -17,7 +18,7 @@ package final class RemoteCalls {
       self.code = code
     }
 
-    package var description: String { "\(call): \(String(cString: strerror(code)))" }
+    package var description: String { "\(call): \(errorMessage(code))" }
   }
 
   private let thread: Int32

@@ -1,4 +1,3 @@
-import Glibc
 import ProcessImage
 
 /// Writes to the stacks of other processes, where the kernel has written before: return probes replace return addresses.
@@ -9,18 +8,11 @@ package enum ReturnAddresses {
   /// - Returns: whether it has been put back.
   @discardableResult
   package static func putBack(_ returnAddress: UInt64, at place: UInt64, ofProcess processID: Int32) -> Bool {
-    guard place <= UInt64(Int64.max) - 8,
-      let maps = try? ProcessMaps.read(processID: processID),
-      let trampolines = maps.first(where: { $0.path == "[uprobes]" })
+    guard let maps = try? ProcessMaps.read(processID: processID),
+      let trampolines = maps.first(where: { $0.path == "[uprobes]" }),
+      let memory = try? RemoteMemory(processID: processID), let word = memory.value(at: place, as: UInt64.self),
+      word >= trampolines.start, word < trampolines.end
     else { return false }
-    let memory = open("/proc/\(processID)/mem", O_RDWR | O_CLOEXEC)
-    guard memory >= 0 else { return false }
-    defer { close(memory) }
-    var word: UInt64 = 0
-    guard pread(memory, &word, 8, off_t(place)) == 8, word >= trampolines.start, word < trampolines.end else {
-      return false
-    }
-    var original = returnAddress
-    return pwrite(memory, &original, 8, off_t(place)) == 8
+    return writeMemory(of: processID, withUnsafeBytes(of: returnAddress) { Array($0) }, at: place)
   }
 }

@@ -5,7 +5,7 @@ import ProcessImage
 extension AllocatorProbe {
   /// The word that tells the BPF program what to do at this probe; its layout is in allocation_abi.h.
   package func attachCookie(probeIndex: Int, processSlot: Int) -> UInt64 {
-    var cookie = UInt64(function.kindCode)
+    var cookie = function.attachCookie(probeIndex: probeIndex, registers: site.argumentRegisters)
     if function.traits.contains(.mayNest) {
       cookie |= UInt64(LT_COOKIE_MAY_NEST) << UInt64(LT_COOKIE_FLAGS_SHIFT)
     }
@@ -15,17 +15,24 @@ extension AllocatorProbe {
     if case .returnInstructions = returns {
       cookie |= UInt64(LT_COOKIE_RETURNS_BY_SITE) << UInt64(LT_COOKIE_FLAGS_SHIFT)
     }
-    for (position, argument) in function.arguments.enumerated() {
-      let register = site.argumentRegisters[argument] ?? ArgumentRegister.abi[argument]
-      cookie |= UInt64(register.rawValue) << UInt64(Int(LT_COOKIE_REGISTERS_SHIFT) + 4 * position)
-    }
-    cookie |= UInt64(UInt16(truncatingIfNeeded: probeIndex)) << UInt64(LT_COOKIE_PROBE_SHIFT)
     cookie |= UInt64(UInt16(truncatingIfNeeded: processSlot)) << UInt64(LT_COOKIE_SLOT_SHIFT)
     return cookie
   }
 }
 
 extension AllocatorFunction {
+  /// What of that word is the function's own, of no process in particular.
+  ///
+  /// - Parameter registers: where arguments are that are not in the ABI's registers, by their index.
+  func attachCookie(probeIndex: Int, registers: [Int: ArgumentRegister] = [:]) -> UInt64 {
+    var cookie = UInt64(kindCode) | UInt64(UInt16(truncatingIfNeeded: probeIndex)) << UInt64(LT_COOKIE_PROBE_SHIFT)
+    for (position, argument) in arguments.enumerated() {
+      let register = registers[argument] ?? ArgumentRegister.abi[argument]
+      cookie |= UInt64(register.rawValue) << UInt64(Int(LT_COOKIE_REGISTERS_SHIFT) + 4 * position)
+    }
+    return cookie
+  }
+
   /// `enum lt_function_kind`.
   var kindCode: UInt32 {
     let code: lt_function_kind =

@@ -85,8 +85,7 @@ final class GateAttacher {
         notes.addOnce("\(candidate.probe.function.name) of \(object.path) is probed without a gate: \(error)")
       }
     }
-    let forbidden = functions.map { $0.address &+ UInt64($0.entry.firstLength)..<$0.address &+ UInt64($0.entry.length) }
-    let reached = rangesJumpedInto(code: bytes, address: code.start, ranges: forbidden)
+    let reached = rangesJumpedInto(code: bytes, address: code.start, ranges: functions.map(\.forbidden))
     for index in reached.sorted(by: >) {
       let name = functions.remove(at: index).function.name
       notes.addOnce("\(name) of \(object.path) is probed without a gate: a jump leads into its first instructions")
@@ -127,8 +126,10 @@ final class GateAttacher {
     let bytes = UnsafeRawBufferPointer(rebasing: code[Int(offset)..<Int(offset) + length])
     let address = mapping.start &+ offset
     let entry = try EntryCode(code: bytes, address: address)
-    return GateFunction(
+    let function = GateFunction(
       probe: candidate.index, function: probe.function, address: address, entry: entry, code: Array(bytes))
+    guard function.canBePatched else { throw GateFailure.refused("its jump would lie on two pages") }
+    return function
   }
 
   private func markNesting(_ functions: inout [GateFunction]) {
@@ -214,20 +215,8 @@ final class GateAttacher {
       let places = zip(gate.plan.places, all).filter { $0.0.role == role }.map(\.1)
       if places.isEmpty { continue }
       let program = try programs.object.program(Self.program(role))
-      switch programs.method {
-      case .session:
-        links.append(
-          try Link.uprobes(
-            program, kind: .entry, path: gate.path, places: places,
-            processID: followsForks ? 0 : process.processID))
-      case .perf:
-        for place in places {
-          links.append(
-            try Link.perfUprobe(
-              program, isReturn: false, path: gate.path, place: place,
-              processID: followsForks ? -1 : process.processID))
-        }
-      }
+      links += try programs.attach(
+        program, to: places, path: gate.path, processID: followsForks ? nil : process.processID)
     }
     return TracedGate(
       installed: gate, probes: Set(gate.plan.functions.map(\.probe)), links: links, cleaner: cleaner)
@@ -243,12 +232,7 @@ final class GateAttacher {
 
   private func cookie(_ place: GatePlace, _ plan: GatePlan) -> UInt64 {
     guard let function = plan.functions.first(where: { $0.probe == place.probe })?.function else { return 0 }
-    var cookie = UInt64(function.kindCode) | UInt64(place.probe) << UInt64(LT_COOKIE_PROBE_SHIFT)
-    for (position, argument) in function.arguments.enumerated() {
-      let register = ArgumentRegister.abi[argument]
-      cookie |= UInt64(register.rawValue) << UInt64(Int(LT_COOKIE_REGISTERS_SHIFT) + 4 * position)
-    }
-    return cookie
+    return function.attachCookie(probeIndex: Int(place.probe))
   }
 
   /// Gives a child, which has a copy of its parent's memory, its parent's gates, as far as it still has them.

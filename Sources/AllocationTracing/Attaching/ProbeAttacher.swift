@@ -265,16 +265,8 @@ final class ProbeAttacher {
     let place = Link.Place(fileOffset: hook.fileOffset, cookie: cookie)
     do throws(BPFError) {
       guard let program = try programs.program(for: hook.purpose) else { return }
-      switch programs.method {
-      case .session:
-        try clean([place], of: identity, path: opened.path)
-        process.links.append(
-          try Link.uprobes(program, kind: .entry, path: opened.path, places: [place], processID: process.processID))
-      case .perf:
-        process.links.append(
-          try Link.perfUprobe(
-            program, isReturn: false, path: opened.path, place: place, processID: process.processID))
-      }
+      try clean([place], of: identity, path: opened.path)
+      process.links += try programs.attach(program, to: [place], path: opened.path, processID: process.processID)
     } catch {
       guard Self.concernsOneFile(error.code), error.code != ESRCH else { throw refusal(error, process) }
       notes.addOnce("\(hook.object.path): \(consequence): \(errorMessage(error.code))")
@@ -336,32 +328,21 @@ final class ProbeAttacher {
       case (.mapping, .perf): "mapping_site"
       case (.allocation, .perf): "allocate_enter"
       }
+    let entry = try programs.object.program(program)
+    var exits: [Link] = []
     switch programs.method {
-    case .session:
-      return [
-        try Link.uprobes(
-          programs.object.program(program), kind: role == .free ? .entry : .session,
-          path: path, places: places, processID: processID)
-      ]
-    case .perf:
-      var links: [Link] = []
+    case .session where role != .free:
+      return [try Link.uprobes(entry, kind: .session, path: path, places: places, processID: processID)]
+    case .perf where role == .allocation:
       // The return probe comes first: an entry probe without it would leave its thread marked as inside the call.
-      if role == .allocation {
-        let exit = try programs.object.program("allocate_exit")
-        for place in places where place.cookie & Self.returnsBySite == 0 {
-          links.append(
-            try Link.perfUprobe(
-              exit, isReturn: true, path: path, place: place, processID: processID))
-        }
+      let exit = try programs.object.program("allocate_exit")
+      for place in places where place.cookie & Self.returnsBySite == 0 {
+        exits.append(
+          try Link.perfUprobe(exit, isReturn: true, path: path, place: place, processID: processID))
       }
-      let entry = try programs.object.program(program)
-      for place in places {
-        links.append(
-          try Link.perfUprobe(
-            entry, isReturn: false, path: path, place: place, processID: processID))
-      }
-      return links
+    default: break
     }
+    return exits + (try programs.attach(entry, to: places, path: path, processID: processID))
   }
 
   private static let atReturn = UInt64(LT_COOKIE_AT_RETURN) << UInt64(LT_COOKIE_FLAGS_SHIFT)

@@ -31,6 +31,25 @@ final class ProbePrograms {
     self.holdsProcesses = holdsProcesses
   }
 
+  /// Attaches a program to single places of a file, in the best way that this kernel accepts.
+  ///
+  /// - Parameter processID: nil means every process.
+  func attach(
+    _ program: BPFProgram, to places: [Link.Place], path: String, processID: Int32?
+  ) throws(BPFError) -> [Link] {
+    switch method {
+    case .session:
+      return [try Link.uprobes(program, kind: .entry, path: path, places: places, processID: processID ?? 0)]
+    case .perf:
+      var links: [Link] = []
+      for place in places {
+        links.append(
+          try Link.perfUprobe(program, isReturn: false, path: path, place: place, processID: processID ?? -1))
+      }
+      return links
+    }
+  }
+
   /// The program for a hook; nil where the kernel does not allow it.
   func program(for purpose: LibraryHook.Purpose) throws(BPFError) -> BPFProgram? {
     switch (purpose, method) {

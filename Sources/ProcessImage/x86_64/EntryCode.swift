@@ -53,7 +53,7 @@ package struct EntryCode: Sendable {
     }
     // `take` has noted the first instruction's bytes as well.
     pieces.insert(try Self.piece(first, code: code, address: address), at: 0)
-    try refuseJumpsInside(decoder, code, address)
+    try refuseJumpsInside(code, address)
   }
 
   private mutating func takeFirst(_ instruction: DecodedInstruction) throws(Unsuitable) {
@@ -118,17 +118,10 @@ package struct EntryCode: Sendable {
   /// behind it and is reached from elsewhere only.
   package var forbidden: Range<Int> { firstLength..<length }
 
-  private func refuseJumpsInside(
-    _ decoder: borrowing InstructionDecoder, _ code: UnsafeRawBufferPointer, _ address: UInt64
-  ) throws(Unsuitable) {
-    var offset = 0
-    while offset < code.count, let instruction = decoder.decode(code, at: offset, address: address) {
-      if let target = instruction.branchTarget, target >= address,
-        forbidden.contains(Int(clamping: target &- address))
-      {
-        throw Unsuitable("it jumps back into its first instructions")
-      }
-      offset += instruction.length
+  private func refuseJumpsInside(_ code: UnsafeRawBufferPointer, _ address: UInt64) throws(Unsuitable) {
+    let inside = address &+ UInt64(forbidden.lowerBound)..<address &+ UInt64(forbidden.upperBound)
+    guard rangesJumpedInto(code: code, address: address, ranges: [inside]).isEmpty else {
+      throw Unsuitable("it jumps back into its first instructions")
     }
   }
 }
@@ -153,26 +146,38 @@ extension DecodedInstruction {
 package func rangesJumpedInto(
   code: UnsafeRawBufferPointer, address: UInt64, ranges: [Range<UInt64>]
 ) -> Set<Int> {
-  guard let lowest = ranges.map(\.lowerBound).min(), let highest = ranges.map(\.upperBound).max(), code.count > 6 else {
-    return []
-  }
+  guard let lowest = ranges.map(\.lowerBound).min(), let highest = ranges.map(\.upperBound).max() else { return [] }
   var found: Set<Int> = []
   let span = highest &- lowest
-  func note(_ target: UInt64) {
+  forEachPossibleBranch(in: code) { _, distance in
+    let target = address &+ UInt64(bitPattern: Int64(distance))
+    guard target &- lowest < span else { return }
     for (index, range) in ranges.enumerated() where range.contains(target) { found.insert(index) }
   }
-  for offset in 0..<code.count - 6 {
-    let opcode = code[offset]
-    if opcode & 0xfe == 0xe8 || opcode == 0x0f && code[offset + 1] & 0xf0 == 0x80 {
-      let start = offset + (opcode == 0x0f ? 2 : 1)
-      let distance = code.loadUnaligned(fromByteOffset: start, as: Int32.self)
-      let target = address &+ UInt64(start + 4) &+ UInt64(bitPattern: Int64(distance))
-      if target &- lowest < span { note(target) }
-    } else if opcode == 0xeb || opcode & 0xf0 == 0x70 {
-      let target =
-        address &+ UInt64(offset + 2) &+ UInt64(bitPattern: Int64(Int8(bitPattern: code[offset + 1])))
-      if target &- lowest < span { note(target) }
+  return found
+}
+
+/// Reads the bytes of some code as a branch at every position, whether an instruction begins there or not, and calls `body`
+/// with the position and the destination, counted from the code's first byte, wherever they can be one.
+@inline(__always)
+func forEachPossibleBranch(in code: UnsafeRawBufferPointer, _ body: (_ position: Int, _ destination: Int) -> Void) {
+  for position in 0..<code.count {
+    switch code[position] {
+    case 0xe8, 0xe9:
+      guard position + 5 <= code.count else { continue }
+      body(position, position + 5 + distance(code, position + 1))
+    case 0x0f:
+      guard position + 6 <= code.count, code[position + 1] & 0xf0 == 0x80 else { continue }
+      body(position, position + 6 + distance(code, position + 2))
+    case 0xeb, 0x70...0x7f, 0xe0...0xe3:
+      guard position + 2 <= code.count else { continue }
+      body(position, position + 2 + Int(Int8(bitPattern: code[position + 1])))
+    default: continue
     }
   }
-  return found
+}
+
+@inline(__always)
+private func distance(_ code: UnsafeRawBufferPointer, _ position: Int) -> Int {
+  Int(Int32(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int32.self)))
 }

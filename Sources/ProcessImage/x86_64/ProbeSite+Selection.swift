@@ -108,29 +108,10 @@ private struct ProbeSiteSearch {
   /// there is no such branch, without decoding the function.
   private func lastPossibleBranch(intoFirst last: Int) -> Int? {
     var found: Int?
-    for position in code.indices {
-      let target: Int
-      switch code[position] {
-      case 0xe8, 0xe9:
-        guard position + 5 <= code.count else { continue }
-        target = position + 5 + relative32(position + 1)
-      case 0x0f:
-        guard position + 6 <= code.count, (0x80...0x8f).contains(code[position + 1]) else {
-          continue
-        }
-        target = position + 6 + relative32(position + 2)
-      case 0xeb, 0x70...0x7f, 0xe0...0xe3:
-        guard position + 2 <= code.count else { continue }
-        target = position + 2 + Int(Int8(bitPattern: code[position + 1]))
-      default: continue
-      }
-      if target >= 0, target <= last { found = position }
+    forEachPossibleBranch(in: code) { position, destination in
+      if destination >= 0, destination <= last { found = position }
     }
     return found
-  }
-
-  private func relative32(_ position: Int) -> Int {
-    Int(Int32(littleEndian: code.loadUnaligned(fromByteOffset: position, as: Int32.self)))
   }
 
   /// Decodes the function from its entry, and tells whether a branch leads to 0...`last`. A recursive call does not
