@@ -102,7 +102,12 @@ static __noinline bool end_gate_call(struct pt_regs *regs, __u64 cookie, struct 
   } else if (!address) {
     __sync_fetch_and_add(&process->failed_allocations, 1);
   }
-  if (!address || !(lt_function_argument(regs, 3) & LT_GATE_CHOSEN_NEW))
+  __u64 chosen = lt_function_argument(regs, 3);
+  if (chosen & LT_GATE_REFUSED) {
+    count_one(LT_COUNTER_BLOCKS_REFUSED);
+    count_many(LT_COUNTER_BYTES_REFUSED, size);
+  }
+  if (!address || !(chosen & LT_GATE_CHOSEN_NEW))
     return false;
   if (is_filtered(size)) {
     count_one(LT_COUNTER_FILTERED_BLOCKS);

@@ -176,9 +176,4 @@ package final class InstalledGate {
       _ = CodeWriter.write(function.original, at: function.patchAddress, target)
     }
   }
-
-  /// Chosen blocks that the process had no place for.
-  package func refusedBlocks(in processID: Int32) -> UInt64 {
-    (try? RemoteMemory(processID: processID))?.value(at: plan.layout.refusedCount, as: UInt64.self) ?? 0
-  }
 }

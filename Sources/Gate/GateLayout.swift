@@ -25,8 +25,6 @@ package struct GateLayout: Hashable, Sendable {
 
   package var code: UInt64 { start &+ Self.headerBytes }
   package var data: UInt64 { start &+ Self.codeBytes }
-  /// How many chosen blocks the table had no place for.
-  package var refusedCount: UInt64 { data }
   /// What the random numbers of each thread begin with.
   package var seed: UInt64 { data &+ 8 }
   package var smallest: UInt64 { data &+ 16 }

@@ -86,6 +86,18 @@ extension Privileged {
       #expect(report.losses == [:])
     }
 
+    /// More chosen blocks than a gate's table has places for are told of, and in no total: together they are all.
+    @Test func fullTableOfAGateIsCounted() throws {
+      let report = try trace(["--gate", "-s", "2"])
+      let refused = report.losses["blocks_refused", default: 0]
+      #expect(refused > 10_000)
+      #expect(report.losses["bytes_refused", default: 0] > refused)
+      #expect(Set(report.losses.keys) == ["blocks_refused", "bytes_refused"])
+      // 250,000 trials at 1/2, each worth 2: a standard error of 500.
+      let all = Double(report.totals.allocatedCount) + 2 * Double(refused)
+      #expect(abs(all - 250_000) <= 5 * 500, "\(all)")
+    }
+
     private func limits() throws -> String { try Programs.compile("loads/limits.c", ["-fno-builtin"]) }
 
     private func trace(_ options: [String]) throws -> TraceReport {

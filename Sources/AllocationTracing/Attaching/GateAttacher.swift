@@ -255,12 +255,4 @@ final class GateAttacher {
       }
     }
   }
-
-  /// Blocks that were chosen and are in no table, because the gates had no place for them.
-  func refusedBlocks(_ processes: [TracedProcess]) -> UInt64 {
-    guard selection.isPartial else { return 0 }
-    return processes.filter { $0.state == .running }.reduce(0) { sum, process in
-      process.gates.reduce(sum) { $0 &+ $1.installed.refusedBlocks(in: process.processID) }
-    }
-  }
 }

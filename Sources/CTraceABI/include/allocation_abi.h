@@ -51,6 +51,8 @@ enum lt_function_kind {
 // chosen.
 #define LT_GATE_CHOSEN_OLD 1
 #define LT_GATE_CHOSEN_NEW 2
+// It was chosen, but the process has no place for it in its table: its free would not be seen.
+#define LT_GATE_REFUSED 4
 // How far above the stack pointer the return address is at a place before a call that hands out a block.
 #define LT_GATE_RETURN_DISTANCE 24
 // How many gates one process can have.

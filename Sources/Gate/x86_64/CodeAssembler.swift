@@ -250,7 +250,6 @@ struct CodeAssembler {
   mutating func exchangeByte(_ place: Place, with register: ArgumentRegister) {
     withMemory([0x0f, 0xb0], reg: register.rawValue, place, isWide: false, prefix: [0xf0])
   }
-  mutating func increment(_ place: Place) { withMemory([0xff], reg: 0, place, prefix: [0xf0]) }
   /// Loads the address of the thread's control block.
   mutating func loadThreadPointer(_ register: ArgumentRegister) {
     emit(0x64, 0x48 | high(register) << 2, 0x8b, 0x04 | low(register) << 3, 0x25)

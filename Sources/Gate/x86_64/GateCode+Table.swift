@@ -39,7 +39,6 @@ extension GateCodeBuilder {
     code.add(.r10, 8)
     code.subtract(.rcx, 1)
     code.jump(if: .notEqual, next)
-    code.increment(.absolute(layout.refusedCount))
     code.jump(end)
     code.place(found)
     changeFilterByte(by: 1)

@@ -6,7 +6,7 @@ import ProcessImage
 /// from it to the function's own instructions.
 ///
 /// At the places of probes the program finds in rdi the size, in rsi the address of the block, in rdx the old block of a
-/// reallocation, in rcx what was chosen (``chosenOld``, ``chosenNew``); before a reallocation and before a free it finds the
+/// reallocation, in rcx what was chosen (``chosenOld``, ``chosenNew``) or that there was no place for it; before a reallocation and before a free it finds the
 /// arguments where the function takes them.
 ///
 /// Before the function's own code runs, only rax, r10 and r11 are changed: by the calling convention nobody expects anything
@@ -14,6 +14,7 @@ import ProcessImage
 struct GateCode {
   fileprivate static let chosenOld = UInt8(LT_GATE_CHOSEN_OLD)
   fileprivate static let chosenNew = UInt8(LT_GATE_CHOSEN_NEW)
+  fileprivate static let refused = UInt8(LT_GATE_REFUSED)
 
   private(set) var places: [GatePlace] = []
   /// Where the jump of each function leads to, by offset.
@@ -199,7 +200,7 @@ struct GateCodeBuilder {
     code.call(original)
     if out != nil || isNoted { code.add(.rsp, out == nil ? 16 : 8) }
     let record = code.makeLabel()
-    let done = code.makeLabel()
+    code.set(.rcx, UInt64(GateCode.chosenNew))
     if out != nil {
       let failed = code.makeLabel()
       code.pop(.rdi)
@@ -208,7 +209,7 @@ struct GateCodeBuilder {
       code.shiftLeft(.rdx, 32)  // the result is an int
       code.jump(if: .notEqual, failed)
       code.load(.rsi, .at(.rsi, 0))
-      if selection.isPartial { insertChosen(done) }
+      if selection.isPartial { insertChosen() }
       code.jump(record)
       code.place(failed)
       code.clear(.rsi)
@@ -218,22 +219,23 @@ struct GateCodeBuilder {
       if selection.isPartial {
         code.test(.rax)
         code.jump(if: .equal, record)
-        insertChosen(done)
+        insertChosen()
       }
     }
     code.place(record)
-    code.set(.rcx, UInt64(GateCode.chosenNew))
     probe(.allocated, function)
-    code.place(done)
     code.return()
     if !selection.isPartial || function.mayNest { addOriginal(function, original) }
   }
 
-  /// Enters the block in rsi into the table; goes on at `refused` if there is no place.
-  private mutating func insertChosen(_ refused: CodeAssembler.Label) {
+  /// Enters the block in rsi into the table. If there is no place the program is told so.
+  private mutating func insertChosen() {
+    let entered = code.makeLabel()
     code.move(.r11, .rsi)
     code.call(insert)
-    code.jump(if: .equal, refused)
+    code.jump(if: .notEqual, entered)
+    code.set(.rcx, UInt64(GateCode.refused))
+    code.place(entered)
   }
 
   /// A call that was not chosen and may call another function of the gate leaves its mark on the stack, so that the inner call
@@ -395,6 +397,7 @@ struct GateCodeBuilder {
     code.call(insert)
     code.jump(if: .notEqual, done)
     code.and(.rcx, UInt32(GateCode.chosenOld))
+    code.add(.rcx, Int8(GateCode.refused))
     code.jump(done)
     code.place(failed)
     code.test(.rdi)
@@ -404,6 +407,8 @@ struct GateCodeBuilder {
     code.jump(if: .equal, done)
     code.move(.r11, .rdx)
     code.call(insert)
+    code.jump(if: .notEqual, done)
+    code.add(.rcx, Int8(GateCode.refused))
     code.place(done)
   }
 
