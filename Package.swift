@@ -57,7 +57,8 @@ let package = Package(
       name: "ProcessImage", dependencies: ["SystemSupport", "TraceModel", "CElfUtils", "CCapstone", "CTraceABI"],
       swiftSettings: strict),
     .target(
-      name: "ProcessControl", dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "Quantities", "CProcessControl"],
+      name: "ProcessControl",
+      dependencies: ["SystemSupport", "TraceModel", "ProcessImage", "Quantities", "CProcessControl"],
       swiftSettings: strict),
     .target(name: "Allocators", swiftSettings: strict),
     .target(
